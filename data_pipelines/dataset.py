@@ -1,0 +1,238 @@
+"""Prepared data as tf.data pipelines: training, gate and evaluation batches, and the bi-level pairing.
+
+Legend: B batch, F fields.
+"""
+
+import contextlib
+import dataclasses
+from collections.abc import Iterator
+from pathlib import Path
+
+import tensorflow as tf
+
+from data_pipelines import streams
+from data_pipelines.errors import DataError
+from data_pipelines.preparation import SPLITS, Preparation, Shard, load_complete
+from data_pipelines.schema import Schema
+from data_pipelines.streams import BlockFiles, Part
+
+GATE_SHARES = {"train": 0.1, "validation": 0.5}
+"""Share of a split that goes to the gate stream, where the caller does not say."""
+_TRAIN_STREAM, _GATE_STREAM = 1, 2
+
+
+@dataclasses.dataclass(frozen=True)
+class PreparedData:
+    """A complete prepared directory; made by `open_data`.
+
+    Attributes:
+        path: the directory.
+        schema: its fields.
+        preparation: how it was made.
+    """
+
+    path: Path
+    schema: Schema
+    preparation: Preparation
+
+    @property
+    def rows(self) -> dict[str, int]:
+        """Rows by split: train, validation, test."""
+        return self.preparation.rows
+
+    @property
+    def positives(self) -> dict[str, int]:
+        """Rows with label 1 by split."""
+        return self.preparation.positives
+
+    @property
+    def fingerprint(self) -> str:
+        """16 hex digits that differ between prepared data sets (raw files, options, schema, rows)."""
+        return self.preparation.fingerprint()
+
+    def part_rows(self, split: str, start: float = 0.0, end: float = 1.0) -> int:
+        """Rows of a split's part: [floor(start n), floor(end n)) of each block of n rows.
+
+        `part_rows("train", gate_share)` is the length of an epoch of `train`, `part_rows("train", 0, share)`
+        that of an epoch of `gate`.
+        """
+        block_rows, part = self.preparation.options.block_rows, Part(start, end)
+        total = 0
+        for shard in self._shards(split):
+            full = shard.rows // block_rows
+            total += full * part.rows(block_rows) + part.rows(shard.rows - full * block_rows)
+        return total
+
+    def train(
+        self,
+        batch_size: int,
+        seed: int = 0,
+        start_row: int = 0,
+        gate_share: float = 0.0,
+        epochs: int | None = None,
+    ) -> tf.data.Dataset:
+        """Training batches (ids int32 [B, F], label float32 [B]); every row once an epoch, each in a new
+        order.
+
+        Args:
+            batch_size: B.
+            seed: fixes the order of all epochs.
+            start_row: rows already consumed; the stream goes on exactly where one from 0 would be. Whole
+                epochs are skipped by arithmetic, rows of the current one at the rate of reading.
+            gate_share: leave out the rows that `gate(source="train", share=gate_share)` delivers.
+            epochs: end after this many epochs (counted from row 0), with a last batch that may be shorter;
+                None is endless, with exactly B rows a batch, running across epoch ends.
+
+        Raises:
+            DataError: an argument is out of range, or the part has no rows.
+        """
+        return self._shuffled("train", Part(gate_share, 1.0), batch_size, seed, _TRAIN_STREAM, start_row, epochs)
+
+    def gate(
+        self,
+        batch_size: int,
+        seed: int = 0,
+        start_row: int = 0,
+        source: str = "train",
+        share: float | None = None,
+    ) -> tf.data.Dataset:
+        """Batches for the gate update (AdaEnsemble, arXiv 2301.08353, section 3.6): endless, as `train`.
+
+        Args:
+            batch_size: B.
+            seed: fixes the order of all epochs.
+            start_row: rows already consumed.
+            source: "train" takes a share of the training split, which `train(gate_share=share)` then leaves
+                out; "validation" one of the validation split, which `evaluation("validation",
+                gate_share=share)` then leaves out, so that early stopping reads rows the gates have not
+                learned from.
+            share: of the rows of `source`; None is 0.1 of "train" or 0.5 of "validation".
+
+        Raises:
+            DataError: an argument is out of range, or the part has no rows.
+        """
+        if source not in GATE_SHARES:
+            raise DataError(f"gate source should be train or validation, got {source!r}")
+        share = GATE_SHARES[source] if share is None else share
+        return self._shuffled(source, Part(0.0, share), batch_size, seed, _GATE_STREAM, start_row, None)
+
+    def evaluation(self, split: str, batch_size: int, gate_share: float = 0.0) -> tf.data.Dataset:
+        """One pass over a split in file order: (ids int32 [B, F], label float32 [B]), the last batch shorter.
+
+        Args:
+            split: "train", "validation" or "test".
+            batch_size: B.
+            gate_share: leave out the rows that `gate(source=split, share=gate_share)` delivers.
+
+        Raises:
+            DataError: an argument is out of range, or the part has no rows.
+        """
+        part = Part(gate_share, 1.0)
+        rows = self._checked_rows(split, part, batch_size, 0)
+        batches = streams.in_order(self._files(split, part), batch_size)
+        return batches.apply(tf.data.experimental.assert_cardinality(-(-rows // batch_size)))
+
+    @contextlib.contextmanager
+    def reading(self) -> Iterator[None]:
+        """Wraps a loop over batches: damage met while reading becomes a DataError that names the file."""
+        try:
+            yield
+        except (tf.errors.DataLossError, tf.errors.InvalidArgumentError) as error:
+            damage = self.find_damage()
+            if damage is None:
+                raise
+            raise DataError(damage) from error
+
+    def find_damage(self) -> str | None:
+        """Reads all record files, checksums included: what is wrong with the first bad one, or None."""
+        for split in SPLITS:
+            for shard in self._shards(split):
+                path, problem = self.path / shard.file, None
+                files = BlockFiles([str(path)], self.schema.num_fields, self.preparation.options.block_rows)
+                try:
+                    rows = sum(int(label.shape[0]) for _, label in streams.in_order(files, shard.rows))
+                    if rows != shard.rows:
+                        problem = f"{rows} rows instead of {shard.rows}"
+                except (tf.errors.DataLossError, tf.errors.InvalidArgumentError) as error:
+                    problem = error.message.split("\n")[0]
+                if problem:
+                    return f"{path}: damaged record file ({problem}); prepare the data again"
+        return None
+
+    def _shuffled(
+        self,
+        split: str,
+        part: Part,
+        batch_size: int,
+        seed: int,
+        stream: int,
+        start_row: int,
+        epochs: int | None,
+    ) -> tf.data.Dataset:
+        rows = self._checked_rows(split, part, batch_size, start_row)
+        epoch, skip = divmod(start_row, rows)
+        batches = streams.shuffled(
+            self._files(split, part),
+            batch_size,
+            seed,
+            stream,
+            first_epoch=epoch,
+            skip_rows=skip,
+            epochs=epochs,
+        )
+        left = None if epochs is None else max(epochs * rows - start_row, 0)
+        count = tf.data.INFINITE_CARDINALITY if left is None else -(-left // batch_size)
+        return batches.apply(tf.data.experimental.assert_cardinality(count))
+
+    def _checked_rows(self, split: str, part: Part, batch_size: int, start_row: int) -> int:
+        if batch_size < 1:
+            raise DataError(f"batch size should be at least 1, got {batch_size}")
+        if start_row < 0:
+            raise DataError(f"start row should be at least 0, got {start_row}")
+        if not 0 <= part.start < part.end <= 1:
+            raise DataError(f"gate share should be at least 0 and below 1, got {part.start or part.end}")
+        rows = self.part_rows(split, part.start, part.end)
+        if not rows:
+            raise DataError(
+                f"{self.path}: rows {part.start:g} to {part.end:g} of each block of {split} are none; "
+                f"the split has {self.rows[split]} rows: use another gate share"
+            )
+        return rows
+
+    def _files(self, split: str, part: Part) -> BlockFiles:
+        paths = [str(self.path / shard.file) for shard in self._shards(split)]
+        return BlockFiles(paths, self.schema.num_fields, self.preparation.options.block_rows, part)
+
+    def _shards(self, split: str) -> tuple[Shard, ...]:
+        if split not in SPLITS:
+            raise DataError(f"unknown split {split!r}; known: {', '.join(SPLITS)}")
+        return self.preparation.shards[split]
+
+
+def open_data(data_dir: str | Path) -> PreparedData:
+    """Opens a prepared directory and checks that it is complete.
+
+    Raises:
+        DataError: a file is missing, malformed or of another size than recorded; the message names it.
+    """
+    return PreparedData(Path(data_dir), *load_complete(data_dir))
+
+
+def pair(train: tf.data.Dataset, gate: tf.data.Dataset, weight_steps: int) -> tf.data.Dataset:
+    """Batches of bi-level training: one gate update, then t = `weight_steps` weight updates.
+
+    Args:
+        train: endless (ids [B, F], label [B]), from `PreparedData.train`.
+        gate: the same from `PreparedData.gate`.
+        weight_steps: t.
+
+    Returns:
+        {"train": (ids [t, B, F], label [t, B]), "gate": (ids [B, F], label [B])}.
+
+    Raises:
+        DataError: `weight_steps` is below 1.
+    """
+    if weight_steps < 1:
+        raise DataError(f"weight steps should be at least 1, got {weight_steps}")
+    steps = train.batch(weight_steps, drop_remainder=True)
+    return tf.data.Dataset.zip({"train": steps, "gate": gate}).prefetch(tf.data.AUTOTUNE)

@@ -1,0 +1,90 @@
+"""Errors a user can act on, and the entry point that prints them as one line."""
+
+import errno
+import sys
+from collections.abc import Callable, Sequence
+
+from absl import app, flags
+
+
+class DataError(ValueError):
+    """Wrong data or a wrong request; the message names file, line, field, value and the way out."""
+
+
+def run_main(main: Callable[[Sequence[str]], int | None]) -> None:
+    """Runs a command line's `main(argv)` under absl and ends the process.
+
+    What a user can put right (a `DataError`, a missing file, a full disk, a damaged record, a bad flag, an
+    unknown key of a config flag) is printed as one line `error: ...` on stderr, with exit code 1 and no
+    traceback. Anything else is a defect of the program and keeps its traceback.
+
+    Args:
+        main: called with the arguments that are left once flags are parsed; returns None or an exit code.
+    """
+    app.run(_guarded(main), flags_parser=_parse_flags)
+
+
+def is_disk_full(error: BaseException) -> bool:
+    """Whether an error says that the disk (or the user's quota) is full; knows Python's and TensorFlow's."""
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return True
+    return _is_tensorflow_error(error) and "No space left" in str(error)
+
+
+def _guarded(main: Callable[[Sequence[str]], int | None]) -> Callable[[Sequence[str]], int | None]:
+    def guarded(argv: Sequence[str]) -> int | None:
+        if len(argv) > 1:
+            return _complain(f"unexpected argument {argv[1]!r}: options are written --name=value")
+        try:
+            return main(argv)
+        except (DataError, OSError) as error:
+            return _complain(_one_line(error))
+        except KeyboardInterrupt:
+            return _complain("interrupted", code=130)
+        except Exception as error:
+            if is_disk_full(error) or (_is_tensorflow_error(error) and type(error).__name__ == "DataLossError"):
+                return _complain(_one_line(error))
+            raise
+
+    return guarded
+
+
+def _parse_flags(argv: Sequence[str]) -> list[str]:
+    # Config flags run the user's config function while parsing, so its complaints come as built-in errors.
+    try:
+        return flags.FLAGS(argv)
+    except flags.Error as error:
+        message = _one_line(error)
+        if "Traceback (most recent call last)" in message:
+            # ml_collections puts the config function's whole traceback into the message; its end says it all.
+            message = f"{message.split(': ')[0]}: {str(error).strip().splitlines()[-1]}"
+    except (AttributeError, KeyError) as error:
+        # For an unknown key ml_collections raises either KeyError or AttributeError(KeyError).
+        cause = error.args[0] if error.args and isinstance(error.args[0], KeyError) else error
+        message = _one_line(cause)
+        if isinstance(cause, KeyError):
+            message = f"unknown config key {message}; get_config in the config file shows the keys there are"
+    except (TypeError, ValueError, OSError, ImportError) as error:
+        message = _one_line(error)
+    sys.exit(_complain(message))
+
+
+def _is_tensorflow_error(error: BaseException) -> bool:
+    # By name: most command lines here must not pay for importing TensorFlow.
+    return any(cls.__name__ == "OpError" and cls.__module__.startswith("tensorflow") for cls in type(error).__mro__)
+
+
+def _one_line(error: BaseException) -> str:
+    if isinstance(error, OSError) and error.strerror:
+        text = f"{error.strerror}: {error.filename}" if error.filename else error.strerror
+    elif isinstance(error, KeyError) and error.args:
+        text = str(error.args[0])  # str(KeyError) would quote the message
+    else:
+        text = str(error) or type(error).__name__
+    return " ".join(text.split())
+
+
+def _complain(message: str, code: int = 1) -> int:
+    sys.stdout.flush()
+    print(f"error: {message}", file=sys.stderr)
+    return code

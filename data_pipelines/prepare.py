@@ -1,0 +1,56 @@
+"""Raw click logs -> prepared data.
+
+python -m data_pipelines.prepare --dataset=criteo --raw=train.txt --data_dir=DIR
+"""
+
+import os
+from collections.abc import Sequence
+
+from absl import flags
+
+from data_pipelines.build import build
+from data_pipelines.errors import DataError, run_main
+from data_pipelines.preparation import Options
+
+_DATASET = flags.DEFINE_string("dataset", "criteo", "Name of the raw format.")
+_RAW = flags.DEFINE_list("raw", None, "Raw files, plain or gzip, separated by commas.", required=True)
+_DATA_DIR = flags.DEFINE_string("data_dir", None, "Directory to make; it appears when complete.", required=True)
+_MIN_COUNT = flags.DEFINE_integer("min_count", 20, "Rarer levels of the training split share a row per field.")
+_SPLIT = flags.DEFINE_list("split", ["0.7", "0.1", "0.2"], "Shares of train, validation and test.")
+_SEED = flags.DEFINE_integer("seed", 0, "Of the split and of the shuffle on disk.")
+_MAX_BAD_ROWS = flags.DEFINE_integer("max_bad_rows", 0, "Leave out and count up to so many bad lines.")
+_NUMERIC_BINS = flags.DEFINE_enum(
+    "numeric_bins",
+    "log_square",
+    ["log_square", "log_of_square"],
+    "floor(ln(v)^2) for v > 2, else v; or floor(ln(v^2)).",
+)
+_BLOCK_ROWS = flags.DEFINE_integer("block_rows", 4096, "Rows of a record.")
+
+
+def main(argv: Sequence[str]) -> None:
+    """Runs `build` on the flags."""
+    del argv
+    # TensorFlow is imported late and only writes records here: its notes about devices are noise.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    options = Options(
+        dataset=_DATASET.value,
+        min_count=_MIN_COUNT.value,
+        split=_shares(_SPLIT.value),
+        seed=_SEED.value,
+        numeric_bins=_NUMERIC_BINS.value,
+        block_rows=_BLOCK_ROWS.value,
+    )
+    build(options, _RAW.value, _DATA_DIR.value, _MAX_BAD_ROWS.value, show=lambda line: print(line, flush=True))
+
+
+def _shares(texts: Sequence[str]) -> tuple[float, float, float]:
+    try:
+        first, second, third = (float(text) for text in texts)
+    except ValueError:
+        raise DataError(f"--split should be three numbers like 0.7,0.1,0.2, got {','.join(texts)!r}") from None
+    return first, second, third
+
+
+if __name__ == "__main__":
+    run_main(main)

@@ -1,0 +1,25 @@
+"""Progress lines: rows, rows a second, share of the bytes, time left."""
+
+import time
+from collections.abc import Callable
+
+_SECONDS_BETWEEN_LINES = 2.0
+
+
+class Progress:
+    """Shows how far a pass over `total` (bytes, say) is, at most every two seconds."""
+
+    def __init__(self, title: str, total: int, show: Callable[[str], None]):
+        self._title, self._total, self._show = title, total, show
+        self._start = self._shown = time.monotonic()
+
+    def update(self, rows: int, done: int) -> None:
+        """`rows` so far, and how much of `total` they are. Gzip files count by compressed position."""
+        now = time.monotonic()
+        if now - self._shown < _SECONDS_BETWEEN_LINES:
+            return
+        self._shown = now
+        elapsed = now - self._start
+        share = min(done / max(self._total, 1), 1.0)
+        left = elapsed * (1 - share) / max(share, 1e-9)
+        self._show(f"{self._title}: {share:4.0%}  {rows:,} rows  {rows / elapsed:,.0f} rows/s  {left:,.0f} s left")

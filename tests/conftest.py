@@ -1,0 +1,35 @@
+"""Fixtures shared by all tests."""
+
+from pathlib import Path
+
+import pytest
+from made_up_rows import criteo_lines
+
+SHARED_DATA = Path(__file__).parents[1].parent / "shared" / "data"
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """The directory of real slices beside the checkout; skips where it is absent."""
+    if not SHARED_DATA.is_dir():
+        pytest.skip(f"the real slices are not at {SHARED_DATA}")
+    return SHARED_DATA
+
+
+@pytest.fixture(scope="session")
+def criteo_raw_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A raw file of 3,000 made-up Criteo rows."""
+    path = tmp_path_factory.mktemp("raw") / "train.txt"
+    path.write_text("\n".join(criteo_lines(3000, seed=1)) + "\n")
+    return path
+
+
+@pytest.fixture(scope="session")
+def prepared_criteo(criteo_raw_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """`criteo_raw_file` prepared with min_count 2 and small blocks; read only."""
+    from data_pipelines.build import build
+    from data_pipelines.preparation import Options
+
+    data_dir = tmp_path_factory.mktemp("prepared") / "criteo"
+    build(Options("criteo", min_count=2, block_rows=128), [criteo_raw_file], data_dir, show=lambda line: None)
+    return data_dir

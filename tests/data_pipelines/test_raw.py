@@ -1,0 +1,151 @@
+import gzip
+
+import numpy as np
+import pytest
+from made_up_rows import criteo_lines
+
+from data_pipelines.criteo import FORMAT
+from data_pipelines.errors import DataError
+from data_pipelines.raw import Column, RawFormat, read_raw
+
+NAMES = ["label"] + [column.name for column in FORMAT.columns]
+
+
+def _write(path, lines, end="\n"):
+    path.write_bytes(end.join(lines).encode("utf-8", "surrogateescape") + end.encode())
+    return path
+
+
+def _changed(line, field, value):
+    values = line.split("\t")
+    values[NAMES.index(field)] = value
+    return "\t".join(values)
+
+
+def _rows(reader):
+    chunks = list(reader)
+    rows = [row for chunk in chunks for row in chunk.frame.rows()]
+    return rows, np.concatenate([chunk.row_numbers for chunk in chunks]).tolist()
+
+
+@pytest.mark.parametrize("chunk_bytes", [100, 10_000, 1 << 20])
+def test_rows_are_the_text_of_the_log(tmp_path, chunk_bytes):
+    lines = criteo_lines(200, seed=3)
+    rows, numbers = _rows(read_raw(FORMAT, [_write(tmp_path / "a.txt", lines)], chunk_bytes=chunk_bytes))
+    assert rows == [tuple(line.split("\t")) for line in lines]
+    assert numbers == list(range(200))
+
+
+def test_gzip_crlf_and_no_last_line_end_equal_plain(tmp_path):
+    lines = criteo_lines(50, seed=3)
+    expected = [tuple(line.split("\t")) for line in lines]
+    (tmp_path / "a.gz").write_bytes(gzip.compress("\n".join(lines[:20]).encode()) + gzip.compress(b"\n"))
+    _write(tmp_path / "b.txt", lines[20:40], end="\r\n")
+    (tmp_path / "c.txt").write_text("\n".join(lines[40:]))
+    files = [tmp_path / name for name in ("a.gz", "b.txt", "c.txt")]
+    rows, numbers = _rows(read_raw(FORMAT, files, chunk_bytes=1000))
+    assert rows == expected and numbers == list(range(50))
+
+
+def test_quotes_nul_unicode_and_lone_carriage_returns(tmp_path):
+    line = criteo_lines(1, seed=3)[0]
+    for field, value in {
+        "C1": '"a',
+        "C2": 'b"c"',
+        "C3": "x\0y",
+        "C4": "é日",
+        "C5": "x\ry",
+        "C6": "x\r",
+    }.items():
+        line = _changed(line, field, value)
+    frame = next(iter(read_raw(FORMAT, [_write(tmp_path / "a.txt", [line])]))).frame
+    # A lone carriage return reads as NUL: text with either is never a level.
+    assert frame.select("C1", "C2", "C3", "C4", "C5", "C6").rows() == [
+        ('"a', 'b"c"', "x\0y", "é日", "x\0y", "x\0"),
+    ]
+
+
+LINE = criteo_lines(1, seed=3)[0]
+
+
+@pytest.mark.parametrize(
+    "bad, message",
+    [
+        (_changed(LINE, "I3", "abc"), "field I3: 'abc' is not an integer"),
+        (_changed(LINE, "I1", "1.5"), "field I1: '1.5' is not an integer"),
+        (_changed(LINE, "I1", "+5"), "field I1: '+5' is not an integer"),
+        (_changed(LINE, "I1", " 5"), "field I1: ' 5' is not an integer"),
+        (_changed(LINE, "I13", "9223372036854775808"), "field I13: '9223372036854775808' is not an integer"),
+        (_changed(LINE, "label", "2"), "field label: '2' is not 0 or 1"),
+        (_changed(LINE, "label", ""), "field label: '' is not 0 or 1"),
+        (_changed(LINE, "label", "x") + "\textra", "the line has 41 fields instead of 40"),
+        (LINE.rsplit("\t", 1)[0], "the line has 39 fields instead of 40"),
+        ("", "the line has 1 fields instead of 40"),
+        (_changed(LINE, "C7", "a\udcff"), r"field C7: 'a\xff' is not valid UTF-8"),
+        (_changed(_changed(LINE, "I9", "y"), "I2", "x"), "field I2: 'x' is not an integer"),
+    ],
+)
+def test_a_bad_line_is_named_and_can_be_tolerated(tmp_path, bad, message):
+    lines = criteo_lines(30, seed=3)
+    path = _write(tmp_path / "train.txt", lines[:16] + [bad] + lines[16:])
+    for chunk_bytes in (300, 1 << 20):
+        with pytest.raises(DataError) as error:
+            list(read_raw(FORMAT, [path], chunk_bytes=chunk_bytes))
+        assert str(error.value) == f"{path}:17: {message}; fix the line or allow it with --max_bad_rows"
+        reader = read_raw(FORMAT, [path], max_bad_rows=1, chunk_bytes=chunk_bytes)
+        rows, numbers = _rows(reader)
+        assert rows == [tuple(line.split("\t")) for line in lines]
+        assert numbers == [i for i in range(31) if i != 16]
+        assert reader.bad_rows == 1
+
+
+def test_the_first_line_beyond_the_bound_is_named(tmp_path):
+    lines = criteo_lines(20, seed=3)
+    first, second = _write(tmp_path / "a.txt", lines[:10]), lines[10:]
+    second[4] = _changed(second[4], "I3", "x")
+    second[7] = "too\tshort"
+    second[9] = _changed(second[9], "label", "-1")
+    files = [first, _write(tmp_path / "b.txt", second)]
+    with pytest.raises(DataError, match=r"b.txt:10: field label: '-1' is not 0 or 1; .*raise --max_bad_rows=2"):
+        list(read_raw(FORMAT, files, max_bad_rows=2))
+    assert len(_rows(read_raw(FORMAT, files, max_bad_rows=3))[0]) == 17
+
+
+def test_empty_missing_and_truncated_files(tmp_path):
+    (tmp_path / "empty.txt").touch()
+    with pytest.raises(DataError, match="empty.txt: the file is empty"):
+        read_raw(FORMAT, [tmp_path / "empty.txt"])
+    with pytest.raises(DataError, match="none.txt: raw file not found"):
+        read_raw(FORMAT, [tmp_path / "none.txt"])
+    data = gzip.compress("\n".join(criteo_lines(500, seed=3)).encode())
+    (tmp_path / "cut.gz").write_bytes(data[: len(data) // 2])
+    with pytest.raises(DataError, match="cut.gz: truncated or damaged gzip"):
+        list(read_raw(FORMAT, [tmp_path / "cut.gz"]))
+
+
+def test_optional_label(tmp_path):
+    lines = criteo_lines(10, seed=3)
+    bare = _write(tmp_path / "test.txt", [line.split("\t", 1)[1] for line in lines])
+    full = _write(tmp_path / "train.txt", lines)
+    reader = read_raw(FORMAT, [bare], label="optional")
+    assert not reader.has_label
+    assert _rows(reader)[0] == [tuple(line.split("\t")[1:]) for line in lines]
+    assert read_raw(FORMAT, [full], label="optional").has_label
+    with pytest.raises(DataError, match="test.txt:1: the line has 39 fields instead of 40"):
+        list(read_raw(FORMAT, [bare]))
+    with pytest.raises(DataError, match="test.txt: has no column label"):
+        read_raw(FORMAT, [full, bare], label="optional")
+
+
+def test_header_columns_in_any_order_and_further_ones(tmp_path):
+    shape = RawFormat("tiny", ",", True, "click", (Column("a", "text"), Column("n", "numeric")))
+    path = _write(tmp_path / "a.csv", ["n,id,click,a", "3,i,1,x", ",j,0,"])
+    reader = read_raw(shape, [path])
+    assert next(iter(reader)).frame.rows() == [("1", "x", "3"), ("0", "", "")]
+    _write(path, ["n,id,click,a", "3,i,1,x", "q,j,0,"])
+    with pytest.raises(DataError, match="a.csv:3: field n: 'q' is not an integer"):
+        list(reader)
+    with pytest.raises(DataError, match="a.csv:1: the header has no column a"):
+        read_raw(shape, [_write(path, ["n,id,click", "3,i,1"])])
+    with pytest.raises(DataError, match="a.csv: has a header but no rows"):
+        list(read_raw(shape, [_write(path, ["n,a,click"])]))

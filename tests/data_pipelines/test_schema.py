@@ -1,0 +1,55 @@
+import json
+
+import pytest
+
+from data_pipelines.errors import DataError
+from data_pipelines.schema import Field, Schema
+
+SCHEMA = Schema("criteo", "label", (Field("I1", "log_square", 4, 0), Field("C1", "text", 3, 4)))
+
+
+def test_sizes_and_round_trip(tmp_path):
+    assert (SCHEMA.num_fields, SCHEMA.num_rows) == (2, 7)
+    SCHEMA.save(tmp_path / "schema.json")
+    assert Schema.load(tmp_path / "schema.json") == SCHEMA
+    assert Schema.from_json(SCHEMA.to_json()) == SCHEMA
+
+
+def test_fingerprint_tells_schemas_apart():
+    other = Schema("criteo", "label", (Field("I1", "log_square", 4, 0), Field("C1", "text", 4, 4)))
+    assert len(SCHEMA.fingerprint()) == 16
+    assert SCHEMA.fingerprint() == Schema.from_json(SCHEMA.to_json()).fingerprint() != other.fingerprint()
+
+
+def test_fields_must_tile_the_table():
+    with pytest.raises(DataError, match="C1.*offset 4"):
+        Schema("criteo", "label", (Field("I1", "log_square", 4, 0), Field("C1", "text", 3, 5)))
+    with pytest.raises(DataError, match="repeat: C1, C1"):
+        Schema("criteo", "label", (Field("C1", "text", 1, 0), Field("C1", "text", 1, 1)))
+
+
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        (lambda j: j.pop("label"), "'label' is missing"),
+        (lambda j: j.update(extra=1), "unknown key 'extra'"),
+        (lambda j: j["fields"][1].update(size="3"), r"fields\[1\]: 'size' should be int, got '3'"),
+        (lambda j: j["fields"][0].update(transform="cube"), "I1: unknown transform 'cube'"),
+    ],
+)
+def test_malformed_schema_names_file_and_key(tmp_path, change, message):
+    value = SCHEMA.to_json()
+    value = json.loads(json.dumps(value))
+    change(value)
+    path = tmp_path / "schema.json"
+    path.write_text(json.dumps(value))
+    with pytest.raises(DataError, match=f"schema.json.*{message}"):
+        Schema.load(path)
+
+
+def test_missing_and_broken_files(tmp_path):
+    with pytest.raises(DataError, match="schema.json: file not found"):
+        Schema.load(tmp_path / "schema.json")
+    (tmp_path / "schema.json").write_text('{"dataset": ')
+    with pytest.raises(DataError, match="schema.json: not valid JSON"):
+        Schema.load(tmp_path / "schema.json")
