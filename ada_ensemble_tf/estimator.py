@@ -1,0 +1,48 @@
+"""The estimator that reads a prediction off a feature map."""
+
+import keras
+import tensorflow as tf
+
+
+@keras.saving.register_keras_serializable(package="ada_ensemble_tf")
+class Estimator(keras.layers.Layer):
+    """The logit w . x + b of a feature map.
+
+    AdaEnsemble (arXiv 2301.08353), equation 17, less its sigmoid: the models work with logits and apply the sigmoid
+    once, at the end.
+
+    Args:
+        initial_logit: initial value of b. The log-odds of the base rate saves training the first steps.
+
+    Call arguments:
+        x: `[B, M]`.
+
+    Returns:
+        `[B]` float32.
+    """
+
+    def __init__(self, initial_logit: float = 0.0, **kwargs):
+        super().__init__(**kwargs)
+        self.initial_logit = initial_logit
+
+    def build(self, x_shape):
+        self.kernel = self.add_weight(name="kernel", shape=(x_shape[-1],), initializer=self._initial_kernel)
+        self.bias = self.add_weight(name="bias", shape=(), initializer=keras.initializers.Constant(self.initial_logit))
+
+    @staticmethod
+    def _initial_kernel(shape, dtype):
+        # Glorot's bound for M inputs and one output; Keras' own needs a matrix.
+        return keras.initializers.GlorotUniform()((shape[0], 1), dtype)[:, 0]
+
+    def call(self, x):
+        return tf.linalg.matvec(tf.cast(x, tf.float32), tf.convert_to_tensor(self.kernel)) + self.bias
+
+    def compute_output_shape(self, x_shape):
+        return (x_shape[0],)
+
+    def flops(self) -> int:
+        """Floating-point operations per row."""
+        return 2 * self.kernel.shape[0]
+
+    def get_config(self):
+        return super().get_config() | {"initial_logit": self.initial_logit}

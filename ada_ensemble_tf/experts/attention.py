@@ -1,0 +1,68 @@
+"""The multi-head self-attention expert."""
+
+import keras
+import tensorflow as tf
+
+from ada_ensemble_tf.experts.base import Expert
+
+
+@keras.saving.register_keras_serializable(package="ada_ensemble_tf")
+class AttentionExpert(Expert):
+    """Multi-head self-attention over the F tokens of size D, normalised, flattened, Dense to M.
+
+    AdaEnsemble (arXiv 2301.08353), equation 4, with the sizes of its original release.
+
+    Args:
+        num_fields: F.
+        inner_size: width of queries, keys and values over all heads.
+        heads: number of heads.
+        activation: a Keras activation, after the last Dense.
+
+    Raises:
+        ValueError: if the heads do not divide `inner_size`.
+    """
+
+    def __init__(self, num_fields: int, inner_size: int = 8, heads: int = 4, activation: str = "gelu", **kwargs):
+        super().__init__(num_fields, **kwargs)
+        if inner_size % heads:
+            raise ValueError(f"heads must divide inner_size; received heads={heads} and inner_size={inner_size}")
+        self.inner_size = inner_size
+        self.heads = heads
+        self.activation = activation
+
+    def build(self, x0_shape, x_shape):
+        super().build(x0_shape, x_shape)
+        self.dimension = self.width // self.num_fields
+        tokens = (None, self.num_fields, self.dimension)
+        inner = (None, self.num_fields, self.inner_size)
+        # One product gives queries, keys and values.
+        self.query_key_value = keras.layers.Dense(3 * self.inner_size, name="query_key_value")
+        self.query_key_value.build(tokens)
+        self.mix = keras.layers.Dense(self.inner_size, name="mix")
+        self.mix.build(inner)
+        self.normalize = keras.layers.LayerNormalization(epsilon=1e-5, name="normalize")
+        self.normalize.build(inner)
+        self.project = keras.layers.Dense(self.width, activation=self.activation, name="project")
+        self.project.build((None, self.num_fields * self.inner_size))
+
+    def call(self, x0, x):
+        head_size = self.inner_size // self.heads
+        tokens = tf.reshape(x, [-1, self.num_fields, self.dimension])
+        split = tf.reshape(self.query_key_value(tokens), [-1, self.num_fields, 3, self.heads, head_size])
+        query, key, value = tf.unstack(tf.transpose(split, [2, 0, 3, 1, 4]))
+        scores = tf.nn.softmax(tf.matmul(query, key, transpose_b=True) / head_size**0.5)
+        attended = tf.transpose(tf.matmul(scores, value), [0, 2, 1, 3])
+        mixed = self.mix(tf.reshape(attended, [-1, self.num_fields, self.inner_size]))
+        return self.project(tf.reshape(self.normalize(mixed), [-1, self.num_fields * self.inner_size]))
+
+    def flops(self) -> int:
+        fields, inner = self.num_fields, self.inner_size
+        projections = fields * inner * (3 * self.dimension + inner)
+        return 2 * (projections + 2 * fields * fields * inner + fields * inner * self.width)
+
+    def get_config(self):
+        return super().get_config() | {
+            "inner_size": self.inner_size,
+            "heads": self.heads,
+            "activation": self.activation,
+        }

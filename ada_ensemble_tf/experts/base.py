@@ -1,0 +1,42 @@
+"""What every feature-interaction expert is."""
+
+import keras
+
+
+class Expert(keras.layers.Layer):
+    """A layer that maps (x0, x), both `[B, M]`, to `[B, M]`.
+
+    x0 is the embedding output and x the previous layer's output. An expert has no residual and no outer
+    normalisation: the MoE layer around it adds both. It must take zero rows.
+
+    Args:
+        num_fields: F; an expert that works on fields reads its input as `[B, F, D]`.
+
+    Raises:
+        ValueError: if M is not a multiple of F.
+    """
+
+    reads_x0 = False
+    """Whether `call` uses x0; where it does not, the dispatcher need not move x0's rows."""
+
+    def __init__(self, num_fields: int, **kwargs):
+        super().__init__(**kwargs)
+        self.num_fields = num_fields
+
+    def build(self, x0_shape, x_shape):
+        self.width = x_shape[-1]
+        if self.width is None or self.width % self.num_fields:
+            raise ValueError(
+                f"the width M of the feature map must be a multiple of num_fields; "
+                f"received M={self.width} and num_fields={self.num_fields}"
+            )
+
+    def compute_output_shape(self, x0_shape, x_shape):
+        return x_shape
+
+    def flops(self) -> int:
+        """Floating-point operations per row, two a multiply-add; known once built."""
+        raise NotImplementedError(f"{type(self).__name__} must say its FLOPs")
+
+    def get_config(self):
+        return super().get_config() | {"num_fields": self.num_fields}

@@ -1,0 +1,80 @@
+"""The convolution expert."""
+
+import keras
+import tensorflow as tf
+
+from ada_ensemble_tf.experts.base import Expert
+
+
+@keras.saving.register_keras_serializable(package="ada_ensemble_tf")
+class ConvolutionExpert(Expert):
+    """Dense to a short sequence, Conv1D, MaxPool1D, flatten, Dense to M (AdaEnsemble, arXiv 2301.08353, equation 3).
+
+    The sizes that the paper leaves open are those of its original release. The convolution of the one-channel
+    sequence is written as a matrix product over its windows: Keras' Conv1D fails for zero rows outside a graph on CPU.
+
+    Args:
+        num_fields: F; the sequence has F // 2 elements.
+        filters: filters of the convolution.
+        kernel_size: elements that a filter spans; no padding.
+        pool_size: elements that a maximum is taken over.
+        activation: a Keras activation, after the last Dense.
+
+    Raises:
+        ValueError: if the sequence is shorter than a filter and a pool together need.
+    """
+
+    def __init__(
+        self,
+        num_fields: int,
+        filters: int = 16,
+        kernel_size: int = 4,
+        pool_size: int = 2,
+        activation: str = "relu",
+        **kwargs,
+    ):
+        super().__init__(num_fields, **kwargs)
+        self.filters = filters
+        self.kernel_size = kernel_size
+        self.pool_size = pool_size
+        self.activation = activation
+        self.length = num_fields // 2
+        self.positions = self.length - kernel_size + 1
+        self.pooled = self.positions // pool_size
+        if self.pooled < 1:
+            raise ValueError(
+                f"a sequence of num_fields // 2 = {self.length} elements is too short for kernel_size={kernel_size} "
+                f"and pool_size={pool_size}: it must have at least {kernel_size + pool_size - 1}"
+            )
+
+    def build(self, x0_shape, x_shape):
+        super().build(x0_shape, x_shape)
+        self.fuse = keras.layers.Dense(self.length, name="fuse")
+        self.fuse.build(x_shape)
+        self.convolve = keras.layers.Dense(self.filters, activation="relu", name="convolve")
+        self.convolve.build((None, self.positions, self.kernel_size))
+        self.project = keras.layers.Dense(self.width, activation=self.activation, name="project")
+        self.project.build((None, self.pooled * self.filters))
+
+    def call(self, x0, x):
+        sequence = self.fuse(x)
+        windows = tf.stack([sequence[:, i : i + self.positions] for i in range(self.kernel_size)], axis=-1)
+        convolved = self.convolve(windows)[:, : self.pooled * self.pool_size]
+        pools = tf.reshape(convolved, [-1, self.pooled, self.pool_size, self.filters])
+        flat = tf.reshape(tf.reduce_max(pools, axis=2), [-1, self.pooled * self.filters])
+        return self.project(flat)
+
+    def flops(self) -> int:
+        return 2 * (
+            self.width * self.length
+            + self.positions * self.kernel_size * self.filters
+            + self.pooled * self.filters * self.width
+        )
+
+    def get_config(self):
+        return super().get_config() | {
+            "filters": self.filters,
+            "kernel_size": self.kernel_size,
+            "pool_size": self.pool_size,
+            "activation": self.activation,
+        }

@@ -1,0 +1,30 @@
+"""The cross expert."""
+
+import keras
+
+from ada_ensemble_tf.experts.base import Expert
+
+
+@keras.saving.register_keras_serializable(package="ada_ensemble_tf")
+class CrossExpert(Expert):
+    """x0 * (W x + b): explicit bit-wise interactions.
+
+    DCN V2 (arXiv 2008.13535), equation 1, less its residual. AdaEnsemble (arXiv 2301.08353) prints the bias of its
+    equation 6 outside of the product; DCN V2 and the published implementations have it inside, as here.
+
+    Args:
+        num_fields: F.
+    """
+
+    reads_x0 = True
+
+    def build(self, x0_shape, x_shape):
+        super().build(x0_shape, x_shape)
+        self.dense = keras.layers.Dense(self.width, name="dense")
+        self.dense.build(x_shape)
+
+    def call(self, x0, x):
+        return x0 * self.dense(x)
+
+    def flops(self) -> int:
+        return 2 * self.width * self.width + 2 * self.width

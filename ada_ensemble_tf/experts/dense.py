@@ -1,0 +1,33 @@
+"""The dense expert."""
+
+import keras
+
+from ada_ensemble_tf.experts.base import Expert
+
+
+@keras.saving.register_keras_serializable(package="ada_ensemble_tf")
+class DenseExpert(Expert):
+    """activation(W x + b): implicit interactions (AdaEnsemble, arXiv 2301.08353, equation 2).
+
+    Args:
+        num_fields: F.
+        activation: a Keras activation.
+    """
+
+    def __init__(self, num_fields: int, activation: str = "relu", **kwargs):
+        super().__init__(num_fields, **kwargs)
+        self.activation = activation
+
+    def build(self, x0_shape, x_shape):
+        super().build(x0_shape, x_shape)
+        self.dense = keras.layers.Dense(self.width, activation=self.activation, name="dense")
+        self.dense.build(x_shape)
+
+    def call(self, x0, x):
+        return self.dense(x)
+
+    def flops(self) -> int:
+        return 2 * self.width * self.width
+
+    def get_config(self):
+        return super().get_config() | {"activation": self.activation}

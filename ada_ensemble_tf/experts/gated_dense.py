@@ -1,0 +1,42 @@
+"""The gated dense expert."""
+
+import keras
+
+from ada_ensemble_tf.experts.dense import DenseExpert
+
+
+@keras.saving.register_keras_serializable(package="ada_ensemble_tf")
+class GatedDenseExpert(DenseExpert):
+    """2 sigmoid(FFN(x0)) * activation(W x + b), the FFN being M -> M / reduction (ReLU) -> M.
+
+    The dense expert of AdaEnsemble's original release; the FLOPs in the tables of the paper (arXiv 2301.08353) are
+    those of this form. The factor 2 makes the gate 1 where the FFN is silent.
+
+    Args:
+        num_fields: F.
+        activation: a Keras activation, of the dense part.
+        reduction: r, how many times narrower the FFN's inner layer is than M.
+    """
+
+    reads_x0 = True
+
+    def __init__(self, num_fields: int, activation: str = "relu", reduction: int = 16, **kwargs):
+        super().__init__(num_fields, activation, **kwargs)
+        self.reduction = reduction
+
+    def build(self, x0_shape, x_shape):
+        super().build(x0_shape, x_shape)
+        self.inner_width = max(1, self.width // self.reduction)
+        self.squeeze = keras.layers.Dense(self.inner_width, activation="relu", name="squeeze")
+        self.squeeze.build(x0_shape)
+        self.excite = keras.layers.Dense(self.width, activation="sigmoid", name="excite")
+        self.excite.build((x0_shape[0], self.inner_width))
+
+    def call(self, x0, x):
+        return 2.0 * self.excite(self.squeeze(x0)) * self.dense(x)
+
+    def flops(self) -> int:
+        return super().flops() + 4 * self.width * self.inner_width
+
+    def get_config(self):
+        return super().get_config() | {"reduction": self.reduction}

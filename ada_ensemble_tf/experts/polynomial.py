@@ -1,0 +1,29 @@
+"""The polynomial interaction expert."""
+
+import keras
+
+from ada_ensemble_tf.experts.base import Expert
+
+
+@keras.saving.register_keras_serializable(package="ada_ensemble_tf")
+class PolynomialExpert(Expert):
+    """x * (W x0), without bias: explicit interactions of bounded degree.
+
+    AdaEnsemble (arXiv 2301.08353), equation 5; xDeepInt's layer (arXiv 2301.01089) less its residual.
+
+    Args:
+        num_fields: F.
+    """
+
+    reads_x0 = True
+
+    def build(self, x0_shape, x_shape):
+        super().build(x0_shape, x_shape)
+        self.dense = keras.layers.Dense(self.width, use_bias=False, name="dense")
+        self.dense.build(x0_shape)
+
+    def call(self, x0, x):
+        return x * self.dense(x0)
+
+    def flops(self) -> int:
+        return 2 * self.width * self.width + self.width

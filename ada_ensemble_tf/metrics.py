@@ -1,0 +1,77 @@
+"""Metrics of click-through-rate models, exact, on whole splits in memory.
+
+All take labels `[N]` in {0, 1} and probabilities `[N]` as NumPy arrays.
+"""
+
+import numpy as np
+from sklearn.metrics import roc_auc_score
+
+SMALLEST = 1e-7
+"""Probabilities are kept this far from 0 and 1 in logarithms, about float32's resolution below 1."""
+
+
+def auc(labels: np.ndarray, probabilities: np.ndarray) -> float:
+    """Area under the ROC curve from ranks, ties counted half; NaN if there is one class only."""
+    return float(roc_auc_score(labels, probabilities)) if 0 < np.mean(labels) < 1 else float("nan")
+
+
+def logloss(labels: np.ndarray, probabilities: np.ndarray) -> float:
+    """Mean LogLoss in nats."""
+    p = np.clip(probabilities.astype(np.float64), SMALLEST, 1.0 - SMALLEST)
+    return float(-np.mean(np.where(labels > 0.5, np.log(p), np.log1p(-p))))
+
+
+def normalized_entropy(labels: np.ndarray, probabilities: np.ndarray) -> float:
+    """LogLoss over the entropy of the base rate (He et al., ADKDD 2014; DHEN, arXiv 2203.11014); 1: nothing learned.
+
+    NaN if there is one class only.
+    """
+    rate = np.mean(labels, dtype=np.float64)
+    if not 0.0 < rate < 1.0:
+        return float("nan")
+    return logloss(labels, probabilities) / logloss(labels, np.full(len(labels), rate))
+
+
+def calibration(labels: np.ndarray, probabilities: np.ndarray) -> float:
+    """Mean prediction over observed rate; 1 is calibrated, NaN without positives."""
+    rate = np.mean(labels, dtype=np.float64)
+    return float(np.mean(probabilities, dtype=np.float64) / rate) if rate else float("nan")
+
+
+def expected_calibration_error(labels: np.ndarray, probabilities: np.ndarray, bins: int = 20) -> float:
+    """Mean |prediction - observed rate| over `bins` groups of equally many rows, sorted by prediction.
+
+    Rows of equal prediction are split between groups in row order.
+    """
+    order = np.argsort(probabilities, kind="stable")
+    error = 0.0
+    for rows in np.array_split(order, bins):
+        if len(rows):
+            gap = np.mean(probabilities[rows], dtype=np.float64) - np.mean(labels[rows], dtype=np.float64)
+            error += len(rows) * abs(gap)
+    return float(error / len(labels))
+
+
+def grouped_auc(labels: np.ndarray, probabilities: np.ndarray, groups: np.ndarray) -> float:
+    """Mean AUC within groups `[N]`, weighted by rows; groups of one class are left out, NaN if all are."""
+    order = np.argsort(groups, kind="stable")
+    starts = np.flatnonzero(np.diff(groups[order])) + 1
+    total = weight = 0.0
+    for rows in np.split(order, starts):
+        value = auc(labels[rows], probabilities[rows])
+        if np.isfinite(value):
+            total += len(rows) * value
+            weight += len(rows)
+    return total / weight if weight else float("nan")
+
+
+def all_metrics(labels: np.ndarray, probabilities: np.ndarray) -> dict[str, float]:
+    """The metrics that metrics.json holds for a split."""
+    return {
+        "auc": auc(labels, probabilities),
+        "logloss": logloss(labels, probabilities),
+        "normalized_entropy": normalized_entropy(labels, probabilities),
+        "calibration": calibration(labels, probabilities),
+        "expected_calibration_error": expected_calibration_error(labels, probabilities),
+        "rows": len(labels),
+    }

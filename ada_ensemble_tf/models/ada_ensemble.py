@@ -1,0 +1,247 @@
+"""AdaEnsemble: an adaptively sparse ensemble of feature-interaction experts."""
+
+from collections.abc import Sequence
+
+import keras
+import tensorflow as tf
+
+from ada_ensemble_tf import losses
+from ada_ensemble_tf.embedding import FusedEmbedding
+from ada_ensemble_tf.estimator import Estimator
+from ada_ensemble_tf.gates import NoisyCosineGate
+from ada_ensemble_tf.models.base import CTRModel, Forward
+from ada_ensemble_tf.moe import SparseMoE, propagate
+from ada_ensemble_tf.normalization import make_normalization
+from ada_ensemble_tf.schedule import StepSchedule, linear_annealing
+
+EXPERTS = ("gated_dense", "cross", "polynomial", "convolution", "attention")
+DEPTH_OBJECTIVES = ("straight_through", "expected", "none")
+
+
+@keras.saving.register_keras_serializable(package="ada_ensemble_tf")
+class AdaEnsemble(CTRModel):
+    """Stacked sparse mixtures of heterogeneous experts with an early exit a row (arXiv 2301.08353).
+
+    A gate picks the depth at which a row exits; a gate in each layer picks K of its experts. Both K and the number of
+    exits that are mixed in training fall to their final values while the model's step counter, one of its
+    weights, counts weight updates. In inference a row exits where its depth probability is largest.
+
+    Args:
+        num_rows: V; `Schema.num_rows`.
+        num_fields: F; `Schema.num_fields`.
+        dimension: D.
+        num_layers: L.
+        experts: names of the experts in each layer, see `ada_ensemble_tf.experts.EXPERTS`.
+        k: final K, experts kept per row and layer.
+        anneal_steps: weight updates over which K falls evenly from E to `k`, and the number of mixed exits from L to 1.
+        expert_prior: expected share of each expert, summing to 1; uniform if not given.
+        depth_prior: expected share of each exit, summing to 1; uniform if not given.
+        expert_load_weight: lambda_1 of equation 18, on the sum over layers.
+        depth_load_weight: lambda_2 of equation 18.
+        z_weight: coefficient of the router z-loss (arXiv 2202.08906) of all gates.
+        depth_objective: how the labels reach the depth gate. "straight_through": LogLoss of the exits' logits mixed by
+            the depth gates, which with one exit left are 1 forward and the softmax probability backward. "expected":
+            the LogLoss of each exit weighted by its gate. "none": no controller, every row runs through all layers.
+        normalization: of each layer's output: "batch", "layer" or "none".
+        embedding_normalization: of the embedding output before it becomes x0, likewise. The multiplicative
+            experts need an x0 of unit scale.
+        gate_reduction: r of the gates, see `NoisyCosineGate`.
+        gate_noise: jitter of the gates.
+        gate_temperature: initial temperature of the gates.
+        gate_stop_gradient: whether the gates leave the embeddings alone.
+        k_schedule: a schedule of K that replaces `k` and `anneal_steps`.
+        depth_schedule: a schedule of the number of mixed exits that replaces `anneal_steps`; it must end in 1.
+        l2: coefficient of the sum of squares of all dense kernels.
+        initial_logit: initial bias of the estimators; the log-odds of the base rate is a good one.
+        seed: of the gates' jitter.
+
+    Raises:
+        ValueError: for arguments out of range, named in the message.
+    """
+
+    def __init__(
+        self,
+        num_rows: int,
+        num_fields: int,
+        dimension: int = 16,
+        num_layers: int = 4,
+        experts: Sequence[str] = EXPERTS,
+        k: int = 3,
+        anneal_steps: int = 0,
+        expert_prior: Sequence[float] | None = None,
+        depth_prior: Sequence[float] | None = None,
+        expert_load_weight: float = 0.01,
+        depth_load_weight: float = 0.01,
+        z_weight: float = 0.0,
+        depth_objective: str = "straight_through",
+        normalization: str = "batch",
+        embedding_normalization: str = "batch",
+        gate_reduction: int = 16,
+        gate_noise: float = 0.5,
+        gate_temperature: float = 0.5,
+        gate_stop_gradient: bool = True,
+        k_schedule: StepSchedule | None = None,
+        depth_schedule: StepSchedule | None = None,
+        l2: float = 0.0,
+        initial_logit: float = 0.0,
+        seed: int = 0,
+        name: str = "ada_ensemble",
+    ):
+        super().__init__(num_rows, num_fields, l2, name=name)
+        if num_layers < 1:
+            raise ValueError(f"num_layers must be at least 1; received {num_layers}")
+        if not 1 <= k <= len(experts):
+            raise ValueError(f"k must lie between 1 and the {len(experts)} experts; received {k}")
+        if depth_objective not in DEPTH_OBJECTIVES:
+            raise ValueError(f"depth_objective must be one of {DEPTH_OBJECTIVES}; received {depth_objective!r}")
+        self.dimension = dimension
+        self.num_layers = num_layers
+        self.expert_names = tuple(experts)
+        self.k = k
+        self.anneal_steps = anneal_steps
+        self.expert_prior = _prior(expert_prior, len(experts), "expert_prior")
+        self.depth_prior = _prior(depth_prior, num_layers, "depth_prior")
+        self.expert_load_weight = expert_load_weight
+        self.depth_load_weight = depth_load_weight
+        self.z_weight = z_weight
+        self.depth_objective = depth_objective
+        self.normalization = normalization
+        self.embedding_normalization = embedding_normalization
+        self.gate_options = {
+            "reduction": gate_reduction,
+            "noise": gate_noise,
+            "initial_temperature": gate_temperature,
+            "stop_gradient": gate_stop_gradient,
+        }
+        self.given_schedules = (k_schedule, depth_schedule)
+        self.k_schedule = k_schedule or linear_annealing(len(experts), k, anneal_steps)
+        self.depth_schedule = depth_schedule or linear_annealing(num_layers, 1, anneal_steps)
+        if max(self.k_schedule.values) > len(experts):
+            raise ValueError(f"k_schedule keeps more than the {len(experts)} experts: {self.k_schedule.values}")
+        if max(self.depth_schedule.values) > num_layers or self.depth_schedule.final != 1:
+            raise ValueError(
+                f"depth_schedule must stay within {num_layers} layers and end in 1; "
+                f"received {self.depth_schedule.values}"
+            )
+        self.initial_logit = initial_logit
+        self.seed = seed
+        self._build_layers()
+
+    def _build_layers(self) -> None:
+        width = (None, self.num_fields * self.dimension)
+        self.embedding = FusedEmbedding(self.num_rows, self.dimension, name="embedding")
+        self.embedding.build((None, self.num_fields))
+        self.normalize = make_normalization(self.embedding_normalization, "normalize")
+        self.normalize.build(width)
+        self.moe_layers, self.estimators = [], []
+        for depth in range(1, self.num_layers + 1):
+            gate = NoisyCosineGate(len(self.expert_names), seed=self.seed + depth, name="gate", **self.gate_options)
+            layer = SparseMoE(self.expert_names, self.num_fields, self.normalization, gate, name=f"layer_{depth}")
+            layer.build(width, width)
+            estimator = Estimator(self.initial_logit, name=f"estimator_{depth}")
+            estimator.build(width)
+            self.moe_layers.append(layer)
+            self.estimators.append(estimator)
+        self.depth_gate = None
+        if self.depth_objective != "none":
+            self.depth_gate = NoisyCosineGate(self.num_layers, seed=self.seed, name="depth_gate", **self.gate_options)
+            self.depth_gate.build(width)
+        else:
+            # Only the last exit is ever used.
+            for estimator in self.estimators[:-1]:
+                estimator.trainable = False
+        self.built = True
+
+    def annealing_steps(self) -> int:
+        return max(self.k_schedule.last_boundary, self.depth_schedule.last_boundary)
+
+    def choice_names(self):
+        exits = [f"exit_{depth}" for depth in range(1, self.num_layers + 1)]
+        return {layer.name: self.expert_names for layer in self.moe_layers} | {"depth": exits}
+
+    def forward(self, ids, training=False) -> Forward:
+        x0 = self.normalize(self.embedding(ids), training=training)
+        k = self.k_schedule(self.step)
+        reports, gate_flops = {}, 0.0
+        if self.depth_gate is not None:
+            depth_k = self.depth_schedule(self.step) if training else 1
+            gates, reports["depth"] = self.depth_gate(x0, k=depth_k, training=training)
+            gate_flops = float(self.depth_gate.flops()) * tf.cast(tf.shape(x0)[0], tf.float32)
+        else:
+            last = tf.one_hot(self.num_layers - 1, self.num_layers)
+            gates = tf.tile(last[None, :], [tf.shape(x0)[0], 1])
+        way = propagate(x0, gates, self.moe_layers, self.estimators, k, training)
+        reports |= {layer.name: report for layer, report in zip(self.moe_layers, way.reports, strict=True)}
+        logit = tf.reduce_sum(gates * way.exit_logits, axis=1)
+        outputs = {f"output of {layer.name}": x for layer, x in zip(self.moe_layers, way.outputs, strict=True)}
+        return Forward(
+            logit=logit,
+            flops=way.flops + gate_flops,
+            terms=self._auxiliary_terms(reports),
+            reports=reports,
+            tensors={"embedding output x0": x0} | outputs | {"logit": logit},
+            exit_logits=way.exit_logits,
+            exit_gates=gates,
+        )
+
+    def _auxiliary_terms(self, reports) -> dict[str, tf.Tensor]:
+        layers = [reports[layer.name] for layer in self.moe_layers]
+        prior = tf.constant(self.expert_prior)
+        distribution = [losses.load_distribution_loss(r.load, r.probability, prior) for r in layers]
+        terms = {"expert_distribution": self.expert_load_weight * tf.add_n(distribution)}
+        if "depth" in reports:
+            depth = reports["depth"]
+            terms["depth_distribution"] = self.depth_load_weight * losses.load_distribution_loss(
+                depth.load, depth.probability, tf.constant(self.depth_prior)
+            )
+        if self.z_weight:
+            terms["router_z"] = self.z_weight * tf.add_n([report.z for report in reports.values()])
+        return terms
+
+    def objective(self, forward, labels):
+        terms = super().objective(forward, labels)
+        if self.depth_objective == "expected":
+            terms["log_loss"] = losses.expected_log_loss(labels, forward.exit_logits, forward.exit_gates)
+        return terms
+
+    def get_config(self):
+        k_schedule, depth_schedule = self.given_schedules
+        return super().get_config() | {
+            "dimension": self.dimension,
+            "num_layers": self.num_layers,
+            "experts": self.expert_names,
+            "k": self.k,
+            "anneal_steps": self.anneal_steps,
+            "expert_prior": self.expert_prior,
+            "depth_prior": self.depth_prior,
+            "expert_load_weight": self.expert_load_weight,
+            "depth_load_weight": self.depth_load_weight,
+            "z_weight": self.z_weight,
+            "depth_objective": self.depth_objective,
+            "normalization": self.normalization,
+            "embedding_normalization": self.embedding_normalization,
+            "gate_reduction": self.gate_options["reduction"],
+            "gate_noise": self.gate_options["noise"],
+            "gate_temperature": self.gate_options["initial_temperature"],
+            "gate_stop_gradient": self.gate_options["stop_gradient"],
+            "k_schedule": k_schedule and keras.saving.serialize_keras_object(k_schedule),
+            "depth_schedule": depth_schedule and keras.saving.serialize_keras_object(depth_schedule),
+            "initial_logit": self.initial_logit,
+            "seed": self.seed,
+        }
+
+    @classmethod
+    def from_config(cls, config):
+        config = dict(config)
+        for key in ("k_schedule", "depth_schedule"):
+            config[key] = config[key] and keras.saving.deserialize_keras_object(config[key])
+        return cls(**config)
+
+
+def _prior(given: Sequence[float] | None, size: int, name: str) -> tuple[float, ...]:
+    if given is None:
+        return (1.0 / size,) * size
+    prior = tuple(float(share) for share in given)
+    if len(prior) != size or min(prior) <= 0.0 or abs(sum(prior) - 1.0) > 1e-6:
+        raise ValueError(f"{name} must hold {size} positive shares that sum to 1; received {prior}")
+    return prior

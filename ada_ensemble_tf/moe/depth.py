@@ -1,0 +1,73 @@
+"""Dynamic propagation: each row runs through the MoE layers as deep as its depth gates say, and no deeper."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import tensorflow as tf
+
+from ada_ensemble_tf.estimator import Estimator
+from ada_ensemble_tf.gates import GateReport
+from ada_ensemble_tf.moe.dispatch import take_rows
+from ada_ensemble_tf.moe.sparse_moe import SparseMoE
+
+
+class Propagation(NamedTuple):
+    """What came of a batch on its way through the layers."""
+
+    exit_logits: tf.Tensor
+    """`[B, L]`: estimator l's logit for the rows with a depth gate there, 0 elsewhere."""
+    outputs: list[tf.Tensor]
+    """Each layer's output, for the rows that reached it."""
+    reports: list[GateReport]
+    """Each layer's gate report, over the rows that reached it."""
+    reached: tf.Tensor
+    """`[L]` float32: share of the batch's rows that ran through layer l."""
+    flops: tf.Tensor
+    """FLOPs spent on the batch in layers and estimators, as routed: a float32 scalar."""
+
+
+def propagate(
+    x0: tf.Tensor,
+    depth_gates: tf.Tensor,
+    layers: Sequence[SparseMoE],
+    estimators: Sequence[Estimator],
+    k: tf.Tensor,
+    training: bool = False,
+) -> Propagation:
+    """Runs x0 through the layers; a row leaves the batch after the last layer at which it has a depth gate.
+
+    Algorithm 1 of AdaEnsemble (arXiv 2301.08353), with two slips of the print mended: exit l reads column l of the
+    gates (the paper increments the depth before reading), and x0 is dispatched along with the rows, since gates and
+    experts of deeper layers read it.
+
+    Args:
+        x0: `[B, M]`.
+        depth_gates: `[B, L]`, non-negative; the estimator at exit l is computed for rows with a gate there.
+        layers: the L MoE layers.
+        estimators: the L estimators.
+        k: K, experts to keep per row.
+        training: training mode of the layers.
+    """
+    batch = tf.shape(x0)[0]
+    x, rows, gates = x0, tf.range(batch), depth_gates
+    exit_logits, outputs, reports, reached, flops = [], [], [], [], tf.constant(0.0)
+    for depth, (layer, estimator) in enumerate(zip(layers, estimators, strict=True)):
+        x, report, layer_flops = layer(x0, x, k=k, training=training)
+        exits = tf.where(gates[:, depth] > 0.0)[:, 0]
+        logits = estimator(take_rows(x, exits))
+        exit_logits.append(tf.scatter_nd(tf.gather(rows, exits)[:, None], logits, [batch]))
+        outputs.append(x)
+        reports.append(report)
+        reached.append(tf.shape(rows)[0] / tf.maximum(batch, 1))
+        flops += layer_flops + float(estimator.flops()) * tf.cast(tf.shape(exits)[0], tf.float32)
+        if depth + 1 < len(layers):
+            deeper = tf.where(tf.reduce_any(gates[:, depth + 1 :] > 0.0, axis=1))[:, 0]
+            x0, x, gates = (take_rows(tensor, deeper) for tensor in (x0, x, gates))
+            rows = tf.gather(rows, deeper)
+    return Propagation(
+        exit_logits=tf.stack(exit_logits, axis=1),
+        outputs=outputs,
+        reports=reports,
+        reached=tf.cast(tf.stack(reached), tf.float32),
+        flops=flops,
+    )

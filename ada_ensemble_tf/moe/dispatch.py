@@ -1,0 +1,62 @@
+"""Moving rows to the experts that their gates chose, and back."""
+
+from collections.abc import Iterable, Sequence
+
+import tensorflow as tf
+
+
+@tf.custom_gradient
+def take_rows(x: tf.Tensor, rows: tf.Tensor):
+    """The rows `[N]` of x `[B, M]`: `[N, M]`.
+
+    tf.gather's gradient is a tf.IndexedSlices, which the gradients of most operations that may come before do not
+    take; this one is dense.
+    """
+
+    def gradient(upstream):
+        return tf.math.unsorted_segment_sum(upstream, rows, tf.shape(x)[0]), None
+
+    return tf.gather(x, rows), gradient
+
+
+class SparseDispatcher:
+    """Sends each row to the experts whose gate is not zero and sums what comes back, weighted by the gates.
+
+    AdaEnsemble (arXiv 2301.08353), section 3.3.3, equation 12: y = sum_j g_j E_j(x). An expert sees its rows only, so
+    what it costs follows how many there are; it may be none.
+
+    Args:
+        gates: `[B, E]`, non-negative.
+    """
+
+    def __init__(self, gates: tf.Tensor):
+        self.num_rows = tf.shape(gates)[0]
+        self.columns = tf.unstack(gates, axis=1)
+        self.rows = [tf.where(column > 0.0)[:, 0] for column in self.columns]
+
+    def dispatch(self, x: tf.Tensor, experts: Iterable[int] | None = None) -> dict[int, tf.Tensor]:
+        """By expert, the rows of x `[B, M]` that go to it, in order: `[B_j, M]`.
+
+        Args:
+            x: what to dispatch.
+            experts: those that read x; all by default.
+        """
+        readers = list(range(len(self.rows)) if experts is None else experts)
+        if not readers:
+            return {}
+        # One gather for all experts: its gradient is then one sum instead of one a reader.
+        taken = take_rows(x, tf.concat([self.rows[j] for j in readers], axis=0))
+        parts = tf.split(taken, tf.stack([tf.shape(self.rows[j])[0] for j in readers]), num=len(readers))
+        return dict(zip(readers, parts, strict=True))
+
+    def combine(self, outputs: Sequence[tf.Tensor]) -> tf.Tensor:
+        """`[B, M]`: the experts' outputs, each `[B_j, M]`, weighted by their gates and summed in row order."""
+        weighted = [
+            output * tf.cast(tf.gather(column, rows), output.dtype)[:, None]
+            for output, column, rows in zip(outputs, self.columns, self.rows, strict=True)
+        ]
+        return tf.math.unsorted_segment_sum(tf.concat(weighted, axis=0), tf.concat(self.rows, axis=0), self.num_rows)
+
+    def counts(self) -> tf.Tensor:
+        """`[E]` float32: how many rows went to each expert."""
+        return tf.cast(tf.stack([tf.shape(rows)[0] for rows in self.rows]), tf.float32)

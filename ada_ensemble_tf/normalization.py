@@ -1,0 +1,97 @@
+"""Normalisation of feature maps of which routing may leave few rows, or none."""
+
+import contextlib
+from contextvars import ContextVar
+
+import keras
+import tensorflow as tf
+
+_statistics_frozen: ContextVar[bool] = ContextVar("statistics_frozen", default=False)
+
+
+@contextlib.contextmanager
+def frozen_statistics():
+    """Within it, training-mode calls leave the moving statistics as they are.
+
+    The gate update of bi-level training runs the network in training mode, but the statistics belong to the weights
+    and must change in weight updates only.
+    """
+    token = _statistics_frozen.set(True)
+    try:
+        yield
+    finally:
+        _statistics_frozen.reset(token)
+
+
+@keras.saving.register_keras_serializable(package="ada_ensemble_tf")
+class RoutedBatchNormalization(keras.layers.Layer):
+    """Batch normalisation that stays defined when routing leaves fewer than two rows.
+
+    With two rows or more it is the usual one (arXiv 1502.03167). With fewer the batch has no variance: the moving
+    statistics normalise it and are not updated, where Keras' layer would turn them into NaN for good.
+
+    Args:
+        momentum: share of the old value that a moving statistic keeps in an update.
+        epsilon: added to the variance.
+
+    Call arguments:
+        x: `[B, M]`, B may be 0.
+        training: whether to use (and update) the batch's statistics.
+
+    Returns:
+        `[B, M]`.
+    """
+
+    def __init__(self, momentum: float = 0.99, epsilon: float = 1e-3, **kwargs):
+        super().__init__(**kwargs)
+        if not 0.0 <= momentum < 1.0:
+            raise ValueError(f"momentum must lie in [0, 1); received {momentum}")
+        self.momentum = momentum
+        self.epsilon = epsilon
+
+    def build(self, x_shape):
+        shape = (x_shape[-1],)
+        self.gamma = self.add_weight(name="gamma", shape=shape, initializer="ones")
+        self.beta = self.add_weight(name="beta", shape=shape, initializer="zeros")
+        self.moving_mean = self.add_weight(name="moving_mean", shape=shape, initializer="zeros", trainable=False)
+        self.moving_variance = self.add_weight(name="moving_variance", shape=shape, initializer="ones", trainable=False)
+
+    def call(self, x, training=False):
+        moving_mean = tf.convert_to_tensor(self.moving_mean)
+        moving_variance = tf.convert_to_tensor(self.moving_variance)
+        mean, variance = moving_mean, moving_variance
+        values = tf.cast(x, tf.float32)
+        if training:
+            rows = tf.shape(x)[0]
+            enough = rows >= 2
+            count = tf.cast(tf.maximum(rows, 1), tf.float32)
+            batch_mean = tf.reduce_sum(values, axis=0) / count
+            batch_variance = tf.reduce_sum(tf.square(values - batch_mean), axis=0) / count
+            mean = tf.where(enough, batch_mean, moving_mean)
+            variance = tf.where(enough, batch_variance, moving_variance)
+            if not _statistics_frozen.get():
+                self.moving_mean.assign_add((1.0 - self.momentum) * (mean - moving_mean))
+                self.moving_variance.assign_add((1.0 - self.momentum) * (variance - moving_variance))
+        scale = tf.convert_to_tensor(self.gamma) * tf.math.rsqrt(variance + self.epsilon)
+        return tf.cast(values * scale + (self.beta - mean * scale), self.compute_dtype)
+
+    def compute_output_shape(self, x_shape):
+        return x_shape
+
+    def get_config(self):
+        return super().get_config() | {"momentum": self.momentum, "epsilon": self.epsilon}
+
+
+def make_normalization(name: str, layer_name: str) -> keras.layers.Layer:
+    """The normalisation layer called `name`: "batch", "layer" or "none".
+
+    Raises:
+        ValueError: if `name` is none of these.
+    """
+    if name == "batch":
+        return RoutedBatchNormalization(name=layer_name)
+    if name == "layer":
+        return keras.layers.LayerNormalization(epsilon=1e-5, name=layer_name)
+    if name == "none":
+        return keras.layers.Identity(name=layer_name)
+    raise ValueError(f"normalization must be 'batch', 'layer' or 'none'; received {name!r}")

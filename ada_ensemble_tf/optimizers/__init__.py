@@ -1,0 +1,27 @@
+"""Optimisers by name, Keras' own and ours."""
+
+import keras
+
+from ada_ensemble_tf.optimizers.group_ftrl import GroupFtrl
+
+OPTIMIZERS: dict[str, type[keras.optimizers.Optimizer]] = {
+    "adam": keras.optimizers.Adam,
+    "group_ftrl": GroupFtrl,
+}
+
+
+def make_optimizer(name: str, **arguments: float) -> keras.optimizers.Optimizer:
+    """The optimiser registered as `name`.
+
+    Raises:
+        ValueError: if there is none of that name, or it does not know an argument.
+    """
+    if name not in OPTIMIZERS:
+        raise ValueError(f"there is no optimizer {name!r}; there are {', '.join(sorted(OPTIMIZERS))}")
+    try:
+        return OPTIMIZERS[name](**arguments)
+    except TypeError as error:
+        raise ValueError(f"optimizer {name!r}: {error}") from error
+
+
+__all__ = ["OPTIMIZERS", "GroupFtrl", "make_optimizer"]

@@ -1,0 +1,27 @@
+"""Scores a raw log: python -m ada_ensemble_tf.predict --workdir=.. --raw=FILE[,FILE..] --out=FILE.csv"""
+
+from absl import flags, logging
+
+from data_pipelines.errors import run_main
+
+_WORKDIR = flags.DEFINE_string("workdir", None, "Directory of the training run.", required=True)
+_RAW = flags.DEFINE_list("raw", None, "Raw logs, with the label column or without.", required=True)
+_OUT = flags.DEFINE_string("out", None, "CSV file to write: column ctr, in the logs' row order.", required=True)
+_BATCH_SIZE = flags.DEFINE_integer("batch_size", 8192, "Rows scored at once.", lower_bound=1)
+
+
+def main(argv) -> None:
+    """Scores and prints how many rows."""
+    del argv
+    logging.set_verbosity(logging.INFO)
+    from ada_ensemble_tf.serving.raw_scores import score_raw
+    from ada_ensemble_tf.training.workdir import Workdir
+
+    workdir = Workdir(_WORKDIR.value)
+    model = workdir.load_model()
+    rows = score_raw(model, workdir.schema(), workdir.path, _RAW.value, _OUT.value, _BATCH_SIZE.value)
+    print(f"{_OUT.value}: {rows} rows")
+
+
+if __name__ == "__main__":
+    run_main(main)

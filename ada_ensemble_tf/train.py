@@ -1,0 +1,37 @@
+"""Trains a model:
+
+python -m ada_ensemble_tf.train --config=experiments/criteo.py:ada_ensemble --data_dir=DIR --workdir=DIR
+"""
+
+from absl import flags, logging
+from ml_collections import config_flags
+
+from data_pipelines.dataset import open_data
+from data_pipelines.errors import run_main
+
+_CONFIG = config_flags.DEFINE_config_file("config", help_string="FILE.py:MODEL of experiments/.", lock_config=True)
+_DATA_DIR = flags.DEFINE_string("data_dir", None, "Prepared data.", required=True)
+_WORKDIR = flags.DEFINE_string(
+    "workdir", None, "Where the run goes; an interrupted run there is resumed.", required=True
+)
+flags.mark_flag_as_required("config")
+
+
+def main(argv) -> None:
+    """Trains and prints where to look next."""
+    del argv
+    logging.set_verbosity(logging.INFO)
+    data = open_data(_DATA_DIR.value)
+    # Imported here: a wrong flag or data directory is told without waiting for TensorFlow.
+    from ada_ensemble_tf.training.run import train
+
+    results = train(_CONFIG.value, data, _WORKDIR.value)
+    for split in ("validation", "test"):
+        figures = results[split]
+        print(f"{split}: AUC {figures['auc']:.5f}, LogLoss {figures['logloss']:.5f}, {figures['rows']} rows")
+    print(f"metrics: {_WORKDIR.value}/metrics.json")
+    print(f"dashboard: tensorboard --logdir={_WORKDIR.value}/tensorboard")
+
+
+if __name__ == "__main__":
+    run_main(main)

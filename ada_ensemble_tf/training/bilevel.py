@@ -1,0 +1,208 @@
+"""Bi-level training: gates on rows of their own, weights on the training rows, in turn."""
+
+from collections.abc import Mapping
+
+import keras
+import tensorflow as tf
+
+from ada_ensemble_tf.normalization import frozen_statistics
+from ada_ensemble_tf.training.finite import FiniteCheck
+from ada_ensemble_tf.training.reports import report_scalars
+from ada_ensemble_tf.training.second_order import second_order_gate_gradients
+
+OPTIMIZERS = ("embedding_optimizer", "weight_optimizer", "gate_optimizer")
+
+
+class BilevelModel(keras.Model):
+    """A model whose `train_step` alternates updates of its gates and of its weights.
+
+    Algorithm 2 of AdaEnsemble (arXiv 2301.08353), after DARTS (arXiv 1806.09055). Alpha is `gate_variables`, W is
+    `embedding_variables` and `weight_variables`; each of the three has an optimiser of its own. What a training
+    element holds decides what is done with it:
+
+    - `{"train": (ids [t, B, F], labels [t, B]), "gate": (ids [B, F], labels [B])}`, as
+      `data_pipelines.dataset.pair` makes: one update of alpha on the gate rows, then t updates of W on the training
+      batches. Neither touches the other's variables, optimiser state or normalisation statistics.
+    - `(ids [B, F], labels [B])`: the joint mode, one update of alpha and W on the same rows.
+
+    Subclasses give `forward`, `objective` and the three lists of variables.
+    """
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.step = self.add_weight(name="step", shape=(), dtype="int64", initializer="zeros", trainable=False)
+        self.finite = FiniteCheck()
+
+    def annealing_steps(self) -> int:
+        """Weight updates after which every schedule of the model has reached its final value."""
+        return 0
+
+    def finish_annealing(self) -> None:
+        """Moves the step counter past all schedules, so that the model runs as it is meant to be served."""
+        self.step.assign(tf.maximum(tf.convert_to_tensor(self.step), self.annealing_steps()))
+
+    def compile(
+        self,
+        embedding_optimizer: keras.optimizers.Optimizer,
+        weight_optimizer: keras.optimizers.Optimizer,
+        gate_optimizer: keras.optimizers.Optimizer | None = None,
+        xi: float = 0.0,
+        run_eagerly: bool = False,
+        steps_per_execution: int = 1,
+    ) -> None:
+        """Sets the optimisers.
+
+        Args:
+            embedding_optimizer: of `embedding_variables`.
+            weight_optimizer: of `weight_variables`.
+            gate_optimizer: of `gate_variables`; needed if the model has gates.
+            xi: step size of the virtual weight update in the gate update. 0 is the first-order form; above 0 the gate
+                gradient is taken at W - xi * grad_W of the training loss, with DARTS' finite-difference second
+                order term, at four more passes through the network.
+            run_eagerly: as in Keras.
+            steps_per_execution: as in Keras.
+
+        Raises:
+            ValueError: if the model has gates and no optimiser for them, or `xi` is negative.
+        """
+        if xi < 0.0:
+            raise ValueError(f"xi must not be negative; received {xi}")
+        if self.gate_variables and gate_optimizer is None:
+            raise ValueError("the model has gates: compile needs a gate_optimizer")
+        super().compile(
+            optimizer=weight_optimizer,
+            run_eagerly=run_eagerly,
+            steps_per_execution=steps_per_execution,
+            jit_compile=False,
+        )
+        self.xi = xi
+        self.embedding_optimizer = embedding_optimizer
+        self.weight_optimizer = weight_optimizer
+        self.gate_optimizer = gate_optimizer
+        for optimizer, variables in self._groups():
+            optimizer.build(variables)
+        self._auc = keras.metrics.AUC(num_thresholds=10_000, name="auc")
+        self._log_loss = keras.metrics.Mean(name="log_loss")
+        # A function of its own, so that t weight updates in one train_step are traced once.
+        self._traced_weight_gradients = (
+            None if run_eagerly else tf.function(self._weight_gradients, reduce_retracing=True)
+        )
+
+    def _groups(self) -> list[tuple[keras.optimizers.Optimizer, list[keras.Variable]]]:
+        groups = [
+            (self.embedding_optimizer, self.embedding_variables),
+            (self.weight_optimizer, self.weight_variables),
+            (self.gate_optimizer, self.gate_variables),
+        ]
+        return [(optimizer, variables) for optimizer, variables in groups if variables]
+
+    def get_compile_config(self):
+        return {"xi": self.xi} | {
+            name: keras.saving.serialize_keras_object(getattr(self, name)) for name in OPTIMIZERS if getattr(self, name)
+        }
+
+    def compile_from_config(self, config):
+        optimizers = {
+            name: keras.saving.deserialize_keras_object(config[name]) for name in OPTIMIZERS if name in config
+        }
+        self.compile(**optimizers, xi=config["xi"])
+
+    @property
+    def metrics(self):
+        return [self._auc, self._log_loss] if hasattr(self, "_auc") else []
+
+    def train_step(self, data):
+        logs = self.training_logs(data)
+        return {name: value for name, value in logs.items() if name in ("loss", "log_loss")}
+
+    def training_logs(self, data) -> dict[str, tf.Tensor]:
+        """One training element as `train_step` does it, with all there is to report as scalars by name.
+
+        `first_bad` is the place in `self.finite.names` of the first tensor that was not finite, -1 if all were, and
+        `bad_step` the weight update that it came up in.
+        """
+        if not isinstance(data, Mapping):
+            ids, labels = data
+            return self._joint_step(ids, labels)
+        gate_ids, gate_labels = data["gate"]
+        train_ids, train_labels = data["train"]
+        steps = train_ids.shape[0]
+        if steps is None:
+            raise ValueError(
+                "the training batches of a bi-level element must be stacked [t, B, F] with t known; use "
+                f"data_pipelines.dataset.pair. Received shape {train_ids.shape}"
+            )
+        if not self.gate_variables:
+            raise ValueError(f"{self.name} has no gates: train it on (ids, labels), not on bi-level elements")
+        logs = self._gate_step(gate_ids, gate_labels, train_ids[0], train_labels[0])
+        first_bad, bad_step = logs["first_bad"], logs["bad_step"]
+        for i in range(steps):
+            logs |= self._weight_step(train_ids[i], train_labels[i])
+            bad_step = tf.where(first_bad >= 0, bad_step, logs["bad_step"])
+            first_bad = tf.where(first_bad >= 0, first_bad, logs["first_bad"])
+        return logs | {"first_bad": first_bad, "bad_step": bad_step}
+
+    def _weight_step(self, ids, labels):
+        gradients_of = self._traced_weight_gradients or self._weight_gradients
+        gradients, logs = gradients_of(ids, labels)
+        self._apply(gradients, [self.embedding_optimizer, self.weight_optimizer])
+        self.step.assign_add(1)
+        return logs
+
+    def _weight_gradients(self, ids, labels):
+        variables = [self.embedding_variables, self.weight_variables]
+        return self.compute_gradients(ids, labels, variables, "weight update")
+
+    def _gate_step(self, ids, labels, train_ids, train_labels):
+        with frozen_statistics():
+            if self.xi:
+                gradients, logs = second_order_gate_gradients(self, (train_ids, train_labels), (ids, labels), self.xi)
+            else:
+                gradients, logs = self.compute_gradients(ids, labels, [self.gate_variables], "gate update")
+        self._apply(gradients, [self.gate_optimizer])
+        return {name: logs[name] for name in ("first_bad", "bad_step")} | {
+            f"gate_update/{name}": logs[name] for name in ("loss", "log_loss")
+        }
+
+    def _joint_step(self, ids, labels):
+        optimizers, variables = zip(*self._groups(), strict=True)
+        gradients, logs = self.compute_gradients(ids, labels, list(variables), "joint update")
+        self._apply(gradients, optimizers)
+        self.step.assign_add(1)
+        return logs
+
+    def _apply(self, gradients, optimizers) -> None:
+        groups = {id(optimizer): variables for optimizer, variables in self._groups()}
+        for optimizer, group in zip(optimizers, gradients, strict=True):
+            optimizer.apply(group, groups[id(optimizer)])
+
+    def compute_gradients(self, ids, labels, groups, stage):
+        """(gradients in lists as `groups`, logs): of the objective on a batch, in training mode."""
+        with tf.GradientTape() as tape:
+            forward = self.forward(ids, training=True)
+            terms = self.objective(forward, labels)
+            loss = tf.add_n(list(terms.values()))
+        gradients = tape.gradient(loss, [[v.value for v in group] for group in groups])
+        pairs = [pair for group in zip(groups, gradients, strict=True) for pair in zip(*group, strict=True)]
+        named = {f"gradient of {variable.path}": gradient for variable, gradient in pairs}
+        tensors = forward.tensors | {f"loss term {name}": term for name, term in terms.items()} | named
+        rows = tf.cast(tf.maximum(tf.shape(labels)[0], 1), tf.float32)
+        logs = {"loss": loss} | terms | report_scalars(forward.reports, self.choice_names())
+        logs |= {"flops_per_example": forward.flops / rows, "first_bad": self.finite.first_bad(stage, tensors)}
+        logs["bad_step"] = tf.convert_to_tensor(self.step) + 1
+        return gradients, logs
+
+    def choice_names(self) -> dict[str, list[str]]:
+        """What each gate chooses among, by the gate's name in the reports."""
+        return {}
+
+    def test_step(self, data):
+        ids, labels = data
+        forward = self.forward(ids, training=False)
+        self._log_loss.update_state(tf.nn.sigmoid_cross_entropy_with_logits(labels=labels, logits=forward.logit))
+        self._auc.update_state(labels, tf.sigmoid(forward.logit))
+        return {metric.name: metric.result() for metric in self.metrics}
+
+    def predict_step(self, data):
+        ids = data[0] if isinstance(data, tuple) else data
+        return self(ids, training=False)

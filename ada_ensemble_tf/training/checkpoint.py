@@ -1,0 +1,51 @@
+"""Checkpoints: the whole state of training, and the weights of the best model so far."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import keras
+import tensorflow as tf
+
+
+class Checkpoint:
+    """One folder that holds the latest save of a list of variables.
+
+    A save is complete or not there: TensorFlow writes a new one beside the old, then points to it, then deletes the
+    old. Variables are kept by place and name, so that those of another model are refused.
+
+    Args:
+        folder: where to save.
+        variables: what to save, in an order that is the same in each process.
+    """
+
+    def __init__(self, folder: Path, variables: Sequence[keras.Variable | tf.Variable]):
+        names = [getattr(v, "path", v.name).replace("/", ".") for v in variables]
+        values = [v.value if isinstance(v, keras.Variable) else v for v in variables]
+        self._checkpoint = tf.train.Checkpoint(
+            **{f"{i:04d}.{n}": v for i, (n, v) in enumerate(zip(names, values, strict=True))}
+        )
+        self._manager = tf.train.CheckpointManager(self._checkpoint, str(folder), max_to_keep=1)
+
+    @property
+    def exists(self) -> bool:
+        """Whether there is a save to restore."""
+        return self._manager.latest_checkpoint is not None
+
+    def save(self, step: int) -> None:
+        """Saves the variables' values; `step` names the files."""
+        self._manager.save(step)
+
+    def restore(self) -> None:
+        """Sets the variables to the latest save.
+
+        Raises:
+            ValueError: if there is none, or it is of other variables.
+        """
+        path = self._manager.latest_checkpoint
+        if path is None:
+            raise ValueError(f"{self._manager.directory}: no checkpoint; train first")
+        try:
+            self._checkpoint.restore(path).assert_consumed()
+        except (AssertionError, ValueError, tf.errors.InvalidArgumentError) as error:
+            reason = str(error).splitlines()[0]
+            raise ValueError(f"{path}: the checkpoint is of another model: {reason}") from error

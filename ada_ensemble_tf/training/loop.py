@@ -1,0 +1,210 @@
+"""The training loop: steps, reports, evaluation, early stopping, checkpoints, resuming."""
+
+import logging
+import math
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import tensorflow as tf
+
+from ada_ensemble_tf import metrics
+from ada_ensemble_tf.training.checkpoint import Checkpoint
+from ada_ensemble_tf.training.scoring import Scorer
+from ada_ensemble_tf.training.tensorboard import TensorBoardWriter
+from data_pipelines.dataset import PreparedData, pair
+from data_pipelines.errors import DataError
+
+logger = logging.getLogger(__name__)
+
+
+class NonFiniteError(DataError):
+    """Training met an infinity or NaN; the message names step and tensor."""
+
+
+class TrainingLoop:
+    """Trains a compiled model on prepared data inside a working directory.
+
+    After every `config.eval_every` weight updates (at least once an epoch) it evaluates on the validation split and
+    saves all state: weights, optimisers, random state, early stopping; the position in the data follows from the
+    step. Run again on the same directory, it goes on from there. The best weights by validation AUC are kept apart,
+    and counted only once K and depth have reached their final values, for only then are they what gets served.
+
+    Args:
+        model: a compiled `CTRModel`.
+        data: the prepared data.
+        config: see `experiments/defaults.py`.
+        workdir: where checkpoints and TensorBoard files go.
+    """
+
+    def __init__(self, model, data: PreparedData, config, workdir: Path):
+        self.model, self.data, self.config = model, data, config
+        self.bilevel = config.training == "bilevel" and bool(model.gate_variables)
+        # Weight updates a call of the train step.
+        self.stride = config.weight_steps if self.bilevel else 1
+        self.steps_per_epoch = math.ceil(self._train_rows() / config.batch_size)
+        self.max_steps = self._whole_calls(config.max_epochs * self.steps_per_epoch)
+        self.eval_every = self._whole_calls(min(config.eval_every, self.steps_per_epoch))
+        self.best_auc = tf.Variable(-1.0, name="best_auc", dtype=tf.float64)
+        self.best_step = tf.Variable(0, name="best_step", dtype=tf.int64)
+        self.evaluations_since_best = tf.Variable(0, name="evaluations_since_best", dtype=tf.int64)
+        self.seconds = tf.Variable(0.0, name="seconds", dtype=tf.float64)
+        self.timed_steps = tf.Variable(0, name="timed_steps", dtype=tf.int64)
+        state = [self.best_auc, self.best_step, self.evaluations_since_best, self.seconds, self.timed_steps]
+        optimizers = {id(o): o for o in (model.embedding_optimizer, model.weight_optimizer, model.gate_optimizer) if o}
+        slots = [v for optimizer in optimizers.values() for v in optimizer.variables]
+        self.last = Checkpoint(workdir / "checkpoints" / "last", model.variables + slots + state)
+        self.best = Checkpoint(workdir / "checkpoints" / "best", model.variables)
+        self.board = TensorBoardWriter(workdir / "tensorboard")
+        self.scorer = Scorer(model)
+        if self.last.exists:
+            self.last.restore()
+            logger.info("resuming at step %d of %d", self._step(), self.max_steps)
+
+    def finished(self) -> bool:
+        """Whether there is nothing left to train."""
+        return self._step() >= self.max_steps or self._out_of_patience()
+
+    def run(self) -> None:
+        """Trains to the end and leaves the model at its best weights.
+
+        Raises:
+            NonFiniteError: the loss or another tensor was not finite.
+            DataError: the record files are damaged, or annealing would not end within `config.max_epochs`.
+        """
+        if self.model.annealing_steps() > self.max_steps:
+            raise DataError(
+                f"annealing ends at step {self.model.annealing_steps()}, training at {self.max_steps}: "
+                "lower config.anneal_epochs or raise config.max_epochs"
+            )
+        run_calls, batches = self._compiled_calls(), None
+        while not self.finished():
+            if batches is None:
+                with self.data.reading():
+                    batches = iter(self._batches())
+            self._train_until(min(self._next_evaluation(), self.max_steps), run_calls, batches)
+            self._evaluate()
+            self.last.save(self._step())
+        if self._out_of_patience():
+            logger.info("stopped early: no better validation AUC in %d evaluations", self.config.patience)
+        self.best.restore()
+        self.board.close()
+
+    def examples_per_second(self) -> float:
+        """Training rows a second, less evaluation and the first report, which has the tracing; NaN if that was all."""
+        seconds = float(self.seconds.numpy())
+        return float(self.timed_steps.numpy()) * self.config.batch_size / seconds if seconds else float("nan")
+
+    def validation_batches(self) -> tf.data.Dataset:
+        """The validation rows that early stopping reads: those the gates have not learned from."""
+        used = self.config.gate_share if self.bilevel and self.config.gate_source == "validation" else 0.0
+        return self.data.evaluation("validation", self.config.eval_batch_size, gate_share=used)
+
+    def _gate_share_of_train(self) -> float:
+        return self.config.gate_share if self.bilevel and self.config.gate_source == "train" else 0.0
+
+    def _train_rows(self) -> int:
+        return self.data.part_rows("train", self._gate_share_of_train(), 1.0)
+
+    def _whole_calls(self, steps: float) -> int:
+        return max(1, math.ceil(steps / self.stride)) * self.stride
+
+    def _step(self) -> int:
+        return int(self.model.step.numpy())
+
+    def _out_of_patience(self) -> bool:
+        return int(self.evaluations_since_best.numpy()) >= self.config.patience
+
+    def _next_evaluation(self) -> int:
+        return (self._step() // self.eval_every + 1) * self.eval_every
+
+    def _batches(self) -> tf.data.Dataset:
+        config, step = self.config, self._step()
+        train = self.data.train(
+            config.batch_size, config.seed, step * config.batch_size, gate_share=self._gate_share_of_train()
+        )
+        if not self.bilevel:
+            return train
+        gate_rows = step // self.stride * config.batch_size
+        gate = self.data.gate(config.batch_size, config.seed, gate_rows, config.gate_source, config.gate_share)
+        return pair(train, gate, self.stride)
+
+    def _compiled_calls(self):
+        step = tf.function(self.model.training_logs)
+
+        @tf.function
+        def run_calls(batches: Iterator, calls: tf.Tensor):
+            """Mean logs of up to `calls` train steps, how many were made, and the first bad tensor's place and step."""
+            names = step.get_concrete_function(batches.element_spec).structured_outputs
+            totals = {name: tf.constant(0.0) for name in names if name not in ("first_bad", "bad_step")}
+            done, bad, bad_step = tf.constant(0), tf.constant(-1), tf.constant(0, tf.int64)
+            while done < calls and bad < 0:
+                logs = step(next(batches))
+                bad, bad_step = logs["first_bad"], logs["bad_step"]
+                totals = {name: total + logs[name] for name, total in totals.items()}
+                done += 1
+            return {name: total / tf.cast(done, tf.float32) for name, total in totals.items()}, bad, bad_step
+
+        return run_calls
+
+    def _train_until(self, target: int, run_calls, batches) -> None:
+        every = self._whole_calls(self.config.report_every)
+        while (step := self._step()) < target:
+            steps = min(every - step % every, target - step)
+            started = time.monotonic()
+            with self.data.reading():
+                logs, bad, bad_step = run_calls(batches, tf.constant(steps // self.stride))
+            if (place := int(bad)) >= 0:
+                raise NonFiniteError(
+                    f"step {int(bad_step)}: not finite: {self.model.finite.names[place]}; training stopped, the last "
+                    "checkpoint is kept. Lower the learning rates, or look at the data with this step in mind"
+                )
+            self._report(steps, time.monotonic() - started, {name: float(value) for name, value in logs.items()})
+
+    def _report(self, steps: int, seconds: float, logs: dict[str, float]) -> None:
+        rate = steps * self.config.batch_size / seconds
+        step = self._step()
+        if self._reported_before:
+            self.seconds.assign_add(seconds)
+            self.timed_steps.assign_add(steps)
+        self._reported_before = True
+        left = (self.max_steps - step) / steps * seconds
+        logger.info(
+            "step %d/%d  loss %.5f  log loss %.5f  %.0f examples/s  at most %s left",
+            step, self.max_steps, logs["loss"], logs["log_loss"], rate, duration(left),
+        )  # fmt: skip
+        self.board.training(step, logs | {"examples_per_second": rate}, self.model)
+
+    _reported_before = False
+
+    def _evaluate(self) -> None:
+        started = time.monotonic()
+        with self.data.reading():
+            labels, probabilities, flops = self.scorer.score(self.validation_batches())
+        step, results = self._step(), metrics.all_metrics(labels, probabilities)
+        self.board.validation(step, results | {"flops_per_example": flops})
+        annealed = step >= self.model.annealing_steps()
+        better = annealed and results["auc"] > float(self.best_auc.numpy())
+        if better:
+            self.best_auc.assign(results["auc"])
+            self.best_step.assign(step)
+            self.evaluations_since_best.assign(0)
+            self.best.save(step)
+        elif annealed:
+            self.evaluations_since_best.assign_add(1)
+        logger.info(
+            "step %d  validation AUC %.5f  LogLoss %.5f  (%s, %.1f s)",
+            step, results["auc"], results["logloss"],
+            "best so far" if better else "annealing" if not annealed else f"best {float(self.best_auc.numpy()):.5f}",
+            time.monotonic() - started,
+        )  # fmt: skip
+
+
+def duration(seconds: float) -> str:
+    """Seconds as a person reads them: 45 s, 3 min 20 s, 2 h 05 min."""
+    seconds = round(seconds)
+    if seconds < 60:
+        return f"{seconds} s"
+    if seconds < 3600:
+        return f"{seconds // 60} min {seconds % 60:02d} s"
+    return f"{seconds // 3600} h {seconds % 3600 // 60:02d} min"

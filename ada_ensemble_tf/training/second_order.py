@@ -1,0 +1,73 @@
+"""The gate gradient of bi-level training with its second-order term."""
+
+import contextlib
+
+import tensorflow as tf
+
+from ada_ensemble_tf.optimizers.sparse import sum_duplicates
+
+RELATIVE_STEP = 0.01
+"""DARTS' finite-difference step times the norm of the direction (arXiv 1806.09055, section 2.3)."""
+
+
+def second_order_gate_gradients(model, train, gate, xi: float):
+    """(gradients, logs): of the loss on `gate` rows at W - xi * grad_W of the loss on `train` rows, w.r.t. the gates.
+
+    With W' that virtual step and v = grad_W' L_gate(W', alpha), DARTS (arXiv 1806.09055), equations 7 and 8:
+
+        grad_alpha L_gate(W', alpha)
+            - xi * (grad_alpha L_train(W + e v, alpha) - grad_alpha L_train(W - e v, alpha)) / 2e
+
+    with e = 0.01 / |v|. The two training passes draw the same random numbers, or the gates' jitter would drown their
+    difference. W is put back to exactly what it was.
+
+    Args:
+        model: a `BilevelModel`.
+        train: (ids `[B, F]`, labels `[B]`) of the training split.
+        gate: the same of the gate split.
+        xi: step size of the virtual update, above 0.
+    """
+    gate_variables = [model.gate_variables]
+    weights = model.embedding_variables + model.weight_variables
+    with _restored(model, weights, [train[0], gate[0]]):
+        (train_gradients,), _ = model.compute_gradients(*train, [weights], "gate update, training loss")
+        _shift(weights, train_gradients, -xi)
+        (gradients, direction), logs = model.compute_gradients(*gate, [*gate_variables, weights], "gate update")
+    direction = [sum_duplicates(d) if isinstance(d, tf.IndexedSlices) else d for d in direction]
+    squares = [
+        tf.reduce_sum(tf.square(d.values if isinstance(d, tf.IndexedSlices) else d)) for d in direction if d is not None
+    ]
+    step = RELATIVE_STEP / tf.maximum(tf.sqrt(tf.add_n(squares)), 1e-12)
+    seeds = [generator.state for layer in model._flatten_layers() for generator in layer._seed_generators]
+    states = [tf.identity(tf.convert_to_tensor(state)) for state in seeds]
+    shifted = []
+    for sign in (1.0, -1.0):
+        for seed, state in zip(seeds, states, strict=True):
+            seed.assign(state)
+        with _restored(model, weights, [gate[0]]):
+            _shift(weights, direction, sign * step)
+            shifted.append(model.compute_gradients(*train, gate_variables, "gate update, second order")[0][0])
+    plus, minus = shifted
+    return [[g - xi * (p - m) / (2.0 * step) for g, p, m in zip(gradients, plus, minus, strict=True)]], logs
+
+
+def _shift(variables, gradients, scale) -> None:
+    for variable, gradient in zip(variables, gradients, strict=True):
+        if isinstance(gradient, tf.IndexedSlices):
+            variable.value.scatter_add(tf.IndexedSlices(scale * gradient.values, gradient.indices))
+        elif gradient is not None:
+            variable.assign_add(scale * gradient)
+
+
+@contextlib.contextmanager
+def _restored(model, weights, ids):
+    """Puts `weights` back afterwards; of the embedding tables only the rows of `ids` are saved, and may be changed."""
+    tables = {id(v) for v in model.embedding_variables}
+    rows = tf.unique(tf.concat([tf.reshape(i, [-1]) for i in ids], axis=0))[0]
+    saved = [tf.gather(v.value, rows) if id(v) in tables else tf.identity(v.value) for v in weights]
+    yield
+    for variable, value in zip(weights, saved, strict=True):
+        if id(variable) in tables:
+            variable.value.scatter_update(tf.IndexedSlices(value, rows))
+        else:
+            variable.assign(value)

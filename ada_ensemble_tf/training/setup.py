@@ -1,0 +1,57 @@
+"""From a config to a compiled model."""
+
+import math
+
+import keras
+import tensorflow as tf
+
+from ada_ensemble_tf.models import CTRModel, model_class
+from ada_ensemble_tf.optimizers import make_optimizer
+from data_pipelines.dataset import PreparedData
+from data_pipelines.errors import DataError
+
+
+def seed_everything(seed: int, deterministic: bool) -> None:
+    """Seeds Python, NumPy and TensorFlow; with `deterministic`, also makes every TensorFlow op bit-reproducible."""
+    keras.utils.set_random_seed(seed)
+    if deterministic:
+        tf.config.experimental.enable_op_determinism()
+
+
+def build_model(config, data: PreparedData) -> CTRModel:
+    """The model that `config.model` describes, for the fields and base rate of `data`.
+
+    `config.model.anneal_epochs`, where a model has it, becomes the constructor's `anneal_steps`.
+
+    Raises:
+        DataError: if a value does not fit.
+    """
+    arguments = config.model.to_dict()
+    name = arguments.pop("name")
+    if (epochs := arguments.pop("anneal_epochs", None)) is not None:
+        arguments["anneal_steps"] = math.ceil(epochs * data.rows["train"] / config.batch_size)
+    rate = data.positives["train"] / data.rows["train"]
+    try:
+        return model_class(name)(
+            num_rows=data.schema.num_rows,
+            num_fields=data.schema.num_fields,
+            initial_logit=math.log(rate / (1.0 - rate)),
+            **arguments,
+        )
+    except (TypeError, ValueError) as error:
+        raise DataError(f"config.model: {error}") from error
+
+
+def compile_model(model: CTRModel, config) -> None:
+    """Gives the model the optimisers that `config` describes.
+
+    Raises:
+        DataError: for an unknown optimiser or an argument that it does not have.
+    """
+    optimizers = {}
+    for part in ("embedding_optimizer", "weight_optimizer", "gate_optimizer"):
+        try:
+            optimizers[part] = make_optimizer(**config[part])
+        except ValueError as error:
+            raise DataError(f"config.{part}: {error}") from error
+    model.compile(**optimizers, xi=config.xi)

@@ -1,0 +1,1 @@
+"""One config file a data set; `FILE.py:MODEL` on the command line picks the model."""

@@ -1,0 +1,46 @@
+"""What `make train` prints last: the models' test figures, the best that is possible, and what to open next.
+
+python -m experiments.summary --run=runs/synthetic [--truth=runs/synthetic/train.txt.json]
+"""
+
+import json
+from pathlib import Path
+
+from absl import flags
+
+from data_pipelines.errors import run_main
+
+_RUN = flags.DEFINE_string("run", None, "Directory with one working directory per model.", required=True)
+_TRUTH = flags.DEFINE_string("truth", None, "What the synthetic rows' generator wrote beside them.")
+
+
+def main(argv) -> None:
+    """Prints the table."""
+    del argv
+    run = Path(_RUN.value)
+    rows = []
+    for file in sorted(run.glob("*/metrics.json")):
+        metrics = json.loads(file.read_text())
+        rows.append(
+            (file.parent.name, metrics["test"]["auc"], metrics["test"]["logloss"], metrics["flops_per_example"])
+        )
+    rows.sort(key=lambda row: row[1])
+    best = None
+    if _TRUTH.value:
+        truth = json.loads(Path(_TRUTH.value).read_text())
+        best = truth["bayes_auc"]
+        rows.append(("Bayes-optimal", best, truth["bayes_logloss"], None))
+    print(f"\n{'':24}{'test AUC':>10}{'LogLoss':>10}{'MFLOPs':>10}" + (f"{'share of the way':>20}" if best else ""))
+    for name, auc, logloss, flops in rows:
+        cost = f"{flops / 1e6:.3f}" if flops else ""
+        way = f"{(auc - 0.5) / (best - 0.5):.1%}" if best else ""
+        print(f"{name:24}{auc:10.4f}{logloss:10.4f}{cost:>10}{way:>20}")
+    if best:
+        print("share of the way: (AUC - 0.5) / (Bayes-optimal AUC - 0.5)")
+    print(f"\nmetrics    {run}/ada_ensemble/metrics.json")
+    print(f"SavedModel {sorted((run / 'ada_ensemble' / 'export').iterdir())[-1]}")
+    print(f"dashboard  .venv/bin/tensorboard --logdir={run}")
+
+
+if __name__ == "__main__":
+    run_main(main)

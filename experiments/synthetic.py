@@ -1,0 +1,18 @@
+"""Synthetic rows in Criteo's format with a planted click model, sized for a laptop."""
+
+from ml_collections import ConfigDict
+
+from experiments import defaults
+
+
+def get_config(model: str = "ada_ensemble") -> ConfigDict:
+    """The config of `model`."""
+    config = defaults.config_for(model)
+    config.batch_size = 1024
+    config.max_epochs = 6.0
+    config.eval_every = 500
+    if model == "ada_ensemble":
+        config.model.dimension = 8
+        config.model.num_layers = 3
+        config.model.depth_prior = (0.3, 0.4, 0.3)
+    return config

@@ -1,0 +1,78 @@
+import numpy as np
+import pytest
+from layer_checks import check_gradients, config_round_trip, float64_layers, random_weights
+
+from ada_ensemble_tf.experts import ConvolutionExpert
+
+
+def looped_convolution(w: dict, x: np.ndarray, kernel_size: int, pool_size: int) -> np.ndarray:
+    """The expert less its last activation, an element at a time."""
+    outputs = []
+    for row in x:
+        sequence = row @ w["fuse/kernel"] + w["fuse/bias"]
+        convolved = []
+        for start in range(len(sequence) - kernel_size + 1):
+            features = []
+            for f, bias in enumerate(w["convolve/bias"]):
+                total = bias
+                for i in range(kernel_size):
+                    total += w["convolve/kernel"][i, f] * sequence[start + i]
+                features.append(max(total, 0.0))
+            convolved.append(features)
+        flat = []
+        for start in range(0, len(convolved) - pool_size + 1, pool_size):
+            for f in range(len(w["convolve/bias"])):
+                flat.append(max(convolved[start + i][f] for i in range(pool_size)))
+        outputs.append(np.array(flat) @ w["project/kernel"] + w["project/bias"])
+    return np.array(outputs)
+
+
+@pytest.mark.parametrize(
+    ("num_fields", "kernel_size", "pool_size"),
+    # 15 // 2 = 7 elements, 5 positions, 2 pools and a position left over; the others leave 0, 1 and 2 over.
+    [(15, 3, 2), (12, 3, 2), (10, 1, 4), (10, 1, 3), (8, 4, 1)],
+)
+def test_output_agrees_with_loops(num_fields, kernel_size, pool_size):
+    expert = ConvolutionExpert(num_fields, 3, kernel_size, pool_size, activation="linear")
+    x0, x = np.random.default_rng(0).normal(size=(2, 4, 2 * num_fields)).astype(np.float32)
+    expert(x0, x)
+    weights = random_weights(expert)
+    expected = looped_convolution(weights, x, kernel_size, pool_size)
+    np.testing.assert_allclose(expert(x0, x), expected, rtol=1e-4, atol=1e-4)
+
+
+def test_last_activation_is_relu():
+    linear, relu = ConvolutionExpert(12, activation="linear"), ConvolutionExpert(12)
+    x0, x = np.random.default_rng(0).normal(size=(2, 4, 12)).astype(np.float32)
+    for expert in (linear, relu):
+        expert(x0, x)
+        random_weights(expert)
+    assert (linear(x0, x).numpy() < 0).any()
+    np.testing.assert_array_equal(relu(x0, x), np.maximum(linear(x0, x), 0))
+
+
+def test_gradients_agree_with_differences():
+    with float64_layers():
+        expert = ConvolutionExpert(8, filters=3, kernel_size=2, pool_size=2, activation="tanh")
+        x0, x = np.random.default_rng(0).normal(size=(2, 2, 8))
+        expert(x0, x)
+        random_weights(expert)
+        check_gradients(expert, x0, x)
+
+
+def test_config_round_trip():
+    loaded = config_round_trip(ConvolutionExpert(20, 5, 3, 4, activation="tanh"))
+    sizes = (loaded.num_fields, loaded.filters, loaded.kernel_size, loaded.pool_size, loaded.activation)
+    assert sizes == (20, 5, 3, 4, "tanh")
+
+
+@pytest.mark.parametrize("num_fields", [1, 7, 9])
+def test_sequence_too_short_is_refused(num_fields):
+    message = "too short for kernel_size=4 and pool_size=2: it must have at least 5"
+    with pytest.raises(ValueError, match=message):
+        ConvolutionExpert(num_fields)
+
+
+def test_shortest_sequence_is_taken():
+    x = np.ones((2, 10), np.float32)
+    assert ConvolutionExpert(10)(x, x).shape == (2, 10)

@@ -1,0 +1,34 @@
+import numpy as np
+from layer_checks import check_gradients, config_round_trip, float64_layers, random_weights
+
+from ada_ensemble_tf.experts import CrossExpert
+
+
+def test_output_by_hand():
+    expert = CrossExpert(1)
+    expert.build((None, 2), (None, 2))
+    expert.dense.kernel.assign([[1, 2], [3, 4]])
+    expert.dense.bias.assign([10, 20])
+    x0 = np.array([[2, 3], [-1, 0]], np.float32)
+    x = np.array([[1, 1], [1, 0]], np.float32)
+    # The bias is multiplied by x0 too.
+    assert expert(x0, x).numpy().tolist() == [[2 * 14, 3 * 26], [-11, 0]]
+
+
+def test_gradients_agree_with_differences():
+    with float64_layers():
+        expert = CrossExpert(2)
+        x0, x = np.random.default_rng(0).normal(size=(2, 3, 4))
+        expert(x0, x)
+        random_weights(expert)
+        check_gradients(expert, x0, x)
+
+
+def test_config_round_trip():
+    assert config_round_trip(CrossExpert(3)).num_fields == 3
+
+
+def test_flops_are_two_a_weight_and_bias_and_product():
+    expert = CrossExpert(2)
+    expert.build((None, 10), (None, 10))
+    assert expert.flops() == 2 * 10 * 10 + 10 + 10

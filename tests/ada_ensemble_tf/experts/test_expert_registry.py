@@ -1,0 +1,109 @@
+"""What holds of every registered expert."""
+
+import numpy as np
+import pytest
+from layer_checks import check_zero_rows, config_round_trip, random_weights, round_trip
+
+from ada_ensemble_tf.experts import EXPERTS, Expert, make_expert
+
+FIELDS, WIDTH = 12, 24
+NAMES = sorted(EXPERTS)
+# Millions of FLOPs per row for 39 fields of size 16 (AdaEnsemble, arXiv 2301.08353); dense is 2 M^2.
+MEGAFLOPS = {
+    "dense": 0.7788,
+    "gated_dense": 0.876,
+    "cross": 0.780,
+    "polynomial": 0.779,
+    "convolution": 0.186,
+    "attention": 0.473,
+}
+
+
+def rows(count: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """x0 and x."""
+    x0, x = np.random.default_rng(seed).normal(size=(2, count, WIDTH)).astype(np.float32)
+    return x0, x
+
+
+def built(name: str) -> Expert:
+    expert = make_expert(name, FIELDS)
+    expert.build((None, WIDTH), (None, WIDTH))
+    random_weights(expert)
+    return expert
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_made_by_name_with_shape_kept(name):
+    expert = make_expert(name, FIELDS)
+    assert type(expert) is EXPERTS[name]
+    assert expert.name == name
+    assert expert(*rows(3)).shape == (3, WIDTH)
+
+
+def test_unknown_expert_is_refused_with_the_known_ones():
+    with pytest.raises(ValueError, match="there is no expert 'oracle'; there are attention, conv"):
+        make_expert("oracle", FIELDS)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_reads_x0_says_whether_the_output_depends_on_x0(name):
+    expert = built(name)
+    x0, x = rows(4)
+    changed = np.abs(expert(x0, x) - expert(x0 + 1, x)).max()
+    assert (changed > 1e-3) == expert.reads_x0
+    assert changed == 0 or expert.reads_x0
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_rows_do_not_influence_each_other(name):
+    """Routing sends an expert any subset of a batch."""
+    expert = built(name)
+    x0, x = rows(5)
+    np.testing.assert_allclose(expert(x0, x)[1:3], expert(x0[1:3], x[1:3]), rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_no_rows(name):
+    check_zero_rows(built(name), *rows(2))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_saved_and_loaded(name):
+    before, after = round_trip(built(name), *rows(3))
+    assert before.shape == (3, WIDTH)
+    np.testing.assert_array_equal(before, after)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_config_round_trip_of_the_defaults(name):
+    expert = make_expert(name, FIELDS)
+    assert config_round_trip(expert).get_config() == expert.get_config()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_width_that_fields_do_not_divide_is_refused(name):
+    x = np.zeros((2, 25), np.float32)
+    with pytest.raises(ValueError, match="must be a multiple of num_fields; received M=25 and num_fields=12"):
+        make_expert(name, FIELDS)(x, x)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_unknown_width_is_refused(name):
+    with pytest.raises(ValueError, match="must be a multiple of num_fields; received M=None"):
+        make_expert(name, FIELDS).build((None, None), (None, None))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_flops_of_the_paper(name):
+    expert = make_expert(name, 39)
+    expert.build((None, 624), (None, 624))
+    assert expert.flops() / 1e6 == pytest.approx(MEGAFLOPS[name], abs=0.0006)
+
+
+def test_expert_without_flops_says_so():
+    class Lazy(Expert):
+        def call(self, x0, x):
+            return x
+
+    with pytest.raises(NotImplementedError, match="Lazy must say its FLOPs"):
+        Lazy(FIELDS).flops()

@@ -1,0 +1,115 @@
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from ada_ensemble_tf.moe import SparseMoE
+
+EXPERTS = ("dense", "gated_dense", "cross", "polynomial", "convolution", "attention")
+FIELDS, WIDTH = 12, 48
+
+
+def layer_and_inputs(normalization="none", experts=EXPERTS, rows=20):
+    layer = SparseMoE(experts, FIELDS, normalization)
+    x0 = tf.random.stateless_normal([rows, WIDTH], [1, 1])
+    x = tf.random.stateless_normal([rows, WIDTH], [2, 2])
+    layer.build(x0.shape, x.shape)
+    return layer, x0, x
+
+
+def dense_twin(layer, x0, x, k):
+    """Every expert on every row, weighted by the gates."""
+    gates, _ = layer.gate(x0, k=k)
+    outputs = tf.stack([expert(x0, x) for expert in layer.experts], axis=1)
+    return layer.normalize(x + tf.einsum("be,bem->bm", gates, outputs))
+
+
+@pytest.mark.parametrize("normalization", ["none", "layer", "batch"])
+@pytest.mark.parametrize("k", [1, 3, 6])
+def test_equals_the_dense_twin(k, normalization):
+    layer, x0, x = layer_and_inputs(normalization)
+    output, _, _ = layer(x0, x, k=k)
+    np.testing.assert_allclose(output, dense_twin(layer, x0, x, k), rtol=1e-4, atol=1e-5)
+
+
+def test_gradients_equal_the_dense_twin():
+    layer, x0, x = layer_and_inputs("layer")
+    variables = [v.value for v in layer.trainable_variables]
+
+    def gradients(form):
+        with tf.GradientTape() as tape:
+            tape.watch([x0, x])
+            loss = tf.reduce_sum(form() * tf.random.stateless_normal(x.shape, [3, 3]))
+        return tape.gradient(loss, [x0, x, *variables])
+
+    sparse = gradients(lambda: layer(x0, x, k=6)[0])
+    dense = gradients(lambda: dense_twin(layer, x0, x, 6))
+    for one, other in zip(sparse, dense, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-3, atol=1e-4)
+
+
+def test_flops_follow_the_routing():
+    layer, x0, x = layer_and_inputs()
+    _, report, flops = layer(x0, x, k=2)
+    rows = report.routed.numpy() * 20
+    assert rows.sum() == pytest.approx(40)
+    expected = sum(n * expert.flops() for n, expert in zip(rows, layer.experts, strict=True))
+    assert float(flops) == pytest.approx(expected + 20 * layer.gate.flops(), rel=1e-6)
+
+
+def test_an_expert_without_rows_costs_nothing_and_learns_nothing():
+    layer, x0, x = layer_and_inputs()
+    # A gate that always prefers the first choice: the same embedding for all, ties go to the lowest index.
+    layer.gate.choices.assign(tf.ones_like(layer.gate.choices))
+    with tf.GradientTape() as tape:
+        output, report, flops = layer(x0, x, k=1, training=True)
+        loss = tf.reduce_sum(output**2)
+    assert report.routed.numpy().tolist() == [1.0, 0.0, 0.0, 0.0, 0.0, 0.0]
+    assert float(flops) == 20 * (layer.experts[0].flops() + layer.gate.flops())
+    used, unused = layer.experts[0].trainable_variables, layer.experts[4].trainable_variables
+    gradients = tape.gradient(loss, [[v.value for v in used], [v.value for v in unused]])
+    assert all(np.abs(g).max() > 0 for g in gradients[0])
+    assert all(np.abs(g).max() == 0 for g in gradients[1])
+
+
+@pytest.mark.parametrize("in_graph", [False, True])
+@pytest.mark.parametrize("normalization", ["none", "layer", "batch"])
+def test_no_rows(normalization, in_graph):
+    layer, _, _ = layer_and_inputs(normalization)
+
+    def run(x):
+        with tf.GradientTape() as tape:
+            output, _, flops = layer(x, x, k=2, training=True)
+            loss = tf.reduce_sum(output)
+        return output, flops, tape.gradient(loss, [v.value for v in layer.trainable_variables])
+
+    output, flops, gradients = (tf.function(run) if in_graph else run)(tf.zeros([0, WIDTH]))
+    assert output.shape == (0, WIDTH) and float(flops) == 0.0
+    assert all(np.isfinite(g).all() for g in gradients if g is not None)
+    assert all(np.isfinite(v.numpy()).all() for v in layer.non_trainable_variables if "seed" not in v.path)
+
+
+def test_keras_round_trip(tmp_path):
+    x0, x = keras.Input((WIDTH,)), keras.Input((WIDTH,))
+    output, report, _ = SparseMoE(("cross", "attention", "gated_dense"), FIELDS, "batch")(x0, x, k=2)
+    model = keras.Model([x0, x], [output, report.load])
+    model.save(tmp_path / "moe.keras")
+    again = keras.models.load_model(tmp_path / "moe.keras")
+    inputs = [np.random.default_rng(i).normal(size=(7, WIDTH)).astype(np.float32) for i in range(2)]
+    for before, after in zip(model(inputs), again(inputs), strict=True):
+        np.testing.assert_array_equal(before, after)
+
+
+def test_wrong_arguments():
+    with pytest.raises(ValueError, match="there is no expert 'crossing'; there are attention"):
+        SparseMoE(["crossing"], FIELDS)
+    with pytest.raises(ValueError, match="each expert may be named once"):
+        SparseMoE(["cross", "cross"], FIELDS)
+    with pytest.raises(ValueError, match="normalization must be 'batch', 'layer' or 'none'; received 'group'"):
+        SparseMoE(["cross"], FIELDS, "group")
+    from ada_ensemble_tf.gates import NoisyCosineGate
+
+    with pytest.raises(ValueError, match="chooses among 3, but there are 1 experts"):
+        SparseMoE(["cross"], FIELDS, gate=NoisyCosineGate(3))
+    with pytest.raises(ValueError, match="multiple of num_fields; received M=50 and num_fields=12"):
+        SparseMoE(["cross"], FIELDS).build((None, 50), (None, 50))

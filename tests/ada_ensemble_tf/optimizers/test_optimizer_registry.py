@@ -1,0 +1,27 @@
+import keras
+import pytest
+
+from ada_ensemble_tf.optimizers import GroupFtrl, make_optimizer
+
+
+@pytest.mark.parametrize(("name", "kind"), [("adam", keras.optimizers.Adam), ("group_ftrl", GroupFtrl)])
+def test_made_by_name_with_its_arguments(name, kind):
+    optimizer = make_optimizer(name, learning_rate=0.25)
+    assert type(optimizer) is kind
+    assert float(optimizer.learning_rate) == 0.25
+
+
+def test_unknown_optimizer_is_refused_with_the_known_ones():
+    with pytest.raises(ValueError, match="there is no optimizer 'newton'; there are adam, group_ftrl"):
+        make_optimizer("newton")
+
+
+@pytest.mark.parametrize("name", ["adam", "group_ftrl"])
+def test_unknown_argument_is_refused_by_name(name):
+    with pytest.raises(ValueError, match="alpha"):
+        make_optimizer(name, alpha=0.1)
+
+
+def test_argument_of_a_wrong_type_is_refused_with_the_optimizer():
+    with pytest.raises(ValueError, match="optimizer 'group_ftrl': "):
+        make_optimizer("group_ftrl", l1="much")
