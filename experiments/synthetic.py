@@ -9,9 +9,14 @@ def get_config(model: str = "ada_ensemble") -> ConfigDict:
     """The config of `model`."""
     config = defaults.config_for(model)
     config.batch_size = 1024
-    config.max_epochs = 6.0
+    config.max_epochs = 3.0
     config.eval_every = 500
     if model == "ada_ensemble":
+        config.embedding_optimizer.learning_rate = 0.1
+        config.embedding_optimizer.l2 = 0.3
+        config.weight_optimizer.learning_rate = 3e-3
+        config.model.l2 = 1e-4
+        config.model.anneal_epochs = 0.5
         config.model.dimension = 8
         config.model.num_layers = 3
         config.model.depth_prior = (0.3, 0.4, 0.3)
