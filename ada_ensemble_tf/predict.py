@@ -1,6 +1,6 @@
 """Scores a raw log: python -m ada_ensemble_tf.predict --workdir=.. --raw=FILE[,FILE..] --out=FILE.csv"""
 
-from absl import flags, logging
+from absl import flags
 
 from data_pipelines.errors import run_main
 
@@ -13,7 +13,6 @@ _BATCH_SIZE = flags.DEFINE_integer("batch_size", 8192, "Rows scored at once.", l
 def main(argv) -> None:
     """Scores and prints how many rows."""
     del argv
-    logging.set_verbosity(logging.INFO)
     from ada_ensemble_tf.serving.raw_scores import score_raw
     from ada_ensemble_tf.training.workdir import Workdir
 

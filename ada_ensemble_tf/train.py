@@ -3,7 +3,7 @@
 python -m ada_ensemble_tf.train --config=experiments/criteo.py:ada_ensemble --data_dir=DIR --workdir=DIR
 """
 
-from absl import flags, logging
+from absl import flags
 from ml_collections import config_flags
 
 from data_pipelines.dataset import open_data
@@ -20,7 +20,6 @@ flags.mark_flag_as_required("config")
 def main(argv) -> None:
     """Trains and prints where to look next."""
     del argv
-    logging.set_verbosity(logging.INFO)
     data = open_data(_DATA_DIR.value)
     # Imported here: a wrong flag or data directory is told without waiting for TensorFlow.
     from ada_ensemble_tf.training.run import train

@@ -1,10 +1,12 @@
 """Errors a user can act on, and the entry point that prints them as one line."""
 
 import errno
+import logging
 import sys
 from collections.abc import Callable, Sequence
 
 from absl import app, flags
+from absl import logging as absl_logging
 
 
 class DataError(ValueError):
@@ -33,6 +35,7 @@ def is_disk_full(error: BaseException) -> bool:
 
 def _guarded(main: Callable[[Sequence[str]], int | None]) -> Callable[[Sequence[str]], int | None]:
     def guarded(argv: Sequence[str]) -> int | None:
+        _show_progress()
         if len(argv) > 1:
             return _complain(f"unexpected argument {argv[1]!r}: options are written --name=value")
         try:
@@ -47,6 +50,13 @@ def _guarded(main: Callable[[Sequence[str]], int | None]) -> Callable[[Sequence[
             raise
 
     return guarded
+
+
+def _show_progress() -> None:
+    """Lets this project's INFO messages through, with the time of day; other libraries keep to warnings."""
+    absl_logging.get_absl_handler().setFormatter(logging.Formatter("%(asctime)s %(message)s", "%H:%M:%S"))
+    for package in ("data_pipelines", "ada_ensemble_tf"):
+        logging.getLogger(package).setLevel(logging.INFO)
 
 
 def _parse_flags(argv: Sequence[str]) -> list[str]:

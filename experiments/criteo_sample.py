@@ -9,7 +9,7 @@ def get_config(model: str = "ada_ensemble") -> ConfigDict:
     """The config of `model`."""
     config = defaults.config_for(model)
     config.batch_size = 256
-    config.max_epochs = 5.0
+    config.max_epochs = 10.0
     config.eval_every = 500
     if model == "ada_ensemble":
         config.model.dimension = 8

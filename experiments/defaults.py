@@ -30,10 +30,10 @@ def trainer() -> ConfigDict:
             "gate_share": 0.1,
             "embedding_optimizer": {
                 "name": "group_ftrl",
-                "learning_rate": 0.02,
+                "learning_rate": 0.1,
                 "beta": 1e-4,
                 "l1": 0.0,
-                "l2": 0.0,
+                "l2": 0.3,
                 "keep_initial": True,
             },
             "weight_optimizer": {"name": "adam", "learning_rate": 1e-3},
@@ -65,7 +65,7 @@ def ada_ensemble() -> ConfigDict:
             "gate_noise": 0.5,
             "gate_temperature": 0.5,
             "gate_stop_gradient": True,
-            "l2": 0.0,
+            "l2": 1e-4,
         }
     )
 
@@ -89,5 +89,7 @@ def config_for(model: str) -> ConfigDict:
     config = trainer()
     config.model = MODELS[model]()
     if model == "logistic_regression":
-        config.embedding_optimizer.learning_rate = 0.1
+        # One weight a level: FTRL-Proximal, slower than embeddings under normalisation want.
+        config.embedding_optimizer.learning_rate = 0.02
+        config.embedding_optimizer.l2 = 0.0
     return config

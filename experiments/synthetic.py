@@ -12,10 +12,7 @@ def get_config(model: str = "ada_ensemble") -> ConfigDict:
     config.max_epochs = 3.0
     config.eval_every = 500
     if model == "ada_ensemble":
-        config.embedding_optimizer.learning_rate = 0.1
-        config.embedding_optimizer.l2 = 0.3
         config.weight_optimizer.learning_rate = 3e-3
-        config.model.l2 = 1e-4
         config.model.anneal_epochs = 0.5
         config.model.dimension = 8
         config.model.num_layers = 3

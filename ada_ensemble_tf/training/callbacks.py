@@ -1,0 +1,38 @@
+"""Keras callbacks for those who train with `fit`."""
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from ada_ensemble_tf.training.reports import report_scalars
+
+
+class GateReports(keras.callbacks.Callback):
+    """Writes every gate's report to TensorBoard at the end of each epoch.
+
+    The reports are those of one forward pass in inference mode over given rows: load and share of rows per expert and
+    layer, exit depths, entropy, temperature, the current K, and the FLOPs per example as routed.
+
+    Args:
+        log_dir: the folder to point TensorBoard at.
+        ids: `[B, F]`, the rows to report on; a few thousand held-out ones tell most.
+    """
+
+    def __init__(self, log_dir: str, ids: np.ndarray | tf.Tensor):
+        super().__init__()
+        self._log_dir = log_dir
+        self._ids = tf.constant(ids)
+
+    def on_train_begin(self, logs=None):
+        self._writer = tf.summary.create_file_writer(self._log_dir)
+
+    def on_epoch_end(self, epoch, logs=None):
+        forward = self.model.forward(self._ids, training=False)
+        with self._writer.as_default(epoch):
+            for name, value in report_scalars(forward.reports, self.model.choice_names()).items():
+                tf.summary.scalar(name, value)
+            tf.summary.scalar("speed/flops_per_example", forward.flops / len(self._ids))
+        self._writer.flush()
+
+    def on_train_end(self, logs=None):
+        self._writer.close()
