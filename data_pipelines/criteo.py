@@ -5,7 +5,7 @@ C1..C26 categories (8 hexadecimal digits, may be missing). 45,840,617 rows in th
 them clicked.
 """
 
-from data_pipelines.raw import Column, RawFormat
+from data_pipelines.raw_format import Column, RawFormat
 
 FORMAT = RawFormat(
     name="criteo",

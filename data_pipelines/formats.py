@@ -2,7 +2,7 @@
 
 from data_pipelines import criteo
 from data_pipelines.errors import DataError
-from data_pipelines.raw import RawFormat
+from data_pipelines.raw_format import RawFormat
 
 FORMATS: dict[str, RawFormat] = {
     "criteo": criteo.FORMAT,

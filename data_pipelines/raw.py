@@ -14,38 +14,11 @@ import polars as pl
 
 from data_pipelines.errors import DataError
 from data_pipelines.lines import CHUNK_BYTES, LineChunk, read_lines
+from data_pipelines.raw_format import RawFormat
 from data_pipelines.validation import BadLine, parse_lines
 
 _SHOWN_BAD_LINES = 5
 _FIRST_LINE_BYTES = 1 << 16
-
-
-@dataclasses.dataclass(frozen=True)
-class Column:
-    """A raw column that models read. `kind`: "text" (any text is a level) or "numeric" (integers, binned)."""
-
-    name: str
-    kind: str
-
-
-@dataclasses.dataclass(frozen=True)
-class RawFormat:
-    """One raw format: a delimited text file without quoting.
-
-    Attributes:
-        name: what `--dataset` takes.
-        delimiter: one ASCII character.
-        has_header: whether the first line of each file names its columns; if so, they may stand in any order
-            and further ones are ignored. Without a header a line is the label, then `columns`.
-        label: name of the label column, 0 or 1.
-        columns: the fields.
-    """
-
-    name: str
-    delimiter: str
-    has_header: bool
-    label: str
-    columns: tuple[Column, ...]
 
 
 @dataclasses.dataclass(frozen=True)

@@ -10,7 +10,7 @@ import numpy as np
 import polars as pl
 
 if TYPE_CHECKING:
-    from data_pipelines.raw import RawFormat
+    from data_pipelines.raw_format import RawFormat
 
 _SHOWN_VALUE_LENGTH = 60
 

@@ -83,10 +83,13 @@ class BilevelModel(keras.Model):
             optimizer.build(variables)
         self._auc = keras.metrics.AUC(num_thresholds=10_000, name="auc")
         self._log_loss = keras.metrics.Mean(name="log_loss")
-        # A function of its own, so that t weight updates in one train_step are traced once.
-        self._traced_weight_gradients = (
-            None if run_eagerly else tf.function(self._weight_gradients, reduce_retracing=True)
-        )
+        self._weight_step = self._update_weights
+        if not run_eagerly and not tf.distribute.has_strategy():
+            # One function, traced and optimised once however many updates a train step has. Under a strategy updates
+            # must not be inside a function, so there they are unrolled.
+            self._weight_step = tf.function(
+                self._update_weights, reduce_retracing=True, experimental_attributes={"_noinline": True}
+            )
 
     def _groups(self) -> list[tuple[keras.optimizers.Optimizer, list[keras.Variable]]]:
         groups = [
@@ -142,16 +145,12 @@ class BilevelModel(keras.Model):
             first_bad = tf.where(first_bad >= 0, first_bad, logs["first_bad"])
         return logs | {"first_bad": first_bad, "bad_step": bad_step}
 
-    def _weight_step(self, ids, labels):
-        gradients_of = self._traced_weight_gradients or self._weight_gradients
-        gradients, logs = gradients_of(ids, labels)
+    def _update_weights(self, ids, labels):
+        variables = [self.embedding_variables, self.weight_variables]
+        gradients, logs = self.compute_gradients(ids, labels, variables, "weight update")
         self._apply(gradients, [self.embedding_optimizer, self.weight_optimizer])
         self.step.assign_add(1)
         return logs
-
-    def _weight_gradients(self, ids, labels):
-        variables = [self.embedding_variables, self.weight_variables]
-        return self.compute_gradients(ids, labels, variables, "weight update")
 
     def _gate_step(self, ids, labels, train_ids, train_labels):
         with frozen_statistics():

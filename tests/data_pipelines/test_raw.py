@@ -6,7 +6,8 @@ from made_up_rows import criteo_lines
 
 from data_pipelines.criteo import FORMAT
 from data_pipelines.errors import DataError
-from data_pipelines.raw import Column, RawFormat, read_raw
+from data_pipelines.raw import read_raw
+from data_pipelines.raw_format import Column, RawFormat
 
 NAMES = ["label"] + [column.name for column in FORMAT.columns]
 
