@@ -1,4 +1,8 @@
-"""A sample of Criteo's rows, from thousands to a few million, on a laptop: smaller than experiments/criteo.py."""
+"""A sample of Criteo's rows, from thousands to a few hundred thousand, on a laptop.
+
+Smaller than experiments/criteo.py, and regularised for rows so few that most levels are rare: normalising embeddings
+would blow their noise up.
+"""
 
 from ml_collections import ConfigDict
 
@@ -12,7 +16,12 @@ def get_config(model: str = "ada_ensemble") -> ConfigDict:
     config.max_epochs = 10.0
     config.eval_every = 500
     if model == "ada_ensemble":
+        config.embedding_optimizer.learning_rate = 0.02
+        config.embedding_optimizer.l2 = 10.0
+        config.weight_optimizer.learning_rate = 3e-4
         config.model.dimension = 8
         config.model.num_layers = 3
         config.model.depth_prior = (0.3, 0.4, 0.3)
+        config.model.embedding_normalization = "none"
+        config.model.l2 = 1e-3
     return config

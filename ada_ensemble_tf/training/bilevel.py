@@ -79,7 +79,10 @@ class BilevelModel(keras.Model):
         self.embedding_optimizer = embedding_optimizer
         self.weight_optimizer = weight_optimizer
         self.gate_optimizer = gate_optimizer
-        for optimizer, variables in self._groups():
+        groups = self._groups().values()
+        if len({id(optimizer) for optimizer, _ in groups}) < len(groups):
+            raise ValueError("each group of variables needs an optimizer of its own; received one twice")
+        for optimizer, variables in groups:
             optimizer.build(variables)
         self._auc = keras.metrics.AUC(num_thresholds=10_000, name="auc")
         self._log_loss = keras.metrics.Mean(name="log_loss")
@@ -91,13 +94,19 @@ class BilevelModel(keras.Model):
                 self._update_weights, reduce_retracing=True, experimental_attributes={"_noinline": True}
             )
 
-    def _groups(self) -> list[tuple[keras.optimizers.Optimizer, list[keras.Variable]]]:
-        groups = [
-            (self.embedding_optimizer, self.embedding_variables),
-            (self.weight_optimizer, self.weight_variables),
-            (self.gate_optimizer, self.gate_variables),
-        ]
-        return [(optimizer, variables) for optimizer, variables in groups if variables]
+    def _groups(self) -> dict[str, tuple[keras.optimizers.Optimizer, list[keras.Variable]]]:
+        """(optimiser, variables) of each group that has any."""
+        groups = {
+            "embedding": (self.embedding_optimizer, self.embedding_variables),
+            "weight": (self.weight_optimizer, self.weight_variables),
+            "gate": (self.gate_optimizer, self.gate_variables),
+        }
+        return {name: group for name, group in groups.items() if group[1]}
+
+    @property
+    def optimizer_variables(self) -> list[keras.Variable]:
+        """All state of the optimisers."""
+        return [v for optimizer, _ in self._groups().values() for v in optimizer.variables]
 
     def get_compile_config(self):
         return {"xi": self.xi} | {
@@ -146,9 +155,17 @@ class BilevelModel(keras.Model):
         return logs | {"first_bad": first_bad, "bad_step": bad_step}
 
     def _update_weights(self, ids, labels):
-        variables = [self.embedding_variables, self.weight_variables]
-        gradients, logs = self.compute_gradients(ids, labels, variables, "weight update")
-        self._apply(gradients, [self.embedding_optimizer, self.weight_optimizer])
+        return self._update(ids, labels, ("embedding", "weight"), "weight update")
+
+    def _joint_step(self, ids, labels):
+        return self._update(ids, labels, ("embedding", "weight", "gate"), "joint update")
+
+    def _update(self, ids, labels, names, stage):
+        """One update of the groups called `names` on a batch; counts as a step."""
+        groups = [group for name, group in self._groups().items() if name in names]
+        gradients, logs = self.compute_gradients(ids, labels, [variables for _, variables in groups], stage)
+        for (optimizer, variables), group_gradients in zip(groups, gradients, strict=True):
+            optimizer.apply(group_gradients, variables)
         self.step.assign_add(1)
         return logs
 
@@ -157,23 +174,11 @@ class BilevelModel(keras.Model):
             if self.xi:
                 gradients, logs = second_order_gate_gradients(self, (train_ids, train_labels), (ids, labels), self.xi)
             else:
-                gradients, logs = self.compute_gradients(ids, labels, [self.gate_variables], "gate update")
-        self._apply(gradients, [self.gate_optimizer])
+                (gradients,), logs = self.compute_gradients(ids, labels, [self.gate_variables], "gate update")
+        self.gate_optimizer.apply(gradients, self.gate_variables)
         return {name: logs[name] for name in ("first_bad", "bad_step")} | {
             f"gate_update/{name}": logs[name] for name in ("loss", "log_loss")
         }
-
-    def _joint_step(self, ids, labels):
-        optimizers, variables = zip(*self._groups(), strict=True)
-        gradients, logs = self.compute_gradients(ids, labels, list(variables), "joint update")
-        self._apply(gradients, optimizers)
-        self.step.assign_add(1)
-        return logs
-
-    def _apply(self, gradients, optimizers) -> None:
-        groups = {id(optimizer): variables for optimizer, variables in self._groups()}
-        for optimizer, group in zip(optimizers, gradients, strict=True):
-            optimizer.apply(group, groups[id(optimizer)])
 
     def compute_gradients(self, ids, labels, groups, stage):
         """(gradients in lists as `groups`, logs): of the objective on a batch, in training mode."""

@@ -35,10 +35,15 @@ class TrainingLoop:
         data: the prepared data.
         config: see `experiments/defaults.py`.
         workdir: where checkpoints and TensorBoard files go.
+
+    Raises:
+        DataError: if `config.training` is neither "bilevel" nor "joint".
     """
 
     def __init__(self, model, data: PreparedData, config, workdir: Path):
         self.model, self.data, self.config = model, data, config
+        if config.training not in ("bilevel", "joint"):
+            raise DataError(f"config.training must be 'bilevel' or 'joint'; received {config.training!r}")
         self.bilevel = config.training == "bilevel" and bool(model.gate_variables)
         # Weight updates a call of the train step.
         self.stride = config.weight_steps if self.bilevel else 1
@@ -51,9 +56,8 @@ class TrainingLoop:
         self.seconds = tf.Variable(0.0, name="seconds", dtype=tf.float64)
         self.timed_steps = tf.Variable(0, name="timed_steps", dtype=tf.int64)
         state = [self.best_auc, self.best_step, self.evaluations_since_best, self.seconds, self.timed_steps]
-        optimizers = {id(o): o for o in (model.embedding_optimizer, model.weight_optimizer, model.gate_optimizer) if o}
-        slots = [v for optimizer in optimizers.values() for v in optimizer.variables]
-        self.last = Checkpoint(workdir / "checkpoints" / "last", model.variables + slots + state)
+        everything = model.variables + model.optimizer_variables + state
+        self.last = Checkpoint(workdir / "checkpoints" / "last", everything)
         self.best = Checkpoint(workdir / "checkpoints" / "best", model.variables)
         self.board = TensorBoardWriter(workdir / "tensorboard")
         self.scorer = Scorer(model)

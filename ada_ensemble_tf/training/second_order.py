@@ -48,7 +48,7 @@ def second_order_gate_gradients(model, train, gate, xi: float):
             _shift(weights, direction, sign * step)
             shifted.append(model.compute_gradients(*train, gate_variables, "gate update, second order")[0][0])
     plus, minus = shifted
-    return [[g - xi * (p - m) / (2.0 * step) for g, p, m in zip(gradients, plus, minus, strict=True)]], logs
+    return [g - xi * (p - m) / (2.0 * step) for g, p, m in zip(gradients, plus, minus, strict=True)], logs
 
 
 def _shift(variables, gradients, scale) -> None:

@@ -138,7 +138,7 @@ def test_second_order_gradient_equals_the_numerical_hessian_vector_product():
         normalization="none", embedding_normalization="none", expert_load_weight=0.0, gate_stop_gradient=False,
     )  # fmt: skip
     train, gate = rows(1), rows(2)
-    (second,), _ = second_order_gate_gradients(model, train, gate, xi)
+    second, _ = second_order_gate_gradients(model, train, gate, xi)
     (first,), _ = model.compute_gradients(*gate, [model.gate_variables], "first order")
     weights = model.embedding_variables + model.weight_variables
     start = snapshot(weights)
@@ -190,6 +190,8 @@ def test_wrong_use():
     model = compiled_model()
     with pytest.raises(ValueError, match="the model has gates: compile needs a gate_optimizer"):
         model.compile(GroupFtrl(), keras.optimizers.Adam())
+    with pytest.raises(ValueError, match="each group of variables needs an optimizer of its own"):
+        model.compile(GroupFtrl(), adam := keras.optimizers.Adam(), adam)
     with pytest.raises(ValueError, match="xi must not be negative"):
         model.compile(GroupFtrl(), keras.optimizers.Adam(), keras.optimizers.Adam(), xi=-1.0)
     gateless = LogisticRegression(ROWS, FIELDS)
