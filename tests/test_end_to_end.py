@@ -1,6 +1,7 @@
 """From raw rows to scores through the command lines, with an interruption on the way."""
 
 import json
+import re
 import subprocess
 import sys
 import time
@@ -241,5 +242,6 @@ def test_training_stops_at_a_loss_that_is_not_finite_and_says_where(prepared_cri
         TRAIN, *TINY_MODEL, f"--data_dir={prepared_criteo}", f"--workdir={tmp_path}/run",
         "--config.weight_optimizer.learning_rate=1e30",
     )  # fmt: skip
-    assert "step 2: not finite: weight update: output of layer_1" in message
+    # The first update leaves weights of about 1e30, so the second overflows in a layer.
+    assert re.search(r"step 2: not finite: weight update: output of layer_[12];", message)
     assert not (tmp_path / "run" / "metrics.json").exists()

@@ -42,12 +42,12 @@ class Workdir:
         return self.path / "metrics.json"
 
     def claim(self, config: dict[str, Any], data: PreparedData) -> None:
-        """Makes the directory that of a run of `config` on `data`, or checks that it is.
+        """Makes the directory that of a run of `config` on `data`, or, once something is trained, checks that it is.
 
         Raises:
             DataError: if it is that of another run, or of something else.
         """
-        if (self.path / "config.json").exists():
+        if (self.path / "checkpoints" / "last" / "checkpoint").exists():
             self._check_same_run(config, data)
         elif self.path.is_dir() and any(self.path.iterdir()) and not (self.path / "data.json").exists():
             raise DataError(f"{self.path}: not empty and not a training directory; choose another --workdir")
