@@ -61,6 +61,7 @@ class TrainingLoop:
         self.best = Checkpoint(workdir / "checkpoints" / "best", model.variables)
         self.board = TensorBoardWriter(workdir / "tensorboard")
         self.scorer = Scorer(model)
+        self._reported_before = False
         if self.last.exists:
             self.last.restore()
             logger.info("resuming at step %d of %d", self._step(), self.max_steps)
@@ -138,7 +139,7 @@ class TrainingLoop:
 
         @tf.function
         def run_calls(batches: Iterator, calls: tf.Tensor):
-            """Mean logs of up to `calls` train steps, how many were made, and the first bad tensor's place and step."""
+            """(mean logs of up to `calls` train steps, place of the first bad tensor, its step); ends at a bad one."""
             names = step.get_concrete_function(batches.element_spec).structured_outputs
             totals = {name: tf.constant(0.0) for name in names if name not in ("first_bad", "bad_step")}
             done, bad, bad_step = tf.constant(0), tf.constant(-1), tf.constant(0, tf.int64)
@@ -178,8 +179,6 @@ class TrainingLoop:
             step, self.max_steps, logs["loss"], logs["log_loss"], rate, duration(left),
         )  # fmt: skip
         self.board.training(step, logs | {"examples_per_second": rate}, self.model)
-
-    _reported_before = False
 
     def _evaluate(self) -> None:
         started = time.monotonic()

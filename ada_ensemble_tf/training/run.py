@@ -53,9 +53,12 @@ def train(config, data: PreparedData, workdir: str | Path) -> dict[str, Any]:
         logger.info("%s: already trained; raise config.max_epochs to go on, or use another --workdir", directory.path)
         return load_json(directory.metrics_file)
     loop.run()
+    validation, _ = score_split(model, loop.validation_batches(), data)
+    test, flops = score_split(model, data.evaluation("test", config.eval_batch_size), data)
     results = {
-        "validation": score_split(model, loop.validation_batches(), data)[0],
-        **dict(zip(("test", "flops_per_example"), score_split(model, _test_batches(data, config), data), strict=True)),
+        "validation": validation,
+        "test": test,
+        "flops_per_example": flops,
         "parameters": sum(int(np.prod(v.shape)) for v in model.trainable_variables),
         "examples_per_second": loop.examples_per_second(),
         "best_step": int(loop.best_step.numpy()),
@@ -77,7 +80,3 @@ def score_split(model, batches, data: PreparedData) -> tuple[dict[str, float], f
     with data.reading():
         labels, probabilities, flops = Scorer(model).score(batches)
     return metrics.all_metrics(labels, probabilities), flops
-
-
-def _test_batches(data: PreparedData, config) -> tf.data.Dataset:
-    return data.evaluation("test", config.eval_batch_size)
