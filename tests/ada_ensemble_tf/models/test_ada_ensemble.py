@@ -172,6 +172,17 @@ def test_flops_of_single_expert_stacks_are_those_of_the_papers_table_2(expert, p
     assert flops == pytest.approx(derived, abs=0.0075)
 
 
+@pytest.mark.parametrize("k, printed, tolerance", [(2, 4.14, 0.02), (3, 6.02, 0.01)])
+def test_flops_at_the_papers_shares_are_those_of_its_table_2(k, printed, tolerance):
+    """K experts a layer at their prior shares, rows leaving at the shares of table 4."""
+    model = AdaEnsemble(100, 39, dimension=16, num_layers=4, experts=RELEASED)
+    layer = model.moe_layers[0]
+    expert = sum(share * e.flops() for share, e in zip((0.2, 0.2, 0.4, 0.1, 0.1), layer.experts, strict=True))
+    mean_depth = 0.0653 * 1 + 0.1936 * 2 + 0.6643 * 3 + 0.0768 * 4
+    flops = mean_depth * (k * expert + layer.gate.flops()) + model.depth_gate.flops()
+    assert flops / 1e6 == pytest.approx(printed, rel=tolerance)
+
+
 def test_flops_grow_with_k_and_fall_with_early_exits():
     ids = some_ids()
     by_k = [float(small_model(k=k, depth_objective="none").forward(ids).flops) for k in (1, 2, 3)]
