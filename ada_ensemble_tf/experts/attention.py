@@ -56,6 +56,7 @@ class AttentionExpert(Expert):
         return self.project(tf.reshape(self.normalize(mixed), [-1, self.num_fields * self.inner_size]))
 
     def flops(self) -> int:
+        """Per row: the projections, scores and weighted sums of all heads, and the last Dense."""
         fields, inner = self.num_fields, self.inner_size
         projections = fields * inner * (3 * self.dimension + inner)
         return 2 * (projections + 2 * fields * fields * inner + fields * inner * self.width)

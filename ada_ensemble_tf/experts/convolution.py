@@ -65,6 +65,7 @@ class ConvolutionExpert(Expert):
         return self.project(flat)
 
     def flops(self) -> int:
+        """Per row: both Dense layers and the filters at every position."""
         return 2 * (
             self.width * self.length
             + self.positions * self.kernel_size * self.filters

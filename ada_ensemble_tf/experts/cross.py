@@ -27,4 +27,5 @@ class CrossExpert(Expert):
         return x0 * self.dense(x)
 
     def flops(self) -> int:
+        """Per row: W x, the bias and the product with x0."""
         return 2 * self.width * self.width + 2 * self.width

@@ -27,6 +27,7 @@ class DenseExpert(Expert):
         return self.dense(x)
 
     def flops(self) -> int:
+        """Per row: W x."""
         return 2 * self.width * self.width
 
     def get_config(self):

@@ -36,6 +36,7 @@ class GatedDenseExpert(DenseExpert):
         return 2.0 * self.excite(self.squeeze(x0)) * self.dense(x)
 
     def flops(self) -> int:
+        """Per row: W x and the two layers of the FFN."""
         return super().flops() + 4 * self.width * self.inner_width
 
     def get_config(self):

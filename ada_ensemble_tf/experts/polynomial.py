@@ -26,4 +26,5 @@ class PolynomialExpert(Expert):
         return x * self.dense(x0)
 
     def flops(self) -> int:
+        """Per row: W x0 and the product with x."""
         return 2 * self.width * self.width + self.width

@@ -122,6 +122,7 @@ class NoisyCosineGate(Gate):
         return gates, report
 
     def flops(self) -> int:
+        """Per row: the FFN and one cosine a choice."""
         inner_width = self.squeeze.units
         return 2 * (self.squeeze.kernel.shape[0] * inner_width + (inner_width + self.num_choices) * self.hidden_size)
 

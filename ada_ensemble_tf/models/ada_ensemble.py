@@ -153,13 +153,16 @@ class AdaEnsemble(CTRModel):
         self.built = True
 
     def annealing_steps(self) -> int:
+        """Weight updates after which K and the number of mixed exits are final."""
         return max(self.k_schedule.last_boundary, self.depth_schedule.last_boundary)
 
     def choice_names(self):
+        """Experts' names by layer, and exit_1 .. exit_L for the depth gate."""
         exits = [f"exit_{depth}" for depth in range(1, self.num_layers + 1)]
         return {layer.name: self.expert_names for layer in self.moe_layers} | {"depth": exits}
 
     def forward(self, ids, training=False) -> Forward:
+        """Embeds ids `[B, F]`, picks exits, and runs each row to its own."""
         x0 = self.normalize(self.embedding(ids), training=training)
         k = self.k_schedule(self.step)
         reports, gate_flops = {}, 0.0
@@ -199,6 +202,7 @@ class AdaEnsemble(CTRModel):
         return terms
 
     def objective(self, forward, labels):
+        """The terms of equation 18 by name; with `depth_objective="expected"` the LogLoss is the expected one."""
         terms = super().objective(forward, labels)
         if self.depth_objective == "expected":
             terms["log_loss"] = losses.expected_log_loss(labels, forward.exit_logits, forward.exit_gates)
@@ -232,6 +236,7 @@ class AdaEnsemble(CTRModel):
 
     @classmethod
     def from_config(cls, config):
+        """The model of `get_config`."""
         config = dict(config)
         for key in ("k_schedule", "depth_schedule"):
             config[key] = config[key] and keras.saving.deserialize_keras_object(config[key])

@@ -29,6 +29,7 @@ class LogisticRegression(CTRModel):
         self.built = True
 
     def forward(self, ids, training=False) -> Forward:
+        """Sums the weights of the levels in ids `[B, F]`."""
         weights = self.level_weights(ids)
         logit = tf.reduce_sum(weights, axis=1) + self.bias
         flops = tf.cast(tf.size(ids), tf.float32)

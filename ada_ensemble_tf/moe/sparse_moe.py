@@ -88,6 +88,7 @@ class SparseMoE(keras.layers.Layer):
 
     @classmethod
     def from_config(cls, config):
+        """The layer of `get_config`, gate included."""
         config = dict(config)
         config["gate"] = keras.saving.deserialize_keras_object(config["gate"])
         return cls(**config)

@@ -80,6 +80,7 @@ class GroupFtrl(keras.optimizers.Optimizer):
         return -w * (ridge + tf.math.divide_no_nan(threshold, norm))
 
     def update_step(self, gradient, variable, learning_rate):
+        """Updates the rows that `gradient` has, all rows if it is dense."""
         index = self._get_variable_index(variable)
         z_variable, n_variable = self._z[index], self._n[index]
         if isinstance(gradient, tf.IndexedSlices):

@@ -109,11 +109,13 @@ class BilevelModel(keras.Model):
         return [v for optimizer, _ in self._groups().values() for v in optimizer.variables]
 
     def get_compile_config(self):
+        """The optimisers and xi, for `.keras` files."""
         return {"xi": self.xi} | {
             name: keras.saving.serialize_keras_object(getattr(self, name)) for name in OPTIMIZERS if getattr(self, name)
         }
 
     def compile_from_config(self, config):
+        """Compiles as `get_compile_config` says."""
         optimizers = {
             name: keras.saving.deserialize_keras_object(config[name]) for name in OPTIMIZERS if name in config
         }
@@ -121,9 +123,11 @@ class BilevelModel(keras.Model):
 
     @property
     def metrics(self):
+        """What `evaluate` reports; exact figures over whole splits are in `ada_ensemble_tf.metrics`."""
         return [self._auc, self._log_loss] if hasattr(self, "_auc") else []
 
     def train_step(self, data):
+        """One training element; returns the loss and its LogLoss term, of which `training_logs` has the rest."""
         logs = self.training_logs(data)
         return {name: value for name, value in logs.items() if name in ("loss", "log_loss")}
 
@@ -201,6 +205,7 @@ class BilevelModel(keras.Model):
         return {}
 
     def test_step(self, data):
+        """Adds (ids, labels) to the metrics."""
         ids, labels = data
         forward = self.forward(ids, training=False)
         self._log_loss.update_state(tf.nn.sigmoid_cross_entropy_with_logits(labels=labels, logits=forward.logit))
@@ -208,5 +213,6 @@ class BilevelModel(keras.Model):
         return {metric.name: metric.result() for metric in self.metrics}
 
     def predict_step(self, data):
+        """Click probabilities `[B]` of ids or (ids, labels)."""
         ids = data[0] if isinstance(data, tuple) else data
         return self(ids, training=False)

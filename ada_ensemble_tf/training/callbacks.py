@@ -24,9 +24,11 @@ class GateReports(keras.callbacks.Callback):
         self._ids = tf.constant(ids)
 
     def on_train_begin(self, logs=None):
+        """Opens the file."""
         self._writer = tf.summary.create_file_writer(self._log_dir)
 
     def on_epoch_end(self, epoch, logs=None):
+        """Writes the reports of one forward pass."""
         forward = self.model.forward(self._ids, training=False)
         with self._writer.as_default(epoch):
             for name, value in report_scalars(forward.reports, self.model.choice_names()).items():
@@ -35,4 +37,5 @@ class GateReports(keras.callbacks.Callback):
         self._writer.flush()
 
     def on_train_end(self, logs=None):
+        """Closes the file."""
         self._writer.close()
