@@ -55,7 +55,7 @@ def _guarded(main: Callable[[Sequence[str]], int | None]) -> Callable[[Sequence[
 def _show_progress() -> None:
     """Lets this project's INFO messages through, with the time of day; other libraries keep to warnings."""
     absl_logging.get_absl_handler().setFormatter(logging.Formatter("%(asctime)s %(message)s", "%H:%M:%S"))
-    logging.getLogger("absl").setLevel(logging.WARNING)  # Through it TensorFlow tells of every file it writes.
+    absl_logging.set_verbosity(absl_logging.WARNING)
     for package in ("data_pipelines", "ada_ensemble_tf"):
         logging.getLogger(package).setLevel(logging.INFO)
 
