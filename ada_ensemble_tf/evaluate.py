@@ -15,12 +15,13 @@ def main(argv) -> None:
     """Prints the metrics as JSON."""
     del argv
     from ada_ensemble_tf.training.run import score_split
+    from ada_ensemble_tf.training.scoring import Scorer
     from ada_ensemble_tf.training.workdir import Workdir
 
     workdir = Workdir(_WORKDIR.value)
     model, data = workdir.load_model(), workdir.open_data(_DATA_DIR.value)
     batches = data.evaluation(_SPLIT.value, workdir.config()["eval_batch_size"])
-    results, flops = score_split(model, batches, data)
+    results, flops = score_split(Scorer(model), batches, data)
     print(json.dumps({_SPLIT.value: results, "flops_per_example": flops}, indent=2))
 
 

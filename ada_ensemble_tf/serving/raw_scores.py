@@ -2,16 +2,15 @@
 
 import logging
 import os
-import time
 from pathlib import Path
 
 import polars as pl
 
 from ada_ensemble_tf.models import CTRModel
-from ada_ensemble_tf.training.loop import duration
 from ada_ensemble_tf.training.scoring import Scorer
 from data_pipelines.errors import DataError, is_disk_full
 from data_pipelines.formats import raw_format
+from data_pipelines.progress import Progress
 from data_pipelines.raw import read_raw
 from data_pipelines.schema import Schema
 from data_pipelines.vocabulary import Vocabularies
@@ -42,7 +41,7 @@ def score_raw(
     reader = read_raw(raw_format(schema.dataset), raw, label="optional")
     out = Path(out)
     temporary = out.with_name(out.name + ".incomplete")
-    rows, started = 0, time.monotonic()
+    rows, progress = 0, Progress("scoring", reader.total_bytes, logger.info)
     try:
         with temporary.open("w", encoding="utf-8") as file:
             file.write("ctr\n")
@@ -52,9 +51,7 @@ def score_raw(
                     ctr = scorer(ids[start : start + batch_size])
                     pl.DataFrame({"ctr": ctr}).write_csv(file, include_header=False)
                 rows += len(ids)
-                seconds = time.monotonic() - started
-                left = seconds * (reader.total_bytes / max(chunk.bytes_read, 1) - 1)
-                logger.info("%d rows scored, %.0f rows/s, %s left", rows, rows / seconds, duration(left))
+                progress.update(rows, chunk.bytes_read)
         os.replace(temporary, out)
     except BaseException as error:
         temporary.unlink(missing_ok=True)

@@ -53,8 +53,8 @@ def train(config, data: PreparedData, workdir: str | Path) -> dict[str, Any]:
         logger.info("%s: already trained; raise config.max_epochs to go on, or use another --workdir", directory.path)
         return load_json(directory.metrics_file)
     loop.run()
-    validation, _ = score_split(model, loop.validation_batches(), data)
-    test, flops = score_split(model, data.evaluation("test", config.eval_batch_size), data)
+    validation, _ = score_split(loop.scorer, loop.validation_batches(), data)
+    test, flops = score_split(loop.scorer, data.evaluation("test", config.eval_batch_size), data)
     results = {
         "validation": validation,
         "test": test,
@@ -75,8 +75,8 @@ def train(config, data: PreparedData, workdir: str | Path) -> dict[str, Any]:
     return results
 
 
-def score_split(model, batches, data: PreparedData) -> tuple[dict[str, float], float]:
+def score_split(scorer: Scorer, batches, data: PreparedData) -> tuple[dict[str, float], float]:
     """(metrics of the batches, mean FLOPs per example as routed)."""
     with data.reading():
-        labels, probabilities, flops = Scorer(model).score(batches)
+        labels, probabilities, flops = scorer.score(batches)
     return metrics.all_metrics(labels, probabilities), flops
