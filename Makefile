@@ -9,7 +9,7 @@ ROWS ?= 500000
 MIN_COUNT ?= 20
 ifdef RAW
 RUN ?= runs/$(basename $(notdir $(RAW)))
-CONFIG ?= experiments/criteo_sample.py
+CONFIG ?= experiments/sample.py
 else
 RUN ?= runs/synthetic
 CONFIG ?= experiments/synthetic.py

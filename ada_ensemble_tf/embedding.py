@@ -1,7 +1,17 @@
-"""One embedding table for all fields."""
+"""One embedding table for all fields, and what models take as inputs."""
+
+from collections.abc import Mapping, Sequence
 
 import keras
 import tensorflow as tf
+
+Inputs = tf.Tensor | Mapping[str, tf.Tensor]
+"""Rows as models take them: ids `[B, C]`, or where fields have floats {"ids": ids, "values": float `[B, N]`}."""
+
+
+def ids_of(inputs: Inputs) -> tf.Tensor:
+    """The ids `[B, C]` of inputs."""
+    return inputs["ids"] if isinstance(inputs, Mapping) else inputs
 
 
 @keras.saving.register_keras_serializable(package="ada_ensemble_tf")
@@ -11,50 +21,135 @@ class FusedEmbedding(keras.layers.Layer):
     AdaEnsemble (arXiv 2301.08353), equation 1. One table instead of one a field makes the lookup a single gather and
     its gradient a single set of rows, so that an optimiser can update just the rows of the batch.
 
+    A field of several values has several columns of ids and is the mean of their embeddings; unused columns hold a
+    negative id, which no row of the table is read or updated for. A field with a float value is its row times that
+    value where the id is the row of read values, and the row alone where the value was missing or unreadable.
+
     Args:
         num_rows: V, rows of the table over all fields.
         dimension: D, size of an embedding.
         initial_scale: standard deviation of the initial values.
+        widths: columns of ids of each of the F fields, C in all; None is one each.
+        value_rows: (position of the field, row of its values) for each of the N fields with a float, in the order of
+            the values' columns.
 
     Call arguments:
-        ids: `[B, F]` int32 or int64 row numbers of the fused table, in [0, V).
+        inputs: ids `[B, C]`, int32 or int64 row numbers of the fused table, in [0, V); in fields of several columns
+            negative where unused, with at least one that is not. With `value_rows` a dictionary of them as "ids" and
+            of "values", float `[B, N]`.
 
     Returns:
         `[B, F * D]` float.
 
     Raises:
-        ValueError: if `ids` is not a matrix of integers.
+        ValueError: if arguments or inputs do not have these forms.
     """
 
-    def __init__(self, num_rows: int, dimension: int = 16, initial_scale: float = 0.01, **kwargs):
-        super().__init__(**kwargs)
+    def __init__(
+        self,
+        num_rows: int,
+        dimension: int = 16,
+        initial_scale: float = 0.01,
+        widths: Sequence[int] | None = None,
+        value_rows: Sequence[tuple[int, int]] = (),
+        **kwargs,
+    ):
+        # Not cast on the way in: under mixed precision that would copy the table, and values would lose digits.
+        super().__init__(autocast=False, **kwargs)
         if num_rows < 1 or dimension < 1:
             raise ValueError(f"num_rows and dimension must be positive; received {num_rows} and {dimension}")
+        if widths is not None and (not len(widths) or min(widths) < 1):
+            raise ValueError(f"widths must be positive numbers of columns, one a field; received {list(widths)}")
         self.num_rows = num_rows
         self.dimension = dimension
         self.initial_scale = initial_scale
+        self.widths = None if widths is None else tuple(int(width) for width in widths)
+        self.value_rows = tuple((int(field), int(row)) for field, row in value_rows)
 
-    def build(self, ids_shape):
+    def build(self, inputs_shape):
+        columns = ids_of(inputs_shape)[-1]
+        widths = self.widths or (1,) * columns
+        if sum(widths) != columns:
+            raise ValueError(f"ids must have sum(widths) = {sum(widths)} columns; received {columns}")
+        # The field of each column of ids.
+        self.field_of_column = [field for field, width in enumerate(widths) for _ in range(width)]
+        self.num_fields = len(widths)
+        self.has_padding = max(widths) > 1
+        value_fields = [field for field, _ in self.value_rows]
+        bad = [(f, r) for f, r in self.value_rows if not 0 <= f < len(widths) or not 0 <= r < self.num_rows]
+        if bad or len(set(value_fields)) != len(value_fields) or any(widths[field] > 1 for field in value_fields):
+            raise ValueError(
+                f"value_rows must be pairs (field of one column below {len(widths)}, row below {self.num_rows}) with "
+                f"each field once; received {self.value_rows}"
+            )
+        self.value_columns = [self.field_of_column.index(field) for field in value_fields]
+        # Each field's place in [1, values ..]: what its embedding is multiplied by.
+        places = {field: 1 + i for i, field in enumerate(value_fields)}
+        self.factor_places = [places.get(field, 0) for field in range(len(widths))]
         self.table = self.add_weight(
             name="table",
             shape=(self.num_rows, self.dimension),
             initializer=keras.initializers.RandomNormal(stddev=self.initial_scale),
         )
-        self.num_fields = ids_shape[-1]
 
-    def call(self, ids):
-        if not ids.dtype.is_integer or len(ids.shape) != 2:
-            raise ValueError(f"ids must be a [B, F] matrix of integers; received shape {ids.shape} of {ids.dtype}")
+    def call(self, inputs):
+        ids, values = self._checked(inputs)
         # Gathering from the variable itself, not from its value, keeps the table from being copied.
-        embedded = tf.gather(self.table.value, ids)
+        embedded = self._mean(ids) if self.has_padding else tf.gather(self.table.value, ids)
+        if self.value_rows:
+            factors = self._factors(ids, tf.cast(values, embedded.dtype))
+            embedded = tf.reshape(embedded, [-1, self.num_fields, self.dimension]) * factors[:, :, None]
         return tf.cast(tf.reshape(embedded, [-1, self.num_fields * self.dimension]), self.compute_dtype)
 
-    def compute_output_shape(self, ids_shape):
-        return (ids_shape[0], ids_shape[-1] * self.dimension)
+    def rows_read(self, inputs: Inputs) -> tf.Tensor:
+        """How many rows of the table a lookup reads: a float32 scalar."""
+        ids = ids_of(inputs)
+        return tf.reduce_sum(tf.cast(ids >= 0, tf.float32)) if self.has_padding else tf.cast(tf.size(ids), tf.float32)
+
+    def _mean(self, ids):
+        """The mean embedding of each field's valid ids: `[B * F, D]`."""
+        columns = len(self.field_of_column)
+        flat = tf.reshape(ids, [-1])
+        # Only valid ids are gathered, so that padding gives no row a gradient, not even one of zero.
+        used = tf.where(flat >= 0)[:, 0]
+        fields = tf.gather(tf.constant(self.field_of_column, tf.int64), used % columns)
+        segments = used // columns * self.num_fields + fields
+        return tf.math.segment_mean(tf.gather(self.table.value, tf.gather(flat, used)), segments)
+
+    def _factors(self, ids, values):
+        """What to multiply each field's embedding by: `[B, F]`."""
+        rows = tf.constant([row for _, row in self.value_rows], ids.dtype)
+        known = tf.gather(ids, self.value_columns, axis=1) == rows
+        factors = tf.where(known, values, tf.ones_like(values))
+        return tf.gather(tf.concat([tf.ones_like(factors[:, :1]), factors], axis=1), self.factor_places, axis=1)
+
+    def _checked(self, inputs):
+        """(ids, values or None) of inputs."""
+        columns, count = len(self.field_of_column), len(self.value_rows)
+        ids, values = inputs, None
+        if count and isinstance(inputs, Mapping) and inputs.keys() == {"ids", "values"}:
+            ids, values = inputs["ids"], inputs["values"]
+        if not _is_matrix(ids, "is_integer", columns) or (count and not _is_matrix(values, "is_floating", count)):
+            form = f"ids must be a [B, {columns}] matrix of integers"
+            if count:
+                form = f'inputs must be {{"ids", "values"}}: {form}, values a [B, {count}] matrix of floats'
+            received = tf.nest.map_structure(lambda x: f"{x.dtype.name} {x.shape}", inputs)
+            raise ValueError(f"{form}; received {received}")
+        return ids, values
+
+    def compute_output_shape(self, inputs_shape):
+        ids_shape = ids_of(inputs_shape)
+        return (ids_shape[0], (len(self.widths) if self.widths else ids_shape[-1]) * self.dimension)
 
     def get_config(self):
         return super().get_config() | {
             "num_rows": self.num_rows,
             "dimension": self.dimension,
             "initial_scale": self.initial_scale,
+            "widths": None if self.widths is None else list(self.widths),
+            "value_rows": [list(pair) for pair in self.value_rows],
         }
+
+
+def _is_matrix(x, kind: str, width: int) -> bool:
+    return tf.is_tensor(x) and getattr(x.dtype, kind) and x.shape.rank == 2 and x.shape[1] == width

@@ -1,18 +1,19 @@
-"""Raw files -> a prepared directory: the two passes, and when there is nothing to do."""
+"""Raw files -> a prepared directory: the stages, and when there is nothing to do."""
 
 import dataclasses
-import shutil
+import hashlib
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-
-import numpy as np
+from typing import Protocol
 
 from data_pipelines.errors import DataError
-from data_pipelines.formats import raw_format
-from data_pipelines.lines import CHUNK_BYTES
+from data_pipelines.json_files import canonical_json
+from data_pipelines.local import LocalEngine
+from data_pipelines.memory import DEFAULT_GB
 from data_pipelines.preparation import (
     FILE_NAME,
+    FORMAT_VERSION,
     SPLITS,
     Options,
     Preparation,
@@ -20,15 +21,21 @@ from data_pipelines.preparation import (
     Shard,
     load_complete,
 )
-from data_pipelines.progress import Progress
-from data_pipelines.raw import RawChunk, RawReader, read_raw
-from data_pipelines.records import row_dtype, write_tfds_metadata
-from data_pipelines.shuffle import DiskShuffle
-from data_pipelines.splits import split_of_rows
-from data_pipelines.staging import staged_directory
-from data_pipelines.vocabulary import LevelCounter, Vocabularies
+from data_pipelines.records import write_tfds_metadata
+from data_pipelines.schema import Schema
+from data_pipelines.source import Counted, Source
+from data_pipelines.staging import Staging, staged_directory
+from data_pipelines.vocabulary import Vocabularies, vocabulary_path
 
-_BUCKET_DIR = "buckets"
+
+class Engine(Protocol):
+    """Who does the work: `local.LocalEngine` or `spark.SparkEngine`. Both give the same files."""
+
+    def count(self, source: Source, staging: Staging) -> tuple[Vocabularies, Counted]:
+        """Counts levels over the training split, and rows."""
+
+    def write(self, source: Source, staging: Staging, vocabularies: Vocabularies, counted: Counted):
+        """Writes the record files; yields (split, Shard) in order."""
 
 
 def build(
@@ -36,157 +43,126 @@ def build(
     raw_files: Sequence[str | Path],
     data_dir: str | Path,
     max_bad_rows: int = 0,
-    chunk_bytes: int = CHUNK_BYTES,
+    click_files: Sequence[str | Path] = (),
+    engine: Engine | None = None,
     show: Callable[[str], None] = print,
 ) -> None:
     """Prepares raw files into `data_dir`, which appears only when it is complete.
 
-    The first pass counts levels over the training split, the second encodes and shuffles. The result depends
-    on the raw rows and the options alone. If `data_dir` already holds it, nothing is done.
+    The result depends on the raw rows and the options alone. If `data_dir` already holds it, nothing is done; if
+    an earlier call was killed, this one goes on after the last stage that it finished.
 
     Args:
         options: see `Options`.
-        raw_files: raw files of the format `options.dataset`, plain or gzip.
+        raw_files: raw files of `options.format`.
         data_dir: the directory to make.
-        max_bad_rows: leave out and count up to so many bad lines.
-        chunk_bytes: raw text held at once; bounds memory, changes nothing else.
+        max_bad_rows: leave out and count up to so many bad rows.
+        click_files: click logs, of formats that have their labels there.
+        engine: this machine within `memory.DEFAULT_GB` by default.
         show: gets progress and summary lines.
 
     Raises:
-        DataError: bad input, a split without rows, a training split of one class only, a full disk, or
-            `data_dir` holds something else.
+        DataError: bad input, a split without rows or of one class only, a full disk, or `data_dir` holds
+            something else.
     """
     start = time.monotonic()
     final = Path(data_dir)
-    reader = read_raw(raw_format(options.dataset), raw_files, max_bad_rows, chunk_bytes=chunk_bytes)
-    raw = tuple(RawFile.of(path) for path in raw_files)
+    engine = engine or LocalEngine(DEFAULT_GB, show)
+    source = Source(options, tuple(map(Path, raw_files)), tuple(map(Path, click_files)), max_bad_rows)
+    source.reader(1)  # missing columns and files are found before anything is made
+    raw, clicks = ([RawFile.of(path) for path in paths] for paths in (raw_files, click_files))
     if final.exists() and not (final.is_dir() and not any(final.iterdir())):
-        _check_same(final, options, raw, max_bad_rows)
+        _check_same(final, options, tuple(raw), tuple(clicks), max_bad_rows)
         show(f"{final}: already prepared")
         return
-    with staged_directory(final) as directory:
-        vocabularies, rows = _count(options, reader, show)
-        _check_space(final, sum(rows.values()) * row_dtype(vocabularies.schema.num_fields).itemsize)
-        shards, positives = _encode(options, reader, vocabularies, rows, directory, show)
-        vocabularies.schema.save(directory / "schema.json")
-        preparation = Preparation(
-            options,
-            raw,
-            reader.bad_rows,
-            positives,
-            shards,
-            vocabularies.save(directory),
-            vocabularies.schema.fingerprint(),
-        )
-        write_tfds_metadata(directory, options.dataset, vocabularies.schema.num_fields, shards)
-        preparation.save(directory)
+    with staged_directory(final, _identity(options, raw, clicks, max_bad_rows)) as staging:
+        if not staging.stage:
+            vocabularies, counted = engine.count(source, staging)
+            vocabularies.save(staging.path)
+            vocabularies.schema.save(staging.path / "schema.json")
+            staging.finish("counting", counted.to_json())
+        vocabularies = Vocabularies.load(staging.path, Schema.load(staging.path / "schema.json"))
+        counted = Counted.from_json(staging.found)
+        _warn_of_poor_fields(vocabularies.schema, show)
+        shards: dict[str, list[Shard]] = {split: [] for split in SPLITS}
+        for split, shard in engine.write(source, staging, vocabularies, counted):
+            shards[split].append(shard)
+        _describe(options, raw, clicks, vocabularies.schema, counted, shards, staging.path)
     _summarise(final, time.monotonic() - start, show)
 
 
-def _count(options: Options, reader: RawReader, show: Callable[[str], None]) -> tuple[Vocabularies, dict[str, int]]:
-    columns = raw_format(options.dataset).columns
-    transforms = {column.name: options.numeric_bins if column.kind == "numeric" else "text" for column in columns}
-    label_name = raw_format(options.dataset).label
-    counter = LevelCounter(transforms)
-    rows, train_positives = np.zeros(len(SPLITS), np.int64), 0
-    for chunk, split in _with_splits(options, reader, "counting", show):
-        rows += np.bincount(split, minlength=len(SPLITS))
-        train = chunk.frame.filter(split == 0)
-        train_positives += int((train[label_name] == "1").sum())
-        counter.add(train)
-    by_split = dict(zip(SPLITS, rows.tolist(), strict=True))
-    for name, count in by_split.items():
-        if not count:
-            raise DataError(f"the {name} split gets none of the {rows.sum()} rows; raise its share in --split")
-    if train_positives in (0, by_split["train"]):
-        kind = "positives" if train_positives == 0 else "negatives"
-        raise DataError(f"the training split has {by_split['train']} rows but no {kind}; nothing could be learned")
-    levels = {name: counter.frequent_levels(name, options.min_count) for name in transforms}
-    return Vocabularies.from_levels(options.dataset, label_name, transforms, levels), by_split
-
-
-def _encode(
+def _describe(
     options: Options,
-    reader: RawReader,
-    vocabularies: Vocabularies,
-    rows: dict[str, int],
+    raw: Sequence[RawFile],
+    clicks: Sequence[RawFile],
+    schema: Schema,
+    counted: Counted,
+    shards: dict[str, list[Shard]],
     directory: Path,
-    show: Callable[[str], None],
-) -> tuple[dict[str, tuple[Shard, ...]], dict[str, int]]:
-    buckets = directory / _BUCKET_DIR
-    buckets.mkdir()
-    dtype = row_dtype(vocabularies.schema.num_fields)
-    shuffles = [DiskShuffle(buckets, s, rows[s], dtype, options.block_rows, options.seed) for s in SPLITS]
-    try:
-        for chunk, split in _with_splits(options, reader, "encoding", show):
-            encoded = np.empty(len(split), dtype)
-            encoded["ids"] = vocabularies.encode(chunk.frame)
-            encoded["label"] = (chunk.frame[vocabularies.schema.label] == "1").to_numpy()
-            for index, shuffle in enumerate(shuffles):
-                chosen = split == index
-                shuffle.add(encoded[chosen], chunk.row_numbers[chosen])
-        shards = _write_shards(options, shuffles, rows, directory, show)
-    finally:
-        for shuffle in shuffles:
-            shuffle.close()
-    buckets.rmdir()
-    written = {name: sum(shard.rows for shard in files) for name, files in shards.items()}
-    if written != rows:
-        raise DataError(f"the raw files changed while they were read: {rows} rows counted, {written} rows encoded")
-    return shards, {name: shuffle.positives for name, shuffle in zip(SPLITS, shuffles, strict=True)}
+) -> None:
+    written = {split: sum(shard.rows for shard in files) for split, files in shards.items()}
+    if written != counted.rows:
+        raise DataError(f"the raw files changed while they were read: {counted.rows} rows counted, {written} encoded")
+    preparation = Preparation(
+        options,
+        tuple(raw),
+        tuple(clicks),
+        counted.bad_rows,
+        counted.positives,
+        {split: tuple(files) for split, files in shards.items()},
+        {field.name: vocabulary_path(directory, field.name).stat().st_size for field in schema.fields},
+        schema.fingerprint(),
+    )
+    write_tfds_metadata(directory, options.format.name, sum(schema.widths), len(schema.value_fields), shards)
+    preparation.save(directory)
 
 
-def _write_shards(
+def _identity(options: Options, raw: Sequence[RawFile], clicks: Sequence[RawFile], max_bad_rows: int) -> str:
+    """Differs between works whose files must not be mixed."""
+    files = [dataclasses.asdict(file) for file in (*raw, *clicks)]
+    text = canonical_json([FORMAT_VERSION, options.to_json(), files, len(clicks), max_bad_rows])
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _check_same(
+    final: Path,
     options: Options,
-    shuffles: Sequence[DiskShuffle],
-    rows: dict[str, int],
-    directory: Path,
-    show: Callable[[str], None],
-) -> dict[str, tuple[Shard, ...]]:
-    progress, written = Progress("shuffling", sum(rows.values()), show), 0
-    shards: dict[str, list[Shard]] = {name: [] for name in SPLITS}
-    for name, shuffle in zip(SPLITS, shuffles, strict=True):
-        for shard in shuffle.write_shards(directory, options.dataset):
-            shards[name].append(shard)
-            written += shard.rows
-            progress.update(written, written)
-    return {name: tuple(files) for name, files in shards.items()}
-
-
-def _with_splits(
-    options: Options, reader: RawReader, title: str, show: Callable[[str], None]
-) -> Iterator[tuple[RawChunk, np.ndarray]]:
-    progress, rows = Progress(title, reader.total_bytes, show), 0
-    for chunk in reader:
-        yield chunk, split_of_rows(chunk.row_numbers, options.split, options.seed)
-        rows += len(chunk.row_numbers)
-        progress.update(rows, chunk.bytes_read)
-
-
-def _check_space(final: Path, row_bytes: int) -> None:
-    # Bucket files go as record files come, so the peak is the rows once and a bucket or so.
-    free = shutil.disk_usage(final.parent).free
-    if free < row_bytes:
-        raise DataError(
-            f"{final}: not enough space: about {row_bytes:,} bytes needed, {free:,} free; "
-            "free some or choose another --data_dir"
-        )
-
-
-def _check_same(final: Path, options: Options, raw: tuple[RawFile, ...], max_bad_rows: int) -> None:
+    raw: tuple[RawFile, ...],
+    clicks: tuple[RawFile, ...],
+    max_bad_rows: int,
+) -> None:
     way_out = "choose another --data_dir or delete it"
     if not (final / FILE_NAME).is_file():
         raise DataError(f"{final}: exists and is not a prepared data directory; {way_out}")
     _, found = load_complete(final)
-    for field in dataclasses.fields(Options):
-        there, asked = getattr(found.options, field.name), getattr(options, field.name)
+    if found.options.format != options.format or found.options.inputs != options.inputs:
+        there, asked = (_fields_text(one, other) for one, other in ((found.options, options), (options, found.options)))
+        raise DataError(f"{final}: was prepared as {there}, not {asked}; {way_out}")
+    for name in ("min_count", "split", "seed", "block_rows"):
+        there, asked = getattr(found.options, name), getattr(options, name)
         if there != asked:
-            raise DataError(f"{final}: was prepared with --{field.name}={there}, not {asked}; {way_out}")
-    if found.raw != raw:
-        names = [", ".join(f"{file.name} ({file.size:,} bytes)" for file in files) for files in (found.raw, raw)]
+            raise DataError(f"{final}: was prepared with --{name}={there}, not {asked}; {way_out}")
+    if found.raw != raw or found.clicks != clicks:
+        names = [
+            ", ".join(f"{file.name} ({file.size:,} bytes)" for file in files)
+            for files in (found.raw + found.clicks, raw + clicks)
+        ]
         raise DataError(f"{final}: was prepared from {names[0]}, not from this {names[1]}; {way_out}")
     if found.bad_rows > max_bad_rows:
         raise DataError(f"{final}: was prepared leaving out {found.bad_rows} bad rows, more than allowed; {way_out}")
+
+
+def _fields_text(one: Options, other: Options) -> str:
+    """The data set and, of its fields, the first that the other has not."""
+    own = next((field for field in one.inputs if field not in other.inputs), None)
+    return f"{one.format.name} of {len(one.inputs)} fields" + (f" with {own.name} ({own.transform})" if own else "")
+
+
+def _warn_of_poor_fields(schema: Schema, show: Callable[[str], None]) -> None:
+    for field in schema.fields:
+        if field.size <= 2 and not field.has_value:
+            levels = "one level" if field.size == 2 else "no level"
+            show(f"note: field {field.name}: {levels} is frequent enough for a row of its own, so it tells little")
 
 
 def _summarise(final: Path, seconds: float, show: Callable[[str], None]) -> None:

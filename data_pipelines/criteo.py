@@ -5,13 +5,14 @@ C1..C26 categories (8 hexadecimal digits, may be missing). 45,840,617 rows in th
 them clicked.
 """
 
-from data_pipelines.raw_format import Column, RawFormat
+from data_pipelines.raw_format import Input, RawFormat
 
-FORMAT = RawFormat(
-    name="criteo",
-    delimiter="\t",
-    has_header=False,
-    label="label",
-    columns=tuple(Column(f"I{i}", "numeric") for i in range(1, 14))
-    + tuple(Column(f"C{i}", "text") for i in range(1, 27)),
-)
+_NUMERIC = tuple(f"I{i}" for i in range(1, 14))
+_CATEGORICAL = tuple(f"C{i}" for i in range(1, 27))
+FORMAT = RawFormat(name="criteo", label="label", columns=("label", *_NUMERIC, *_CATEGORICAL))
+
+
+def inputs(numeric_bins: str = "log_square") -> tuple[Input, ...]:
+    """All 39 columns; `numeric_bins` is "log_square" or "log_of_square"."""
+    numeric = tuple(Input(name, name, numeric_bins) for name in _NUMERIC)
+    return numeric + tuple(Input(name, name) for name in _CATEGORICAL)

@@ -1,11 +1,12 @@
 """Prepared data as tf.data pipelines: training, gate and evaluation batches, and the bi-level pairing.
 
-Legend: B batch, F fields.
+Legend: B batch, C columns of ids, N fields with values. `inputs` are ids int32 [B, C], or where the schema has value
+fields {"ids": them, "values": float32 [B, N]}.
 """
 
 import contextlib
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import tensorflow as tf
@@ -14,7 +15,7 @@ from data_pipelines import streams
 from data_pipelines.errors import DataError
 from data_pipelines.preparation import SPLITS, Preparation, Shard, load_complete
 from data_pipelines.schema import Schema
-from data_pipelines.streams import BlockFiles, Part
+from data_pipelines.streams import BlockFiles, Part, Worker
 
 GATE_SHARES = {"train": 0.1, "validation": 0.5}
 """Share of a split that goes to the gate stream, where the caller does not say."""
@@ -24,6 +25,11 @@ _TRAIN_STREAM, _GATE_STREAM = 1, 2
 @dataclasses.dataclass(frozen=True)
 class PreparedData:
     """A complete prepared directory; made by `open_data`.
+
+    Of several workers, each reads the same stream in global batches of `workers` times B rows and delivers its own B of
+    each: worker 0 the first ones, and so on. So a step's rows over all workers are the batch that one process would
+    read with that batch size. A shorter last batch is cut into nearly equal parts; where they are fewer rows than
+    workers, some get a batch of none, so that all make the same number of steps.
 
     Attributes:
         path: the directory.
@@ -70,23 +76,26 @@ class PreparedData:
         start_row: int = 0,
         gate_share: float = 0.0,
         epochs: int | None = None,
+        worker: int = 0,
+        workers: int = 1,
     ) -> tf.data.Dataset:
-        """Training batches (ids int32 [B, F], label float32 [B]); every row once an epoch, each in a new
-        order.
+        """Training batches (inputs, label float32 [B]); every row once an epoch, each in a new order.
 
         Args:
-            batch_size: B.
+            batch_size: B, of each worker.
             seed: fixes the order of all epochs.
-            start_row: rows already consumed; the stream goes on exactly where one from 0 would be. Whole
-                epochs are skipped by arithmetic, rows of the current one at the rate of reading.
+            start_row: rows already consumed, by all workers; the stream goes on exactly where one from 0 would
+                be. Whole epochs are skipped by arithmetic, rows of the current one at the rate of reading.
             gate_share: leave out the rows that `gate(source="train", share=gate_share)` delivers.
             epochs: end after this many epochs (counted from row 0), with a last batch that may be shorter;
                 None is endless, with exactly B rows a batch, running across epoch ends.
+            worker, workers: whose rows, from 0, and how many there are.
 
         Raises:
             DataError: an argument is out of range, or the part has no rows.
         """
-        return self._shuffled("train", Part(gate_share, 1.0), batch_size, seed, _TRAIN_STREAM, start_row, epochs)
+        part, who = Part(gate_share, 1.0), Worker(worker, workers)
+        return self._shuffled("train", part, batch_size, seed, _TRAIN_STREAM, start_row, epochs, who)
 
     def gate(
         self,
@@ -95,42 +104,48 @@ class PreparedData:
         start_row: int = 0,
         source: str = "train",
         share: float | None = None,
+        worker: int = 0,
+        workers: int = 1,
     ) -> tf.data.Dataset:
         """Batches for the gate update (AdaEnsemble, arXiv 2301.08353, section 3.6): endless, as `train`.
 
         Args:
-            batch_size: B.
+            batch_size: B, of each worker.
             seed: fixes the order of all epochs.
-            start_row: rows already consumed.
+            start_row: rows already consumed, by all workers.
             source: "train" takes a share of the training split, which `train(gate_share=share)` then leaves
                 out; "validation" one of the validation split, which `evaluation("validation",
                 gate_share=share)` then leaves out, so that early stopping reads rows the gates have not
                 learned from.
             share: of the rows of `source`; None is 0.1 of "train" or 0.5 of "validation".
+            worker, workers: whose rows, from 0, and how many there are.
 
         Raises:
             DataError: an argument is out of range, or the part has no rows.
         """
         if source not in GATE_SHARES:
             raise DataError(f"gate source should be train or validation, got {source!r}")
-        share = GATE_SHARES[source] if share is None else share
-        return self._shuffled(source, Part(0.0, share), batch_size, seed, _GATE_STREAM, start_row, None)
+        part, who = Part(0.0, GATE_SHARES[source] if share is None else share), Worker(worker, workers)
+        return self._shuffled(source, part, batch_size, seed, _GATE_STREAM, start_row, None, who)
 
-    def evaluation(self, split: str, batch_size: int, gate_share: float = 0.0) -> tf.data.Dataset:
-        """One pass over a split in file order: (ids int32 [B, F], label float32 [B]), the last batch shorter.
+    def evaluation(
+        self, split: str, batch_size: int, gate_share: float = 0.0, worker: int = 0, workers: int = 1
+    ) -> tf.data.Dataset:
+        """One pass over a split in file order: (inputs, label float32 [B]), the last batch shorter.
 
         Args:
             split: "train", "validation" or "test".
-            batch_size: B.
+            batch_size: B, of each worker.
             gate_share: leave out the rows that `gate(source=split, share=gate_share)` delivers.
+            worker, workers: whose rows, from 0, and how many there are.
 
         Raises:
             DataError: an argument is out of range, or the part has no rows.
         """
-        part = Part(gate_share, 1.0)
+        part, who = Part(gate_share, 1.0), Worker(worker, workers)
         rows = self._checked_rows(split, part, batch_size, 0)
-        batches = streams.in_order(self._files(split, part), batch_size)
-        return batches.apply(tf.data.experimental.assert_cardinality(-(-rows // batch_size)))
+        batches = streams.in_order(self._files(self._shards(split), part), batch_size, who)
+        return batches.apply(tf.data.experimental.assert_cardinality(-(-rows // (batch_size * workers))))
 
     @contextlib.contextmanager
     def reading(self) -> Iterator[None]:
@@ -148,9 +163,9 @@ class PreparedData:
         for split in SPLITS:
             for shard in self._shards(split):
                 path, problem = self.path / shard.file, None
-                files = BlockFiles([str(path)], self.schema.num_fields, self.preparation.options.block_rows)
                 try:
-                    rows = sum(int(label.shape[0]) for _, label in streams.in_order(files, shard.rows))
+                    batches = streams.in_order(self._files([shard], Part()), shard.rows)
+                    rows = sum(int(label.shape[0]) for _, label in batches)
                     if rows != shard.rows:
                         problem = f"{rows} rows instead of {shard.rows}"
                 except (tf.errors.DataLossError, tf.errors.InvalidArgumentError) as error:
@@ -168,20 +183,15 @@ class PreparedData:
         stream: int,
         start_row: int,
         epochs: int | None,
+        who: Worker,
     ) -> tf.data.Dataset:
         rows = self._checked_rows(split, part, batch_size, start_row)
         epoch, skip = divmod(start_row, rows)
         batches = streams.shuffled(
-            self._files(split, part),
-            batch_size,
-            seed,
-            stream,
-            first_epoch=epoch,
-            skip_rows=skip,
-            epochs=epochs,
+            self._files(self._shards(split), part), batch_size, seed, stream, epoch, skip, epochs, who
         )
         left = None if epochs is None else max(epochs * rows - start_row, 0)
-        count = tf.data.INFINITE_CARDINALITY if left is None else -(-left // batch_size)
+        count = tf.data.INFINITE_CARDINALITY if left is None else -(-left // (batch_size * who.count))
         return batches.apply(tf.data.experimental.assert_cardinality(count))
 
     def _checked_rows(self, split: str, part: Part, batch_size: int, start_row: int) -> int:
@@ -199,9 +209,10 @@ class PreparedData:
             )
         return rows
 
-    def _files(self, split: str, part: Part) -> BlockFiles:
-        paths = [str(self.path / shard.file) for shard in self._shards(split)]
-        return BlockFiles(paths, self.schema.num_fields, self.preparation.options.block_rows, part)
+    def _files(self, shards: Sequence[Shard], part: Part) -> BlockFiles:
+        paths = [str(self.path / shard.file) for shard in shards]
+        schema, block_rows = self.schema, self.preparation.options.block_rows
+        return BlockFiles(paths, sum(schema.widths), block_rows, len(schema.value_fields), part)
 
     def _shards(self, split: str) -> tuple[Shard, ...]:
         if split not in SPLITS:
@@ -222,12 +233,12 @@ def pair(train: tf.data.Dataset, gate: tf.data.Dataset, weight_steps: int) -> tf
     """Batches of bi-level training: one gate update, then t = `weight_steps` weight updates.
 
     Args:
-        train: endless (ids [B, F], label [B]), from `PreparedData.train`.
+        train: endless (inputs, label [B]), from `PreparedData.train`.
         gate: the same from `PreparedData.gate`.
         weight_steps: t.
 
     Returns:
-        {"train": (ids [t, B, F], label [t, B]), "gate": (ids [B, F], label [B])}.
+        {"train": (inputs, label [t, B]), each tensor of t batches; "gate": (inputs, label [B])}.
 
     Raises:
         DataError: `weight_steps` is below 1.

@@ -1,5 +1,6 @@
-"""Byte chunks of a plain or gzip text file, cut at line ends."""
+"""Byte chunks of a plain, gzip or bzip2 text file, cut at the ends of records."""
 
+import bz2
 import dataclasses
 import gzip
 import zlib
@@ -10,21 +11,41 @@ from typing import BinaryIO
 import numpy as np
 
 from data_pipelines.errors import DataError
+from data_pipelines.quoting import record_ends, stray_quote
+from data_pipelines.raw_format import RawFormat
 
 CHUNK_BYTES = 32 << 20
 MAX_LINE_BYTES = 64 << 20
 """A longer line is an error: without a bound, a file without line ends would be read whole."""
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+
+
+@dataclasses.dataclass(frozen=True)
+class FilePart:
+    """A raw file, or a range of a plain one that begins and ends with whole lines.
+
+    Attributes:
+        path: the file.
+        start: first byte.
+        end: the byte after the last one; None is the file's end.
+        first_line: 1-based number of the line at `start`.
+    """
+
+    path: Path
+    start: int = 0
+    end: int | None = None
+    first_line: int = 1
 
 
 @dataclasses.dataclass(frozen=True)
 class LineChunk:
-    """Whole lines of a file.
+    """Whole records of a file.
 
     Attributes:
-        data: the lines, each ended by "\\n"; "\\r\\n" is already "\\n", and any other "\\r" is a NUL (both
+        data: the records, each ended by "\\n"; "\\r\\n" is already "\\n", and any other "\\r" is a NUL (both
             are never part of a level, and CSV parsers disagree about a lone "\\r").
         first_line: 1-based number of the first line in the file.
-        bytes_read: bytes of the file, as stored, consumed so far.
+        bytes_read: bytes of the file part, as stored, consumed so far.
     """
 
     data: bytes
@@ -32,39 +53,110 @@ class LineChunk:
     bytes_read: int
 
 
-def read_lines(path: Path, skip_header: bool, chunk_bytes: int = CHUNK_BYTES) -> Iterator[LineChunk]:
-    """Reads a file's lines in chunks of about `chunk_bytes`; the last line need not be ended.
+def is_compressed(path: Path) -> bool:
+    """Whether a file is gzip or bzip2, by its first bytes."""
+    with path.open("rb") as stored:
+        return _compression(stored) is not None
+
+
+def read_lines(
+    part: FilePart, raw_format: RawFormat, skip_header: bool, chunk_bytes: int = CHUNK_BYTES
+) -> Iterator[LineChunk]:
+    """Reads whole records in chunks of about `chunk_bytes`; the last line need not be ended.
+
+    Args:
+        part: what to read.
+        raw_format: says whether values may be quoted.
+        skip_header: leave out the file's first record.
+        chunk_bytes: of text, held at once.
 
     Raises:
-        DataError: a gzip file is truncated or damaged, or a line is longer than `MAX_LINE_BYTES`.
+        DataError: a compressed file is truncated or damaged, a line is longer than `MAX_LINE_BYTES`, or a quote
+            is out of place.
     """
-    with path.open("rb") as stored:
-        is_gzip = stored.read(2) == b"\x1f\x8b"
-        stored.seek(0)
-        text: BinaryIO = gzip.GzipFile(fileobj=stored) if is_gzip else stored  # type: ignore[assignment]
-        first_line, rest = 1, b""
+    with part.path.open("rb") as stored:
+        text = _opened(stored)
+        left = None if part.end is None else part.end - part.start
+        stored.seek(part.start)
+        first_line, rest, header = part.first_line, b"", skip_header and part.start == 0
         while True:
             try:
-                read = text.read(chunk_bytes)
-            except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-                raise DataError(f"{path}: truncated or damaged gzip file ({error}); fetch the file again") from None
+                read = text.read(chunk_bytes if left is None else min(chunk_bytes, left))
+            except (EOFError, OSError, zlib.error, gzip.BadGzipFile) as error:
+                raise DataError(
+                    f"{part.path}: truncated or damaged compressed file ({error}); fetch the file again"
+                ) from None
+            left = None if left is None else left - len(read)
             data = rest + read
+            if first_line == 1 and data.startswith(_BYTE_ORDER_MARK):
+                data = data[len(_BYTE_ORDER_MARK) :]
             if not read:
                 if not data:
                     return
                 data += b"\n"
-            end = data.rfind(b"\n") + 1
+            if b"\r" in data:
+                # A final "\r" may belong to a "\r\n" that the next read completes.
+                data = data.replace(b"\r\n", b"\n")
+                data = data[:-1].replace(b"\r", b"\0") + data[-1:]
+            end = _last_end(data, part.path, first_line, raw_format, last=not read)
             data, rest = data[:end], data[end:]
             if len(rest) > MAX_LINE_BYTES:
-                raise DataError(f"{path}: a line is longer than {MAX_LINE_BYTES} bytes; is this a text file?")
+                line = first_line + data.count(b"\n")
+                raise DataError(
+                    f"{part.path}:{line}: a line is longer than {MAX_LINE_BYTES} bytes"
+                    f"{' or a quote is never closed' if raw_format.quoted else ''}; is this a text file?"
+                )
             if not data:
                 continue
-            if b"\r" in data:
-                data = data.replace(b"\r\n", b"\n").replace(b"\r", b"\0")
-            lines = int(np.count_nonzero(np.frombuffer(data, np.uint8) == ord("\n")))
-            if skip_header and first_line == 1:
-                data, first_line, lines = data[data.index(b"\n") + 1 :], 2, lines - 1
+            if header:
+                header, cut = False, int(record_ends(np.frombuffer(data, np.uint8), raw_format.quoted)[0])
+                first_line += data.count(b"\n", 0, cut)
+                data = data[cut:]
                 if not data:
                     continue
-            yield LineChunk(data, first_line, stored.tell())
-            first_line += lines
+            yield LineChunk(data, first_line, stored.tell() - part.start)
+            first_line += data.count(b"\n")
+
+
+def count_lines(part: FilePart) -> int:
+    """Line feeds of a part of a plain file, plus one where its last line has none."""
+    lines, last = 0, b"\n"
+    with part.path.open("rb") as file:
+        file.seek(part.start)
+        left = (part.path.stat().st_size if part.end is None else part.end) - part.start
+        while left and (read := file.read(min(CHUNK_BYTES, left))):
+            lines, last, left = lines + read.count(b"\n"), read[-1:], left - len(read)
+    return lines + (last != b"\n")
+
+
+def _last_end(data: bytes, path: Path, first_line: int, raw_format: RawFormat, last: bool) -> int:
+    if not raw_format.quoted or b'"' not in data:
+        return data.rfind(b"\n") + 1
+    bytes_ = np.frombuffer(data, np.uint8)
+    stray = stray_quote(bytes_, raw_format.delimiter)
+    # At the chunk's end what follows a quote is not known yet.
+    if stray is not None and (last or stray < len(data) - 1):
+        line = first_line + data.count(b"\n", 0, stray)
+        raise DataError(
+            f"{path}:{line}: a quote inside a value that is not quoted; "
+            'quote the value and double the quote, or set "quoted": false in the schema'
+        )
+    ends = record_ends(bytes_, True)
+    end = int(ends[-1]) if len(ends) else 0
+    if last and end < len(data):
+        line = first_line + data.count(b"\n", 0, end)
+        raise DataError(f"{path}:{line}: a quote is never closed")
+    return end
+
+
+def _compression(stored: BinaryIO) -> str | None:
+    start = stored.read(3)
+    stored.seek(0)
+    return "gzip" if start[:2] == b"\x1f\x8b" else "bzip2" if start == b"BZh" else None
+
+
+def _opened(stored: BinaryIO) -> BinaryIO:
+    compression = _compression(stored)
+    if compression == "gzip":
+        return gzip.GzipFile(fileobj=stored)  # type: ignore[return-value]
+    return bz2.BZ2File(stored) if compression else stored  # type: ignore[return-value]

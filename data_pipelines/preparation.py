@@ -6,10 +6,12 @@ from pathlib import Path
 from typing import Any
 
 from data_pipelines.errors import DataError
-from data_pipelines.schema import Schema, canonical_json, checked_keys, load_json, save_json
+from data_pipelines.json_files import canonical_json, checked_keys, load_json, save_json
+from data_pipelines.raw_format import Input, RawFormat
+from data_pipelines.schema import Schema, from_plain, plain
 
 FILE_NAME = "preparation.json"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 SPLITS = ("train", "validation", "test")
 
 
@@ -18,19 +20,20 @@ class Options:
     """What the rows of a prepared directory depend on, beside the raw files.
 
     Attributes:
-        dataset: name of the raw format.
-        min_count: levels seen less often in the training split share the out-of-vocabulary row.
+        format: how the raw files look.
+        inputs: the fields.
+        min_count: levels seen less often in the training split share the out-of-vocabulary row, in fields
+            without a threshold of their own.
         split: shares of train, validation and test; they sum to 1.
         seed: of the split and of the shuffle on disk.
-        numeric_bins: transform of numeric columns, "log_square" or "log_of_square".
         block_rows: rows of a full block, that is of a TFRecord record.
     """
 
-    dataset: str
+    format: RawFormat
+    inputs: tuple[Input, ...]
     min_count: int = 20
     split: tuple[float, float, float] = (0.7, 0.1, 0.2)
     seed: int = 0
-    numeric_bins: str = "log_square"
     block_rows: int = 4096
 
     def __post_init__(self) -> None:
@@ -41,10 +44,19 @@ class Options:
             raise DataError(f"--split should be three positive shares that sum to 1, got {self.split}")
         if self.seed < 0 or self.seed >= 2**63:
             raise DataError(f"--seed should be between 0 and 2^63 - 1, got {self.seed}")
-        if self.numeric_bins not in ("log_square", "log_of_square"):
-            raise DataError(f"--numeric_bins should be log_square or log_of_square, got {self.numeric_bins!r}")
         if self.block_rows < 1:
             raise DataError(f"--block_rows should be at least 1, got {self.block_rows}")
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain dictionaries and lists."""
+        return plain(self) | {"format": plain(self.format), "inputs": [plain(one) for one in self.inputs]}
+
+    @classmethod
+    def from_json(cls, value: dict[str, Any], source: str) -> "Options":
+        """The inverse of `to_json`. Raises DataError, naming `source`, where `value` does not fit."""
+        raw_format = from_plain(RawFormat, value["format"], f"{source}, format")
+        inputs = tuple(from_plain(Input, one, f"{source}, inputs[{i}]") for i, one in enumerate(value["inputs"]))
+        return cls(**value | {"format": raw_format, "inputs": inputs, "split": tuple(value["split"])})
 
 
 @dataclasses.dataclass(frozen=True)
@@ -87,6 +99,7 @@ class Preparation:
     Attributes:
         options: see `Options`.
         raw: the raw files in the order they were read.
+        clicks: the click logs, of formats without a label column.
         bad_rows: raw lines left out, as tolerated by `--max_bad_rows`.
         positives: rows with label 1, by split.
         shards: record files in order, by split.
@@ -96,6 +109,7 @@ class Preparation:
 
     options: Options
     raw: tuple[RawFile, ...]
+    clicks: tuple[RawFile, ...]
     bad_rows: int
     positives: dict[str, int]
     shards: dict[str, tuple[Shard, ...]]
@@ -113,7 +127,8 @@ class Preparation:
 
     def to_json(self) -> dict[str, Any]:
         """Plain dictionaries and lists; `rows` is there for readers and is computed from the shards."""
-        return {"format_version": FORMAT_VERSION, "rows": self.rows} | dataclasses.asdict(self)
+        plain_self = dataclasses.asdict(self) | {"options": self.options.to_json()}
+        return {"format_version": FORMAT_VERSION, "rows": self.rows} | plain_self
 
     @classmethod
     def from_json(cls, value: Any, source: str) -> "Preparation":
@@ -126,14 +141,14 @@ class Preparation:
                 "prepare the data again"
             )
         try:
-            options = Options(**value["options"] | {"split": tuple(value["options"]["split"])})
-            raw = tuple(RawFile(**file) for file in value["raw"])
+            options = Options.from_json(value["options"], f"{source}, options")
+            raw, clicks = (tuple(RawFile(**file) for file in value[key]) for key in ("raw", "clicks"))
             shards = {split: tuple(Shard(**s) for s in value["shards"][split]) for split in SPLITS}
             positives = {split: int(value["positives"][split]) for split in SPLITS}
             vocabulary = {str(field): int(size) for field, size in value["vocabulary"].items()}
         except (KeyError, TypeError, ValueError) as error:
             raise DataError(f"{source}: malformed ({error}); prepare the data again") from None
-        return cls(options, raw, value["bad_rows"], positives, shards, vocabulary, value["schema_fingerprint"])
+        return cls(options, raw, clicks, value["bad_rows"], positives, shards, vocabulary, value["schema_fingerprint"])
 
     def save(self, data_dir: str | Path) -> None:
         """Writes preparation.json."""
@@ -173,4 +188,4 @@ def load_complete(data_dir: str | Path) -> tuple[Schema, Preparation]:
     return schema, preparation
 
 
-_KINDS = {"raw": list, "bad_rows": int, "schema_fingerprint": str}
+_KINDS = {"raw": list, "clicks": list, "bad_rows": int, "schema_fingerprint": str}

@@ -1,6 +1,6 @@
 """Reading raw logs: files -> chunks of checked rows, in memory that does not grow with the files.
 
-A raw line is good or bad by itself; every bad line is reported with file, 1-based line number, field and
+A raw row is good or bad by itself; every bad row is reported with file, 1-based line number, field and
 value.
 """
 
@@ -10,15 +10,20 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
-import polars as pl
+import pyarrow as pa
 
+from data_pipelines.clicks import ClickLog
+from data_pipelines.columns import codes, distinct
 from data_pipelines.errors import DataError
-from data_pipelines.lines import CHUNK_BYTES, LineChunk, read_lines
-from data_pipelines.raw_format import RawFormat
-from data_pipelines.validation import BadLine, parse_lines
+from data_pipelines.kinds import LABELS
+from data_pipelines.layout import check_layouts, column_names
+from data_pipelines.lines import CHUNK_BYTES, FilePart, read_lines
+from data_pipelines.parquet import read_parquet
+from data_pipelines.raw_format import Input, RawFormat, column_kinds
+from data_pipelines.schema import Field
+from data_pipelines.validation import BadRow, parse_rows
 
-_SHOWN_BAD_LINES = 5
-_FIRST_LINE_BYTES = 1 << 16
+_SHOWN_BAD_ROWS = 5
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,14 +31,15 @@ class RawChunk:
     """Consecutive good rows of a raw log.
 
     Attributes:
-        frame: the log's own text, all columns String, "" is missing; with the label column unless the log has
-            none.
-        row_numbers: int64 [n], each row's number over all data lines of all files in order. Bad lines have a
+        columns: the log's own text of the columns that fields read (see `columns.coded`), "" is missing.
+        label: uint8 [n], or None where the log has no labels.
+        row_numbers: int64 [n], each row's number over all rows of all files in order. Bad rows have a
             number too, so that the numbers of the others do not depend on them.
         bytes_read: bytes of all files (as stored) consumed so far.
     """
 
-    frame: pl.DataFrame
+    columns: pa.RecordBatch
+    label: np.ndarray | None
     row_numbers: np.ndarray
     bytes_read: int
 
@@ -41,19 +47,38 @@ class RawChunk:
 class RawReader:
     """Iterates over the `RawChunk`s of raw files; may be iterated again.
 
+    Args:
+        raw_format: how the files look.
+        fields: what is read of them.
+        files: plain, gzip or bzip2 text, or Parquet; read in this order.
+        max_bad_rows: leave out and count up to so many bad rows over all files.
+        label: "required", or "optional" for logs that may lack the label column (Kaggle's test.txt); the
+            first line tells.
+        chunk_bytes: text parsed at once.
+        clicks: tells the positives of a format that has a `click_key` instead of a label column.
+        first_row: number of the first row.
+
     Attributes:
-        has_label: whether the rows carry the label column.
-        bad_rows: bad lines left out by the last pass so far.
+        has_label: whether the rows have labels.
+        bad_rows: bad rows left out by the last pass so far.
+        rows: rows seen by the last pass so far, bad ones too.
         total_bytes: size of all files, as stored.
+
+    Raises:
+        DataError: a file is missing or empty, lacks a column, has other columns than the first, or is a damaged
+            compressed file; while iterating, a row is bad.
     """
 
     def __init__(
         self,
         raw_format: RawFormat,
-        files: Sequence[str | Path],
+        fields: Sequence[Input | Field],
+        files: Sequence[str | Path | FilePart],
         max_bad_rows: int = 0,
         label: str = "required",
         chunk_bytes: int = CHUNK_BYTES,
+        clicks: ClickLog | None = None,
+        first_row: int = 0,
     ):
         if label not in ("required", "optional"):
             raise ValueError(f"label should be 'required' or 'optional', got {label!r}")
@@ -61,97 +86,81 @@ class RawReader:
             raise DataError(f"--max_bad_rows should be at least 0, got {max_bad_rows}")
         if not files:
             raise DataError("no raw file given")
-        self._format, self._files, self._max_bad_rows = raw_format, [Path(f) for f in files], max_bad_rows
-        self._chunk_bytes, self._label_optional = chunk_bytes, label == "optional"
-        for file in self._files:
-            if not file.is_file():
-                raise DataError(f"{file}: raw file not found")
-        self.total_bytes = sum(file.stat().st_size for file in self._files)
-        self.bad_rows = 0
-        layouts = [self._layout(file) for file in self._files]
-        with_label = [raw_format.label in layout for layout in layouts]
-        if len(set(with_label)) > 1:
-            lacking = self._files[with_label.index(False)]
-            raise DataError(f"{lacking}: has no column {raw_format.label}, while other files have; read them apart")
-        self.has_label = with_label[0]
-        self._layouts = layouts
+        self._format, self._fields, self._max_bad_rows = raw_format, fields, max_bad_rows
+        self._parts = [part if isinstance(part, FilePart) else FilePart(Path(part)) for part in files]
+        self._chunk_bytes, self._clicks, self._first_row = chunk_bytes, clicks, first_row
+        self.total_bytes = sum((p.end or p.path.stat().st_size) - p.start for p in self._parts if p.path.is_file())
+        self.bad_rows = self.rows = 0
+        paths = list(dict.fromkeys(part.path for part in self._parts))
+        layouts = {path: column_names(path, raw_format, label == "optional") for path in paths}
+        kinds = column_kinds(fields)
+        if raw_format.click_key:
+            if label == "required" and clicks is None:
+                raise DataError(f"{raw_format.name}: the labels are in the click logs; name them with --clicks")
+            self.has_label = clicks is not None
+            kinds |= {name: kinds.get(name, ("text",)) for name in raw_format.click_key} if self.has_label else {}
+        else:
+            self.has_label = check_layouts(layouts, raw_format, list(kinds), label == "optional")
+            kinds |= {raw_format.label: ("label",)} if self.has_label else {}
+        self._layouts, self._kinds = layouts, kinds
 
     def __iter__(self) -> Iterator[RawChunk]:
-        """Yields chunks. Raises DataError at the first bad line beyond `max_bad_rows`."""
-        self.bad_rows, row, done = 0, 0, 0
-        for file, layout in zip(self._files, self._layouts, strict=True):
-            names = [name for name in self._wanted() if name in layout]
-            chunk = None
-            for chunk in read_lines(file, self._format.has_header, self._chunk_bytes):
-                frame, good, bad = parse_lines(chunk.data, layout, self._format)
-                self._report(file, chunk, bad)
-                numbers = np.flatnonzero(good) + row
-                row += len(good)
-                yield RawChunk(frame.select(names), numbers, done + chunk.bytes_read)
-            if chunk is None:
-                raise DataError(f"{file}: has a header but no rows; remove it from --raw")
-            done += file.stat().st_size
-        if self.bad_rows:
-            logging.warning("left out %d bad lines of %d", self.bad_rows, row)
-
-    def _wanted(self) -> list[str]:
-        return [self._format.label] + [column.name for column in self._format.columns]
-
-    def _layout(self, file: Path) -> list[str]:
-        """Column names of a file's lines, from its first line."""
-        first = next(read_lines(file, False, _FIRST_LINE_BYTES), None)
-        if first is None:
-            raise DataError(f"{file}: the file is empty; remove it from --raw")
-        line = first.data[: first.data.index(b"\n")].decode("utf-8", "replace")
-        found = line.split(self._format.delimiter)
-        names = self._wanted()
-        if self._format.has_header:
-            required = names[1:] if self._label_optional else names
-            missing = [name for name in required if name not in found]
-            if missing:
-                raise DataError(f"{file}:1: the header has no column {missing[0]}; is this a {self._format.name} log?")
-            return found
-        if self._label_optional and len(found) == len(names) - 1:
-            return names[1:]
-        return names
-
-    def _report(self, file: Path, chunk: LineChunk, bad: list[BadLine]) -> None:
-        for line in bad:
-            place = f"{file}:{chunk.first_line + line.index}"
-            self.bad_rows += 1
-            if self.bad_rows > self._max_bad_rows:
-                way_out = (
-                    f"raise --max_bad_rows={self._max_bad_rows}"
-                    if self._max_bad_rows
-                    else ("allow it with --max_bad_rows")
+        """Yields chunks. Raises DataError at the first bad row beyond `max_bad_rows`."""
+        self.bad_rows, self.rows, done = 0, 0, 0
+        for part in self._parts:
+            rows_before = self.rows
+            for columns, good, bytes_read in self._parquet(part) if self._format.is_parquet else self._text(part):
+                numbers = np.flatnonzero(good) + self.rows + self._first_row
+                self.rows += len(good)
+                label = self._label(columns)
+                yield RawChunk(
+                    columns.select([n for n in columns.schema.names if n != self._format.label or self._reads_label()]),
+                    label,
+                    numbers,
+                    done + bytes_read,
                 )
-                raise DataError(f"{place}: {line.problem}; fix the line or {way_out}")
-            if self.bad_rows <= _SHOWN_BAD_LINES:
-                logging.warning("bad line left out: %s: %s", place, line.problem)
+            if self.rows == rows_before:
+                raise DataError(f"{part.path}: has a header but no rows; remove it from --raw")
+            done += (part.end or part.path.stat().st_size) - part.start
+        if self.bad_rows:
+            logging.warning("left out %d bad rows of %d", self.bad_rows, self.rows)
 
+    def _text(self, part: FilePart) -> Iterator[tuple[pa.RecordBatch, np.ndarray, int]]:
+        layout = self._layouts[part.path]
+        for chunk in read_lines(part, self._format, self._format.has_header, self._chunk_bytes):
+            columns, good, bad = parse_rows(chunk.data, layout, self._kinds, self._format)
+            for row in bad:
+                self._report(f"{part.path}:{chunk.first_line + row.line}", row, "fix the line")
+            yield columns, good, chunk.bytes_read
 
-def read_raw(
-    raw_format: RawFormat,
-    files: Sequence[str | Path],
-    max_bad_rows: int = 0,
-    label: str = "required",
-    chunk_bytes: int = CHUNK_BYTES,
-) -> RawReader:
-    """Reads raw files (plain or gzip) as chunks of checked rows.
+    def _parquet(self, part: FilePart) -> Iterator[tuple[pa.RecordBatch, np.ndarray, int]]:
+        separators = {field.column: field.separator for field in self._fields if field.separator}
+        first = 1
+        for columns, good, bad, share in read_parquet(part.path, self._kinds, separators, self._chunk_bytes):
+            for row in bad:
+                self._report(f"{part.path}: row {first + row.index}", row, "fix the row")
+            first += len(good)
+            yield columns, good, int(share * part.path.stat().st_size)
 
-    Args:
-        raw_format: the format, see `formats.FORMATS`.
-        files: read in this order.
-        max_bad_rows: leave out and count up to so many bad lines over all files.
-        label: "required", or "optional" for logs that may lack the label column (Kaggle's test.txt); the
-            first line tells.
-        chunk_bytes: text parsed at once.
+    def _label(self, columns: pa.RecordBatch) -> np.ndarray | None:
+        if not self.has_label:
+            return None
+        if self._clicks is not None:
+            return self._clicks.label(columns)
+        known = distinct(columns, self._format.label)
+        # Texts of rows that were left out are still among the distinct ones.
+        values = np.array([LABELS.get(text, 0) for text in known], np.uint8)
+        return values[codes(columns, self._format.label)]
 
-    Returns:
-        An iterable of `RawChunk`, which may be iterated again.
+    def _reads_label(self) -> bool:
+        return any(field.column == self._format.label for field in self._fields)
 
-    Raises:
-        DataError: a file is missing or empty, lacks a column, or is a truncated gzip file; while iterating, a
-            line is bad.
-    """
-    return RawReader(raw_format, files, max_bad_rows, label, chunk_bytes)
+    def _report(self, place: str, row: BadRow, first_way_out: str) -> None:
+        self.bad_rows += 1
+        if self.bad_rows > self._max_bad_rows:
+            way_out = (
+                f"raise --max_bad_rows={self._max_bad_rows}" if self._max_bad_rows else "allow it with --max_bad_rows"
+            )
+            raise DataError(f"{place}: {row.problem}; {first_way_out} or {way_out}")
+        if self.bad_rows <= _SHOWN_BAD_ROWS:
+            logging.warning("bad row left out: %s: %s", place, row.problem)

@@ -1,31 +1,107 @@
-"""What a raw format is."""
+"""What a raw format is, and what its inputs are."""
 
 import dataclasses
 
+from data_pipelines.errors import DataError
 
-@dataclasses.dataclass(frozen=True)
-class Column:
-    """A raw column that models read. `kind`: "text" (any text is a level) or "numeric" (integers, binned)."""
-
-    name: str
-    kind: str
+TRANSFORMS = {
+    "text": "text",
+    "log_square": "integer",
+    "log_of_square": "integer",
+    "equal_frequency": "number",
+    "value": "number",
+    "log_value": "number",
+    "hour_of_day": "time",
+    "weekday": "time",
+    "os_browser": "text",
+    "price_bucket": "price",
+}
+"""The ways from raw text to a level (see `levels.py`), and the kind of text that each reads (`validation.py`)."""
+VALUE_TRANSFORMS = ("value", "log_value")
+"""Transforms that give a float beside the id."""
+MAX_VALUES = 16
+"""Values kept of a multi-valued field, where its schema does not say."""
+MAX_BINS = 4096
 
 
 @dataclasses.dataclass(frozen=True)
 class RawFormat:
-    """One raw format: a delimited text file without quoting.
+    """How the files of a raw log look.
 
     Attributes:
-        name: what `--dataset` takes.
-        delimiter: one ASCII character.
-        has_header: whether the first line of each file names its columns; if so, they may stand in any order
-            and further ones are ignored. Without a header a line is the label, then `columns`.
+        name: of the data set, e.g. "criteo"; begins the names of record files.
         label: name of the label column, 0 or 1.
-        columns: the fields.
+        columns: without a header, the columns of a line in order; empty for files with a header, whose columns
+            may stand in any order.
+        delimiter: one ASCII character; "" is a Parquet file.
+        has_header: whether the first line of each file names its columns.
+        quoted: whether values may be in double quotes, then with delimiters, line ends and doubled quotes inside.
+        click_key: columns that tell an impression from others. Where there are any, the log has no label column:
+            rows whose key is in the click logs are the positives.
     """
 
     name: str
-    delimiter: str
-    has_header: bool
     label: str
-    columns: tuple[Column, ...]
+    columns: tuple[str, ...] = ()
+    delimiter: str = "\t"
+    has_header: bool = False
+    quoted: bool = False
+    click_key: tuple[str, ...] = ()
+
+    @property
+    def is_parquet(self) -> bool:
+        """Whether the files are Parquet."""
+        return not self.delimiter
+
+
+@dataclasses.dataclass(frozen=True)
+class Input:
+    """A field as a raw format or a schema file declares it.
+
+    Attributes:
+        name: of the field.
+        column: the raw column it reads; several fields may read one.
+        transform: a key of `TRANSFORMS`.
+        min_count: levels seen less often in the training split share the out-of-vocabulary row; None is the
+            preparation's own threshold.
+        bins: "equal_frequency" only: how many.
+        separator: of a multi-valued field's values within the text; "" is a field of one value.
+        max_values: values kept of a multi-valued field, the first ones.
+    """
+
+    name: str
+    column: str
+    transform: str = "text"
+    min_count: int | None = None
+    bins: int = 0
+    separator: str = ""
+    max_values: int = 1
+
+    def __post_init__(self) -> None:
+        """Raises DataError for values that do not go together."""
+        if self.transform not in TRANSFORMS:
+            raise DataError(f"field {self.name}: unknown transform {self.transform!r}; known: {', '.join(TRANSFORMS)}")
+        if not self.name or "/" in self.name or "\0" in self.name or self.name.startswith("."):
+            raise DataError(f"field {self.name!r}: a name should not be empty, hold '/' or begin with '.'")
+        if not self.column:
+            raise DataError(f"field {self.name}: a column without a name cannot be read; give it one in the header")
+        if self.min_count is not None and self.min_count < 1:
+            raise DataError(f"field {self.name}: min_count should be at least 1, got {self.min_count}")
+        if (self.transform == "equal_frequency") != (self.bins > 0) or not 0 <= self.bins <= MAX_BINS or self.bins == 1:
+            raise DataError(
+                f"field {self.name}: bins should be 2 to {MAX_BINS} for equal_frequency and not be given otherwise, "
+                f"got {self.bins}"
+            )
+        if self.separator and self.transform != "text":
+            raise DataError(f"field {self.name}: a multi-valued field should be categorical, got {self.transform}")
+        if self.max_values < 1 or (self.max_values > 1 and not self.separator):
+            raise DataError(f"field {self.name}: max_values={self.max_values} needs a separator and should be above 0")
+
+
+def column_kinds(fields) -> dict[str, tuple[str, ...]]:
+    """The raw columns that fields (of `Input` or `schema.Field`) read, each with the kinds of text it must hold."""
+    kinds: dict[str, tuple[str, ...]] = {}
+    for field in fields:
+        kind = TRANSFORMS[field.transform]
+        kinds[field.column] = tuple(dict.fromkeys((*kinds.get(field.column, ()), kind)))
+    return kinds

@@ -2,10 +2,9 @@
 
 A TFRecord record is one tf.Example that holds a block of rows as raw little-endian bytes, declared to
 TensorFlow Datasets as tensors with bytes encoding, so that `tfds.builder_from_directory` reads the folder
-too. Readers take the features they know by name; further ones (float values, multi-valued fields) can stand
-beside them.
+too. Readers take the features they know by name.
 
-Legend: F fields, n rows of a block.
+Legend: C columns of ids, N fields with values, n rows of a block.
 """
 
 from collections.abc import Mapping, Sequence
@@ -13,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+import pyarrow as pa
 
 from data_pipelines.preparation import Shard
 
@@ -20,10 +20,33 @@ if TYPE_CHECKING:
     # Imported where records are written: it takes seconds, and bad input should be reported without it.
     import tensorflow as tf
 
+    from data_pipelines.vocabulary import Vocabularies
 
-def row_dtype(num_fields: int) -> np.dtype:
-    """A prepared row as a NumPy record: ids int32 [F], label uint8."""
-    return np.dtype([("ids", "<i4", (num_fields,)), ("label", "u1")])
+
+def row_dtype(num_columns: int, num_values: int = 0) -> np.dtype:
+    """A prepared row as a NumPy record: ids int32 [C], values float32 [N] where there are any, label uint8."""
+    values = [("values", "<f4", (num_values,))] if num_values else []
+    return np.dtype([("ids", "<i4", (num_columns,)), *values, ("label", "u1")])
+
+
+def encoded_rows(
+    vocabularies: "Vocabularies", columns: pa.RecordBatch, label: np.ndarray, dtype: np.dtype
+) -> np.ndarray:
+    """Rows of `row_dtype` [n] of raw columns and labels [n]."""
+    rows = np.empty(len(label), dtype)
+    rows["ids"] = vocabularies.encode(columns)
+    if vocabularies.schema.value_fields:
+        rows["values"] = vocabularies.values(columns)
+    rows["label"] = label
+    return rows
+
+
+def import_tensorflow() -> None:
+    """Imports what writing needs, for those who would rather wait now than later.
+
+    Not TensorFlow Datasets: it replaces `__import__` while it is imported, which other threads must not meet.
+    """
+    import tensorflow  # noqa: F401
 
 
 def shard_name(dataset: str, split: str, shard: int, shards: int) -> str:
@@ -42,11 +65,13 @@ def write_shard(path: Path, rows: np.ndarray, block_rows: int) -> Shard:
     blocks = range(0, len(rows), block_rows)
     with tf.io.TFRecordWriter(str(path)) as writer:
         for start in blocks:
-            writer.write(_example(rows[start : start + block_rows]).SerializeToString())
+            writer.write(_example(rows[start : start + block_rows]).SerializeToString(deterministic=True))
     return Shard(path.name, len(rows), len(blocks), path.stat().st_size)
 
 
-def write_tfds_metadata(data_dir: Path, dataset: str, num_fields: int, shards: Mapping[str, Sequence[Shard]]) -> None:
+def write_tfds_metadata(
+    data_dir: Path, dataset: str, num_columns: int, num_values: int, shards: Mapping[str, Sequence[Shard]]
+) -> None:
     """Writes dataset_info.json and features.json beside the record files."""
     import tensorflow_datasets as tfds
 
@@ -63,14 +88,15 @@ def write_tfds_metadata(data_dir: Path, dataset: str, num_fields: int, shards: M
         for split, files in shards.items()
     ]
     as_bytes = tfds.features.Encoding.BYTES
+    features = {
+        "ids": tfds.features.Tensor(shape=(None, num_columns), dtype=np.int32, encoding=as_bytes),
+        "label": tfds.features.Tensor(shape=(None,), dtype=np.uint8, encoding=as_bytes),
+    }
+    if num_values:
+        features["values"] = tfds.features.Tensor(shape=(None, num_values), dtype=np.float32, encoding=as_bytes)
     tfds.folder_dataset.write_metadata(
         data_dir=data_dir,
-        features=tfds.features.FeaturesDict(
-            {
-                "ids": tfds.features.Tensor(shape=(None, num_fields), dtype=np.int32, encoding=as_bytes),
-                "label": tfds.features.Tensor(shape=(None,), dtype=np.uint8, encoding=as_bytes),
-            }
-        ),
+        features=tfds.features.FeaturesDict(features),
         split_infos=infos,
         filename_template=template,
         check_data=False,

@@ -1,73 +1,97 @@
 """What the columns of a prepared data set are: fields, vocabulary sizes and rows of the fused table.
 
-Legend: B batch, F fields, V rows of the embedding table that all fields share.
+Legend: B batch, F fields, C columns of ids (F where no field has several values), N fields with values, V rows of
+the embedding table that all fields share.
 """
 
 import dataclasses
 import hashlib
-import json
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from data_pipelines.errors import DataError
+from data_pipelines.json_files import canonical_json, checked_keys, load_json, save_json
+from data_pipelines.raw_format import TRANSFORMS, VALUE_TRANSFORMS, RawFormat
 
-TRANSFORMS = ("text", "log_square", "log_of_square")
+PADDING = -1
+"""The id of a multi-valued field's unused columns: no row of the table."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Field:
-    """One categorical input of the models.
+    """One input of the models.
 
     Attributes:
-        name: the raw log's column name.
-        transform: how raw text becomes a level, one of `TRANSFORMS` (see `levels.py`).
+        name: of the field.
+        transform: how raw text becomes a level (see `levels.py`), a key of `raw_format.TRANSFORMS`.
         size: rows of the fused embedding table, the out-of-vocabulary row included.
         offset: the field's first row in the fused table, which is its out-of-vocabulary row.
+        column: the raw column it reads; "" is the column of the field's name.
+        parameters: what the transform learned from the training split: the inner boundaries of equal-frequency
+            bins, or mean and standard deviation of values.
+        separator: of a multi-valued field's values within the text; "" is a field of one value.
+        width: columns of ids; above 1 for multi-valued fields, whose unused columns hold `PADDING`.
     """
 
     name: str
     transform: str
     size: int
     offset: int
+    column: str = ""
+    parameters: tuple[float, ...] = ()
+    separator: str = ""
+    width: int = 1
+
+    def __post_init__(self) -> None:
+        if not self.column:
+            object.__setattr__(self, "column", self.name)
+
+    @property
+    def has_value(self) -> bool:
+        """Whether the field has a float beside its id."""
+        return self.transform in VALUE_TRANSFORMS
 
 
 @dataclasses.dataclass(frozen=True)
 class Schema:
-    """The inputs of a prepared data set.
+    """The inputs of a prepared data set, and how to read more rows of the raw log.
 
     Ids are rows of one fused table: field offset + level. Level 0 is the field's out-of-vocabulary row and
     level i the i-th line of the field's vocabulary file.
 
     Attributes:
-        dataset: name of the raw format, e.g. "criteo".
-        label: the raw log's label column.
+        format: how the raw files look.
         fields: the F fields in the order of the ids' columns.
     """
 
-    dataset: str
-    label: str
+    format: RawFormat
     fields: tuple[Field, ...]
 
     def __post_init__(self) -> None:
         """Raises DataError where fields do not tile the fused table or a transform is unknown."""
+        if not self.fields:
+            raise DataError("a schema needs at least one field")
         offset = 0
         for field in self.fields:
             if field.transform not in TRANSFORMS:
                 raise DataError(
                     f"field {field.name}: unknown transform {field.transform!r}; known: {', '.join(TRANSFORMS)}"
                 )
-            if field.size < 1 or field.offset != offset:
+            if field.size < 1 or field.offset != offset or field.width < 1:
                 raise DataError(
-                    f"field {field.name}: expected size >= 1 and offset {offset}, "
-                    f"got size {field.size} and offset {field.offset}"
+                    f"field {field.name}: expected size and width >= 1 and offset {offset}, "
+                    f"got size {field.size}, width {field.width} and offset {field.offset}"
                 )
             offset += field.size
-        names = [field.name for field in self.fields]
-        if len(set(names)) != len(names):
-            raise DataError(f"field names repeat: {', '.join(sorted(n for n in names if names.count(n) > 1))}")
+        check_names([field.name for field in self.fields])
         if offset > 2**31 - 1:
             raise DataError(f"{offset} table rows do not fit int32 ids; raise --min_count")
+
+    @property
+    def dataset(self) -> str:
+        """The data set's name."""
+        return self.format.name
 
     @property
     def num_fields(self) -> int:
@@ -79,13 +103,28 @@ class Schema:
         """V: rows of the fused table."""
         return sum(field.size for field in self.fields)
 
+    @cached_property
+    def widths(self) -> tuple[int, ...]:
+        """Columns of ids of each field; they sum to C."""
+        return tuple(field.width for field in self.fields)
+
+    @cached_property
+    def value_fields(self) -> tuple[int, ...]:
+        """Positions of the N fields that have a float beside their id, in the order of the values' columns."""
+        return tuple(i for i, field in enumerate(self.fields) if field.has_value)
+
+    @cached_property
+    def columns(self) -> tuple[str, ...]:
+        """The raw columns that the fields read, each once."""
+        return tuple(dict.fromkeys(field.column for field in self.fields))
+
     def fingerprint(self) -> str:
         """16 hex digits that differ between schemas (SHA-256 of the canonical JSON)."""
         return hashlib.sha256(canonical_json(self.to_json()).encode()).hexdigest()[:16]
 
     def to_json(self) -> dict[str, Any]:
         """The schema as plain dictionaries and lists."""
-        return dataclasses.asdict(self) | {"fields": [dataclasses.asdict(field) for field in self.fields]}
+        return {"format": plain(self.format), "fields": [plain(field) for field in self.fields]}
 
     @classmethod
     def from_json(cls, value: Any, source: str = "schema") -> "Schema":
@@ -98,13 +137,11 @@ class Schema:
         Raises:
             DataError: a key is missing, unknown or of the wrong type.
         """
-        value = checked_keys(value, {"dataset": str, "label": str, "fields": list}, source)
-        types = {"name": str, "transform": str, "size": int, "offset": int}
-        fields = tuple(
-            Field(**checked_keys(field, types, f"{source}, fields[{i}]")) for i, field in enumerate(value["fields"])
-        )
+        value = checked_keys(value, {"format": dict, "fields": list}, source)
+        fields = tuple(from_plain(Field, field, f"{source}, fields[{i}]") for i, field in enumerate(value["fields"]))
+        raw_format = from_plain(RawFormat, value["format"], f"{source}, format")
         try:
-            return cls(value["dataset"], value["label"], fields)
+            return cls(raw_format, fields)
         except DataError as error:
             raise DataError(f"{source}: {error}") from None
 
@@ -118,40 +155,30 @@ class Schema:
         return cls.from_json(load_json(path), str(path))
 
 
-def canonical_json(value: Any) -> str:
-    """One text per value: sorted keys, no spaces."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+def check_names(names: list[str]) -> None:
+    """Raises DataError where field names repeat."""
+    if len(set(names)) != len(names):
+        raise DataError(f"field names repeat: {', '.join(sorted(n for n in names if names.count(n) > 1))}")
 
 
-def save_json(path: str | Path, value: Any) -> None:
-    """Writes readable JSON (UTF-8)."""
-    Path(path).write_text(json.dumps(value, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+def plain(value: Any) -> dict[str, Any]:
+    """A dataclass of simple values as a dictionary as JSON has it (lists, no tuples)."""
+    return {key: list(item) if isinstance(item, tuple) else item for key, item in dataclasses.asdict(value).items()}
 
 
-def load_json(path: str | Path) -> Any:
-    """Reads a JSON file. Raises DataError where it is missing or malformed."""
-    try:
-        return json.loads(Path(path).read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise DataError(f"{path}: file not found; prepare the data again") from None
-    except ValueError as error:
-        raise DataError(f"{path}: not valid JSON ({error}); prepare the data again") from None
-
-
-def checked_keys(value: Any, types: dict[str, type], source: str) -> dict[str, Any]:
-    """Returns `value` if it is a dictionary with exactly these keys and types.
-
-    Raises:
-        DataError: naming the source and the first key that is missing, unknown or of the wrong type.
-    """
+def from_plain(cls: type, value: Any, source: str) -> Any:
+    """The inverse of `plain`. Raises DataError, naming `source`, where `value` does not fit."""
     if not isinstance(value, dict):
         raise DataError(f"{source}: expected an object, got {type(value).__name__}")
-    for key in value:
-        if key not in types:
-            raise DataError(f"{source}: unknown key {key!r}, expected {', '.join(types)}")
-    for key, kind in types.items():
-        if key not in value:
-            raise DataError(f"{source}: key {key!r} is missing")
-        if not isinstance(value[key], kind) or (kind is int and isinstance(value[key], bool)):
-            raise DataError(f"{source}: {key!r} should be {kind.__name__}, got {value[key]!r}")
-    return value
+    kinds = {}
+    for field in dataclasses.fields(cls):
+        text = str(field.type)
+        if not (text.endswith("| None") and value.get(field.name, ...) is None):
+            kinds[field.name] = next(kind for name, kind in _PLAIN_KINDS.items() if name in text)
+    nothing = {key: None for key in value if value[key] is None and key not in kinds and hasattr(cls, key)}
+    checked_keys({key: item for key, item in value.items() if key not in nothing}, kinds, source)
+    return cls(**{key: tuple(item) if isinstance(item, list) else item for key, item in value.items()})
+
+
+_PLAIN_KINDS = {"tuple": list, "str": str, "bool": bool, "int": int, "float": float}
+"""What JSON has for each type of a field; the first name that a type's text holds counts."""

@@ -5,12 +5,12 @@ permuted and written as one record file. Both draws depend on the seed and the r
 outcome does not depend on how the raw log was cut into chunks.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
-from data_pipelines.preparation import Shard
+from data_pipelines.preparation import SPLITS, Shard
 from data_pipelines.records import shard_name, write_shard
 from data_pipelines.splits import bucket_of_rows
 
@@ -21,57 +21,84 @@ PARALLEL_FILES = 4
 """Files that even a small split is spread over, for parallel reading."""
 
 
-class DiskShuffle:
-    """Shuffles the rows of one split.
+class Buckets:
+    """Which bucket each row goes to, over all splits.
+
+    Args:
+        rows: of each split, by its name.
+        row_bytes: size of a row.
+        block_rows: rows of a full block.
+        seed: of the draw.
 
     Attributes:
-        positives: rows with label 1 added so far.
+        names: (split, number within the split) of each bucket.
+        counts: buckets of each split, by its name.
     """
 
-    def __init__(self, directory: Path, split: str, rows: int, dtype: np.dtype, block_rows: int, seed: int):
-        """Opens the bucket files.
+    def __init__(self, rows: Mapping[str, int], row_bytes: int, block_rows: int, seed: int):
+        self._seed = seed
+        self.counts = {}
+        for split in SPLITS:
+            few = min(PARALLEL_FILES, rows[split] // max(block_rows, MIN_BUCKET_ROWS))
+            self.counts[split] = max(1, few, -(-rows[split] * row_bytes // BUCKET_BYTES))
+        self.names = [(split, bucket) for split in SPLITS for bucket in range(self.counts[split])]
+        self._number = np.array([self.counts[split] for split in SPLITS])
+        self._first = np.cumsum([0, *self._number[:-1]])
 
-        Args:
-            directory: where the bucket files are written.
-            split: its name; also tells the permutations of the splits apart.
-            rows: how many rows will be added.
-            dtype: of a row, see `records.row_dtype`.
-            block_rows: rows of a full block.
-            seed: of both passes.
-        """
-        few = min(PARALLEL_FILES, rows // max(block_rows, MIN_BUCKET_ROWS))
-        self.buckets = max(1, few, -(-rows * dtype.itemsize // BUCKET_BYTES))
-        self.positives = 0
-        self._dtype, self._block_rows, self._seed, self._split = dtype, block_rows, seed, split
-        self._paths = [directory / f"{split}.bucket-{bucket:05d}" for bucket in range(self.buckets)]
-        self._files = [path.open("wb") for path in self._paths]
-
-    def add(self, rows: np.ndarray, row_numbers: np.ndarray) -> None:
-        """Scatters rows [n] with their numbers [n], which grow from call to call."""
-        self.positives += int(rows["label"].sum(dtype=np.int64))
-        if self.buckets == 1:
-            self._files[0].write(memoryview(rows).cast("B"))
-            return
-        bucket = bucket_of_rows(row_numbers, self.buckets, self._seed)
-        order = np.argsort(bucket, kind="stable")
+    def scatter(self, rows: np.ndarray, split: np.ndarray, row_numbers: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
+        """Yields (bucket, its rows in order) of rows [n] with their splits [n] and numbers [n]; none for empty ones."""
+        bucket = self._first[split] + bucket_of_rows(row_numbers, self._number[split], self._seed)
+        order = np.argsort(bucket.astype(np.uint16 if len(self.names) < 2**16 else np.int64), kind="stable")
         rows = rows[order]
-        ends = np.cumsum(np.bincount(bucket, minlength=self.buckets))
-        for file, start, end in zip(self._files, np.concatenate([[0], ends[:-1]]), ends, strict=True):
-            file.write(rows[start:end].data.cast("B"))
+        ends = np.cumsum(np.bincount(bucket, minlength=len(self.names)))
+        for index, (start, end) in enumerate(zip([0, *ends[:-1]], ends, strict=True)):
+            if end > start:
+                yield index, rows[start:end]
 
-    def write_shards(self, directory: Path, dataset: str) -> Iterator[Shard]:
-        """Permutes each bucket and writes it as a record file; removes the bucket files as it goes."""
-        self.close()
-        for bucket, path in enumerate(self._paths):
-            rows = np.fromfile(path, self._dtype)
-            path.unlink()
-            key = [self._seed, *self._split.encode(), bucket]
-            rows = rows[np.random.Generator(np.random.PCG64(np.random.SeedSequence(key))).permutation(len(rows))]
-            yield write_shard(
-                directory / shard_name(dataset, self._split, bucket, self.buckets), rows, self._block_rows
-            )
 
-    def close(self) -> None:
-        """Closes the bucket files; a full disk may show only here."""
-        for file in self._files:
-            file.close()
+class DiskShuffle:
+    """Bucket files of all splits.
+
+    Args:
+        directory: where the bucket files are.
+        buckets: which there are.
+        dtype: of a row, see `records.row_dtype`.
+    """
+
+    def __init__(self, directory: Path, buckets: Buckets, dtype: np.dtype):
+        self._directory, self._buckets, self._dtype = directory, buckets, dtype
+        self.rows = [0] * len(buckets.names)
+        """Rows of each bucket."""
+
+    def add(self, rows: np.ndarray, split: np.ndarray, row_numbers: np.ndarray) -> None:
+        """Scatters rows [n] with their splits [n] and numbers [n], which grow from call to call."""
+        for bucket, chosen in self._buckets.scatter(rows, split, row_numbers):
+            # Opened for each write: there may be more buckets than a process may have files.
+            with self._path(bucket).open("ab") as file:
+                file.write(chosen.data.cast("B"))
+            self.rows[bucket] += len(chosen)
+
+    def write_shards(
+        self, directory: Path, dataset: str, rows: Sequence[int], block_rows: int, seed: int
+    ) -> Iterator[tuple[str, Shard]]:
+        """Permutes each bucket and writes it as a record file; yields (split, record file).
+
+        Removes the bucket files as it goes; record files that an interrupted call completed are taken as they are.
+        """
+        for bucket, (split, number) in enumerate(self._buckets.names):
+            path = directory / shard_name(dataset, split, number, self._buckets.counts[split])
+            if self._path(bucket).exists() or not path.exists():
+                found = np.fromfile(self._path(bucket), self._dtype) if rows[bucket] else np.empty(0, self._dtype)
+                write_shard(path, permuted(found, split, number, seed), block_rows)
+                self._path(bucket).unlink(missing_ok=True)
+            blocks = -(-rows[bucket] // block_rows)
+            yield split, Shard(path.name, rows[bucket], blocks, path.stat().st_size)
+
+    def _path(self, bucket: int) -> Path:
+        return self._directory / f"{bucket:06d}.rows"
+
+
+def permuted(rows: np.ndarray, split: str, bucket: int, seed: int) -> np.ndarray:
+    """The rows of a bucket in the order of its record file."""
+    key = [seed, *split.encode(), bucket]
+    return rows[np.random.Generator(np.random.PCG64(np.random.SeedSequence(key))).permutation(len(rows))]

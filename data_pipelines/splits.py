@@ -42,8 +42,8 @@ def split_of_rows(row_numbers: np.ndarray, shares: Sequence[float], seed: int) -
     return np.searchsorted(np.array(ends, np.uint64), hashes, side="right")
 
 
-def bucket_of_rows(row_numbers: np.ndarray, buckets: int, seed: int) -> np.ndarray:
-    """A uniformly random bucket of each row: int64 [n] in [0, buckets)."""
+def bucket_of_rows(row_numbers: np.ndarray, buckets: int | np.ndarray, seed: int) -> np.ndarray:
+    """A uniformly random bucket of each row: int64 [n] in [0, buckets); `buckets` may differ from row to row."""
     hashes = row_hashes(row_numbers, seed, BUCKET_SALT)
     # The high 32 bits scaled: a remainder would favour low buckets and divides slowly.
-    return ((hashes >> np.uint64(32)) * np.uint64(buckets) >> np.uint64(32)).astype(np.int64)
+    return ((hashes >> np.uint64(32)) * np.asarray(buckets).astype(np.uint64) >> np.uint64(32)).astype(np.int64)

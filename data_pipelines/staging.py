@@ -7,42 +7,72 @@ import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from data_pipelines.errors import DataError, is_disk_full
+from data_pipelines.json_files import load_json, save_json
 
 SUFFIX = ".preparing"
+_STAGE_FILE = "stage.json"
+
+
+class Staging:
+    """The directory while it is being made, and the last stage of the work that is done in it.
+
+    Attributes:
+        path: where files are written.
+        final: what it will be called.
+        stage: name of the last finished stage, "" before the first.
+        found: what that stage left to know.
+    """
+
+    def __init__(self, path: Path, final: Path, identity: str, stage: str = "", found: Any = None):
+        self.path, self.final, self._identity = path, final, identity
+        self.stage, self.found = stage, found
+
+    def finish(self, stage: str, found: Any) -> None:
+        """Notes that a stage is done; `found` is of plain dictionaries, lists and numbers."""
+        self.stage, self.found = stage, found
+        temporary = self.path / (_STAGE_FILE + ".incomplete")
+        save_json(temporary, {"identity": self._identity, "stage": stage, "found": found})
+        os.replace(temporary, self.path / _STAGE_FILE)
 
 
 @contextlib.contextmanager
-def staged_directory(final: Path) -> Iterator[Path]:
-    """Yields an empty directory beside `final` and renames it to `final` when the block ends without an
-    error.
+def staged_directory(final: Path, identity: str) -> Iterator[Staging]:
+    """Yields a directory beside `final` and renames it to `final` when the block ends without an error.
 
-    On an error it is removed. After a kill it stays behind and is removed by the next run; a lock, which dies
-    with its process, tells the two cases apart from a run that is still going on.
+    On an error it is removed. After a kill it stays behind, as after an interruption once a stage is finished: the next
+    run of the same work goes on after that stage, and one of other work removes it. A lock, which dies with its
+    process, tells a run that was killed from one that is still going on.
+
+    Args:
+        final: the directory to make.
+        identity: tells this work from other work.
 
     Raises:
         DataError: another process is writing the same directory, or the disk is full (naming the directory
-        and
-            what is free).
+            and what is free).
     """
     final.parent.mkdir(parents=True, exist_ok=True)
-    staging = final.parent / (final.name + SUFFIX)
-    staging.mkdir(exist_ok=True)
-    lock = os.open(staging, os.O_RDONLY)
+    path = final.parent / (final.name + SUFFIX)
+    path.mkdir(exist_ok=True)
+    lock = os.open(path, os.O_RDONLY)
     try:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise DataError(f"{staging}: another process is preparing this directory; wait for it to end") from None
-        if any(staging.iterdir()):
-            logging.warning("removing %s, left by a run that was killed; starting afresh", staging)
-            _empty(staging)
+            raise DataError(f"{path}: another process is preparing this directory; wait for it to end") from None
+        staging = _left_behind(path, final, identity)
         try:
             yield staging
-            os.rename(staging, final)
+            (path / _STAGE_FILE).unlink(missing_ok=True)
+            os.rename(path, final)
         except BaseException as error:
-            shutil.rmtree(staging, ignore_errors=True)
+            if isinstance(error, KeyboardInterrupt) and staging.stage:
+                logging.warning("%s: %s is kept; the same command goes on after it", path, staging.stage)
+                raise
+            shutil.rmtree(path, ignore_errors=True)
             if is_disk_full(error):
                 free = shutil.disk_usage(final.parent).free
                 raise DataError(
@@ -54,9 +84,16 @@ def staged_directory(final: Path) -> Iterator[Path]:
         os.close(lock)
 
 
-def _empty(directory: Path) -> None:
-    for path in directory.iterdir():
-        if path.is_dir():
-            shutil.rmtree(path)
-        else:
-            path.unlink()
+def _left_behind(path: Path, final: Path, identity: str) -> Staging:
+    """What an earlier run left, if it can be used."""
+    if (path / _STAGE_FILE).is_file():
+        left = load_json(path / _STAGE_FILE)
+        if left["identity"] == identity:
+            logging.warning("%s: going on after %s, which an earlier run finished", path, left["stage"])
+            return Staging(path, final, identity, left["stage"], left["found"])
+    if any(path.iterdir()):
+        why = "was of other data or options" if (path / _STAGE_FILE).is_file() else "had not finished its first stage"
+        logging.warning("%s: left by an earlier run that %s; starting afresh", path, why)
+        for child in path.iterdir():
+            shutil.rmtree(child) if child.is_dir() else child.unlink()
+    return Staging(path, final, identity)

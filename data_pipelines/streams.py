@@ -5,7 +5,8 @@ the order of blocks within a buffer, and the rows within windows of several bloc
 rows keeps the rate at millions of rows a second; every random draw is stateless in (seed, epoch, position),
 so a stream does not depend on threads or on TensorFlow's global seed and can start anywhere.
 
-Legend: B batch, F fields.
+Legend: B batch, C columns of ids, N fields with values. `inputs` are ids int32 [B, C], or where there are values
+{"ids": them, "values": float32 [B, N]}.
 """
 
 import dataclasses
@@ -14,12 +15,18 @@ from collections.abc import Sequence
 
 import tensorflow as tf
 
+from data_pipelines.errors import DataError
+
 CYCLE_FILES = 8
 """Files read in turn. Part of the order of rows, hence a constant and not a matter of the machine's cores."""
 WINDOW_ROWS = 32_768
 """Rows permuted together, at least one block."""
 BUFFER_WINDOWS = 8
 """Windows whose blocks are shuffled together before they are cut into windows."""
+PARALLEL_FILES = CYCLE_FILES
+"""Files opened at once; no part of the order."""
+Inputs = tf.Tensor | dict[str, tf.Tensor]
+Rows = tuple[Inputs, tf.Tensor]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,19 +45,39 @@ class Part:
 
 
 @dataclasses.dataclass(frozen=True)
+class Worker:
+    """Which rows of each global batch a stream delivers: [floor(index n / count), floor((index + 1) n / count)) of n.
+
+    Attributes:
+        index: of the worker, from 0.
+        count: of workers; a whole global batch has count B rows, B for each.
+    """
+
+    index: int = 0
+    count: int = 1
+
+    def __post_init__(self) -> None:
+        """Raises DataError where there is no such worker."""
+        if not 0 <= self.index < self.count:
+            raise DataError(f"worker should be 0 to workers - 1, got worker {self.index} of workers {self.count}")
+
+
+@dataclasses.dataclass(frozen=True)
 class BlockFiles:
     """The record files of a split.
 
     Attributes:
         paths: record files, in order.
-        num_fields: F.
+        num_columns: C.
         block_rows: rows of a full block.
+        num_values: N.
         part: the rows of each block to deliver.
     """
 
     paths: Sequence[str]
-    num_fields: int
+    num_columns: int
     block_rows: int
+    num_values: int = 0
     part: Part = Part()
 
     @property
@@ -59,11 +86,17 @@ class BlockFiles:
         return max(1, WINDOW_ROWS // self.block_rows)
 
 
-def in_order(files: BlockFiles, batch_size: int) -> tf.data.Dataset:
-    """One pass in file order: (ids int32 [B, F], label float32 [B]); the last batch may be shorter."""
+def in_order(files: BlockFiles, batch_size: int, worker: Worker = Worker()) -> tf.data.Dataset:
+    """One pass in file order: (inputs, label float32 [B]); the last batch may be shorter.
+
+    Args:
+        files: the record files.
+        batch_size: B.
+        worker: whose rows of each batch of `worker.count` B rows to deliver.
+    """
     blocks = tf.data.TFRecordDataset(list(files.paths)).batch(files.window_blocks)
     rows = blocks.map(lambda serialized: decode(serialized, files), tf.data.AUTOTUNE, deterministic=True)
-    return _finish(_batches(rows, batch_size, endless=False))
+    return _batches(rows, batch_size, worker, endless=False)
 
 
 def shuffled(
@@ -74,8 +107,9 @@ def shuffled(
     first_epoch: int = 0,
     skip_rows: int = 0,
     epochs: int | None = None,
+    worker: Worker = Worker(),
 ) -> tf.data.Dataset:
-    """Passes in a new order each: (ids int32 [B, F], label float32 [B]).
+    """Passes in a new order each: (inputs, label float32 [B]).
 
     Args:
         files: the record files.
@@ -86,43 +120,46 @@ def shuffled(
         skip_rows: rows of that epoch to leave out.
         epochs: the number of the epoch to end before, with a last batch that may be shorter; None is endless,
             with batches of exactly B rows that run across epoch ends.
+        worker: whose rows of each batch of `worker.count` B rows to deliver.
     """
     numbers = tf.data.Dataset.counter(first_epoch) if epochs is None else tf.data.Dataset.range(first_epoch, epochs)
     windows = numbers.flat_map(lambda epoch: _epoch_windows(files, _fold(tf.constant([seed, stream], tf.int64), epoch)))
 
-    def permuted(serialized: tf.Tensor, key: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        ids, label = decode(serialized, files)
+    def permuted(serialized: tf.Tensor, key: tf.Tensor) -> Rows:
+        inputs, label = decode(serialized, files)
         order = tf.random.experimental.stateless_shuffle(tf.range(tf.shape(label)[0]), key)
-        return tf.gather(ids, order), tf.gather(label, order)
+        return tf.nest.map_structure(lambda x: tf.gather(x, order), (inputs, label))
 
     rows = windows.map(permuted, tf.data.AUTOTUNE, deterministic=True)
     if skip_rows:
-        rows = rows.scan(tf.constant(skip_rows, tf.int64), _drop_rows).filter(lambda ids, label: tf.size(label) > 0)
-    return _finish(_batches(rows, batch_size, endless=epochs is None))
+        rows = rows.scan(tf.constant(skip_rows, tf.int64), _drop_rows)
+    return _batches(rows, batch_size, worker, endless=epochs is None)
 
 
-def decode(serialized: tf.Tensor, files: BlockFiles) -> tuple[tf.Tensor, tf.Tensor]:
-    """Rows of several serialized blocks: string [blocks] -> (ids int32 [n, F], label float32 [n]).
+def decode(serialized: tf.Tensor, files: BlockFiles) -> Rows:
+    """Rows of several serialized blocks: string [blocks] -> (inputs of n rows, label float32 [n]).
 
-    Other features of a block are skipped. Raises InvalidArgumentError where ids and labels differ in length.
+    Other features of a block are skipped. Raises InvalidArgumentError where the features differ in length.
     """
-    text = tf.io.FixedLenFeature([], tf.string)
-    block = tf.io.parse_example(serialized, {"ids": text, "label": text})
-    ids, label = block["ids"], block["label"]
+    # Bytes a row of each feature.
+    widths = {"ids": 4 * files.num_columns, "label": 1} | ({"values": 4 * files.num_values} if files.num_values else {})
+    block = tf.io.parse_example(serialized, dict.fromkeys(widths, tf.io.FixedLenFeature([], tf.string)))
     if files.part != Part():
-        # Cut the bytes, before decoding: a block's label is one byte a row, its ids 4 F bytes a row.
-        rows = tf.strings.length(label)
+        # Cut the bytes, before decoding.
+        rows = tf.strings.length(block["label"])
         start = _floor_share(files.part.start, rows)
         length = _floor_share(files.part.end, rows) - start
-        width = 4 * files.num_fields
-        ids, label = (
-            tf.strings.substr(ids, start * width, length * width),
-            tf.strings.substr(label, start, length),
-        )
+        block = {name: tf.strings.substr(block[name], start * w, length * w) for name, w in widths.items()}
     # Joined before decoding, because decode_raw wants texts of one length and last blocks are shorter.
-    label = tf.io.decode_raw(tf.strings.reduce_join(label), tf.uint8)
-    ids = tf.io.decode_raw(tf.strings.reduce_join(ids), tf.int32, little_endian=True)
-    return tf.reshape(ids, [tf.shape(label)[0], files.num_fields]), tf.cast(label, tf.float32)
+    block = {name: tf.strings.reduce_join(text) for name, text in block.items()}
+    label = tf.io.decode_raw(block["label"], tf.uint8)
+    rows = tf.shape(label)[0]
+    ids = tf.io.decode_raw(block["ids"], tf.int32, little_endian=True)
+    inputs = ids = tf.reshape(ids, [rows, files.num_columns])
+    if files.num_values:
+        values = tf.io.decode_raw(block["values"], tf.float32, little_endian=True)
+        inputs = {"ids": ids, "values": tf.reshape(values, [rows, files.num_values])}
+    return inputs, tf.cast(label, tf.float32)
 
 
 def _epoch_windows(files: BlockFiles, key: tf.Tensor) -> tf.data.Dataset:
@@ -132,7 +169,7 @@ def _epoch_windows(files: BlockFiles, key: tf.Tensor) -> tf.data.Dataset:
         tf.data.TFRecordDataset,
         cycle_length=CYCLE_FILES,
         block_length=1,
-        num_parallel_calls=min(CYCLE_FILES, len(files.paths)),
+        num_parallel_calls=min(PARALLEL_FILES, len(files.paths)),
         deterministic=True,
     )
     buffers = blocks.batch(BUFFER_WINDOWS * files.window_blocks).enumerate()
@@ -151,18 +188,23 @@ def _floor_share(share: float, rows: tf.Tensor) -> tf.Tensor:
     return tf.cast(tf.floor(tf.constant(share, tf.float64) * tf.cast(rows, tf.float64)), tf.int32)
 
 
-def _drop_rows(left: tf.Tensor, rows: tuple[tf.Tensor, tf.Tensor]) -> tuple[tf.Tensor, tuple[tf.Tensor, tf.Tensor]]:
-    ids, label = rows
-    dropped = tf.minimum(left, tf.size(label, tf.int64))
-    return left - dropped, (ids[dropped:], label[dropped:])
+def _drop_rows(left: tf.Tensor, rows: Rows) -> tuple[tf.Tensor, Rows]:
+    dropped = tf.minimum(left, tf.size(rows[1], tf.int64))
+    return left - dropped, tf.nest.map_structure(lambda x: x[dropped:], rows)
 
 
-def _batches(rows: tf.data.Dataset, batch_size: int, endless: bool) -> tf.data.Dataset:
-    rows = rows.filter(lambda ids, label: tf.size(label) > 0)
-    return rows.rebatch(batch_size, drop_remainder=endless)
-
-
-def _finish(batches: tf.data.Dataset) -> tf.data.Dataset:
+def _batches(rows: tf.data.Dataset, batch_size: int, worker: Worker, endless: bool) -> tf.data.Dataset:
+    rows = rows.filter(lambda inputs, label: tf.size(label) > 0)
+    batches = rows.rebatch(batch_size * worker.count, drop_remainder=endless)
+    if worker.count > 1:
+        batches = batches.map(lambda *batch: _rows_of(worker, batch, batch_size if endless else None))
     options = tf.data.Options()
     options.deterministic = True
     return batches.with_options(options).prefetch(tf.data.AUTOTUNE)
+
+
+def _rows_of(worker: Worker, batch: Rows, size: int | None) -> Rows:
+    rows = tf.size(batch[1], tf.int64)
+    start, end = (rows * index // worker.count for index in (worker.index, worker.index + 1))
+    # A known number of rows stays known.
+    return tf.nest.map_structure(lambda x: tf.ensure_shape(x[start:end], [size, *x.shape[1:]]), batch)

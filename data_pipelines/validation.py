@@ -1,115 +1,147 @@
-"""Lines of a raw log -> a frame of good rows, and what is wrong with the others."""
+"""Lines of a raw log -> columns of good rows, and what is wrong with the others.
 
-from __future__ import annotations
+A chunk is parsed as it is; only where the parser or a value complains are its lines looked at one by one.
+"""
 
 import dataclasses
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
 
 import numpy as np
-import polars as pl
+import pyarrow as pa
+import pyarrow.csv
 
-if TYPE_CHECKING:
-    from data_pipelines.raw_format import RawFormat
+from data_pipelines.columns import coded, codes, distinct
+from data_pipelines.kinds import DESCRIPTIONS, is_of_kind
+from data_pipelines.quoting import record_ends, unquoted
+from data_pipelines.raw_format import RawFormat
 
 _SHOWN_VALUE_LENGTH = 60
+_BLOCK_BYTES = 2 << 20
 
 
 @dataclasses.dataclass(frozen=True)
-class BadLine:
-    """A line's index within its chunk, and its first problem, field and value named."""
+class BadRow:
+    """A row's index within its chunk, its first line within the chunk, and its first problem, field and value named."""
 
     index: int
+    line: int
     problem: str
 
 
-def parse_lines(
-    data: bytes, columns: Sequence[str], raw_format: RawFormat
-) -> tuple[pl.DataFrame, np.ndarray, list[BadLine]]:
-    """Parses and checks whole lines.
+def parse_rows(
+    data: bytes, layout: Sequence[str], kinds: Mapping[str, Sequence[str]], raw_format: RawFormat
+) -> tuple[pa.RecordBatch, np.ndarray, list[BadRow]]:
+    """Parses and checks whole rows of a text file.
 
     Args:
         data: lines, each ended by a line feed.
-        columns: the names of a line's fields, in order.
-        raw_format: delimiter, label column and kinds of the columns.
+        layout: the names of a row's columns, in order.
+        kinds: the columns to read, each with the kinds of text it must hold (`kinds.is_of_kind`).
+        raw_format: delimiter and quoting.
 
     Returns:
-        The good rows (every column String, "" is missing), which lines they are (bool [lines]), and the bad
-        lines in order.
+        The good rows (see `columns.coded`; "" is missing), which rows they are (bool [rows]), and the bad rows in
+        order.
     """
-    bytes_ = np.frombuffer(data, np.uint8)
-    ends = np.flatnonzero(bytes_ == ord("\n")) + 1
-    delimiters = np.flatnonzero(bytes_ == ord(raw_format.delimiter))
-    fields = np.diff(np.searchsorted(delimiters, ends), prepend=0) + 1
-    starts = np.concatenate([[0], ends[:-1]])
-
-    # Polars skips empty lines; a format of one column takes none, as its only value could not be told from
-    # none.
-    whole = (fields == len(columns)) & (ends - starts > 1)
-    problems = {int(i): _count_problem(fields[i], len(columns)) for i in np.flatnonzero(~whole)}
-    for i in _undecodable(data, starts, ends):
-        if whole[i]:
-            problems[i] = _decode_problem(data[starts[i] : ends[i] - 1], columns, raw_format.delimiter)
-            whole[i] = False
-    if not whole.all():
-        data = bytes_[np.repeat(whole, ends - starts)].tobytes()
-
-    frame = _parse(data, columns, raw_format.delimiter)
-    if frame.height != whole.sum():
-        raise AssertionError(f"the parser found {frame.height} rows in {whole.sum()} lines")
-    good = whole.copy()
-    lines = np.flatnonzero(whole)
-    for row, problem in _value_problems(frame, columns, raw_format):
-        problems.setdefault(int(lines[row]), problem)
-        good[lines[row]] = False
-    if good.sum() < frame.height:
-        frame = frame.filter(pl.Series(good[lines]))
-    return frame, good, [BadLine(i, problems[i]) for i in sorted(problems)]
+    problems: dict[int, str] = {}
+    wanted = [name for name in layout if name in kinds]
+    try:
+        columns = _parse(data, layout, wanted, raw_format, _BLOCK_BYTES)
+        whole = np.ones(columns.num_rows, bool)
+        if columns.num_rows != _records(data, raw_format):
+            raise pa.ArrowInvalid("empty lines were skipped")
+    except pa.ArrowInvalid:
+        # A bad line, or just one that is longer than a block.
+        data, whole, problems = _whole_rows(data, layout, raw_format)
+        columns = _parse(data[1], layout, wanted, raw_format, max(len(data[1]), 1))
+        data = data[0]
+        if columns.num_rows != whole.sum():
+            raise AssertionError(f"the parser found {columns.num_rows} rows in {whole.sum()}") from None
+    rows = np.flatnonzero(whole)
+    good = np.ones(columns.num_rows, bool)
+    for row, problem in value_problems(columns, kinds):
+        problems.setdefault(int(rows[row]), problem)
+        good[row] = False
+    if not good.all():
+        columns = columns.filter(pa.array(good))
+        whole[rows[~good]] = False
+    return columns, whole, _located(data, raw_format, problems)
 
 
-def _parse(data: bytes, columns: Sequence[str], delimiter: str) -> pl.DataFrame:
-    schema = dict.fromkeys(columns, pl.String)
-    if not data:
-        return pl.DataFrame(schema=schema)
-    return pl.read_csv(
-        data,
-        separator=delimiter,
-        has_header=False,
-        schema=schema,
-        quote_char=None,
-        empty_string_is_null=False,
-    )
-
-
-def _value_problems(frame: pl.DataFrame, columns: Sequence[str], raw_format: RawFormat) -> list[tuple[int, str]]:
-    """(row, problem) of bad labels and numbers, in the order of the line's fields."""
-    numeric = {column.name for column in raw_format.columns if column.kind == "numeric"}
-    checks = {}
-    for name in columns:
-        value = pl.col(name)
-        if name == raw_format.label:
-            checks[name] = ~value.is_in(["0", "1"])
-        elif name in numeric:
-            # The cast takes a plus sign too, which other readers of these logs need not.
-            integer = value.cast(pl.Int64, strict=False).is_not_null() & ~value.str.starts_with("+")
-            checks[name] = ~(integer | (value == ""))
-    bad = frame.select(check.alias(name) for name, check in checks.items())
+def value_problems(columns: pa.RecordBatch, kinds: Mapping[str, Sequence[str]]) -> list[tuple[int, str]]:
+    """(row, problem) of values that are not of their column's kinds, in the order of the columns."""
     found = []
-    for name, rows in zip(bad.columns, bad.iter_columns(), strict=True):
-        if rows.any():
-            expected = "0 or 1" if name == raw_format.label else "an integer"
-            for row in rows.arg_true():
-                found.append((row, f"field {name}: {_shown(frame[name][row])} is not {expected}"))
+    for name in columns.schema.names:
+        for kind in kinds[name]:
+            if kind == "text":
+                continue
+            known = distinct(columns, name)
+            bad = ~is_of_kind(known, kind).to_numpy()
+            if bad.any():
+                for row in np.flatnonzero(bad[codes(columns, name)]):
+                    value = known[int(codes(columns, name)[row])]
+                    found.append((int(row), f"field {name}: {_shown(value)} is not {DESCRIPTIONS[kind]}"))
     return found
 
 
-def _undecodable(data: bytes, starts: np.ndarray, ends: np.ndarray) -> list[int]:
-    """Lines that are not valid UTF-8; decoding the whole chunk first is much faster than line by line."""
-    try:
-        data.decode("utf-8")
+def _parse(
+    data: bytes, layout: Sequence[str], wanted: Sequence[str], raw_format: RawFormat, block_bytes: int
+) -> pa.RecordBatch:
+    if not data:
+        return coded({name: [] for name in wanted})
+    table = pyarrow.csv.read_csv(
+        pa.BufferReader(data),
+        pyarrow.csv.ReadOptions(column_names=list(layout), block_size=block_bytes),
+        pyarrow.csv.ParseOptions(
+            delimiter=raw_format.delimiter,
+            quote_char='"' if raw_format.quoted else False,
+            newlines_in_values=raw_format.quoted,
+        ),
+        pyarrow.csv.ConvertOptions(
+            include_columns=list(wanted),
+            column_types=dict.fromkeys(wanted, pa.string()),
+            strings_can_be_null=False,
+        ),
+    )
+    return coded(dict(zip(wanted, table.columns, strict=True)))
+
+
+def _records(data: bytes, raw_format: RawFormat) -> int:
+    if not raw_format.quoted or b'"' not in data:
+        return data.count(b"\n")
+    return len(record_ends(np.frombuffer(data, np.uint8), True))
+
+
+def _whole_rows(
+    data: bytes, layout: Sequence[str], raw_format: RawFormat
+) -> tuple[tuple[bytes, bytes], np.ndarray, dict[int, str]]:
+    """((all rows, the well-formed ones), which rows those are, problems of the others by row)."""
+    bytes_ = np.frombuffer(data, np.uint8)
+    ends = record_ends(bytes_, raw_format.quoted)
+    starts = np.concatenate([[0], ends[:-1]])
+    delimiters = np.flatnonzero(bytes_ == ord(raw_format.delimiter))
+    if raw_format.quoted:
+        delimiters = unquoted(bytes_, delimiters)
+    fields = np.diff(np.searchsorted(delimiters, ends), prepend=0) + 1
+    # An empty line of a log of one column could not be told from none.
+    whole = (fields == len(layout)) & (ends - starts > 1)
+    problems = {int(i): f"the line has {fields[i]} fields instead of {len(layout)}" for i in np.flatnonzero(~whole)}
+    for i, (start, end) in enumerate(zip(starts, ends, strict=True)):
+        if whole[i] and not _decodes(data[start:end]):
+            problems[i] = _decode_problem(data[start : end - 1], layout, raw_format.delimiter)
+            whole[i] = False
+    return (data, bytes_[np.repeat(whole, ends - starts)].tobytes()), whole, problems
+
+
+def _located(data: bytes, raw_format: RawFormat, problems: Mapping[int, str]) -> list[BadRow]:
+    if not problems:
         return []
-    except UnicodeDecodeError:
-        return [i for i, (start, end) in enumerate(zip(starts, ends, strict=True)) if not _decodes(data[start:end])]
+    lines = np.arange(max(problems) + 1)
+    if raw_format.quoted:
+        bytes_ = np.frombuffer(data, np.uint8)
+        starts = np.concatenate([[0], record_ends(bytes_, True)])
+        lines = np.searchsorted(np.flatnonzero(bytes_ == ord("\n")), starts)
+    return [BadRow(i, int(lines[i]), problems[i]) for i in sorted(problems)]
 
 
 def _decodes(text: bytes) -> bool:
@@ -120,15 +152,14 @@ def _decodes(text: bytes) -> bool:
         return False
 
 
-def _count_problem(found: int, expected: int) -> str:
-    return f"the line has {found} fields instead of {expected}"
-
-
-def _decode_problem(line: bytes, columns: Sequence[str], delimiter: str) -> str:
-    for name, value in zip(columns, line.split(delimiter.encode()), strict=True):
+def _decode_problem(row: bytes, layout: Sequence[str], delimiter: str) -> str:
+    values = row.split(delimiter.encode())
+    for position, value in enumerate(values):
         if not _decodes(value):
-            return f"field {name}: {_shown(repr(value)[1:], quoted=True)} is not valid UTF-8"
-    raise AssertionError("the line is valid UTF-8")
+            # With delimiters inside quotes the position is no column's.
+            name = f"field {layout[position]}" if len(values) == len(layout) else "a field"
+            return f"{name}: {_shown(repr(value)[1:], quoted=True)} is not valid UTF-8"
+    raise AssertionError("the row is valid UTF-8")
 
 
 def _shown(value: str, quoted: bool = False) -> str:

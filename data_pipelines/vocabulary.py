@@ -5,61 +5,22 @@ missing is a level like any other (AdaEnsemble, arXiv 2301.08353, section 4.1, w
 field's literature).
 """
 
-import os
-from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 import polars as pl
+import pyarrow as pa
 
+from data_pipelines.columns import THREADS, codes, distinct
+from data_pipelines.counting import LevelCounter
 from data_pipelines.errors import DataError
-from data_pipelines.levels import TEXT_NEVER_A_LEVEL, level_codes, level_texts
-from data_pipelines.schema import Field, Schema
+from data_pipelines.level_index import LevelIndex
+from data_pipelines.levels import BIN_PREFIX, VALUE, levels, split_values, values
+from data_pipelines.raw_format import VALUE_TRANSFORMS, Input, RawFormat
+from data_pipelines.schema import PADDING, Field, Schema
 
 VOCABULARY_DIR = "vocabulary"
-_MERGE_LEVELS = 1 << 20
-
-
-class LevelCounter:
-    """Counts the levels of every field, chunk by chunk.
-
-    Memory grows with the number of distinct levels, not with the number of rows.
-    """
-
-    def __init__(self, transforms: Mapping[str, str]):
-        """`transforms`: the transform of each field, in the order of the schema's fields."""
-        self._transforms = dict(transforms)
-        self._merged: dict[str, pl.DataFrame] = {}
-        self._pending: dict[str, list[pl.DataFrame]] = {name: [] for name in transforms}
-
-    def add(self, frame: pl.DataFrame) -> None:
-        """Counts the levels of raw rows (columns String)."""
-        for name, transform in self._transforms.items():
-            codes = level_codes(frame[name], transform).alias("level")
-            pending = self._pending[name]
-            pending.append(codes.to_frame().group_by("level").agg(pl.len().cast(pl.Int64).alias("count")))
-            # Merging only once as much is pending as merged keeps the total work proportional to the levels
-            # seen.
-            merged_levels = self._merged[name].height if name in self._merged else 0
-            if sum(part.height for part in pending) > max(merged_levels, _MERGE_LEVELS):
-                self._merge(name)
-
-    def frequent_levels(self, name: str, min_count: int) -> pl.Series:
-        """Level texts of a field with at least `min_count` rows, by falling count, then by text."""
-        counts = self._merge(name).filter(pl.col("count") >= min_count)
-        texts = level_texts(counts["level"], self._transforms[name])
-        counts = counts.with_columns(texts.alias("level"))
-        if self._transforms[name] == "text":
-            counts = counts.filter(~pl.col("level").str.contains(TEXT_NEVER_A_LEVEL))
-        return counts.sort(["count", "level"], descending=[True, False])["level"]
-
-    def _merge(self, name: str) -> pl.DataFrame:
-        parts = [self._merged[name]] if name in self._merged else []
-        parts += self._pending[name]
-        self._pending[name] = []
-        self._merged[name] = pl.concat(parts).group_by("level").agg(pl.col("count").sum())
-        return self._merged[name]
 
 
 class Vocabularies:
@@ -73,25 +34,70 @@ class Vocabularies:
     def __init__(self, schema: Schema, levels: Mapping[str, pl.Series]):
         """Raises DataError where the number of levels is not what the schema says."""
         self.schema, self.levels = schema, dict(levels)
-        self._enums: dict[str, pl.Enum] = {}
+        self._indices: dict[str, LevelIndex] = {}
         for field in schema.fields:
             count = len(self.levels[field.name])
             if count != field.size - 1:
                 raise DataError(f"field {field.name}: {count} levels in the vocabulary, but {field.size - 1} expected")
-            self._enums[field.name] = pl.Enum(self.levels[field.name])
-        self._threads = ThreadPoolExecutor(os.cpu_count())
+            self._indices[field.name] = LevelIndex(self.levels[field.name])
+        self._starts = np.cumsum([0, *schema.widths])
 
     @classmethod
     def from_levels(
-        cls, dataset: str, label: str, transforms: Mapping[str, str], levels: Mapping[str, pl.Series]
+        cls,
+        raw_format: RawFormat,
+        inputs: Sequence[Input],
+        levels: Mapping[str, pl.Series],
+        parameters: Mapping[str, tuple[float, ...]] | None = None,
+        widths: Mapping[str, int] | None = None,
     ) -> "Vocabularies":
-        """Builds the schema from each field's transform and levels."""
+        """Builds the schema from the levels of each input, what its transform learned, and its columns of ids."""
         fields: list[Field] = []
         offset = 0
-        for name, transform in transforms.items():
-            fields.append(Field(name, transform, len(levels[name]) + 1, offset))
+        for one in inputs:
+            fields.append(
+                Field(
+                    one.name,
+                    one.transform,
+                    len(levels[one.name]) + 1,
+                    offset,
+                    one.column,
+                    (parameters or {}).get(one.name, ()),
+                    one.separator,
+                    (widths or {}).get(one.name, 1),
+                )
+            )
             offset += fields[-1].size
-        return cls(Schema(dataset, label, tuple(fields)), levels)
+        return cls(Schema(raw_format, tuple(fields)), levels)
+
+    @classmethod
+    def from_counts(
+        cls,
+        raw_format: RawFormat,
+        inputs: Sequence[Input],
+        counter: LevelCounter,
+        min_count: int,
+        parameters: Mapping[str, tuple[float, ...]],
+        check_levels: Callable[[int], None] = lambda levels: None,
+    ) -> "Vocabularies":
+        """Keeps the levels that are frequent enough.
+
+        Args:
+            raw_format: how the raw files look.
+            inputs: the fields.
+            counter: their levels in the training split.
+            min_count: threshold of fields that have none of their own.
+            parameters: what transforms learned, by field.
+            check_levels: told how many levels there are so far; may raise.
+        """
+        kept: dict[str, pl.Series] = {}
+        for one in inputs:
+            frequent = counter.frequent_levels(one.name, one.min_count or min_count)["level"]
+            fixed = _fixed_levels(one, parameters)
+            kept[one.name] = pl.concat([fixed, frequent.filter(frequent == "")]) if len(fixed) else frequent
+            check_levels(sum(map(len, kept.values())))
+        widths = {one.name: min(one.max_values, counter.longest(one.name)) for one in inputs if one.separator}
+        return cls.from_levels(raw_format, inputs, kept, parameters, widths)
 
     @classmethod
     def load(cls, data_dir: str | Path, schema: Schema) -> "Vocabularies":
@@ -100,62 +106,82 @@ class Vocabularies:
         Raises:
             DataError: a file is missing, is not UTF-8 text, repeats a level or does not match the schema.
         """
-        levels = {}
+        found = {}
         for field in schema.fields:
             path = vocabulary_path(data_dir, field.name)
-            levels[field.name] = pl.Series(field.name, _read_levels(path), pl.String)
-            if levels[field.name].n_unique() != len(levels[field.name]):
+            found[field.name] = pl.Series(field.name, _read_levels(path), pl.String)
+            if found[field.name].n_unique() != len(found[field.name]):
                 raise DataError(f"{path}: a level is listed twice; prepare the data again")
-            if len(levels[field.name]) != field.size - 1:
+            if len(found[field.name]) != field.size - 1:
                 raise DataError(
-                    f"{path}: {len(levels[field.name])} levels, but the schema has {field.size - 1}; "
+                    f"{path}: {len(found[field.name])} levels, but the schema has {field.size - 1}; "
                     "prepare the data again"
                 )
-        return cls(schema, levels)
+        return cls(schema, found)
 
     def save(self, data_dir: str | Path) -> dict[str, int]:
         """Writes vocabulary/<field>.txt: UTF-8, one level a line. Returns each file's bytes by field."""
         sizes = {}
-        for name, levels in self.levels.items():
+        for name, known in self.levels.items():
             path = vocabulary_path(data_dir, name)
             path.parent.mkdir(exist_ok=True)
-            data = "".join(f"{level}\n" for level in levels).encode("utf-8")
+            data = "".join(f"{level}\n" for level in known).encode("utf-8")
             path.write_bytes(data)
             sizes[name] = len(data)
         return sizes
 
-    def encode(self, frame: pl.DataFrame) -> np.ndarray:
-        """Ids of raw rows (columns String, as `read_raw` gives them): int32 [n, F], C-contiguous.
+    def encode(self, columns: pa.RecordBatch) -> np.ndarray:
+        """Ids of raw rows (as `RawReader` gives them): int32 [n, C], C-contiguous.
 
-        Levels without a row of their own get the field's out-of-vocabulary row.
+        Levels without a row of their own get the field's out-of-vocabulary row; the unused columns of
+        multi-valued fields are `PADDING`.
         """
-        ids = np.empty((frame.height, self.schema.num_fields), np.int32)
+        ids = np.empty((columns.num_rows, int(self._starts[-1])), np.int32)
 
         def encode_field(position: int) -> None:
-            field = self.schema.fields[position]
-            ids[:, position] = self._encode_column(frame[field.name], field)
+            field, start = self.schema.fields[position], self._starts[position]
+            known = self._rows(distinct(columns, field.column), field)
+            ids[:, start : start + field.width] = known[codes(columns, field.column)]
 
-        list(self._threads.map(encode_field, range(self.schema.num_fields)))
+        list(THREADS.map(encode_field, range(self.schema.num_fields)))
         return ids
 
-    def _encode_column(self, text: pl.Series, field: Field) -> np.ndarray:
-        enum, codes = self._enums[field.name], level_codes(text, field.transform)
-        if field.transform == "text":
-            return _rows(codes, enum, field.offset).to_numpy()
-        # Few distinct numbers: making level texts of these alone saves formatting every row's.
-        distinct = codes.unique()
-        rows = _rows(level_texts(distinct, field.transform), enum, field.offset)
-        return codes.replace_strict(distinct, rows, return_dtype=pl.Int32).to_numpy()
+    def values(self, columns: pa.RecordBatch) -> np.ndarray:
+        """The floats beside the ids of raw rows: float32 [n, N]."""
+        found = np.empty((columns.num_rows, len(self.schema.value_fields)), np.float32)
+        for position, index in enumerate(self.schema.value_fields):
+            field = self.schema.fields[index]
+            known = values(distinct(columns, field.column), field.transform, field.parameters)
+            found[:, position] = known[codes(columns, field.column)]
+        return found
+
+    def _rows(self, text: pl.Series, field: Field) -> np.ndarray:
+        """Ids int32 [d, width] of distinct raw texts [d]."""
+        if field.width == 1 and not field.separator:
+            return self._ids(levels(text, field.transform, field.parameters), field)[:, None]
+        lists = split_values(text, field.separator).list.head(field.width)
+        lengths = lists.list.len().to_numpy()
+        rows = np.full((len(text), field.width), PADDING, np.int32)
+        # A row's values fill its first columns, so flat values go in row by row.
+        rows[np.arange(field.width) < lengths[:, None]] = self._ids(lists.explode(), field)
+        return rows
+
+    def _ids(self, known: pl.Series, field: Field) -> np.ndarray:
+        # Unknown is position -1, which leads to the field's first row, the out-of-vocabulary one.
+        return (self._indices[field.name].positions(known) + (field.offset + 1)).astype(np.int32)
+
+
+def _fixed_levels(field: Input, parameters: Mapping[str, tuple[float, ...]]) -> pl.Series:
+    """Levels that a field has however rare they are, beside the missing one: its bins, or the value's."""
+    if field.transform in VALUE_TRANSFORMS:
+        return pl.Series([VALUE])
+    bins = len(parameters[field.name]) + 1 if field.transform == "equal_frequency" else 0
+    return pl.Series([f"{BIN_PREFIX}{i}" for i in range(bins)], dtype=pl.String)
 
 
 def vocabulary_path(data_dir: str | Path, field: str) -> Path:
     """The vocabulary file of a field."""
     return Path(data_dir) / VOCABULARY_DIR / f"{field}.txt"
-
-
-def _rows(levels: pl.Series, enum: pl.Enum, offset: int) -> pl.Series:
-    positions = levels.cast(enum, strict=False).to_physical().cast(pl.Int32)
-    return (positions + (offset + 1)).fill_null(offset)
 
 
 def _read_levels(path: Path) -> Sequence[str]:

@@ -8,7 +8,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 
 TINY_MODEL = [
-    "--config=experiments/criteo_sample.py:ada_ensemble",
+    "--config=experiments/sample.py:ada_ensemble",
     "--config.batch_size=128",
     "--config.max_epochs=3.0",
     "--config.model.dimension=2",

@@ -205,7 +205,7 @@ def test_wrong_use_is_one_clear_error(trained, prepared_criteo, criteo_raw_file,
     data, fresh = f"--data_dir={prepared_criteo}", f"--workdir={tmp_path}/fresh"
     assert "rate_of_learning" in error_of(TRAIN, *TINY_MODEL, data, fresh, "--config.rate_of_learning=1")
     assert "there is no config for model 'ada'" in error_of(
-        TRAIN, "--config=experiments/criteo_sample.py:ada", data, fresh
+        TRAIN, "--config=experiments/sample.py:ada", data, fresh
     )
     assert "no such directory" in error_of(TRAIN, *TINY_MODEL, "--data_dir=/nowhere", fresh)
     assert "config.model: k must lie between 1 and the 2 experts; received 3" in error_of(

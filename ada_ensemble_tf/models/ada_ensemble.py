@@ -6,7 +6,6 @@ import keras
 import tensorflow as tf
 
 from ada_ensemble_tf import losses
-from ada_ensemble_tf.embedding import FusedEmbedding
 from ada_ensemble_tf.estimator import Estimator
 from ada_ensemble_tf.gates import NoisyCosineGate
 from ada_ensemble_tf.models.base import CTRModel, Forward
@@ -27,8 +26,7 @@ class AdaEnsemble(CTRModel):
     weights, counts weight updates. In inference a row exits where its depth probability is largest.
 
     Args:
-        num_rows: V; `Schema.num_rows`.
-        num_fields: F; `Schema.num_fields`.
+        num_rows, num_fields, widths, value_rows: what is read, see `CTRModel`.
         dimension: D.
         num_layers: L.
         experts: names of the experts in each layer, see `ada_ensemble_tf.experts.EXPERTS`.
@@ -43,8 +41,7 @@ class AdaEnsemble(CTRModel):
             the depth gates, which with one exit left are 1 forward and the softmax probability backward. "expected":
             the LogLoss of each exit weighted by its gate. "none": no controller, every row runs through all layers.
         normalization: of each layer's output: "batch", "layer" or "none".
-        embedding_normalization: of the embedding output before it becomes x0, likewise. The multiplicative
-            experts need an x0 of unit scale.
+        embedding_normalization: likewise, of the embeddings; the multiplicative experts need an x0 of unit scale.
         gate_reduction: r of the gates, see `NoisyCosineGate`.
         gate_noise: jitter of the gates.
         gate_temperature: initial temperature of the gates.
@@ -63,6 +60,8 @@ class AdaEnsemble(CTRModel):
         self,
         num_rows: int,
         num_fields: int,
+        widths: Sequence[int] | None = None,
+        value_rows: Sequence[tuple[int, int]] = (),
         dimension: int = 16,
         num_layers: int = 4,
         experts: Sequence[str] = EXPERTS,
@@ -87,7 +86,7 @@ class AdaEnsemble(CTRModel):
         seed: int = 0,
         name: str = "ada_ensemble",
     ):
-        super().__init__(num_rows, num_fields, l2, name=name)
+        super().__init__(num_rows, num_fields, widths, value_rows, l2, name=name)
         if num_layers < 1:
             raise ValueError(f"num_layers must be at least 1; received {num_layers}")
         if not 1 <= k <= len(experts):
@@ -128,9 +127,8 @@ class AdaEnsemble(CTRModel):
         self._build_layers()
 
     def _build_layers(self) -> None:
+        self.embedding = self.make_embedding(self.dimension, "embedding")
         width = (None, self.num_fields * self.dimension)
-        self.embedding = FusedEmbedding(self.num_rows, self.dimension, name="embedding")
-        self.embedding.build((None, self.num_fields))
         self.normalize = make_normalization(self.embedding_normalization, "normalize")
         self.normalize.build(width)
         self.moe_layers, self.estimators = [], []
@@ -161,11 +159,10 @@ class AdaEnsemble(CTRModel):
         exits = [f"exit_{depth}" for depth in range(1, self.num_layers + 1)]
         return {layer.name: self.expert_names for layer in self.moe_layers} | {"depth": exits}
 
-    def forward(self, ids, training=False) -> Forward:
-        """Embeds ids `[B, F]`, picks exits, and runs each row to its own."""
-        x0 = self.normalize(self.embedding(ids), training=training)
-        k = self.k_schedule(self.step)
-        reports, gate_flops = {}, 0.0
+    def forward(self, inputs, training=False) -> Forward:
+        """Embeds the rows, picks exits, and runs each row to its own."""
+        x0 = self.normalize(self.embedding(inputs), training=training)
+        k, reports, gate_flops = self.k_schedule(self.step), {}, 0.0
         if self.depth_gate is not None:
             depth_k = self.depth_schedule(self.step) if training else 1
             gates, reports["depth"] = self.depth_gate(x0, k=depth_k, training=training)

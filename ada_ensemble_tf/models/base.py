@@ -1,12 +1,13 @@
 """What every model of the zoo is."""
 
 import dataclasses
+from collections.abc import Sequence
 
 import keras
 import tensorflow as tf
 
 from ada_ensemble_tf import losses
-from ada_ensemble_tf.embedding import FusedEmbedding
+from ada_ensemble_tf.embedding import FusedEmbedding, Inputs, ids_of
 from ada_ensemble_tf.gates import Gate, GateReport
 from ada_ensemble_tf.training.bilevel import BilevelModel
 
@@ -32,7 +33,10 @@ class Forward:
 
 
 class CTRModel(BilevelModel):
-    """A click-through-rate model: ids `[B, F]` in, click probability `[B]` out.
+    """A click-through-rate model: rows in, click probability `[B]` out.
+
+    Rows come as ids `[B, C]`, or where the data has fields with a float as {"ids": ids, "values": float `[B, N]`}; what
+    is called `inputs` anywhere is either, by the model's `input_signature`.
 
     A subclass builds its layers in `__init__` (all sizes are known there), gives `forward`, and hands its
     constructor arguments to `get_config`. Training, evaluation, saving and export are the same for all.
@@ -40,24 +44,53 @@ class CTRModel(BilevelModel):
     Args:
         num_rows: V, rows of the embedding table; `Schema.num_rows`.
         num_fields: F; `Schema.num_fields`.
+        widths: columns of ids of each field, C in all; `Schema.widths`. None is one each.
+        value_rows: (position, row of read values) of each of the N fields with a float, see `FusedEmbedding`.
         l2: coefficient of the sum of squares of all dense kernels.
+
+    Raises:
+        ValueError: if `widths` are not those of `num_fields` fields.
     """
 
-    def __init__(self, num_rows: int, num_fields: int, l2: float = 0.0, **kwargs):
+    def __init__(
+        self,
+        num_rows: int,
+        num_fields: int,
+        widths: Sequence[int] | None = None,
+        value_rows: Sequence[tuple[int, int]] = (),
+        l2: float = 0.0,
+        **kwargs,
+    ):
         super().__init__(**kwargs)
+        if widths is not None and len(widths) != num_fields:
+            raise ValueError(f"widths must be those of num_fields={num_fields} fields; received {list(widths)}")
         self.num_rows = num_rows
         self.num_fields = num_fields
+        self.widths = None if widths is None else tuple(widths)
+        self.value_rows = tuple(tuple(pair) for pair in value_rows)
         self.l2 = l2
 
-    def forward(self, ids: tf.Tensor, training: bool = False) -> Forward:
-        """Runs ids `[B, F]` through the model."""
+    @property
+    def input_signature(self) -> Inputs:
+        """What `forward` takes, as tf.TensorSpec: int32 ids `[B, C]`, or the dictionary of them and float32 values."""
+        ids = tf.TensorSpec([None, sum(self.widths) if self.widths else self.num_fields], tf.int32)
+        return {"ids": ids, "values": tf.TensorSpec([None, len(self.value_rows)])} if self.value_rows else ids
+
+    def make_embedding(self, dimension: int, name: str, initial_scale: float = 0.01) -> FusedEmbedding:
+        """A built table of all fields."""
+        embedding = FusedEmbedding(self.num_rows, dimension, initial_scale, self.widths, self.value_rows, name=name)
+        embedding.build(tf.nest.map_structure(lambda spec: tuple(spec.shape), self.input_signature))
+        return embedding
+
+    def forward(self, inputs: Inputs, training: bool = False) -> Forward:
+        """Runs rows through the model."""
         raise NotImplementedError(f"{type(self).__name__} must define forward")
 
-    def call(self, ids, training=False):
-        return tf.sigmoid(self.forward(ids, training).logit)
+    def call(self, inputs, training=False):
+        return tf.sigmoid(self.forward(inputs, training).logit)
 
-    def compute_output_shape(self, ids_shape):
-        return (ids_shape[0],)
+    def compute_output_shape(self, inputs_shape):
+        return (ids_of(inputs_shape)[0],)
 
     def objective(self, forward: Forward, labels: tf.Tensor) -> dict[str, tf.Tensor]:
         """The terms of the loss by name; the loss is their sum. `labels` are `[B]` float in {0, 1}."""
@@ -89,4 +122,11 @@ class CTRModel(BilevelModel):
         return [v for v in self.trainable_variables if id(v) not in apart]
 
     def get_config(self):
-        return {"name": self.name, "num_rows": self.num_rows, "num_fields": self.num_fields, "l2": self.l2}
+        return {
+            "name": self.name,
+            "num_rows": self.num_rows,
+            "num_fields": self.num_fields,
+            "widths": None if self.widths is None else list(self.widths),
+            "value_rows": [list(pair) for pair in self.value_rows],
+            "l2": self.l2,
+        }

@@ -1,9 +1,10 @@
 """Logistic regression, the first baseline."""
 
+from collections.abc import Sequence
+
 import keras
 import tensorflow as tf
 
-from ada_ensemble_tf.embedding import FusedEmbedding
 from ada_ensemble_tf.models.base import CTRModel, Forward
 
 
@@ -15,24 +16,30 @@ class LogisticRegression(CTRModel):
     width 1 is FTRL-Proximal, is the field's choice.
 
     Args:
-        num_rows: V; `Schema.num_rows`.
-        num_fields: F; `Schema.num_fields`.
+        num_rows, num_fields, widths, value_rows: what is read, see `CTRModel`.
         initial_logit: initial bias; the log-odds of the base rate is a good one.
     """
 
-    def __init__(self, num_rows: int, num_fields: int, initial_logit: float = 0.0, name: str = "logistic_regression"):
-        super().__init__(num_rows, num_fields, name=name)
+    def __init__(
+        self,
+        num_rows: int,
+        num_fields: int,
+        widths: Sequence[int] | None = None,
+        value_rows: Sequence[tuple[int, int]] = (),
+        initial_logit: float = 0.0,
+        name: str = "logistic_regression",
+    ):
+        super().__init__(num_rows, num_fields, widths, value_rows, name=name)
         self.initial_logit = initial_logit
-        self.level_weights = FusedEmbedding(num_rows, dimension=1, initial_scale=0.0, name="level_weights")
-        self.level_weights.build((None, num_fields))
+        self.level_weights = self.make_embedding(dimension=1, name="level_weights", initial_scale=0.0)
         self.bias = self.add_weight(name="bias", shape=(), initializer=keras.initializers.Constant(initial_logit))
         self.built = True
 
-    def forward(self, ids, training=False) -> Forward:
-        """Sums the weights of the levels in ids `[B, F]`."""
-        weights = self.level_weights(ids)
+    def forward(self, inputs, training=False) -> Forward:
+        """Sums the weights of the rows' levels; a float multiplies its weight, several values have their mean."""
+        weights = self.level_weights(inputs)
         logit = tf.reduce_sum(weights, axis=1) + self.bias
-        flops = tf.cast(tf.size(ids), tf.float32)
+        flops = self.level_weights.rows_read(inputs)
         return Forward(logit=logit, flops=flops, tensors={"level weights": weights, "logit": logit})
 
     def get_config(self):

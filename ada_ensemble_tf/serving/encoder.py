@@ -1,4 +1,4 @@
-"""Raw columns to ids, inside the graph."""
+"""Raw columns to the inputs of a model, inside the graph."""
 
 import tempfile
 from collections.abc import Iterable, Mapping
@@ -6,22 +6,20 @@ from pathlib import Path
 
 import tensorflow as tf
 
-from data_pipelines import levels
-from data_pipelines.schema import Field, Schema
+from ada_ensemble_tf.embedding import Inputs
+from ada_ensemble_tf.serving import transforms
+from data_pipelines.schema import PADDING, Field, Schema
 from data_pipelines.vocabulary import Vocabularies
 
 _ASSET_PREFIX = "="
 """Begins each line of an asset: TensorFlow's tables refuse the empty line that the missing value's level would be."""
-_LOW_DIGITS = 9
-_LARGEST_HIGH, _LARGEST_LOW = divmod(tf.int64.max, 10**_LOW_DIGITS)
-_DIGITS = len(str(tf.int64.max))
 
 
 class RawEncoder(tf.Module):
-    """The graph's twin of `data_pipelines.vocabulary.Vocabularies.encode`: text of the log's columns to ids.
+    """The graph's twin of `data_pipelines.vocabulary.Vocabularies`: text of the log's columns to ids and values.
 
-    A level that training did not see, and in a numeric column a text that is no int64, gets the field's
-    out-of-vocabulary row; empty text is missing.
+    A level that training did not see, and text that its column's rule cannot read, gets the field's out-of-vocabulary
+    row; no text fails a batch.
 
     Args:
         schema: the fields.
@@ -40,14 +38,40 @@ class RawEncoder(tf.Module):
             if field.size > 1
         }
 
-    def __call__(self, columns: Mapping[str, tf.Tensor]) -> tf.Tensor:
-        """Ids int32 `[B, F]` of raw text, one string tensor `[B]` a field."""
-        return tf.stack([self._encode(columns[field.name], field) for field in self._schema.fields], axis=1)
+    def __call__(self, columns: Mapping[str, tf.Tensor]) -> Inputs:
+        """The model's inputs of raw text, one string tensor `[B]` a raw column.
+
+        Returns:
+            ids int32 `[B, C]`, or where the schema has fields with values {"ids": them, "values": float32 `[B, N]`}.
+        """
+        fields = self._schema.fields
+        ids = tf.concat([self._encode(columns[field.column], field) for field in fields], axis=1)
+        with_value = [fields[i] for i in self._schema.value_fields]
+        if not with_value:
+            return ids
+        values = [transforms.values(columns[field.column], field.transform, field.parameters) for field in with_value]
+        return {"ids": ids, "values": tf.stack(values, axis=1)}
 
     def _encode(self, text: tf.Tensor, field: Field) -> tf.Tensor:
+        """Ids `[B, width]`."""
+        if not field.separator:
+            return self._rows(transforms.levels(text, field.transform, field.parameters), field)[:, None]
+        parts = tf.strings.split(text, field.separator)
+        used = parts.flat_values != ""
+        parts = tf.RaggedTensor.from_value_rowids(
+            tf.boolean_mask(parts.flat_values, used), tf.boolean_mask(parts.value_rowids(), used), parts.nrows()
+        )[:, : field.width]
+        ids = parts.with_flat_values(self._rows(parts.flat_values, field))
+        ids = ids.to_tensor(default_value=PADDING, shape=[None, field.width])
+        # Where no value is left, the field is missing.
+        first = tf.where(parts.row_lengths() > 0, ids[:, 0], self._rows(tf.constant([""]), field))
+        return tf.concat([first[:, None], ids[:, 1:]], axis=1)
+
+    def _rows(self, level: tf.Tensor, field: Field) -> tf.Tensor:
+        """Row numbers int32 of level texts."""
         if field.name not in self._tables:
-            return tf.fill(tf.shape(text), field.offset)
-        line = self._tables[field.name].lookup(tf.strings.join([_ASSET_PREFIX, _levels(text, field.transform)]))
+            return tf.fill(tf.shape(level), field.offset)
+        line = self._tables[field.name].lookup(tf.strings.join([_ASSET_PREFIX, level]))
         # The table's default, -1, leads to the field's first row, which is the out-of-vocabulary one.
         return tf.cast(field.offset + 1 + line, tf.int32)
 
@@ -62,47 +86,3 @@ def _table(path: Path, levels: Iterable[str]) -> tf.lookup.StaticHashTable:
         value_index=tf.lookup.TextFileIndex.LINE_NUMBER,
     )
     return tf.lookup.StaticHashTable(initializer, default_value=-1)
-
-
-def _levels(text: tf.Tensor, transform: str) -> tf.Tensor:
-    """Level text of raw text; the same rules as `data_pipelines.levels.levels`."""
-    if transform == "text":
-        return text
-    value, readable = _int64(text)
-    if transform == "log_square":
-        number = tf.searchsorted(tf.constant(levels.LOG_SQUARE_BOUNDARIES), value, side="right")
-        logarithmic = tf.strings.join([levels.LOG_PREFIX, tf.strings.as_string(number)])
-        exact = tf.strings.join([levels.EXACT_PREFIX, tf.strings.as_string(value)])
-        level = tf.where(value > levels.LARGEST_EXACT, logarithmic, exact)
-    elif transform == "log_of_square":
-        magnitude = tf.abs(tf.maximum(value, -tf.int64.max))
-        number = tf.strings.as_string(
-            tf.searchsorted(tf.constant(levels.LOG_OF_SQUARE_BOUNDARIES), magnitude, side="right")
-        )
-        positive = tf.strings.join([levels.LOG_PREFIX, number])
-        negative = tf.strings.join([levels.NEGATIVE_LOG_PREFIX, number])
-        level = tf.where(value > 0, positive, tf.where(value < 0, negative, levels.EXACT_PREFIX + "0"))
-    else:
-        raise ValueError(f"unknown transform {transform!r}")
-    # Text that is no integer keeps a form that no vocabulary holds; the missing value's is the empty text.
-    return tf.where(readable, level, tf.where(text == "", "", "unreadable"))
-
-
-def _int64(text: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """(values, whether the text is an int64; 0 where it is not).
-
-    tf.strings.to_number fails the whole batch at a text that does not fit, so digits are read in two halves.
-    """
-    negative = tf.strings.regex_full_match(text, "-.*")
-    digits = tf.strings.regex_replace(text, "^-?0*", "")
-    integer = tf.strings.regex_full_match(text, "-?[0-9]+") & (tf.strings.length(digits) <= _DIGITS)
-    digits = tf.strings.join(["0" * _DIGITS, tf.where(integer, digits, "")])
-    digits = tf.strings.substr(digits, tf.strings.length(digits) - _DIGITS, tf.fill(tf.shape(digits), _DIGITS))
-    high = tf.strings.to_number(tf.strings.substr(digits, 0, _DIGITS - _LOW_DIGITS), tf.int64)
-    low = tf.strings.to_number(tf.strings.substr(digits, _DIGITS - _LOW_DIGITS, _LOW_DIGITS), tf.int64)
-    largest_low = _LARGEST_LOW + tf.cast(negative, tf.int64)
-    fits = (high < _LARGEST_HIGH) | ((high == _LARGEST_HIGH) & (low <= largest_low))
-    sign = tf.where(negative, tf.constant(-1, tf.int64), 1)
-    value = sign * high * 10**_LOW_DIGITS + sign * low
-    readable = integer & fits
-    return tf.where(readable, value, 0), readable

@@ -5,13 +5,15 @@ import os
 from pathlib import Path
 
 import polars as pl
+import pyarrow as pa
+import tensorflow as tf
 
+from ada_ensemble_tf.embedding import Inputs
 from ada_ensemble_tf.models import CTRModel
 from ada_ensemble_tf.training.scoring import Scorer
 from data_pipelines.errors import DataError, is_disk_full
-from data_pipelines.formats import raw_format
 from data_pipelines.progress import Progress
-from data_pipelines.raw import read_raw
+from data_pipelines.raw import RawReader
 from data_pipelines.schema import Schema
 from data_pipelines.vocabulary import Vocabularies
 
@@ -38,7 +40,7 @@ def score_raw(
         DataError: for a bad line, a missing file or a full disk.
     """
     vocabularies, scorer = Vocabularies.load(data_dir, schema), Scorer(model)
-    reader = read_raw(raw_format(schema.dataset), raw, label="optional")
+    reader = RawReader(schema.format, schema.fields, raw, label="optional")
     out = Path(out)
     temporary = out.with_name(out.name + ".incomplete")
     rows, progress = 0, Progress("scoring", reader.total_bytes, logger.info)
@@ -46,11 +48,12 @@ def score_raw(
         with temporary.open("w", encoding="utf-8") as file:
             file.write("ctr\n")
             for chunk in reader:
-                ids = vocabularies.encode(chunk.frame)
-                for start in range(0, len(ids), batch_size):
-                    ctr = scorer(ids[start : start + batch_size])
+                inputs = encoded(vocabularies, chunk.columns)
+                for start in range(0, chunk.columns.num_rows, batch_size):
+                    part = slice(start, start + batch_size)
+                    ctr = scorer(tf.nest.map_structure(lambda x, part=part: x[part], inputs))
                     pl.DataFrame({"ctr": ctr}).write_csv(file, include_header=False)
-                rows += len(ids)
+                rows += chunk.columns.num_rows
                 progress.update(rows, chunk.bytes_read)
         os.replace(temporary, out)
     except BaseException as error:
@@ -59,3 +62,9 @@ def score_raw(
             raise DataError(f"{out}: the disk is full; free some space or choose another --out") from error
         raise
     return rows
+
+
+def encoded(vocabularies: Vocabularies, columns: pa.RecordBatch) -> Inputs:
+    """What a model takes, as NumPy arrays, of raw columns (`RawChunk.columns`)."""
+    ids = vocabularies.encode(columns)
+    return {"ids": ids, "values": vocabularies.values(columns)} if vocabularies.schema.value_fields else ids

@@ -20,10 +20,12 @@ class BilevelModel(keras.Model):
     `embedding_variables` and `weight_variables`; each of the three has an optimiser of its own. What a training
     element holds decides what is done with it:
 
-    - `{"train": (ids [t, B, F], labels [t, B]), "gate": (ids [B, F], labels [B])}`, as
+    - `{"train": (inputs [t, B, ..], labels [t, B]), "gate": (inputs [B, ..], labels [B])}`, as
       `data_pipelines.dataset.pair` makes: one update of alpha on the gate rows, then t updates of W on the training
       batches. Neither touches the other's variables, optimiser state or normalisation statistics.
-    - `(ids [B, F], labels [B])`: the joint mode, one update of alpha and W on the same rows.
+    - `(inputs [B, ..], labels [B])`: the joint mode, one update of alpha and W on the same rows.
+
+    Inputs are whatever `forward` takes: a tensor or a nest of tensors, rows first.
 
     Subclasses give `forward`, `objective` and the three lists of variables.
     """
@@ -138,56 +140,57 @@ class BilevelModel(keras.Model):
         `bad_step` the weight update that it came up in.
         """
         if not isinstance(data, Mapping):
-            ids, labels = data
-            return self._joint_step(ids, labels)
-        gate_ids, gate_labels = data["gate"]
-        train_ids, train_labels = data["train"]
-        steps = train_ids.shape[0]
+            return self._joint_step(*data)
+        train_inputs, train_labels = data["train"]
+        steps = train_labels.shape[0]
         if steps is None:
             raise ValueError(
-                "the training batches of a bi-level element must be stacked [t, B, F] with t known; use "
-                f"data_pipelines.dataset.pair. Received shape {train_ids.shape}"
+                "the training batches of a bi-level element must be stacked [t, B, ..] with t known; use "
+                f"data_pipelines.dataset.pair. Received labels of shape {train_labels.shape}"
             )
         if not self.gate_variables:
-            raise ValueError(f"{self.name} has no gates: train it on (ids, labels), not on bi-level elements")
-        logs = self._gate_step(gate_ids, gate_labels, train_ids[0], train_labels[0])
+            raise ValueError(f"{self.name} has no gates: train it on (inputs, labels), not on bi-level elements")
+        batches = [(tf.nest.map_structure(lambda x, i=i: x[i], train_inputs), train_labels[i]) for i in range(steps)]
+        logs = self._gate_step(*data["gate"], *batches[0])
         first_bad, bad_step = logs["first_bad"], logs["bad_step"]
-        for i in range(steps):
-            logs |= self._weight_step(train_ids[i], train_labels[i])
+        for inputs, labels in batches:
+            logs |= self._weight_step(inputs, labels)
             bad_step = tf.where(first_bad >= 0, bad_step, logs["bad_step"])
             first_bad = tf.where(first_bad >= 0, first_bad, logs["first_bad"])
         return logs | {"first_bad": first_bad, "bad_step": bad_step}
 
-    def _update_weights(self, ids, labels):
-        return self._update(ids, labels, ("embedding", "weight"), "weight update")
+    def _update_weights(self, inputs, labels):
+        return self._update(inputs, labels, ("embedding", "weight"), "weight update")
 
-    def _joint_step(self, ids, labels):
-        return self._update(ids, labels, ("embedding", "weight", "gate"), "joint update")
+    def _joint_step(self, inputs, labels):
+        return self._update(inputs, labels, ("embedding", "weight", "gate"), "joint update")
 
-    def _update(self, ids, labels, names, stage):
+    def _update(self, inputs, labels, names, stage):
         """One update of the groups called `names` on a batch; counts as a step."""
         groups = [group for name, group in self._groups().items() if name in names]
-        gradients, logs = self.compute_gradients(ids, labels, [variables for _, variables in groups], stage)
+        gradients, logs = self.compute_gradients(inputs, labels, [variables for _, variables in groups], stage)
         for (optimizer, variables), group_gradients in zip(groups, gradients, strict=True):
             optimizer.apply(group_gradients, variables)
         self.step.assign_add(1)
         return logs
 
-    def _gate_step(self, ids, labels, train_ids, train_labels):
+    def _gate_step(self, inputs, labels, train_inputs, train_labels):
         with frozen_statistics():
             if self.xi:
-                gradients, logs = second_order_gate_gradients(self, (train_ids, train_labels), (ids, labels), self.xi)
+                gradients, logs = second_order_gate_gradients(
+                    self, (train_inputs, train_labels), (inputs, labels), self.xi
+                )
             else:
-                (gradients,), logs = self.compute_gradients(ids, labels, [self.gate_variables], "gate update")
+                (gradients,), logs = self.compute_gradients(inputs, labels, [self.gate_variables], "gate update")
         self.gate_optimizer.apply(gradients, self.gate_variables)
         return {name: logs[name] for name in ("first_bad", "bad_step")} | {
             f"gate_update/{name}": logs[name] for name in ("loss", "log_loss")
         }
 
-    def compute_gradients(self, ids, labels, groups, stage):
+    def compute_gradients(self, inputs, labels, groups, stage):
         """(gradients in lists as `groups`, logs): of the objective on a batch, in training mode."""
         with tf.GradientTape() as tape:
-            forward = self.forward(ids, training=True)
+            forward = self.forward(inputs, training=True)
             terms = self.objective(forward, labels)
             loss = tf.add_n(list(terms.values()))
         gradients = tape.gradient(loss, [[v.value for v in group] for group in groups])
@@ -205,14 +208,14 @@ class BilevelModel(keras.Model):
         return {}
 
     def test_step(self, data):
-        """Adds (ids, labels) to the metrics."""
-        ids, labels = data
-        forward = self.forward(ids, training=False)
+        """Adds (inputs, labels) to the metrics."""
+        inputs, labels = data
+        forward = self.forward(inputs, training=False)
         self._log_loss.update_state(tf.nn.sigmoid_cross_entropy_with_logits(labels=labels, logits=forward.logit))
         self._auc.update_state(labels, tf.sigmoid(forward.logit))
         return {metric.name: metric.result() for metric in self.metrics}
 
     def predict_step(self, data):
-        """Click probabilities `[B]` of ids or (ids, labels)."""
-        ids = data[0] if isinstance(data, tuple) else data
-        return self(ids, training=False)
+        """Click probabilities `[B]` of inputs or (inputs, labels)."""
+        inputs = data[0] if isinstance(data, tuple) else data
+        return self(inputs, training=False)

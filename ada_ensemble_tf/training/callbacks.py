@@ -1,9 +1,9 @@
 """Keras callbacks for those who train with `fit`."""
 
 import keras
-import numpy as np
 import tensorflow as tf
 
+from ada_ensemble_tf.embedding import Inputs, ids_of
 from ada_ensemble_tf.training.reports import report_scalars
 
 
@@ -15,13 +15,13 @@ class GateReports(keras.callbacks.Callback):
 
     Args:
         log_dir: the folder to point TensorBoard at.
-        ids: `[B, F]`, the rows to report on; a few thousand held-out ones tell most.
+        inputs: the rows to report on, as the model takes them; a few thousand held-out ones tell most.
     """
 
-    def __init__(self, log_dir: str, ids: np.ndarray | tf.Tensor):
+    def __init__(self, log_dir: str, inputs: Inputs):
         super().__init__()
         self._log_dir = log_dir
-        self._ids = tf.constant(ids)
+        self._inputs = tf.nest.map_structure(tf.convert_to_tensor, inputs)
 
     def on_train_begin(self, logs=None):
         """Opens the file."""
@@ -29,11 +29,11 @@ class GateReports(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch, logs=None):
         """Writes the reports of one forward pass."""
-        forward = self.model.forward(self._ids, training=False)
+        forward = self.model.forward(self._inputs, training=False)
         with self._writer.as_default(epoch):
             for name, value in report_scalars(forward.reports, self.model.choice_names()).items():
                 tf.summary.scalar(name, value)
-            tf.summary.scalar("speed/flops_per_example", forward.flops / len(self._ids))
+            tf.summary.scalar("speed/flops_per_example", forward.flops / len(ids_of(self._inputs)))
         self._writer.flush()
 
     def on_train_end(self, logs=None):

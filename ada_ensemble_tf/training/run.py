@@ -16,7 +16,7 @@ from ada_ensemble_tf.training.setup import build_model, compile_model, seed_ever
 from ada_ensemble_tf.training.workdir import Workdir, write_json
 from data_pipelines.dataset import PreparedData
 from data_pipelines.errors import DataError
-from data_pipelines.schema import load_json
+from data_pipelines.json_files import load_json
 
 logger = logging.getLogger(__name__)
 

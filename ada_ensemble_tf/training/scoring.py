@@ -5,32 +5,34 @@ from collections.abc import Iterable
 import numpy as np
 import tensorflow as tf
 
+from ada_ensemble_tf.embedding import Inputs
+
 
 class Scorer:
-    """Scores batches of ids; traced once for all batch sizes, so keep it for as long as the model.
+    """Scores batches of rows; traced once for all batch sizes, so keep it for as long as the model.
 
     Args:
         model: a `CTRModel`.
     """
 
     def __init__(self, model):
-        ids = tf.TensorSpec([None, model.num_fields], tf.int32)
-        self._forward = tf.function(self._score, input_signature=[ids])
+        self._forward = tf.function(self._score, input_signature=[model.input_signature])
         self._model = model
 
-    def _score(self, ids):
-        forward = self._model.forward(ids, training=False)
+    def _score(self, inputs):
+        forward = self._model.forward(inputs, training=False)
         return tf.sigmoid(forward.logit), forward.flops
 
-    def __call__(self, ids: np.ndarray | tf.Tensor) -> np.ndarray:
-        """Click probabilities `[B]` float32 of ids `[B, F]`."""
-        return self._forward(tf.cast(ids, tf.int32))[0].numpy()
+    def __call__(self, inputs: Inputs) -> np.ndarray:
+        """Click probabilities `[B]` float32 of a batch of tensors or NumPy arrays."""
+        typed = tf.nest.map_structure(lambda spec, x: tf.cast(x, spec.dtype), self._model.input_signature, inputs)
+        return self._forward(typed)[0].numpy()
 
-    def score(self, batches: Iterable[tuple[tf.Tensor, tf.Tensor]]) -> tuple[np.ndarray, np.ndarray, float]:
-        """(labels `[N]`, probabilities `[N]`, mean FLOPs per example as routed) of (ids, labels) batches."""
+    def score(self, batches: Iterable[tuple[Inputs, tf.Tensor]]) -> tuple[np.ndarray, np.ndarray, float]:
+        """(labels `[N]`, probabilities `[N]`, mean FLOPs per example as routed) of (inputs, labels) batches."""
         labels, probabilities, flops = [], [], 0.0
-        for ids, batch_labels in batches:
-            batch_probabilities, batch_flops = self._forward(ids)
+        for inputs, batch_labels in batches:
+            batch_probabilities, batch_flops = self._forward(inputs)
             labels.append(batch_labels.numpy())
             probabilities.append(batch_probabilities.numpy())
             flops += float(batch_flops)

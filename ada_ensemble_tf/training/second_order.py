@@ -4,6 +4,7 @@ import contextlib
 
 import tensorflow as tf
 
+from ada_ensemble_tf.embedding import ids_of
 from ada_ensemble_tf.optimizers.sparse import sum_duplicates
 
 RELATIVE_STEP = 0.01
@@ -23,7 +24,7 @@ def second_order_gate_gradients(model, train, gate, xi: float):
 
     Args:
         model: a `BilevelModel`.
-        train: (ids `[B, F]`, labels `[B]`) of the training split.
+        train: (inputs, labels `[B]`) of the training split.
         gate: the same of the gate split.
         xi: step size of the virtual update, above 0.
     """
@@ -60,10 +61,12 @@ def _shift(variables, gradients, scale) -> None:
 
 
 @contextlib.contextmanager
-def _restored(model, weights, ids):
-    """Puts `weights` back afterwards; of the embedding tables only the rows of `ids` are saved, and may be changed."""
+def _restored(model, weights, batches):
+    """Puts `weights` back afterwards; of the embedding tables only the rows that batches read are saved, and may be
+    changed."""
     tables = {id(v) for v in model.embedding_variables}
-    rows = tf.unique(tf.concat([tf.reshape(i, [-1]) for i in ids], axis=0))[0]
+    ids = [ids_of(inputs) for inputs in batches]
+    rows = tf.unique(tf.concat([tf.boolean_mask(i, i >= 0) for i in ids], axis=0))[0]
     saved = [tf.gather(v.value, rows) if id(v) in tables else tf.identity(v.value) for v in weights]
     yield
     for variable, value in zip(weights, saved, strict=True):

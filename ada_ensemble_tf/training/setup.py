@@ -1,6 +1,7 @@
 """From a config to a compiled model."""
 
 import math
+from typing import Any
 
 import keras
 import tensorflow as tf
@@ -9,6 +10,7 @@ from ada_ensemble_tf.models import CTRModel, model_class
 from ada_ensemble_tf.optimizers import make_optimizer
 from data_pipelines.dataset import PreparedData
 from data_pipelines.errors import DataError
+from data_pipelines.schema import Schema
 
 
 def seed_everything(seed: int, deterministic: bool) -> None:
@@ -16,6 +18,19 @@ def seed_everything(seed: int, deterministic: bool) -> None:
     keras.utils.set_random_seed(seed)
     if deterministic:
         tf.config.experimental.enable_op_determinism()
+
+
+def model_inputs(schema: Schema) -> dict[str, Any]:
+    """The constructor arguments of a model that say what it reads.
+
+    The row of a read value is the field's first after the out-of-vocabulary one: its vocabulary begins with that level.
+    """
+    return {
+        "num_rows": schema.num_rows,
+        "num_fields": schema.num_fields,
+        "widths": schema.widths,
+        "value_rows": [(i, schema.fields[i].offset + 1) for i in schema.value_fields],
+    }
 
 
 def build_model(config, data: PreparedData) -> CTRModel:
@@ -33,8 +48,7 @@ def build_model(config, data: PreparedData) -> CTRModel:
     rate = data.positives["train"] / data.rows["train"]
     try:
         return model_class(name)(
-            num_rows=data.schema.num_rows,
-            num_fields=data.schema.num_fields,
+            **model_inputs(data.schema),
             initial_logit=math.log(rate / (1.0 - rate)),
             **arguments,
         )

@@ -19,7 +19,8 @@ from ada_ensemble_tf.models import MODELS, CTRModel, model_class
 from ada_ensemble_tf.training.checkpoint import Checkpoint
 from data_pipelines.dataset import PreparedData, open_data
 from data_pipelines.errors import DataError
-from data_pipelines.schema import Schema, load_json
+from data_pipelines.json_files import load_json
+from data_pipelines.schema import Schema
 from data_pipelines.vocabulary import VOCABULARY_DIR
 
 MAY_CHANGE = ("max_epochs", "patience", "report_every")

@@ -4,21 +4,25 @@ import gzip
 import math
 
 import numpy as np
-import polars as pl
 import pytest
 from made_up_rows import criteo_lines
 
 from data_pipelines import shuffle
 from data_pipelines.build import build
-from data_pipelines.criteo import FORMAT
+from data_pipelines.counting import LevelCounter
 from data_pipelines.dataset import open_data
 from data_pipelines.errors import DataError
+from data_pipelines.formats import make_format
+from data_pipelines.memory import MemoryPlan
 from data_pipelines.preparation import Options
-from data_pipelines.raw import read_raw
+from data_pipelines.raw import RawReader
 from data_pipelines.splits import split_of_rows
 from data_pipelines.vocabulary import Vocabularies
 
-OPTIONS = Options("criteo", min_count=2, block_rows=128)
+FORMAT, INPUTS = make_format("criteo")
+OPTIONS = Options(FORMAT, INPUTS, min_count=2, block_rows=128)
+OTHER_BINS = make_format("criteo", "log_of_square")[1]
+
 
 
 def _build(raw, data_dir, options=OPTIONS, shown=None, **arguments):
@@ -99,9 +103,16 @@ def test_real_criteo_rows_equal_a_plain_recount(shared_data, tmp_path):
 
 
 @pytest.mark.parametrize("chunk_bytes", [20_000, 100_000])
-def test_files_do_not_depend_on_chunks(prepared_criteo, criteo_raw_file, tmp_path, chunk_bytes):
-    _build(criteo_raw_file, tmp_path / "criteo", chunk_bytes=chunk_bytes)
+def test_files_do_not_depend_on_chunks(monkeypatch, prepared_criteo, criteo_raw_file, tmp_path, chunk_bytes):
+    # Counts go to disk again and again, too.
+    plan = MemoryPlan(chunk_bytes, count_bytes=100_000, max_levels=10**6)
+    monkeypatch.setattr(MemoryPlan, "within", classmethod(lambda cls, memory_gb: plan))
+    spills = []
+    spill = LevelCounter._spill
+    monkeypatch.setattr(LevelCounter, "_spill", lambda self, name: spills.append(name) or spill(self, name))
+    _build(criteo_raw_file, tmp_path / "criteo")
     assert _files(tmp_path / "criteo") == _files(prepared_criteo)
+    assert len(spills) > 10 and len(set(spills)) > 3
 
 
 def test_gzip_prepares_the_same_rows(prepared_criteo, criteo_raw_file, tmp_path):
@@ -115,13 +126,13 @@ def test_gzip_prepares_the_same_rows(prepared_criteo, criteo_raw_file, tmp_path)
 
 
 def test_the_seed_changes_split_and_order(prepared_criteo, criteo_raw_file, tmp_path):
-    other = _build(criteo_raw_file, tmp_path / "criteo", Options("criteo", 2, seed=1, block_rows=128))
+    other = _build(criteo_raw_file, tmp_path / "criteo", Options(FORMAT, INPUTS, 2, seed=1, block_rows=128))
     data = open_data(prepared_criteo)
     assert other.rows != data.rows and other.fingerprint != data.fingerprint
 
 
 def test_the_other_numeric_rule(criteo_raw_file, tmp_path):
-    options = Options("criteo", 2, numeric_bins="log_of_square", block_rows=128)
+    options = Options(FORMAT, OTHER_BINS, 2, block_rows=128)
     data = _build(criteo_raw_file, tmp_path / "criteo", options)
     levels = Vocabularies.load(data.path, data.schema).levels["I1"]
     assert {"", "=0", "log:0", "-log:0", "log:9"} <= set(levels)
@@ -151,7 +162,7 @@ def test_neighbours_of_the_raw_file_do_not_stay_neighbours(tmp_path):
         values[14] = f"{i:08x}"
         lines.append("\t".join(values))
     (tmp_path / "train.txt").write_text("\n".join(lines))
-    options = Options("criteo", min_count=1, split=(0.9, 0.05, 0.05), block_rows=256)
+    options = Options(FORMAT, INPUTS, min_count=1, split=(0.9, 0.05, 0.05), block_rows=256)
     data = _build(tmp_path / "train.txt", tmp_path / "criteo", options)
     names = Vocabularies.load(data.path, data.schema).levels["C1"].to_list()
     field = next(field for field in data.schema.fields if field.name == "C1")
@@ -177,19 +188,19 @@ def test_many_buckets_hold_every_row_once(monkeypatch, criteo_raw_file, prepared
 @pytest.mark.parametrize(
     "options, message",
     [
-        (Options("criteo", min_count=3, block_rows=128), "--min_count=2, not 3"),
-        (Options("criteo", 2, (0.8, 0.1, 0.1), block_rows=128), r"--split=\(0.7, 0.1, 0.2\), not \(0.8"),
-        (Options("criteo", 2, seed=7, block_rows=128), "--seed=0, not 7"),
+        (Options(FORMAT, INPUTS, min_count=3, block_rows=128), "--min_count=2, not 3"),
+        (Options(FORMAT, INPUTS, 2, (0.8, 0.1, 0.1), block_rows=128), r"--split=\(0.7, 0.1, 0.2\), not \(0.8"),
+        (Options(FORMAT, INPUTS, 2, seed=7, block_rows=128), "--seed=0, not 7"),
         (
-            Options("criteo", 2, numeric_bins="log_of_square", block_rows=128),
-            "--numeric_bins=log_square, not",
+            Options(FORMAT, OTHER_BINS, 2, block_rows=128),
+            r"criteo of 39 fields with I1 \(log_square\), not criteo of 39 fields with I1 \(log_of_square\)",
         ),
-        (Options("criteo", 2), "--block_rows=128, not 4096"),
+        (Options(FORMAT, INPUTS, 2), "--block_rows=128, not 4096"),
     ],
 )
 def test_other_options_than_there_are_named(prepared_criteo, criteo_raw_file, options, message):
     before = _files(prepared_criteo)
-    with pytest.raises(DataError, match=f"was prepared with {message}.*delete it"):
+    with pytest.raises(DataError, match=f"was prepared (with|as) {message}.*delete it"):
         _build(criteo_raw_file, prepared_criteo, options)
     assert _files(prepared_criteo) == before
 
@@ -258,13 +269,12 @@ def test_a_disk_too_small_is_found_before_writing(monkeypatch, criteo_raw_file, 
         ({"split": (0.7, 0.1, 0.1)}, "--split"),
         ({"split": (0.9, 0.0, 0.1)}, "--split"),
         ({"seed": -1}, "--seed"),
-        ({"numeric_bins": "cube"}, "--numeric_bins"),
         ({"block_rows": 0}, "--block_rows"),
     ],
 )
 def test_options_out_of_range(arguments, message):
     with pytest.raises(DataError, match=message):
-        Options("criteo", **arguments)
+        Options(FORMAT, INPUTS, **arguments)
 
 
 def test_unseen_rows_of_a_log_without_labels_encode_the_same(prepared_criteo, criteo_raw_file, tmp_path):
@@ -272,6 +282,8 @@ def test_unseen_rows_of_a_log_without_labels_encode_the_same(prepared_criteo, cr
     vocabularies = Vocabularies.load(prepared_criteo, data.schema)
     lines = criteo_raw_file.read_text().splitlines()
     (tmp_path / "test.txt").write_text("\n".join(line.split("\t", 1)[1] for line in lines))
-    bare = pl.concat([chunk.frame for chunk in read_raw(FORMAT, [tmp_path / "test.txt"], label="optional")])
-    full = pl.concat([chunk.frame for chunk in read_raw(FORMAT, [criteo_raw_file])])
-    np.testing.assert_array_equal(vocabularies.encode(bare), vocabularies.encode(full))
+    bare, full = (
+        [vocabularies.encode(chunk.columns) for chunk in RawReader(FORMAT, INPUTS, [path], label="optional")]
+        for path in (tmp_path / "test.txt", criteo_raw_file)
+    )
+    np.testing.assert_array_equal(np.concatenate(bare), np.concatenate(full))

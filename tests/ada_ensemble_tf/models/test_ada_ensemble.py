@@ -262,5 +262,5 @@ def test_wrong_arguments(arguments, message):
 
 
 def test_ids_must_be_a_matrix_of_integers():
-    with pytest.raises(ValueError, match=r"ids must be a \[B, F\] matrix of integers"):
+    with pytest.raises(ValueError, match=r"ids must be a \[B, 10\] matrix of integers"):
         small_model()(tf.zeros([3, FIELDS]))

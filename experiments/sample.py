@@ -1,4 +1,4 @@
-"""A sample of Criteo's rows, from thousands to a few hundred thousand, on a laptop.
+"""A sample of a click log, from thousands to a few hundred thousand rows, on a laptop: Criteo, Avazu, iPinYou or your own.
 
 Smaller than experiments/criteo.py, and regularised for rows so few that most levels are rare: normalising embeddings
 would blow their noise up.

@@ -1,0 +1,57 @@
+"""How preparation keeps within `--memory_gb`.
+
+What takes memory, by measurement (experiments/benchmarks/preparation.py): the libraries, TensorFlow included once
+records are written; about `_CHUNK_FACTOR` times the text of a chunk while it is parsed, counted and encoded; counts,
+held back to a budget; the vocabularies, once all fields' are known; and a bucket of the shuffle, twice.
+"""
+
+import dataclasses
+import os
+
+from data_pipelines.errors import DataError
+from data_pipelines.lines import CHUNK_BYTES
+
+DEFAULT_GB = 3.0
+_GIB = 1 << 30
+_LIBRARIES = 850 << 20
+_MIN_CHUNK_BYTES = 1 << 20
+_CHUNK_FACTOR = 16
+_LEVEL_BYTES = 120
+"""Of memory for a level that is kept: its text, its place in the index, and room to sort."""
+
+
+@dataclasses.dataclass(frozen=True)
+class MemoryPlan:
+    """Who may hold how much.
+
+    Attributes:
+        chunk_bytes: raw text parsed at once.
+        count_bytes: counts of levels in memory.
+        max_levels: levels of all vocabularies together.
+    """
+
+    chunk_bytes: int
+    count_bytes: int
+    max_levels: int
+
+    @classmethod
+    def within(cls, memory_gb: float) -> "MemoryPlan":
+        """Shares `memory_gb` (GiB) out. Raises DataError where that is too little to work in, or not there."""
+        least = (_LIBRARIES + 2 * _CHUNK_FACTOR * _MIN_CHUNK_BYTES + (256 << 20)) / _GIB
+        if memory_gb < least:
+            raise DataError(f"--memory_gb={memory_gb:g} is too small: at least {least:.2f} is needed")
+        there = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / _GIB
+        if memory_gb > there:
+            raise DataError(f"--memory_gb={memory_gb:g} is more than this machine has ({there:.1f})")
+        room = int(memory_gb * _GIB) - _LIBRARIES
+        chunk = min(CHUNK_BYTES, room // (3 * _CHUNK_FACTOR))
+        return cls(max(chunk, _MIN_CHUNK_BYTES), room // 6, room // 3 // _LEVEL_BYTES)
+
+    def check_levels(self, levels: int) -> None:
+        """Raises DataError where the vocabularies would not fit."""
+        if levels > self.max_levels:
+            more = (levels - self.max_levels) * 3 * _LEVEL_BYTES / _GIB
+            raise DataError(
+                f"{levels:,} levels are too many for the memory given (about {self.max_levels:,} fit); "
+                f"raise --min_count, or --memory_gb by {more:.1f}"
+            )

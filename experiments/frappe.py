@@ -1,0 +1,21 @@
+"""Frappe app usage (Baltrunas et al., arXiv 1505.03014) with sampled negatives, as the neural-FM literature uses it.
+
+Ten categorical columns, 57,722 rows in the sample that the tests know; described by experiments/frappe_schema.json.
+"""
+
+from ml_collections import ConfigDict
+
+from experiments import defaults
+
+
+def get_config(model: str = "ada_ensemble") -> ConfigDict:
+    """The config of `model`."""
+    config = defaults.config_for(model)
+    config.batch_size = 512
+    config.max_epochs = 20.0
+    config.eval_every = 200
+    config.patience = 5
+    if model == "ada_ensemble":
+        config.model.num_layers = 3
+        config.model.depth_prior = (0.3, 0.4, 0.3)
+    return config
