@@ -8,6 +8,7 @@ import polars as pl
 import pyarrow as pa
 
 from data_pipelines.columns import texts
+from data_pipelines.errors import DataError
 from data_pipelines.raw_format import Input, RawFormat
 
 _BETWEEN = "\t"
@@ -33,6 +34,13 @@ class ClickLog:
     def label(self, columns: pa.RecordBatch) -> np.ndarray:
         """uint8 [n]: 1 where a row's key is among the clicks."""
         return _keys(columns, self._key_columns).is_in(self._keys.implode()).to_numpy().astype(np.uint8)
+
+
+def read_clicks(files: Sequence[str | Path], raw_format: RawFormat) -> ClickLog | None:
+    """The clicks, or None without files. Raises DataError where files are given and the format has labels."""
+    if files and not raw_format.click_key:
+        raise DataError(f"--clicks: {raw_format.name} has a label column; leave the click logs out")
+    return ClickLog.read(files, raw_format) if files else None
 
 
 def _keys(columns: pa.RecordBatch, names: Sequence[str]) -> pl.Series:

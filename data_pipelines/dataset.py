@@ -169,7 +169,8 @@ class PreparedData:
                     if rows != shard.rows:
                         problem = f"{rows} rows instead of {shard.rows}"
                 except (tf.errors.DataLossError, tf.errors.InvalidArgumentError) as error:
-                    problem = error.message.split("\n")[0]
+                    # TensorFlow puts the op's name before what it says.
+                    problem = error.message.split("\n")[0].split("}} ")[-1]
                 if problem:
                     return f"{path}: damaged record file ({problem}); prepare the data again"
         return None

@@ -1,6 +1,7 @@
 """Which columns a raw file has, and whether files go together."""
 
 import csv
+import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -30,7 +31,8 @@ def column_names(path: Path, raw_format: RawFormat, label_optional: bool) -> lis
         raise DataError(f"{path}: the file is empty; remove it from --raw")
     text = first.data.decode("utf-8", "replace")
     if raw_format.quoted:
-        found = next(csv.reader(text.splitlines(keepends=True), delimiter=raw_format.delimiter))
+        # Not by splitlines: it would cut at more than line feeds.
+        found = next(csv.reader(io.StringIO(text, newline="\n"), delimiter=raw_format.delimiter))
     else:
         found = text[: text.index("\n")].split(raw_format.delimiter)
     if not raw_format.has_header:

@@ -56,6 +56,9 @@ class LocalEngine:
             counter.add(chunk.columns, train)
             sample.add(chunk.columns, chunk.row_numbers, train)
             spool.write(chunk)
+            if counted.total == len(chunk.label):
+                # Takes seconds, so it goes on beside counting; most bad input is reported before it.
+                THREADS.submit(import_tensorflow)
             progress.update(counted.total, chunk.bytes_read)
         counted.bad_rows = reader.bad_rows
         counted.check()
@@ -79,8 +82,6 @@ class LocalEngine:
         buckets = Buckets(counted.rows, dtype.itemsize, options.block_rows, options.seed)
         directory = staging.path / _BUCKETS
         shuffle = DiskShuffle(directory, buckets, dtype)
-        # Takes seconds, so it goes on beside encoding; bad input was reported before it.
-        THREADS.submit(import_tensorflow)
         if staging.stage != "encoding":
             _check_space(staging, counted.total * dtype.itemsize)
             shutil.rmtree(directory, ignore_errors=True)

@@ -6,7 +6,7 @@ value.
 
 import dataclasses
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -57,6 +57,7 @@ class RawReader:
         chunk_bytes: text parsed at once.
         clicks: tells the positives of a format that has a `click_key` instead of a label column.
         first_row: number of the first row.
+        on_bad_row: is told of each bad row, as "file:line: problem"; then no number of them is an error.
 
     Attributes:
         has_label: whether the rows have labels.
@@ -79,6 +80,7 @@ class RawReader:
         chunk_bytes: int = CHUNK_BYTES,
         clicks: ClickLog | None = None,
         first_row: int = 0,
+        on_bad_row: Callable[[str], None] | None = None,
     ):
         if label not in ("required", "optional"):
             raise ValueError(f"label should be 'required' or 'optional', got {label!r}")
@@ -89,6 +91,7 @@ class RawReader:
         self._format, self._fields, self._max_bad_rows = raw_format, fields, max_bad_rows
         self._parts = [part if isinstance(part, FilePart) else FilePart(Path(part)) for part in files]
         self._chunk_bytes, self._clicks, self._first_row = chunk_bytes, clicks, first_row
+        self._on_bad_row = on_bad_row
         self.total_bytes = sum((p.end or p.path.stat().st_size) - p.start for p in self._parts if p.path.is_file())
         self.bad_rows = self.rows = 0
         paths = list(dict.fromkeys(part.path for part in self._parts))
@@ -157,6 +160,8 @@ class RawReader:
 
     def _report(self, place: str, row: BadRow, first_way_out: str) -> None:
         self.bad_rows += 1
+        if self._on_bad_row is not None:
+            return self._on_bad_row(f"{place}: {row.problem}")
         if self.bad_rows > self._max_bad_rows:
             way_out = (
                 f"raise --max_bad_rows={self._max_bad_rows}" if self._max_bad_rows else "allow it with --max_bad_rows"

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from data_pipelines.clicks import ClickLog
+from data_pipelines.clicks import ClickLog, read_clicks
 from data_pipelines.errors import DataError
 from data_pipelines.preparation import SPLITS, Options
 from data_pipelines.raw import RawReader
@@ -33,11 +33,7 @@ class Source:
     @cached_property
     def clicks(self) -> ClickLog | None:
         """The clicks, read once. Raises DataError where they are given and the format has labels."""
-        if not self.click_files:
-            return None
-        if not self.options.format.click_key:
-            raise DataError(f"--clicks: {self.options.format.name} has a label column; leave the click logs out")
-        return ClickLog.read(self.click_files, self.options.format)
+        return read_clicks(self.click_files, self.options.format)
 
     def reader(self, chunk_bytes: int, files: Sequence | None = None, first_row: int = 0) -> RawReader:
         """A reader of all files, or of `files` (paths or `FilePart`s) whose first row has number `first_row`."""

@@ -1,4 +1,4 @@
-"""A sample of a click log, from thousands to a few hundred thousand rows, on a laptop: Criteo, Avazu, iPinYou or your own.
+"""A sample of a click log, thousands to some hundred thousand rows, on a laptop: Criteo, Avazu, iPinYou or your own.
 
 Smaller than experiments/criteo.py, and regularised for rows so few that most levels are rare: normalising embeddings
 would blow their noise up.

@@ -216,6 +216,20 @@ def test_bad_quoted_rows_are_named_by_their_first_line(tmp_path, rows, message):
         list(_tiny(path, raw_format=QUOTED))
 
 
+def test_a_header_is_cut_at_line_feeds_alone(tmp_path):
+    path = tmp_path / "a.csv"
+    path.write_text("n,a,click,odd\u2028name\n3,x,1,y\n")
+    (chunk,) = RawReader(QUOTED, (*TINY_INPUTS, Input("odd", "odd\u2028name")), [path])
+    assert texts(chunk.columns).row(0) == ("3", "x", "y")
+
+
+def test_bad_rows_may_be_listened_to_instead(tmp_path):
+    path, heard = _write(tmp_path / "a.csv", ["n,a,click", "x,1", "3,x,1", "q,y,0"]), []
+    (chunk,) = _tiny(path, on_bad_row=heard.append)
+    assert chunk.row_numbers.tolist() == [1]
+    assert heard == [f"{path}:2: the line has 2 fields instead of 3", f"{path}:4: field n: 'q' is not an integer"]
+
+
 def test_labels_as_other_programs_write_them(tmp_path):
     lines = ["n,a,click", *(f"1,x,{label}" for label in ("0", "1", "0.0", "1.0", "false", "True"))]
     (chunk,) = _tiny(_write(tmp_path / "a.csv", lines))

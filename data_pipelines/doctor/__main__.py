@@ -1,0 +1,82 @@
+"""What is in data, and what is wrong with it: prepared data, or a raw log before it is prepared.
+
+python -m data_pipelines.doctor --data_dir=DIR
+python -m data_pipelines.doctor --raw=train.txt --dataset=criteo
+python -m data_pipelines.doctor --raw=table.csv --suggest_schema=table.json
+
+The exit code is 1 where there are errors, and 0 where there are at most warnings.
+"""
+
+import os
+from collections.abc import Callable, Sequence
+
+from absl import flags
+
+from data_pipelines.doctor.prepared import OPTIMIZER_SLOTS, examine_prepared
+from data_pipelines.doctor.raw import examine_raw
+from data_pipelines.doctor.report import Column, Report
+from data_pipelines.doctor.suggest_schema import decide, save_schema
+from data_pipelines.doctor.table_sample import sample_table
+from data_pipelines.errors import DataError, run_main
+from data_pipelines.formats import DATASETS, make_format
+
+_DATA_DIR = flags.DEFINE_string("data_dir", None, "Prepared directory to check.")
+_RAW = flags.DEFINE_list("raw", None, "Raw files to check, separated by commas.")
+_DATASET = flags.DEFINE_enum("dataset", None, DATASETS, "Name of the raw format.")
+_SCHEMA = flags.DEFINE_string("schema", None, "Schema file of --dataset=tabular; see data_pipelines/tabular.py.")
+_CLICKS = flags.DEFINE_list("clicks", [], "Click logs of --dataset=ipinyou_contest.")
+_WITH_HOUR = flags.DEFINE_bool("with_hour", False, "Of avazu, hour of day and weekday as well.")
+_MAX_BAD_ROWS = flags.DEFINE_integer("max_bad_rows", 0, "More bad rows are an error.", lower_bound=0)
+_SUGGEST = flags.DEFINE_string("suggest_schema", None, "Schema file to write, from a look at --raw.")
+_LABEL = flags.DEFINE_string("label", None, "Label column of --suggest_schema, where its name does not tell.")
+_JSON = flags.DEFINE_bool("json", False, "Print JSON.")
+_DIMENSION = flags.DEFINE_integer("embedding_dimension", 16, "For the memory that the embedding table needs.")
+_OPTIMIZER = flags.DEFINE_enum("optimizer", "adam", list(OPTIMIZER_SLOTS), "For the same.")
+
+
+def main(argv: Sequence[str]) -> int:
+    """Prints a report on what the flags name; returns its exit code."""
+    del argv
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    if (_DATA_DIR.value is None) == (not _RAW.value):
+        raise DataError("name what to check: --data_dir, or --raw with --dataset or --suggest_schema")
+    report = _report(lambda line: None if _JSON.value else print(line, flush=True))
+    print(report.to_json() if _JSON.value else report.to_text())
+    return report.exit_code
+
+
+def _report(show: Callable[[str], None]) -> Report:
+    if _DATA_DIR.value is not None:
+        return examine_prepared(_DATA_DIR.value, _DIMENSION.value, _OPTIMIZER.value, show)
+    if _SUGGEST.value is not None:
+        return _suggest(_RAW.value[0], _SUGGEST.value)
+    if _DATASET.value is None:
+        raise DataError("--raw needs --dataset, or --suggest_schema for a table that no schema file describes yet")
+    raw_format, inputs = make_format(_DATASET.value, with_hour=_WITH_HOUR.value, schema_file=_SCHEMA.value)
+    return examine_raw(raw_format, inputs, _RAW.value, _CLICKS.value, _MAX_BAD_ROWS.value, show)
+
+
+def _suggest(raw: str, out: str) -> Report:
+    sample = sample_table(raw)
+    decisions = decide(sample, _LABEL.value)
+    save_schema(out, sample, decisions)
+    report = Report(f"{out}: a first schema of {raw}, from {sample.rows.height:,} of its rows")
+    report.facts |= {"schema": out, "file": raw, "sampled_rows": sample.rows.height}
+    report.section(
+        "columns",
+        [
+            {"column": one.column, "kind": one.kind, "why": one.why, "fields": [field["name"] for field in one.fields]}
+            for one in decisions
+        ],
+    )
+    report.table(
+        "columns", "columns", [Column("column", "column"), Column("kind", "kind"), Column("why", "why", "line")]
+    )
+    report.line("")
+    report.line("correct it where it is wrong (data_pipelines/tabular.py says what it may hold), then:")
+    report.line(f"python -m data_pipelines.doctor --dataset=tabular --schema={out} --raw={raw}")
+    return report
+
+
+if __name__ == "__main__":
+    run_main(main)

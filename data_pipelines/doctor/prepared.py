@@ -1,0 +1,160 @@
+"""The check-up of a prepared directory."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from data_pipelines.doctor.counts import SplitCounts, count_rows
+from data_pipelines.doctor.duplicates import RowKeys
+from data_pipelines.doctor.fields import examine_fields, examine_values
+from data_pipelines.doctor.report import Column, Report
+from data_pipelines.doctor.statistics import IMPROBABLE, rate_shift
+from data_pipelines.doctor.verdicts import judge_copies
+from data_pipelines.errors import DataError
+from data_pipelines.preparation import FILE_NAME, SPLITS, Preparation, load_complete
+from data_pipelines.progress import Progress
+from data_pipelines.schema import Schema
+from data_pipelines.vocabulary import VOCABULARY_DIR, Vocabularies
+
+OPTIMIZER_SLOTS = {"adam": 2, "adagrad": 1, "ftrl": 2, "group_ftrl": 2, "sgd": 0}
+"""Floats that an optimiser keeps for each weight."""
+_GIB = 1 << 30
+_SHOWN_FILES = 5
+
+
+def memory_bytes(rows: int, dimension: int, optimizer: str) -> tuple[int, int]:
+    """Bytes of an embedding table [rows, dimension] of float32, and of what the optimiser keeps beside it.
+
+    Raises:
+        DataError: the dimension is below 1, or the optimiser unknown.
+    """
+    if optimizer not in OPTIMIZER_SLOTS:
+        raise DataError(f"unknown optimizer {optimizer!r}; known: {', '.join(OPTIMIZER_SLOTS)}")
+    if dimension < 1:
+        raise DataError(f"--embedding_dimension should be at least 1, got {dimension}")
+    table = 4 * rows * dimension
+    return table, table * OPTIMIZER_SLOTS[optimizer]
+
+
+def examine_prepared(
+    data_dir: str | Path,
+    dimension: int = 16,
+    optimizer: str = "adam",
+    show: Callable[[str], None] = lambda line: None,
+) -> Report:
+    """Reads all of a prepared directory and says what is in it and what is wrong with it.
+
+    Memory: 48 bytes for each row of the embedding table and 8 bytes a row, of at most `duplicates.MAX_ROWS`.
+
+    Args:
+        data_dir: the directory.
+        dimension: of embeddings, for the estimate of memory.
+        optimizer: a key of `OPTIMIZER_SLOTS`, for the same.
+        show: gets progress lines.
+
+    Raises:
+        DataError: an argument is out of range. What is wrong with the data is in the report.
+    """
+    memory_bytes(1, dimension, optimizer)
+    report = Report(f"prepared data {data_dir}")
+    report.facts["data_dir"] = str(data_dir)
+    try:
+        schema, preparation = load_complete(data_dir)
+    except DataError as error:
+        report.error("incomplete", str(error), file=_file_of(error))
+        return report
+    _describe(report, schema, preparation, dimension, optimizer)
+    _look_for_other_files(report, Path(data_dir), schema, preparation)
+    levels = None
+    try:
+        levels = Vocabularies.load(data_dir, schema).levels
+    except DataError as error:
+        report.error("vocabulary", str(error), file=_file_of(error))
+    # TensorFlow takes seconds to import; what is missing is told without it.
+    from data_pipelines.dataset import PreparedData
+
+    data, keys, total = PreparedData(Path(data_dir), schema, preparation), RowKeys(len(SPLITS)), preparation.rows
+    progress = Progress("reading", sum(total.values()), show)
+    try:
+        counts = count_rows(data, keys, lambda rows: progress.update(rows, rows))
+    except DataError as error:
+        report.error("damaged_file", str(error), file=_file_of(error))
+        return report
+    _examine_splits(report, preparation, counts, keys)
+    examine_fields(report, schema, preparation, counts, levels)
+    examine_values(report, schema, counts)
+    return report
+
+
+def _file_of(error: DataError) -> str:
+    """The file that an error's message begins with."""
+    return str(error).split(": ")[0]
+
+
+def _describe(report: Report, schema: Schema, preparation: Preparation, dimension: int, optimizer: str) -> None:
+    table, slots = memory_bytes(schema.num_rows, dimension, optimizer)
+    report.facts |= {
+        "dataset": schema.dataset,
+        "fields": schema.num_fields,
+        "table_rows": schema.num_rows,
+        "embedding_dimension": dimension,
+        "optimizer": optimizer,
+        "table_bytes": table,
+        "slot_bytes": slots,
+        "bad_rows": preparation.bad_rows,
+    }
+    bad = f", {preparation.bad_rows:,} bad rows left out" if preparation.bad_rows else ""
+    report.line(f"{schema.dataset}: {schema.num_fields} fields, {schema.num_rows:,} table rows{bad}")
+    report.line(
+        f"an embedding table of {schema.num_rows:,} x {dimension} takes {table / _GIB:.3g} GiB, "
+        f"and {slots / _GIB:.3g} GiB more for {optimizer}"
+    )
+
+
+def _look_for_other_files(report: Report, path: Path, schema: Schema, preparation: Preparation) -> None:
+    known = {FILE_NAME, "schema.json", "dataset_info.json", "features.json"}
+    known |= {f"{VOCABULARY_DIR}/{field.name}.txt" for field in schema.fields}
+    known |= {shard.file for shards in preparation.shards.values() for shard in shards}
+    others = sorted(str(file.relative_to(path)) for file in path.rglob("*") if not file.is_dir())
+    others = [name for name in others if name not in known]
+    if others:
+        names = ", ".join(others[:_SHOWN_FILES]) + (", ..." if len(others) > _SHOWN_FILES else "")
+        message = f"{path}: {len(others)} files that are no part of the data: {names}; move them elsewhere"
+        report.warning("unexpected_file", message, file=others[0], value=len(others))
+
+
+def _examine_splits(report: Report, preparation: Preparation, counts: Mapping[str, SplitCounts], keys: RowKeys) -> None:
+    duplicates = keys.duplicates()
+    in_train = dict(zip(SPLITS, (None, *duplicates.also_first), strict=True))
+    rows = []
+    for split, count in counts.items():
+        negatives, positives = (int(n) for n in count.labels)
+        recorded = preparation.rows[split], preparation.positives[split]
+        rate = positives / count.rows if count.rows else None
+        rows.append({"split": split, "rows": count.rows, "positives": positives, "base_rate": rate})
+        rows[-1] |= {"files": len(preparation.shards[split]), "also_in_train": in_train[split]}
+        if (count.rows, positives) != recorded:
+            message = (
+                f"{split}: {count.rows:,} rows with {positives:,} positives, but {FILE_NAME} says {recorded[0]:,} with "
+                f"{recorded[1]:,}; prepare the data again"
+            )
+            report.error("other_rows", message, split=split, file=FILE_NAME, value=count.rows)
+        if count.other_labels:
+            message = f"{split}: {count.other_labels:,} labels are neither 0 nor 1; prepare the data again"
+            report.error("label", message, split=split, value=count.other_labels)
+        if 0 in (negatives, positives):
+            kind = "negatives" if positives else "positives"
+            message = f"{split}: {count.rows:,} rows but no {kind}; check the label column, or use more rows"
+            report.error("one_class", message, split=split, value=rate)
+        p = rate_shift(counts["train"].labels, count.labels)
+        if p < IMPROBABLE:
+            train_rate = counts["train"].labels[1] / max(counts["train"].rows, 1)
+            message = (
+                f"{split}: {rate:.4f} positive but {train_rate:.4f} in train, which random splits would not have "
+                f"(p = {p:.0e}); is the split by time, or were files exchanged?"
+            )
+            report.warning("base_rate_shift", message, split=split, value=rate)
+    report.section("splits", rows)
+    columns = [Column("split", "split"), Column("rows", "rows", "count"), Column("positives", "positives", "count")]
+    columns += [Column("base_rate", "base rate", "rate"), Column("files", "files", "count")]
+    report.table("splits", "splits", [*columns, Column("also_in_train", "% also in train", "percent")])
+    judge_copies(report, duplicates, "ids", SPLITS[1:])

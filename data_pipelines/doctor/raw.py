@@ -1,0 +1,126 @@
+"""The check-up of a raw log, before it is prepared."""
+
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from data_pipelines.clicks import read_clicks
+from data_pipelines.doctor.raw_counts import FREQUENT, RawCounts
+from data_pipelines.doctor.report import Column, Report
+from data_pipelines.doctor.statistics import field_auc
+from data_pipelines.doctor.verdicts import judge_auc, judge_copies, judge_levels, judge_one_level
+from data_pipelines.errors import DataError
+from data_pipelines.progress import Progress
+from data_pipelines.raw import RawReader
+from data_pipelines.raw_format import Input, RawFormat
+from data_pipelines.read_ahead import read_ahead
+
+_SHOWN_BAD_ROWS = 5
+_ROW_NAME_SHARE = 0.9
+"""A field with so many levels a row names the row."""
+_MIN_ROWS = 100
+
+
+def examine_raw(
+    raw_format: RawFormat,
+    inputs: Sequence[Input],
+    files: Sequence[str | Path],
+    click_files: Sequence[str | Path] = (),
+    max_bad_rows: int = 0,
+    show: Callable[[str], None] = lambda line: None,
+) -> Report:
+    """Reads raw files once and says what is in them and what is wrong with them.
+
+    Memory: about 1 GiB, and those levels of one field at a time that are in two rows or more.
+
+    Args:
+        raw_format: how the files look.
+        inputs: the fields.
+        files: raw files.
+        click_files: click logs, of a format that has no label column.
+        max_bad_rows: more bad rows are an error.
+        show: gets progress lines.
+    """
+    report = Report(f"raw log {', '.join(map(str, files))}")
+    report.facts |= {"files": [str(file) for file in files], "dataset": raw_format.name}
+    with tempfile.TemporaryDirectory(prefix="doctor-") as directory:
+        counts = RawCounts(inputs, Path(directory))
+        complaints = _Complaints()
+        try:
+            clicks = read_clicks(click_files, raw_format)
+            reader = RawReader(raw_format, inputs, files, clicks=clicks, on_bad_row=complaints.add)
+            progress = Progress("reading", reader.total_bytes, show)
+            for chunk in read_ahead(reader):
+                counts.add(chunk)
+                progress.update(counts.rows, chunk.bytes_read)
+        except DataError as error:
+            report.error("unreadable", str(error))
+        _examine_rows(report, counts, complaints, max_bad_rows)
+        if counts.rows:
+            judge_copies(report, counts.keys.duplicates(), "fields")
+            _examine_fields(report, inputs, counts)
+    return report
+
+
+class _Complaints:
+    """How many bad rows there are, and the first ones."""
+
+    def __init__(self):
+        self.count, self.first = 0, []
+
+    def add(self, complaint: str) -> None:
+        self.count += 1
+        if len(self.first) < _SHOWN_BAD_ROWS:
+            self.first.append(complaint)
+
+
+def _examine_rows(report: Report, counts: RawCounts, complaints: _Complaints, max_bad_rows: int) -> None:
+    negatives, positives = (int(n) for n in counts.labels)
+    rate = positives / counts.rows if counts.rows else None
+    report.facts |= {"rows": counts.rows, "positives": positives, "base_rate": rate}
+    report.facts |= {"bad_rows": complaints.count, "first_bad_rows": complaints.first}
+    if counts.rows:
+        report.line(f"{counts.rows:,} rows, {positives:,} positive ({rate:.4f}), {complaints.count:,} bad rows")
+    for complaint in complaints.first:
+        report.line(f"bad row: {complaint}")
+    if complaints.count > max_bad_rows:
+        message = (
+            f"{complaints.count:,} bad rows, but --max_bad_rows={max_bad_rows}; the first: {complaints.first[0]}; "
+            f"fix them, or leave them out by --max_bad_rows={complaints.count}"
+        )
+        report.error("bad_rows", message, value=complaints.count)
+    if counts.rows and 0 in (negatives, positives):
+        message = f"the label is {int(negatives == 0)} in all {counts.rows:,} rows; check the label column"
+        report.error("one_class", message, value=rate)
+
+
+def _examine_fields(report: Report, inputs: Sequence[Input], counts: RawCounts) -> None:
+    rows = []
+    for one in inputs:
+        found = counts.field(one)
+        auc = field_auc(found.halves[0], found.halves[1])
+        rows.append({"field": one.name, "transform": one.transform, "levels": found.distinct})
+        rows[-1] |= {"missing": found.missing, "rare": found.rare, "auc": auc}
+        rows[-1] |= {"top_share": found.top_share, "top_level": found.top_level}
+        filled = counts.rows * (1 - found.missing)
+        if found.distinct == 1:
+            judge_one_level(report, one.name, "" if found.missing else found.top_level)
+        elif one.transform == "text" and not one.separator and filled >= _MIN_ROWS:
+            if found.distinct >= _ROW_NAME_SHARE * filled:
+                message = (
+                    f"field {one.name}: {found.distinct:,} levels in {counts.rows:,} rows: it names the row, "
+                    "and nothing can be learned from it; leave it out"
+                )
+                report.warning("names_the_row", message, field=one.name, value=found.distinct)
+        given_away = judge_auc(report, one.name, auc)
+        if not given_away and found.texts is not None:
+            judge_levels(report, one.name, found.halves.sum(axis=0), found.texts.__getitem__)
+    report.section("fields", rows)
+    columns = [Column("field", "field"), Column("transform", "transform"), Column("levels", "levels", "count")]
+    columns += [Column("missing", "% missing", "percent"), Column("rare", "% rare", "percent")]
+    columns += [
+        Column("top_share", "%", "percent", "most frequent"),
+        Column("top_level", "level", "text", "most frequent", width=14),
+    ]
+    title = f"fields (rare: rows in levels of fewer than {FREQUENT} rows; AUC alone: of the field's click rates)"
+    report.table(title, "fields", [*columns, Column("auc", "AUC alone", "rate")])

@@ -1,0 +1,164 @@
+"""A raw log as counts: what the check-up of raw files is worked out from."""
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+
+from data_pipelines.columns import codes, distinct
+from data_pipelines.counting import LevelCounter
+from data_pipelines.doctor.duplicates import RowKeys, row_hash
+from data_pipelines.levels import numbers
+from data_pipelines.numeric import NumericSample
+from data_pipelines.raw import RawChunk
+from data_pipelines.raw_format import Input
+from data_pipelines.splits import row_hashes, split_of_rows
+
+NUMBERS = ("equal_frequency", "value", "log_value")
+"""Transforms whose levels are known only once preparation has learned something; such fields are sampled."""
+FREQUENT = 20
+"""Rows from which on a level is in the vocabulary at the default --min_count."""
+RARER = "(rarer levels)"
+_COUNT_BYTES = 128 << 20
+"""Of memory for each of the four counters."""
+_SALT = 4
+_NUMBER_BINS = 256
+
+
+@dataclasses.dataclass(frozen=True)
+class FieldLevels:
+    """What is known about a field.
+
+    Attributes:
+        distinct: how many levels there are.
+        missing: share of the rows.
+        rare: share of the rows in levels that are not frequent; None where the transform has no such levels.
+        top_level: the most frequent level, if levels are counted.
+        top_share: its share of the rows.
+        texts: `RARER` and the frequent levels [L]; None where there are bins of numbers.
+        halves: for a random half of the rows and the other, rows of each of those levels with label 0 and 1 [2, L, 2].
+
+    Of multi-valued fields, shares but that of missing ones are shares of the values.
+    """
+
+    distinct: int
+    missing: float
+    rare: float | None
+    top_level: str | None
+    top_share: float | None
+    texts: list[str] | None
+    halves: np.ndarray
+
+
+class RawCounts:
+    """Counts levels of all rows and of positives, over all of the log and over a random half of it.
+
+    Args:
+        inputs: the fields.
+        directory: where counts may go to.
+    """
+
+    def __init__(self, inputs: Sequence[Input], directory: Path):
+        self._columns = list(dict.fromkeys(field.column for field in inputs))
+        counted = [field for field in inputs if field.transform not in NUMBERS]
+        self._sampled = [field for field in inputs if field.transform in NUMBERS]
+        self._counters: dict[tuple[str, str], LevelCounter] = {}
+        for rows in ("all", "half"):
+            for label in ("any", "positive"):
+                path = directory / f"{rows}-{label}"
+                path.mkdir()
+                self._counters[rows, label] = LevelCounter(counted, path, _COUNT_BYTES)
+        # The label goes along as one more number.
+        self._sample = NumericSample([*self._sampled, Input("label", "label", "value")], seed=0)
+        self._labels = np.zeros((2, 2), np.int64)
+        self.keys = RowKeys(1)
+
+    @property
+    def labels(self) -> np.ndarray:
+        """Rows with label 0 and 1 [2]."""
+        return self._labels.sum(axis=0)
+
+    @property
+    def rows(self) -> int:
+        """Rows so far."""
+        return int(self._labels.sum())
+
+    def add(self, chunk: RawChunk) -> None:
+        """Counts a chunk of labelled rows."""
+        half, one = split_of_rows(chunk.row_numbers, (0.5, 0.5), seed=0) == 0, chunk.label == 1
+        self._labels += np.bincount(2 * half + one, minlength=4).reshape(2, 2)
+        for (rows, label), counter in self._counters.items():
+            counter.add(chunk.columns, (half | (rows == "all")) & (one | (label == "any")))
+        if self._sampled:
+            columns = [(distinct(chunk.columns, f.column), codes(chunk.columns, f.column)) for f in self._sampled]
+            values = np.stack([*(numbers(known)[code] for known, code in columns), chunk.label], axis=1)
+            self._sample.merge(row_hashes(chunk.row_numbers, 0, _SALT), values)
+        columns = [(distinct(chunk.columns, name), codes(chunk.columns, name)) for name in self._columns]
+        self.keys.add(row_hash([known.hash(seed=0).to_numpy()[code] for known, code in columns]), one, 0)
+
+    def field(self, field: Input) -> FieldLevels:
+        """What is known about a field. May be called once."""
+        return self._of_numbers(field) if field in self._sampled else self._of_levels(field)
+
+    def _of_levels(self, field: Input) -> FieldLevels:
+        # Levels of one row need no memory: there are as many as rows are left over. Not so where rows have several.
+        least = 1 if field.separator else 2
+        everywhere = self._counters["all", "any"]
+        # Two rows without a value, taken off again below, have even a single such row reported.
+        everywhere.add_counts(field.name, pl.DataFrame({"level": [""], "count": pl.Series([2], dtype=pl.Int64)}))
+        found = everywhere.frequent_levels(field.name, least)
+        found = found.with_columns(pl.col("count") - 2 * (pl.col("level") == "")).filter(pl.col("count") > 0)
+        found = found.sort(["count", "level"], descending=[True, False])
+        singles = 0 if field.separator else self.rows - int(found["count"].sum())
+        values = int(found["count"].sum()) + singles
+        missing = int(found.filter(pl.col("level") == "")["count"].sum())
+        frequent = found.filter(pl.col("count") >= FREQUENT)
+        top_level, top_count = found.row(0) if found.height else (None, 1)
+        return FieldLevels(
+            distinct=found.height + singles,
+            missing=missing / self.rows,
+            rare=1 - int(frequent["count"].sum()) / values,
+            top_level=top_level,
+            top_share=top_count / values,
+            texts=[RARER, *frequent["level"]],
+            halves=self._halves(field, frequent, least),
+        )
+
+    def _halves(self, field: Input, frequent: pl.DataFrame, least: int) -> np.ndarray:
+        """[2, 1 + L, 2] of L frequent levels."""
+        counts = {("all", "any"): frequent["count"].to_numpy()}
+        rest = {}
+        for (rows, label), counter in self._counters.items():
+            if (rows, label) != ("all", "any"):
+                found = counter.frequent_levels(field.name, 1 if label == "positive" else least)
+                joined = frequent.select("level").join(found, on="level", how="left", maintain_order="left")
+                counts[rows, label] = joined["count"].fill_null(0).to_numpy()
+            labels = self._labels[1] if rows == "half" else self._labels.sum(axis=0)
+            total = labels[1] if label == "positive" else labels.sum()
+            rest[rows, label] = max(total - counts[rows, label].sum(), 0)
+        counts = {key: np.append(rest[key], found) for key, found in counts.items()}
+        positives = np.stack([counts["half", "positive"], counts["all", "positive"] - counts["half", "positive"]])
+        either = np.stack([counts["half", "any"], counts["all", "any"] - counts["half", "any"]])
+        # A frequent level with one row in the half is not reported there.
+        return np.stack([np.maximum(either - positives, 0), positives], axis=2)
+
+    def _of_numbers(self, field: Input) -> FieldLevels:
+        hashes, values = self._sample.sample()
+        v, one = values[:, self._sampled.index(field)], values[:, -1] == 1
+        half = hashes % np.uint64(2) == 0
+        known = ~np.isnan(v)
+        at = np.quantile(v[known], np.arange(1, _NUMBER_BINS) / _NUMBER_BINS) if known.any() else np.empty(0)
+        bins = np.where(known, np.searchsorted(np.unique(at), v, side="right") + 1, 0)
+        keys = 2 * bins + one
+        halves = [np.bincount(keys[chosen], minlength=2 * (_NUMBER_BINS + 1)) for chosen in (half, ~half)]
+        return FieldLevels(
+            distinct=len(np.unique(v[known])) + (not known.all()),
+            missing=float(1 - known.mean()),
+            rare=None,
+            top_level=None,
+            top_share=None,
+            texts=None,
+            halves=np.stack(halves).reshape(2, -1, 2),
+        )

@@ -1,0 +1,215 @@
+"""A first schema file for a table, from a sample of its rows: what each column seems to be, and why.
+
+A guess to be read and corrected: only who made the log knows what is a code and what a quantity, and what was known
+before the click. Integers are taken as quantities if neighbouring ones are about equally frequent, as counts, ages and
+prices are and codes are not.
+"""
+
+import dataclasses
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from data_pipelines.doctor.table_sample import LIST_SEPARATOR, TableSample
+from data_pipelines.errors import DataError
+from data_pipelines.kinds import INTEGER, LABELS, is_of_kind
+from data_pipelines.levels import levels, numbers, split_values
+from data_pipelines.raw_format import MAX_VALUES
+from data_pipelines.tabular import DEFAULT_BINS, parse_schema
+
+LABEL_NAMES = ("label", "click", "clicked", "is_click", "target", "y")
+SEPARATORS = ("|", ";", ",")
+_CODE_NAME = r"(?i)(^|[_ .-])(id|uid|code|key|type|zip)$"
+_FEW_LEVELS = 20
+"""Integers of no more different values are categories whichever they are."""
+_ROW_NAME_SHARE = 0.95
+_MIN_ROWS = 100
+_HEAVY_TAIL = 10
+"""The 99 % quantile over the median from which on quantities get logarithmic bins."""
+_ROUGH, _ROUGH_TAIL = 0.25, 0.5
+"""How much the frequencies of neighbouring quantities differ at most; a heavy tail is sparse, so it is rougher."""
+_MIN_LISTS = 0.05
+"""Share of rows with a separator from which on a column has several values."""
+_LONG = 100
+
+
+@dataclasses.dataclass(frozen=True)
+class Decision:
+    """What is made of a column.
+
+    Attributes:
+        column: its name.
+        kind: that of its fields, "label" or "left out".
+        why: a few words.
+        fields: entries of the schema file; without "name" and "column" until `decide` gives them.
+    """
+
+    column: str
+    kind: str
+    why: str
+    fields: tuple[dict[str, Any], ...] = ()
+
+
+def decide(sample: TableSample, label: str | None = None) -> list[Decision]:
+    """What to make of each column.
+
+    Args:
+        sample: rows of the table.
+        label: the label column; None is found by its name and values.
+
+    Raises:
+        DataError: there is no such label column, or none that is surely one, or no column is left for fields.
+    """
+    label = _label(sample.rows, label)
+    taken = set(sample.rows.columns)
+    found = []
+    for name in sample.rows.columns:
+        decision = Decision(name, "label", "0 or 1") if name == label else _decide(sample.rows[name], sample)
+        fields = tuple(_named(field, name, taken) for field in decision.fields)
+        found.append(dataclasses.replace(decision, fields=fields))
+    found += [
+        Decision(name, "left out", f"of type {kind}, which is no text") for name, kind in sample.unreadable.items()
+    ]
+    if not any(decision.fields for decision in found):
+        reasons = "; ".join(f"{one.column}: {one.why}" for one in found if one.kind == "left out")
+        raise DataError(f"no column is left for a field ({reasons or 'there is only the label'})")
+    return found
+
+
+def save_schema(path: str | Path, sample: TableSample, decisions: list[Decision]) -> None:
+    """Writes the schema file, one field a line.
+
+    Raises:
+        DataError: there is a file already.
+    """
+    label = next(one.column for one in decisions if one.kind == "label")
+    fields = [field for one in decisions for field in one.fields]
+    content = {"label": label, "file": sample.file, "fields": fields}
+    parse_schema(content, str(path))
+    lines = ",\n".join(f"    {json.dumps(field, ensure_ascii=False)}" for field in fields)
+    head = "".join(
+        f"  {json.dumps(key)}: {json.dumps(content[key], ensure_ascii=False)},\n" for key in ("label", "file")
+    )
+    try:
+        with Path(path).open("x", encoding="utf-8") as file:
+            file.write(f'{{\n{head}  "fields": [\n{lines}\n  ]\n}}\n')
+    except FileExistsError:
+        raise DataError(f"{path}: exists already; name another file with --suggest_schema") from None
+
+
+def _label(rows: pl.DataFrame, wanted: str | None) -> str:
+    binary = [name for name in rows.columns if rows[name].is_in(list(LABELS)).all()]
+    listed = ", ".join(binary) or "none"
+    if wanted is not None:
+        if wanted not in rows.columns:
+            raise DataError(f"--label={wanted}: there is no such column; of 0 and 1 are: {listed}")
+        if wanted not in binary:
+            other = rows[wanted].filter(~rows[wanted].is_in(list(LABELS)))[0]
+            raise DataError(f"--label={wanted}: the column holds {other!r} beside 0 and 1; of 0 and 1 are: {listed}")
+        return wanted
+    named = [name for name in binary if name.lower() in LABEL_NAMES]
+    if len(named) != 1:
+        raise DataError(f"which column is the label? give it as --label=NAME; columns of 0 and 1: {listed}")
+    return named[0]
+
+
+def _named(field: dict[str, Any], column: str, taken: set[str]) -> dict[str, Any]:
+    """A schema file's entry with a name that no other field has."""
+    name = re.sub(r"[/\0]", "_", column).lstrip(".") or "field"
+    if field["kind"] == "time":
+        name = field["part"] if field["part"] not in taken else f"{name}_{field['part']}"
+    while name != column and name in taken:
+        name += "_"
+    taken.add(name)
+    return {"name": name, **({} if name == column else {"column": column}), **field}
+
+
+def _decide(column: pl.Series, sample: TableSample) -> Decision:
+    name, distinct = column.name, column.n_unique()
+    filled = column.filter(column != "")
+    if not name:
+        return Decision(name, "left out", "has no name")
+    if distinct == 1:
+        return Decision(name, "left out", "is empty" if column[0] == "" else f"is {column[0]!r} in all rows")
+    if name in sample.lists:
+        return _multi_valued(filled, LIST_SEPARATOR)
+    if is_of_kind(filled, "time").all():
+        return _time(filled)
+    if separator := _separator(filled):
+        return _multi_valued(filled, separator)
+    integers, all_numbers = filled.str.contains(INTEGER).all(), is_of_kind(filled, "number").all()
+    own_level = filled.n_unique() >= _ROW_NAME_SHARE * len(filled) and len(filled) >= _MIN_ROWS
+    if own_level and (integers or not all_numbers):
+        return Decision(name, "left out", f"names the row: {filled.n_unique():,} levels in {len(filled):,} rows")
+    if all_numbers:
+        return _numeric(filled, integers)
+    if filled.str.len_chars().mean() > _LONG:
+        return Decision(name, "left out", f"long text of {filled.str.len_chars().mean():.0f} characters on average")
+    return _categorical(column, f"{distinct:,} levels")
+
+
+def _categorical(column: pl.Series, why: str) -> Decision:
+    return Decision(column.name, "categorical", why, ({"kind": "categorical"},))
+
+
+def _time(filled: pl.Series) -> Decision:
+    parts = [part for part in ("hour_of_day", "weekday") if levels(filled, part).n_unique() > 1]
+    if not parts:
+        return Decision(filled.name, "left out", f"times of one hour and weekday, as {filled[0]!r}")
+    return Decision(filled.name, "time", f"as {filled[0]!r}", tuple({"kind": "time", "part": part} for part in parts))
+
+
+def _separator(filled: pl.Series) -> str | None:
+    """What is between the values of a text: parts that vary in number and recur in other rows."""
+    for separator in SEPARATORS:
+        with_it = filled.filter(filled.str.contains(separator, literal=True))
+        if len(with_it) < _MIN_LISTS * len(filled):
+            continue
+        parts = split_values(filled, separator)
+        counts = parts.list.len()
+        recurring = parts.explode().n_unique() < with_it.n_unique()
+        varied = counts.n_unique() > 1 and counts.max() > 2
+        # Prose has commas too, but spaces after them.
+        if recurring and varied and not with_it.str.contains(separator + " ", literal=True).any():
+            return separator
+    return None
+
+
+def _multi_valued(filled: pl.Series, separator: str) -> Decision:
+    parts = split_values(filled, separator)
+    longest = int(parts.list.len().max())
+    why = f"up to {longest} values a row, {parts.explode().n_unique():,} levels, between {separator!r}"
+    field = {"kind": "multi_valued", "separator": separator, "max_values": min(longest, MAX_VALUES)}
+    return Decision(filled.name, "multi_valued", why, (field,))
+
+
+def _numeric(filled: pl.Series, integers: bool) -> Decision:
+    name, values = filled.name, numbers(filled)
+    known, counts = np.unique(values, return_counts=True)
+    frequency = {"kind": "numeric", "bins": "equal_frequency", "count": DEFAULT_BINS}
+    if not integers:
+        return Decision(name, "numeric", f"numbers from {known[0]:g} to {known[-1]:g}", (frequency,))
+    if len(known) <= _FEW_LEVELS:
+        return _categorical(filled, f"{len(known)} different integers")
+    no_quantity = filled.str.contains("^-?0[0-9]").any() or not is_of_kind(filled, "integer").all()
+    if re.search(_CODE_NAME, name) or no_quantity or known[0] > known[-1] - known[0]:
+        return _categorical(filled, f"integers that look like codes, {len(known):,} levels")
+    median, tail = np.quantile(values, [0.5, 0.99])
+    heavy = tail > _HEAVY_TAIL * max(median, 1)
+    if _roughness(counts) > (_ROUGH_TAIL if heavy else _ROUGH):
+        return _categorical(filled, f"integers whose frequencies jump as those of codes do, {len(known):,} levels")
+    if heavy and (values < 0).mean() < _MIN_LISTS:
+        why = f"integers with a long tail: median {median:g}, 99 % below {tail:g}"
+        return Decision(name, "numeric", why, ({"kind": "numeric", "bins": "log_square"},))
+    return Decision(name, "numeric", f"integers from {known[0]:g} to {known[-1]:g}", (frequency,))
+
+
+def _roughness(counts: np.ndarray) -> float:
+    """About 0 where neighbours are equally frequent, 1 where they have nothing in common (von Neumann's ratio)."""
+    logarithms = np.log(counts)
+    variance = logarithms.var()
+    return float((np.diff(logarithms) ** 2).mean() / (2 * variance)) if variance else 1.0

@@ -1,0 +1,49 @@
+import json
+import subprocess
+import sys
+
+import command_line
+import pytest
+from doctor_tables import as_json
+from made_up_rows import criteo_lines
+
+from data_pipelines.doctor.prepared import examine_prepared
+
+
+def _doctor(*flags):
+    command = [sys.executable, "-m", "data_pipelines.doctor", *map(str, flags)]
+    return subprocess.run(command, cwd=command_line.ROOT, capture_output=True, text=True, timeout=120)
+
+
+def test_command_on_prepared_data(prepared_criteo, tmp_path):
+    finished = _doctor(f"--data_dir={prepared_criteo}", "--embedding_dimension=8", "--optimizer=sgd")
+    assert finished.returncode == 0, finished.stderr
+    report = examine_prepared(prepared_criteo, 8, "sgd")
+    assert finished.stdout == report.to_text() + "\n"
+    finished = _doctor(f"--data_dir={prepared_criteo}", "--embedding_dimension=8", "--optimizer=sgd", "--json")
+    assert finished.returncode == 0 and json.loads(finished.stdout) == as_json(report)
+
+
+def test_command_on_raw_data(tmp_path):
+    raw = tmp_path / "train.txt"
+    raw.write_text("\n".join([*criteo_lines(500, seed=1), "1\tx"]) + "\n")
+    finished = _doctor(f"--raw={raw}", "--dataset=criteo", "--json")
+    content = json.loads(finished.stdout)
+    assert finished.returncode == 1 and content["errors"] == 1 and "Traceback" not in finished.stderr
+    assert content["findings"][0]["message"].startswith("1 bad rows")
+    finished = _doctor(f"--raw={raw}", "--dataset=criteo", "--max_bad_rows=1")
+    assert finished.returncode == 0 and f"bad row: {raw}:501: the line has 2 fields instead of 40" in finished.stdout
+
+
+@pytest.mark.parametrize(
+    "flags, message",
+    [
+        ([], "name what to check: --data_dir, or --raw with --dataset or --suggest_schema"),
+        (["--raw=x", "--data_dir=y"], "name what to check"),
+        (["--raw=x"], "--raw needs --dataset, or --suggest_schema"),
+        (["--raw=x", "--dataset=tabular"], "--schema says what the columns of --dataset=tabular are"),
+        (["--raw=none.csv", "--suggest_schema=out.json"], "none.csv: raw file not found"),
+    ],
+)
+def test_command_bad_requests(flags, message):
+    assert message in command_line.error_of("data_pipelines.doctor", *flags)
