@@ -7,10 +7,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Protocol
 
+from data_pipelines.engines.local import LocalEngine
+from data_pipelines.engines.memory import DEFAULT_GB
 from data_pipelines.errors import DataError
 from data_pipelines.json_files import canonical_json
-from data_pipelines.local import LocalEngine
-from data_pipelines.memory import DEFAULT_GB
 from data_pipelines.preparation import (
     FILE_NAME,
     FORMAT_VERSION,
@@ -29,7 +29,7 @@ from data_pipelines.vocabulary import Vocabularies, vocabulary_path
 
 
 class Engine(Protocol):
-    """Who does the work: `local.LocalEngine` or `spark.SparkEngine`. Both give the same files."""
+    """Who does the work: `engines.local.LocalEngine` or `engines.spark.SparkEngine`. Both give the same files."""
 
     def count(self, source: Source, staging: Staging) -> tuple[Vocabularies, Counted]:
         """Counts levels over the training split, and rows."""
@@ -58,7 +58,7 @@ def build(
         data_dir: the directory to make.
         max_bad_rows: leave out and count up to so many bad rows.
         click_files: click logs, of formats that have their labels there.
-        engine: this machine within `memory.DEFAULT_GB` by default.
+        engine: this machine within `engines.memory.DEFAULT_GB` by default.
         show: gets progress and summary lines.
 
     Raises:

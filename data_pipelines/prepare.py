@@ -9,10 +9,10 @@ from collections.abc import Sequence
 from absl import flags
 
 from data_pipelines.build import build
+from data_pipelines.engines.local import LocalEngine
+from data_pipelines.engines.memory import DEFAULT_GB
 from data_pipelines.errors import DataError, run_main
 from data_pipelines.formats import DATASETS, make_format
-from data_pipelines.local import LocalEngine
-from data_pipelines.memory import DEFAULT_GB
 from data_pipelines.preparation import Options
 
 _DATASET = flags.DEFINE_enum("dataset", "criteo", DATASETS, "Name of the raw format.")
@@ -59,7 +59,7 @@ def _engine():
         if _SPARK_MASTER.value is not None:
             raise DataError("--spark_master needs --engine=spark")
         return LocalEngine(_MEMORY_GB.value, _show)
-    from data_pipelines.spark import SparkEngine
+    from data_pipelines.engines.spark import SparkEngine
 
     return SparkEngine(_SPARK_MASTER.value, _show)
 

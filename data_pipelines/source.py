@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from data_pipelines.clicks import ClickLog, read_clicks
 from data_pipelines.errors import DataError
 from data_pipelines.preparation import SPLITS, Options
 from data_pipelines.raw import RawReader
+from data_pipelines.raw.clicks import ClickLog, read_clicks
 
 
 @dataclasses.dataclass(frozen=True)

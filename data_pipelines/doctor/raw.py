@@ -4,16 +4,16 @@ import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from data_pipelines.clicks import read_clicks
 from data_pipelines.doctor.raw_counts import FREQUENT, RawCounts
 from data_pipelines.doctor.report import Column, Report
 from data_pipelines.doctor.statistics import field_auc
 from data_pipelines.doctor.verdicts import judge_auc, judge_copies, judge_levels, judge_one_level
+from data_pipelines.engines.read_ahead import read_ahead
 from data_pipelines.errors import DataError
 from data_pipelines.progress import Progress
 from data_pipelines.raw import RawReader
+from data_pipelines.raw.clicks import read_clicks
 from data_pipelines.raw_format import Input, RawFormat
-from data_pipelines.read_ahead import read_ahead
 
 _SHOWN_BAD_ROWS = 5
 _ROW_NAME_SHARE = 0.9

@@ -14,11 +14,11 @@ import pyarrow as pa
 from data_pipelines.columns import texts
 from data_pipelines.errors import DataError
 from data_pipelines.kinds import NUMBER
-from data_pipelines.lines import FilePart, is_compressed, read_lines
-from data_pipelines.parquet import opened, read_parquet
-from data_pipelines.quoting import stray_quote
+from data_pipelines.raw.lines import FilePart, is_compressed, read_lines
+from data_pipelines.raw.parquet import opened, read_parquet
+from data_pipelines.raw.quoting import stray_quote
+from data_pipelines.raw.validation import parse_rows
 from data_pipelines.raw_format import RawFormat
-from data_pipelines.validation import parse_rows
 
 SAMPLE_ROWS = 100_000
 LIST_SEPARATOR = "|"

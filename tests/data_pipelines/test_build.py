@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 from made_up_rows import criteo_lines
 
-from data_pipelines import shuffle
 from data_pipelines.build import build
 from data_pipelines.counting import LevelCounter
 from data_pipelines.dataset import open_data
+from data_pipelines.engines import shuffle
+from data_pipelines.engines.memory import MemoryPlan
 from data_pipelines.errors import DataError
 from data_pipelines.formats import make_format
-from data_pipelines.memory import MemoryPlan
 from data_pipelines.preparation import Options
 from data_pipelines.raw import RawReader
 from data_pipelines.splits import split_of_rows

@@ -5,8 +5,8 @@ import pytest
 
 from data_pipelines.columns import coded
 from data_pipelines.counting import LevelCounter
+from data_pipelines.engines.memory import MemoryPlan
 from data_pipelines.errors import DataError
-from data_pipelines.memory import MemoryPlan
 from data_pipelines.numeric import NumericSample
 from data_pipelines.raw_format import Input
 

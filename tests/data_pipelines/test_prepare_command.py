@@ -73,7 +73,8 @@ def _stopped_in(stage, raw, data_dir):
     """A preparation that has stopped itself as it begins a stage, to be killed there."""
     script = (
         "import os, signal\n"
-        "from data_pipelines import build, formats, local, preparation, shuffle\n"
+        "from data_pipelines import build, formats, preparation\n"
+        "from data_pipelines.engines import local, shuffle\n"
         "def stop(*arguments): os.kill(os.getpid(), signal.SIGSTOP)\n"
         f"{stage} = stop\n"
         "options = preparation.Options(*formats.make_format('criteo'), 2)\n"

@@ -12,7 +12,7 @@ import pyarrow.csv
 
 from data_pipelines.columns import coded, codes, distinct
 from data_pipelines.kinds import DESCRIPTIONS, is_of_kind
-from data_pipelines.quoting import record_ends, unquoted
+from data_pipelines.raw.quoting import record_ends, unquoted
 from data_pipelines.raw_format import RawFormat
 
 _SHOWN_VALUE_LENGTH = 60

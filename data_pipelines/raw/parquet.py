@@ -11,7 +11,7 @@ import pyarrow.parquet
 
 from data_pipelines.columns import coded
 from data_pipelines.errors import DataError
-from data_pipelines.validation import BadRow, value_problems
+from data_pipelines.raw.validation import BadRow, value_problems
 
 _BYTES_A_ROW = 256
 """A guess, for reading about as much at once as of text files."""

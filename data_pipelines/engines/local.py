@@ -12,17 +12,17 @@ import numpy as np
 
 from data_pipelines.columns import THREADS
 from data_pipelines.counting import LevelCounter
+from data_pipelines.engines.memory import MemoryPlan
+from data_pipelines.engines.read_ahead import read_ahead
+from data_pipelines.engines.shuffle import Buckets, DiskShuffle
+from data_pipelines.engines.spool import Spool
 from data_pipelines.errors import DataError
-from data_pipelines.memory import MemoryPlan
 from data_pipelines.numeric import NumericSample
 from data_pipelines.preparation import Shard
 from data_pipelines.progress import Progress
-from data_pipelines.read_ahead import read_ahead
 from data_pipelines.records import encoded_rows, import_tensorflow, row_dtype
-from data_pipelines.shuffle import Buckets, DiskShuffle
 from data_pipelines.source import Counted, Source
 from data_pipelines.splits import split_of_rows
-from data_pipelines.spool import Spool
 from data_pipelines.staging import Staging
 from data_pipelines.vocabulary import Vocabularies
 

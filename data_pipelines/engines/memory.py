@@ -9,7 +9,7 @@ import dataclasses
 import os
 
 from data_pipelines.errors import DataError
-from data_pipelines.lines import CHUNK_BYTES
+from data_pipelines.raw.lines import CHUNK_BYTES
 
 DEFAULT_GB = 3.0
 _GIB = 1 << 30

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import numpy as np
 
-from data_pipelines.lines import FilePart, count_lines, is_compressed, read_lines
-from data_pipelines.parquet import opened
-from data_pipelines.quoting import record_ends
+from data_pipelines.raw.lines import FilePart, count_lines, is_compressed, read_lines
+from data_pipelines.raw.parquet import opened
+from data_pipelines.raw.quoting import record_ends
 from data_pipelines.raw_format import RawFormat
 
 PART_BYTES = 64 << 20

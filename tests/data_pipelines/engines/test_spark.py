@@ -14,10 +14,10 @@ from made_up_rows import criteo_lines
 
 from data_pipelines.build import build
 from data_pipelines.dataset import open_data
+from data_pipelines.engines.parts import count_rows, cut, numbered
 from data_pipelines.formats import make_format
-from data_pipelines.lines import FilePart, read_lines
-from data_pipelines.parts import count_rows, cut, numbered
 from data_pipelines.preparation import Options
+from data_pipelines.raw.lines import FilePart, read_lines
 from data_pipelines.raw_format import RawFormat
 
 

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from data_pipelines.errors import DataError
-from data_pipelines.lines import FilePart, read_lines
-from data_pipelines.parquet import opened
+from data_pipelines.raw.lines import FilePart, read_lines
+from data_pipelines.raw.parquet import opened
 from data_pipelines.raw_format import RawFormat
 
 _FIRST_LINE_BYTES = 1 << 16

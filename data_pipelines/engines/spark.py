@@ -20,13 +20,13 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 
-from data_pipelines import spark_tasks
+from data_pipelines.engines import spark_tasks
+from data_pipelines.engines.parts import NumberedPart, cut, numbered
+from data_pipelines.engines.shuffle import Buckets, permuted
 from data_pipelines.errors import DataError
 from data_pipelines.numeric import NumericSample
-from data_pipelines.parts import NumberedPart, cut, numbered
 from data_pipelines.preparation import Shard
 from data_pipelines.records import row_dtype, shard_name, write_shard
-from data_pipelines.shuffle import Buckets, permuted
 from data_pipelines.source import Counted, Source
 from data_pipelines.staging import Staging
 from data_pipelines.vocabulary import Vocabularies

@@ -11,7 +11,7 @@ from typing import BinaryIO
 import numpy as np
 
 from data_pipelines.errors import DataError
-from data_pipelines.quoting import record_ends, stray_quote
+from data_pipelines.raw.quoting import record_ends, stray_quote
 from data_pipelines.raw_format import RawFormat
 
 CHUNK_BYTES = 32 << 20

@@ -12,14 +12,14 @@ import numpy as np
 import pyarrow as pa
 
 from data_pipelines.counting import LevelCounter
-from data_pipelines.lines import CHUNK_BYTES
+from data_pipelines.engines.parts import NumberedPart, count_rows
+from data_pipelines.engines.shuffle import Buckets, permuted
 from data_pipelines.numeric import NumericSample
-from data_pipelines.parts import NumberedPart, count_rows
 from data_pipelines.preparation import Options
+from data_pipelines.raw.lines import CHUNK_BYTES
 from data_pipelines.raw_format import RawFormat
 from data_pipelines.records import encoded_rows, shard_name, write_shard
 from data_pipelines.schema import Schema
-from data_pipelines.shuffle import Buckets, permuted
 from data_pipelines.source import Counted, Source
 from data_pipelines.splits import split_of_rows
 from data_pipelines.vocabulary import Vocabularies

@@ -9,8 +9,8 @@ from made_up_rows import criteo_lines
 from data_pipelines.columns import texts
 from data_pipelines.criteo import FORMAT, inputs
 from data_pipelines.errors import DataError
-from data_pipelines.lines import FilePart, count_lines
 from data_pipelines.raw import RawReader
+from data_pipelines.raw.lines import FilePart, count_lines
 from data_pipelines.raw_format import Input, RawFormat
 
 NAMES = list(FORMAT.columns)
