@@ -76,13 +76,14 @@ def build(
         show(f"{final}: already prepared")
         return
     with staged_directory(final, _identity(options, raw, clicks, max_bad_rows)) as staging:
-        if not staging.stage:
+        if staging.stage:
+            vocabularies = Vocabularies.load(staging.path, Schema.load(staging.path / "schema.json"))
+            counted = Counted.from_json(staging.found)
+        else:
             vocabularies, counted = engine.count(source, staging)
             vocabularies.save(staging.path)
             vocabularies.schema.save(staging.path / "schema.json")
             staging.finish("counting", counted.to_json())
-        vocabularies = Vocabularies.load(staging.path, Schema.load(staging.path / "schema.json"))
-        counted = Counted.from_json(staging.found)
         _warn_of_poor_fields(vocabularies.schema, show)
         shards: dict[str, list[Shard]] = {split: [] for split in SPLITS}
         for split, shard in engine.write(source, staging, vocabularies, counted):

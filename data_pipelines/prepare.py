@@ -3,7 +3,6 @@
 python -m data_pipelines.prepare --dataset=criteo --raw=train.txt --data_dir=DIR
 """
 
-import os
 from collections.abc import Sequence
 
 from absl import flags
@@ -40,8 +39,6 @@ _SPARK_MASTER = flags.DEFINE_string("spark_master", None, "Spark master's URL; d
 def main(argv: Sequence[str]) -> None:
     """Runs `build` on the flags."""
     del argv
-    # TensorFlow is imported late and only writes records here: its notes about devices are noise.
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     raw_format, inputs = make_format(_DATASET.value, _NUMERIC_BINS.value, _WITH_HOUR.value, _SCHEMA.value)
     options = Options(
         format=raw_format,

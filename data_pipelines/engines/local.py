@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
-from data_pipelines.columns import THREADS
 from data_pipelines.counting import LevelCounter
 from data_pipelines.engines.memory import MemoryPlan
 from data_pipelines.engines.read_ahead import read_ahead
@@ -20,7 +19,7 @@ from data_pipelines.errors import DataError
 from data_pipelines.numeric import NumericSample
 from data_pipelines.preparation import Shard
 from data_pipelines.progress import Progress
-from data_pipelines.records import encoded_rows, import_tensorflow, row_dtype
+from data_pipelines.records import encoded_rows, row_dtype
 from data_pipelines.source import Counted, Source
 from data_pipelines.splits import split_of_rows
 from data_pipelines.staging import Staging
@@ -56,9 +55,6 @@ class LocalEngine:
             counter.add(chunk.columns, train)
             sample.add(chunk.columns, chunk.row_numbers, train)
             spool.write(chunk)
-            if counted.total == len(chunk.label):
-                # Takes seconds, so it goes on beside counting; most bad input is reported before it.
-                THREADS.submit(import_tensorflow)
             progress.update(counted.total, chunk.bytes_read)
         counted.bad_rows = reader.bad_rows
         counted.check()

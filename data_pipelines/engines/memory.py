@@ -1,8 +1,8 @@
 """How preparation keeps within `--memory_gb`.
 
-What takes memory, by measurement (experiments/benchmarks/preparation.py): the libraries, TensorFlow included once
-records are written; about `_CHUNK_FACTOR` times the text of a chunk while it is parsed, counted and encoded; counts,
-held back to a budget; the vocabularies, once all fields' are known; and a bucket of the shuffle, twice.
+What takes memory, by measurement (experiments/benchmarks/preparation.py): the libraries; about `_CHUNK_FACTOR` times the
+text of a chunk while it is parsed, counted and encoded; counts, held back to a budget; the vocabularies, once all
+fields' are known; and a bucket of the shuffle, twice.
 """
 
 import dataclasses
@@ -13,7 +13,7 @@ from data_pipelines.raw.lines import CHUNK_BYTES
 
 DEFAULT_GB = 3.0
 _GIB = 1 << 30
-_LIBRARIES = 850 << 20
+_LIBRARIES = 450 << 20
 _MIN_CHUNK_BYTES = 1 << 20
 _CHUNK_FACTOR = 16
 _LEVEL_BYTES = 120

@@ -46,11 +46,11 @@ def test_counts_on_disk_equal_counts_in_memory(tmp_path, max_bytes):
 
 
 def test_the_plan_names_what_is_too_little():
-    with pytest.raises(DataError, match=r"--memory_gb=0.5 is too small: at least 1.1\d is needed"):
+    with pytest.raises(DataError, match=r"--memory_gb=0.5 is too small: at least 0.7\d is needed"):
         MemoryPlan.within(0.5)
     with pytest.raises(DataError, match="--memory_gb=1e.06 is more than this machine has"):
         MemoryPlan.within(1e6)
-    small, large = MemoryPlan.within(1.2), MemoryPlan.within(3.0)
+    small, large = MemoryPlan.within(0.8), MemoryPlan.within(3.0)
     assert small.chunk_bytes < large.chunk_bytes and small.count_bytes < large.count_bytes
     small.check_levels(small.max_levels)
     with pytest.raises(DataError, match="levels are too many for the memory given.*raise --min_count, or --memory_gb"):
