@@ -14,7 +14,7 @@ from data_pipelines.raw_format import Input
 
 PARTITIONS = 32
 """Parts that a field's levels are spread over on disk: what is counted together shrinks by this factor."""
-_MERGE_LEVELS = 1 << 18
+_MERGE_LEVELS = 1 << 15
 
 
 @dataclasses.dataclass

@@ -16,6 +16,8 @@ _GIB = 1 << 30
 _LIBRARIES = 450 << 20
 _MIN_CHUNK_BYTES = 1 << 20
 _CHUNK_FACTOR = 16
+_COUNT_BYTES = 96 << 20
+"""More would hold more levels for longer, but not make counting faster where they are too many anyway."""
 _LEVEL_BYTES = 120
 """Of memory for a level that is kept: its text, its place in the index, and room to sort."""
 
@@ -45,7 +47,7 @@ class MemoryPlan:
             raise DataError(f"--memory_gb={memory_gb:g} is more than this machine has ({there:.1f})")
         room = int(memory_gb * _GIB) - _LIBRARIES
         chunk = min(CHUNK_BYTES, room // (3 * _CHUNK_FACTOR))
-        return cls(max(chunk, _MIN_CHUNK_BYTES), room // 6, room // 3 // _LEVEL_BYTES)
+        return cls(max(chunk, _MIN_CHUNK_BYTES), min(_COUNT_BYTES, room // 6), room // 3 // _LEVEL_BYTES)
 
     def check_levels(self, levels: int) -> None:
         """Raises DataError where the vocabularies would not fit."""
