@@ -3,7 +3,7 @@
 import dataclasses
 import hashlib
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -34,7 +34,9 @@ class Engine(Protocol):
     def count(self, source: Source, staging: Staging) -> tuple[Vocabularies, Counted]:
         """Counts levels over the training split, and rows."""
 
-    def write(self, source: Source, staging: Staging, vocabularies: Vocabularies, counted: Counted):
+    def write(
+        self, source: Source, staging: Staging, vocabularies: Vocabularies, counted: Counted
+    ) -> Iterator[tuple[str, Shard]]:
         """Writes the record files; yields (split, Shard) in order."""
 
 

@@ -44,7 +44,8 @@ class ConvolutionExpert(Expert):
         if self.pooled < 1:
             raise ValueError(
                 f"a sequence of num_fields // 2 = {self.length} elements is too short for kernel_size={kernel_size} "
-                f"and pool_size={pool_size}: it must have at least {kernel_size + pool_size - 1}"
+                f"and pool_size={pool_size}: it must have at least {kernel_size + pool_size - 1}; "
+                "leave this expert out where there are so few fields"
             )
 
     def build(self, x0_shape, x_shape):

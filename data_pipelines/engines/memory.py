@@ -1,8 +1,8 @@
 """How preparation keeps within `--memory_gb`.
 
-What takes memory, by measurement (experiments/benchmarks/preparation.py): the libraries; about `_CHUNK_FACTOR` times the
-text of a chunk while it is parsed, counted and encoded; counts, held back to a budget; the vocabularies, once all
-fields' are known; and a bucket of the shuffle, twice.
+What takes memory, by measurement (experiments/benchmarks/preparation.py): the libraries; about `_CHUNK_FACTOR` times
+the text of a chunk while it is parsed, counted and encoded; counts, held back to a budget; the vocabularies, once
+all fields' are known; and a bucket of the shuffle, twice.
 """
 
 import dataclasses

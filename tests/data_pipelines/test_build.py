@@ -105,7 +105,7 @@ def test_real_criteo_rows_equal_a_plain_recount(shared_data, tmp_path):
 @pytest.mark.parametrize("chunk_bytes", [20_000, 100_000])
 def test_files_do_not_depend_on_chunks(monkeypatch, prepared_criteo, criteo_raw_file, tmp_path, chunk_bytes):
     # Counts go to disk again and again, too.
-    plan = MemoryPlan(chunk_bytes, count_bytes=400_000, max_levels=10**6)
+    plan = MemoryPlan(chunk_bytes, count_bytes=150_000, max_levels=10**6)
     monkeypatch.setattr(MemoryPlan, "within", classmethod(lambda cls, memory_gb: plan))
     spills = []
     spill = LevelCounter._spill
