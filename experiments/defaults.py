@@ -75,7 +75,65 @@ def logistic_regression() -> ConfigDict:
     return ConfigDict({"name": "logistic_regression"})
 
 
-MODELS = {"ada_ensemble": ada_ensemble, "logistic_regression": logistic_regression}
+def factorization_machine() -> ConfigDict:
+    """The factorisation machine (ICDM 2010)."""
+    return ConfigDict({"name": "factorization_machine", "dimension": 16})
+
+
+def _deep(name: str, **own) -> ConfigDict:
+    """The keys that all models with dense layers have, and a model's `own`."""
+    shared = {"dimension": 16, "hidden_units": (400, 400, 400), "normalization": "batch", "dropout": 0.0, "l2": 1e-4}
+    return ConfigDict({"name": name} | shared | own)
+
+
+def dnn() -> ConfigDict:
+    """The plain deep network."""
+    return _deep("dnn", activation="relu")
+
+
+def wide_and_deep() -> ConfigDict:
+    """Wide & Deep (arXiv 1606.07792); `crosses` lists fields by position."""
+    return _deep("wide_and_deep", activation="relu", crosses=(), cross_buckets=1 << 16)
+
+
+def deepfm() -> ConfigDict:
+    """DeepFM (arXiv 1703.04247)."""
+    return _deep("deepfm", activation="relu")
+
+
+def dcn() -> ConfigDict:
+    """DCN (arXiv 1708.05123)."""
+    return _deep("dcn", activation="relu", num_layers=3, embedding_normalization="batch")
+
+
+def dcn_v2() -> ConfigDict:
+    """DCN V2 (arXiv 2008.13535); rank 0 is full matrices."""
+    crosses = {"num_layers": 3, "structure": "stacked", "rank": 0, "embedding_normalization": "batch"}
+    return _deep("dcn_v2", activation="relu", **crosses)
+
+
+def deep_crossing() -> ConfigDict:
+    """Deep Crossing (KDD 2016)."""
+    return _deep("deep_crossing")
+
+
+def pnn() -> ConfigDict:
+    """PNN (arXiv 1611.00144) with inner and outer products."""
+    return _deep("pnn", activation="relu", products=("inner", "outer"))
+
+
+MODELS = {
+    "ada_ensemble": ada_ensemble,
+    "dcn": dcn,
+    "dcn_v2": dcn_v2,
+    "deep_crossing": deep_crossing,
+    "deepfm": deepfm,
+    "dnn": dnn,
+    "factorization_machine": factorization_machine,
+    "logistic_regression": logistic_regression,
+    "pnn": pnn,
+    "wide_and_deep": wide_and_deep,
+}
 
 
 def config_for(model: str) -> ConfigDict:
@@ -92,4 +150,7 @@ def config_for(model: str) -> ConfigDict:
         # One weight a level: FTRL-Proximal, slower than embeddings under normalisation want.
         config.embedding_optimizer.learning_rate = 0.02
         config.embedding_optimizer.l2 = 0.0
+    if model == "factorization_machine":
+        # FTRL too; its factors keep the prior on rare rows, which they memorise more easily than weights.
+        config.embedding_optimizer.learning_rate = 0.05
     return config

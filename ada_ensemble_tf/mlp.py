@@ -1,0 +1,81 @@
+"""The plain stack of dense layers that the deep baselines share."""
+
+from collections.abc import Sequence
+
+import keras
+
+from ada_ensemble_tf.normalization import make_normalization
+
+
+@keras.saving.register_keras_serializable(package="ada_ensemble_tf")
+class MLP(keras.layers.Layer):
+    """x_{l+1} = dropout(activation(normalise(W_l x_l + b_l))), the deep part of the click models.
+
+    Args:
+        hidden_units: sizes of the layers, H the last of them.
+        activation: a Keras activation.
+        normalization: of each layer's sum: "batch", "layer" or "none".
+        dropout: share of each layer's outputs that training sets to 0.
+
+    Call arguments:
+        x: `[B, X]`, B may be 0.
+        training: whether to drop out and to use the batch's statistics.
+
+    Returns:
+        `[B, H]`.
+
+    Raises:
+        ValueError: for arguments out of range, named in the message.
+    """
+
+    def __init__(
+        self,
+        hidden_units: Sequence[int],
+        activation: str = "relu",
+        normalization: str = "none",
+        dropout: float = 0.0,
+        **kwargs,
+    ):
+        super().__init__(**kwargs)
+        if not len(hidden_units) or min(hidden_units) < 1:
+            raise ValueError(f"hidden_units must be one or more positive sizes; received {list(hidden_units)}")
+        if not 0.0 <= dropout < 1.0:
+            raise ValueError(f"dropout must lie in [0, 1); received {dropout}")
+        self.hidden_units = tuple(int(units) for units in hidden_units)
+        self.activation = activation
+        self.activate = keras.activations.get(activation)
+        self.normalization = normalization
+        self.dropout = dropout
+        self.dense_layers = [keras.layers.Dense(u, name=f"dense_{i}") for i, u in enumerate(self.hidden_units, 1)]
+        self.norms = [make_normalization(normalization, f"normalize_{i}") for i in range(1, 1 + len(self.hidden_units))]
+        # Keras' layer holds a random state, which a model without dropout need not save.
+        self.drop = keras.layers.Dropout(dropout, name="dropout") if dropout else None
+
+    def build(self, x_shape):
+        shape = tuple(x_shape)
+        for dense, norm in zip(self.dense_layers, self.norms, strict=True):
+            dense.build(shape)
+            shape = (None, dense.units)
+            norm.build(shape)
+
+    def call(self, x, training=False):
+        for dense, norm in zip(self.dense_layers, self.norms, strict=True):
+            x = self.activate(norm(dense(x), training=training))
+            if self.drop is not None:
+                x = self.drop(x, training=training)
+        return x
+
+    def compute_output_shape(self, x_shape):
+        return (x_shape[0], self.hidden_units[-1])
+
+    def flops(self) -> int:
+        """Floating-point operations per row: the products with the kernels, two a multiply-add."""
+        return sum(2 * dense.kernel.shape[0] * dense.kernel.shape[1] for dense in self.dense_layers)
+
+    def get_config(self):
+        return super().get_config() | {
+            "hidden_units": list(self.hidden_units),
+            "activation": self.activation,
+            "normalization": self.normalization,
+            "dropout": self.dropout,
+        }

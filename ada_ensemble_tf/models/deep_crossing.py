@@ -1,0 +1,133 @@
+"""Deep Crossing: a stack of residual units."""
+
+from collections.abc import Sequence
+
+import keras
+import tensorflow as tf
+
+from ada_ensemble_tf.estimator import Estimator
+from ada_ensemble_tf.mlp import MLP
+from ada_ensemble_tf.models.base import CTRModel, Forward
+
+
+@keras.saving.register_keras_serializable(package="ada_ensemble_tf")
+class ResidualUnit(keras.layers.Layer):
+    """relu(W_1 relu(W_0 x + b_0) + b_1 + x) (Deep Crossing, KDD 2016, the residual layers).
+
+    The second ReLU comes after the addition, as in the paper; some public code rectifies before it.
+
+    Args:
+        units: H, rows of W_0.
+        normalization: of W_0 x + b_0: "batch", "layer" or "none".
+        dropout: share of the H inner values that training sets to 0.
+
+    Call arguments:
+        x: `[B, M]`.
+        training: whether to drop out and to use the batch's statistics.
+
+    Returns:
+        `[B, M]`.
+    """
+
+    def __init__(self, units: int, normalization: str = "none", dropout: float = 0.0, **kwargs):
+        super().__init__(**kwargs)
+        self.units = units
+        self.normalization = normalization
+        self.dropout = dropout
+        self.inner = MLP([units], "relu", normalization, dropout, name="inner")
+
+    def build(self, x_shape):
+        self.inner.build(x_shape)
+        self.outer = keras.layers.Dense(x_shape[-1], name="outer")
+        self.outer.build((None, self.units))
+
+    def call(self, x, training=False):
+        return tf.nn.relu(self.outer(self.inner(x, training=training)) + x)
+
+    def compute_output_shape(self, x_shape):
+        return x_shape
+
+    def flops(self) -> int:
+        """Per row: both products with kernels, and the residual."""
+        inner, width = self.outer.kernel.shape
+        return self.inner.flops() + 2 * inner * width + width
+
+    def get_config(self):
+        return super().get_config() | {
+            "units": self.units,
+            "normalization": self.normalization,
+            "dropout": self.dropout,
+        }
+
+
+@keras.saving.register_keras_serializable(package="ada_ensemble_tf")
+class DeepCrossing(CTRModel):
+    """w . x_L + b after L residual units over relu(embedding + b_0).
+
+    Shan et al., "Deep Crossing", KDD 2016: equation 1 is the rectified embedding, equation 2 its stacking. Batch
+    normalisation within the units is not the paper's; without it small embeddings train slowly.
+
+    Args:
+        num_rows, num_fields, widths, value_rows: what is read, see `CTRModel`.
+        dimension: D.
+        hidden_units: inner sizes of the L residual units.
+        normalization, dropout: within the units, see `ResidualUnit`.
+        l2: coefficient of the sum of squares of all dense kernels.
+        initial_logit: initial bias of the estimator; the log-odds of the base rate is a good one.
+
+    Raises:
+        ValueError: for arguments out of range, named in the message.
+    """
+
+    def __init__(
+        self,
+        num_rows: int,
+        num_fields: int,
+        widths: Sequence[int] | None = None,
+        value_rows: Sequence[tuple[int, int]] = (),
+        dimension: int = 16,
+        hidden_units: Sequence[int] = (400, 400, 400),
+        normalization: str = "batch",
+        dropout: float = 0.0,
+        l2: float = 0.0,
+        initial_logit: float = 0.0,
+        name: str = "deep_crossing",
+    ):
+        super().__init__(num_rows, num_fields, widths, value_rows, l2, name=name)
+        if not len(hidden_units) or min(hidden_units) < 1:
+            raise ValueError(f"hidden_units must be one or more positive sizes; received {list(hidden_units)}")
+        self.dimension = dimension
+        self.hidden_units = tuple(int(units) for units in hidden_units)
+        self.normalization = normalization
+        self.dropout = dropout
+        self.initial_logit = initial_logit
+        self.embedding = self.make_embedding(dimension, "embedding")
+        shape = (None, num_fields * dimension)
+        self.embedding_bias = self.add_weight(name="embedding_bias", shape=shape[1:], initializer="zeros")
+        self.units = []
+        for i, units in enumerate(self.hidden_units, 1):
+            self.units.append(ResidualUnit(units, normalization, dropout, name=f"unit_{i}"))
+            self.units[-1].build(shape)
+        self.estimator = Estimator(initial_logit, name="estimator")
+        self.estimator.build(shape)
+        self.built = True
+
+    def forward(self, inputs, training=False) -> Forward:
+        """Embeds the rows and runs them through the residual units."""
+        embedded = self.embedding(inputs)
+        x = tf.nn.relu(embedded + tf.cast(tf.convert_to_tensor(self.embedding_bias), embedded.dtype))
+        tensors = {"embedding output": embedded, "rectified embedding x0": x}
+        for unit in self.units:
+            tensors[f"output of {unit.name}"] = x = unit(x, training=training)
+        tensors["logit"] = logit = self.estimator(x)
+        per_row = x.shape[1] + sum(unit.flops() for unit in self.units) + self.estimator.flops()
+        return Forward(logit=logit, flops=tf.cast(tf.shape(x)[0], tf.float32) * per_row, tensors=tensors)
+
+    def get_config(self):
+        return super().get_config() | {
+            "dimension": self.dimension,
+            "hidden_units": list(self.hidden_units),
+            "normalization": self.normalization,
+            "dropout": self.dropout,
+            "initial_logit": self.initial_logit,
+        }

@@ -1,0 +1,85 @@
+"""DeepFM: a factorisation machine and a deep network on one embedding."""
+
+from collections.abc import Sequence
+
+import keras
+import tensorflow as tf
+
+from ada_ensemble_tf.estimator import Estimator
+from ada_ensemble_tf.mlp import MLP
+from ada_ensemble_tf.models.base import CTRModel, Forward
+from ada_ensemble_tf.models.factorization_machine import pairwise_flops, pairwise_term
+
+
+@keras.saving.register_keras_serializable(package="ada_ensemble_tf")
+class DeepFM(CTRModel):
+    """y_FM + y_DNN (DeepFM, arXiv 1703.04247, equation 1), with y_FM of equation 2 and y_DNN of equation 4.
+
+    y_FM = sum_i w_i + sum_{i<j} <v_i, v_j>, y_DNN = w . MLP(x0) + b, where x0 is the concatenation of the same v.
+
+    Args:
+        num_rows, num_fields, widths, value_rows: what is read, see `CTRModel`.
+        dimension: D.
+        hidden_units, activation, normalization, dropout: of the dense layers, see `MLP`.
+        l2: coefficient of the sum of squares of all dense kernels.
+        initial_logit: initial bias of the estimator; the log-odds of the base rate is a good one.
+
+    Raises:
+        ValueError: for arguments out of range, named in the message.
+    """
+
+    def __init__(
+        self,
+        num_rows: int,
+        num_fields: int,
+        widths: Sequence[int] | None = None,
+        value_rows: Sequence[tuple[int, int]] = (),
+        dimension: int = 16,
+        hidden_units: Sequence[int] = (400, 400, 400),
+        activation: str = "relu",
+        normalization: str = "batch",
+        dropout: float = 0.0,
+        l2: float = 0.0,
+        initial_logit: float = 0.0,
+        name: str = "deepfm",
+    ):
+        super().__init__(num_rows, num_fields, widths, value_rows, l2, name=name)
+        self.dimension = dimension
+        self.initial_logit = initial_logit
+        self.level_weights = self.make_embedding(dimension=1, name="level_weights", initial_scale=0.0)
+        self.embedding = self.make_embedding(dimension, "embedding")
+        self.mlp = MLP(hidden_units, activation, normalization, dropout, name="mlp")
+        self.mlp.build((None, num_fields * dimension))
+        self.estimator = Estimator(initial_logit, name="estimator")
+        self.estimator.build((None, self.mlp.hidden_units[-1]))
+        self.built = True
+
+    def forward(self, inputs, training=False) -> Forward:
+        """Adds the logits of the two parts."""
+        weights = self.level_weights(inputs)
+        x0 = self.embedding(inputs)
+        pairwise = pairwise_term(x0, self.num_fields)
+        hidden = self.mlp(x0, training=training)
+        logit = tf.reduce_sum(tf.cast(weights, tf.float32), axis=1) + pairwise + self.estimator(hidden)
+        per_row = pairwise_flops(self.num_fields, self.dimension) + self.mlp.flops() + self.estimator.flops()
+        return Forward(
+            logit=logit,
+            flops=self.level_weights.rows_read(inputs) + tf.cast(tf.shape(x0)[0], tf.float32) * per_row,
+            tensors={
+                "level weights": weights,
+                "embedding output x0": x0,
+                "pairwise term": pairwise,
+                "output of mlp": hidden,
+                "logit": logit,
+            },
+        )
+
+    def get_config(self):
+        return super().get_config() | {
+            "dimension": self.dimension,
+            "hidden_units": list(self.mlp.hidden_units),
+            "activation": self.mlp.activation,
+            "normalization": self.mlp.normalization,
+            "dropout": self.mlp.dropout,
+            "initial_logit": self.initial_logit,
+        }

@@ -1,0 +1,91 @@
+"""The factorisation machine and its pairwise term."""
+
+from collections.abc import Sequence
+
+import keras
+import tensorflow as tf
+
+from ada_ensemble_tf.models.base import CTRModel, Forward
+
+
+def pairwise_term(x0: tf.Tensor, num_fields: int) -> tf.Tensor:
+    """The sum over pairs of fields i < j of <v_i, v_j>, in time linear in F.
+
+    Rendle (ICDM 2010), lemma 3.1: 1/2 sum_d ((sum_i v_id)^2 - sum_i v_id^2).
+
+    Args:
+        x0: `[B, F * D]`; a float of a field is already multiplied into its v.
+        num_fields: F.
+
+    Returns:
+        `[B]` float32.
+    """
+    # The difference of two sums that nearly cancel wants the digits of float32.
+    v = tf.reshape(tf.cast(x0, tf.float32), [-1, num_fields, x0.shape[1] // num_fields])
+    square_of_sum = tf.square(tf.reduce_sum(v, axis=1))
+    sum_of_squares = tf.reduce_sum(tf.square(v), axis=1)
+    return 0.5 * tf.reduce_sum(square_of_sum - sum_of_squares, axis=1)
+
+
+def pairwise_flops(num_fields: int, dimension: int) -> int:
+    """Per row of `pairwise_term`: F D sums, F D squares summed, and for each of D a square, a difference, a sum."""
+    return 3 * num_fields * dimension + 3 * dimension
+
+
+@keras.saving.register_keras_serializable(package="ada_ensemble_tf")
+class FactorizationMachine(CTRModel):
+    """b + sum_i w_i + sum_{i<j} <v_i, v_j> over the fields of a row.
+
+    Rendle, "Factorization Machines", ICDM 2010, equation 1; FM of AdaEnsemble (arXiv 2301.08353), table 1. The linear
+    weights w are a table of size 1 of their own. A field of several values has the mean of their w and of their v.
+
+    Args:
+        num_rows, num_fields, widths, value_rows: what is read, see `CTRModel`.
+        dimension: D, length of the factors v.
+        initial_logit: initial bias; the log-odds of the base rate is a good one.
+
+    Raises:
+        ValueError: for arguments out of range, named in the message.
+    """
+
+    def __init__(
+        self,
+        num_rows: int,
+        num_fields: int,
+        widths: Sequence[int] | None = None,
+        value_rows: Sequence[tuple[int, int]] = (),
+        dimension: int = 16,
+        initial_logit: float = 0.0,
+        name: str = "factorization_machine",
+    ):
+        super().__init__(num_rows, num_fields, widths, value_rows, name=name)
+        self.dimension = dimension
+        self.initial_logit = initial_logit
+        self.level_weights = self.make_embedding(dimension=1, name="level_weights", initial_scale=0.0)
+        self.embedding = self.make_embedding(dimension, "embedding")
+        self.bias = self.add_weight(name="bias", shape=(), initializer=keras.initializers.Constant(initial_logit))
+        self.built = True
+
+    def forward(self, inputs, training=False) -> Forward:
+        """Sums the weights of the rows' levels and the products of their factors."""
+        weights = self.level_weights(inputs)
+        x0 = self.embedding(inputs)
+        pairwise = pairwise_term(x0, self.num_fields)
+        logit = tf.reduce_sum(tf.cast(weights, tf.float32), axis=1) + pairwise + self.bias
+        rows = tf.cast(tf.shape(x0)[0], tf.float32)
+        return Forward(
+            logit=logit,
+            flops=self.level_weights.rows_read(inputs) + rows * pairwise_flops(self.num_fields, self.dimension),
+            tensors={
+                "level weights": weights,
+                "embedding output x0": x0,
+                "pairwise term": pairwise,
+                "logit": logit,
+            },
+        )
+
+    def get_config(self):
+        config = super().get_config() | {"dimension": self.dimension, "initial_logit": self.initial_logit}
+        # No dense kernels.
+        del config["l2"]
+        return config

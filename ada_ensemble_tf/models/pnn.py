@@ -1,0 +1,128 @@
+"""Product-based neural network."""
+
+from collections.abc import Sequence
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from ada_ensemble_tf.estimator import Estimator
+from ada_ensemble_tf.mlp import MLP
+from ada_ensemble_tf.models.base import CTRModel, Forward
+
+PRODUCTS = ("inner", "outer")
+
+
+def inner_products(fields: tf.Tensor) -> tf.Tensor:
+    """<f_i, f_j> for all i <= j, row by row of the upper triangle.
+
+    Args:
+        fields: `[B, F, D]`.
+
+    Returns:
+        `[B, F * (F + 1) / 2]`.
+    """
+    count = fields.shape[1]
+    products = tf.reshape(tf.matmul(fields, fields, transpose_b=True), [-1, count * count])
+    return tf.gather(products, np.flatnonzero(np.triu(np.ones([count, count]))), axis=1)
+
+
+def outer_product(fields: tf.Tensor) -> tf.Tensor:
+    """f f^T of the fields' sum f: the sum of f_i f_j^T over all i and j.
+
+    Args:
+        fields: `[B, F, D]`.
+
+    Returns:
+        `[B, D * D]`.
+    """
+    total = tf.reduce_sum(fields, axis=1)
+    return tf.reshape(total[:, :, None] * total[:, None, :], [-1, fields.shape[2] ** 2])
+
+
+@keras.saving.register_keras_serializable(package="ada_ensemble_tf")
+class PNN(CTRModel):
+    """w . MLP([z, p]) + b: z the embeddings, p their products (PNN, arXiv 1611.00144, equations 1 to 7).
+
+    The first dense layer, relu(W_z z + W_p p + b_1), is the paper's product layer. Inner products (IPNN) are those of
+    pairs i <= j, which with a W_p of their own are the paper's symmetric matrix of weights over all pairs; its
+    factorisation of W_p, a way to save work, is not used. The outer product (OPNN) is that of the summed embeddings.
+
+    Args:
+        num_rows, num_fields, widths, value_rows: what is read, see `CTRModel`.
+        dimension: D.
+        products: which products are in p: "inner", "outer" or both (PNN* of the paper).
+        hidden_units, activation, normalization, dropout: of the dense layers, see `MLP`.
+        l2: coefficient of the sum of squares of all dense kernels.
+        initial_logit: initial bias of the estimator; the log-odds of the base rate is a good one.
+
+    Raises:
+        ValueError: for arguments out of range, named in the message.
+    """
+
+    def __init__(
+        self,
+        num_rows: int,
+        num_fields: int,
+        widths: Sequence[int] | None = None,
+        value_rows: Sequence[tuple[int, int]] = (),
+        dimension: int = 16,
+        products: Sequence[str] = PRODUCTS,
+        hidden_units: Sequence[int] = (400, 400, 400),
+        activation: str = "relu",
+        normalization: str = "batch",
+        dropout: float = 0.0,
+        l2: float = 0.0,
+        initial_logit: float = 0.0,
+        name: str = "pnn",
+    ):
+        super().__init__(num_rows, num_fields, widths, value_rows, l2, name=name)
+        if not products or len(set(products)) != len(products) or not set(products).issubset(PRODUCTS):
+            raise ValueError(f"products must be one or both of {PRODUCTS}; received {products!r}")
+        self.dimension = dimension
+        self.products = tuple(products)
+        self.initial_logit = initial_logit
+        self.embedding = self.make_embedding(dimension, "embedding")
+        pairs, squares = num_fields * (num_fields + 1) // 2, dimension * dimension
+        width = num_fields * dimension + pairs * ("inner" in products) + squares * ("outer" in products)
+        self.mlp = MLP(hidden_units, activation, normalization, dropout, name="mlp")
+        self.mlp.build((None, width))
+        self.estimator = Estimator(initial_logit, name="estimator")
+        self.estimator.build((None, self.mlp.hidden_units[-1]))
+        self.built = True
+
+    def _product_flops(self) -> int:
+        """Per row: all F^2 inner products, as they are computed; the sum of the fields and its D^2 products."""
+        fields, dimension = self.num_fields, self.dimension
+        inner = 2 * fields * fields * dimension
+        outer = fields * dimension + dimension * dimension
+        return inner * ("inner" in self.products) + outer * ("outer" in self.products)
+
+    def forward(self, inputs, training=False) -> Forward:
+        """Embeds the rows and runs them and their products through the dense layers."""
+        x0 = self.embedding(inputs)
+        fields = tf.reshape(x0, [-1, self.num_fields, self.dimension])
+        tensors = {"embedding output x0": x0}
+        signals = [x0]
+        # In this order whatever the order of `products`, which must not decide what a weight means.
+        if "inner" in self.products:
+            tensors["inner products"] = inner_products(fields)
+            signals.append(tensors["inner products"])
+        if "outer" in self.products:
+            tensors["outer product"] = outer_product(fields)
+            signals.append(tensors["outer product"])
+        tensors["output of mlp"] = hidden = self.mlp(tf.concat(signals, axis=1), training=training)
+        tensors["logit"] = logit = self.estimator(hidden)
+        per_row = self._product_flops() + self.mlp.flops() + self.estimator.flops()
+        return Forward(logit=logit, flops=tf.cast(tf.shape(x0)[0], tf.float32) * per_row, tensors=tensors)
+
+    def get_config(self):
+        return super().get_config() | {
+            "dimension": self.dimension,
+            "products": list(self.products),
+            "hidden_units": list(self.mlp.hidden_units),
+            "activation": self.mlp.activation,
+            "normalization": self.mlp.normalization,
+            "dropout": self.mlp.dropout,
+            "initial_logit": self.initial_logit,
+        }

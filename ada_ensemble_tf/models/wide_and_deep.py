@@ -1,0 +1,141 @@
+"""Wide & Deep: a linear model over levels and listed crosses beside a deep network."""
+
+from collections.abc import Sequence
+
+import keras
+import tensorflow as tf
+
+from ada_ensemble_tf.embedding import FusedEmbedding, ids_of
+from ada_ensemble_tf.estimator import Estimator
+from ada_ensemble_tf.mlp import MLP
+from ada_ensemble_tf.models.base import CTRModel, Forward
+
+# 2^64 over the golden ratio as a signed number: Knuth's multiplicative hashing.
+MULTIPLIER = 0x9E3779B97F4A7C15 - (1 << 64)
+
+
+def cross_ids(ids: tf.Tensor, crosses: Sequence[Sequence[int]], buckets: int) -> tf.Tensor:
+    """The hashed level of each cross of fields.
+
+    Args:
+        ids: `[B, C]` rows of the fused table.
+        crosses: the columns of ids in each of X crosses.
+        buckets: levels of each cross.
+
+    Returns:
+        `[B, X]` int64, those of cross i in [i * buckets, (i + 1) * buckets).
+    """
+    ids, crossed = tf.cast(ids, tf.int64), []
+    for i, columns in enumerate(crosses):
+        mixed = tf.zeros_like(ids[:, 0])
+        for column in columns:
+            # The product wraps around; its high bits, which depend on all of the id's, are mixed into the low.
+            mixed = (mixed + ids[:, column] + 1) * MULTIPLIER
+            mixed = tf.bitwise.bitwise_xor(mixed, tf.bitwise.right_shift(mixed, 32))
+        crossed.append(mixed % buckets + i * buckets)
+    return tf.stack(crossed, axis=1)
+
+
+@keras.saving.register_keras_serializable(package="ada_ensemble_tf")
+class WideAndDeep(CTRModel):
+    """w_wide . [x, phi(x)] + w_deep . MLP(x0) + b (Wide & Deep, arXiv 1606.07792, equation 3).
+
+    x are the fields' levels, phi(x) the listed cross products of equation 1: a level a combination of levels. As there
+    are too many of those for a table of all, combinations are hashed into `cross_buckets` a cross.
+
+    Args:
+        num_rows, num_fields, widths, value_rows: what is read, see `CTRModel`.
+        dimension: D.
+        hidden_units, activation, normalization, dropout: of the dense layers, see `MLP`.
+        crosses: the fields of each cross by position, each of one column and without a float.
+        cross_buckets: weights of each cross.
+        l2: coefficient of the sum of squares of all dense kernels.
+        initial_logit: initial bias of the estimator; the log-odds of the base rate is a good one.
+
+    Raises:
+        ValueError: for arguments out of range, named in the message.
+    """
+
+    def __init__(
+        self,
+        num_rows: int,
+        num_fields: int,
+        widths: Sequence[int] | None = None,
+        value_rows: Sequence[tuple[int, int]] = (),
+        dimension: int = 16,
+        hidden_units: Sequence[int] = (400, 400, 400),
+        activation: str = "relu",
+        normalization: str = "batch",
+        dropout: float = 0.0,
+        crosses: Sequence[Sequence[int]] = (),
+        cross_buckets: int = 1 << 16,
+        l2: float = 0.0,
+        initial_logit: float = 0.0,
+        name: str = "wide_and_deep",
+    ):
+        super().__init__(num_rows, num_fields, widths, value_rows, l2, name=name)
+        self.dimension = dimension
+        self.crosses = tuple(tuple(int(field) for field in cross) for cross in crosses)
+        self.cross_buckets = cross_buckets
+        self.initial_logit = initial_logit
+        self.level_weights = self.make_embedding(dimension=1, name="level_weights", initial_scale=0.0)
+        self.cross_columns = self._columns_of_crosses()
+        self.cross_weights = None
+        if self.crosses:
+            self.cross_weights = FusedEmbedding(len(self.crosses) * cross_buckets, 1, 0.0, name="cross_weights")
+            self.cross_weights.build((None, len(self.crosses)))
+        self.embedding = self.make_embedding(dimension, "embedding")
+        self.mlp = MLP(hidden_units, activation, normalization, dropout, name="mlp")
+        self.mlp.build((None, num_fields * dimension))
+        self.estimator = Estimator(initial_logit, name="estimator")
+        self.estimator.build((None, self.mlp.hidden_units[-1]))
+        self.built = True
+
+    def _columns_of_crosses(self) -> tuple[tuple[int, ...], ...]:
+        if self.cross_buckets < 1:
+            raise ValueError(f"cross_buckets must be positive; received {self.cross_buckets}")
+        widths = self.widths or (1,) * self.num_fields
+        with_float = {field for field, _ in self.value_rows}
+        usable = {field for field, width in enumerate(widths) if width == 1} - with_float
+        for cross in self.crosses:
+            if len(cross) < 2 or len(set(cross)) != len(cross) or not usable.issuperset(cross):
+                raise ValueError(
+                    f"a cross must be of two or more different fields of one column and without a float, which are "
+                    f"{sorted(usable)}; received {list(cross)}"
+                )
+        return tuple(tuple(sum(widths[:field]) for field in cross) for cross in self.crosses)
+
+    def forward(self, inputs, training=False) -> Forward:
+        """Adds the logits of the two parts."""
+        weights = self.level_weights(inputs)
+        flops = self.level_weights.rows_read(inputs)
+        if self.cross_weights is not None:
+            crossed = cross_ids(ids_of(inputs), self.cross_columns, self.cross_buckets)
+            weights = tf.concat([weights, self.cross_weights(crossed)], axis=1)
+            flops += self.cross_weights.rows_read(crossed)
+        x0 = self.embedding(inputs)
+        hidden = self.mlp(x0, training=training)
+        logit = tf.reduce_sum(tf.cast(weights, tf.float32), axis=1) + self.estimator(hidden)
+        per_row = self.mlp.flops() + self.estimator.flops()
+        return Forward(
+            logit=logit,
+            flops=flops + tf.cast(tf.shape(x0)[0], tf.float32) * per_row,
+            tensors={
+                "wide weights": weights,
+                "embedding output x0": x0,
+                "output of mlp": hidden,
+                "logit": logit,
+            },
+        )
+
+    def get_config(self):
+        return super().get_config() | {
+            "dimension": self.dimension,
+            "hidden_units": list(self.mlp.hidden_units),
+            "activation": self.mlp.activation,
+            "normalization": self.mlp.normalization,
+            "dropout": self.mlp.dropout,
+            "crosses": [list(cross) for cross in self.crosses],
+            "cross_buckets": self.cross_buckets,
+            "initial_logit": self.initial_logit,
+        }
