@@ -27,6 +27,7 @@ class _Counts:
 
     @property
     def bytes(self) -> int:
+        """Memory of the parts."""
         # Polars' estimate has the texts themselves, but not the 16 bytes that refer to each.
         return sum(part.estimated_size() + 16 * part.height for part in self.parts)
 

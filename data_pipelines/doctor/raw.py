@@ -69,6 +69,7 @@ class _Complaints:
         self.count, self.first = 0, []
 
     def add(self, complaint: str) -> None:
+        """Takes note of a bad row."""
         self.count += 1
         if len(self.first) < _SHOWN_BAD_ROWS:
             self.first.append(complaint)

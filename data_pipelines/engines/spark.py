@@ -137,9 +137,11 @@ class _FrequentLevels:
         self._names, self._frequent, self._longest = names, frequent, longest
 
     def longest(self, name: str) -> int:
+        """See `LevelCounter`."""
         return self._longest[name]
 
     def frequent_levels(self, name: str, min_count: int) -> pl.DataFrame:
+        """See `LevelCounter`."""
         found = self._frequent.filter(pl.col("field") == self._names.index(name), pl.col("count") >= min_count)
         return found.select("level", "count").sort(["count", "level"], descending=[True, False])
 
