@@ -1,6 +1,7 @@
 """The plain stack of dense layers that the deep baselines share."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import keras
 
@@ -72,10 +73,14 @@ class MLP(keras.layers.Layer):
         """Floating-point operations per row: the products with the kernels, two a multiply-add."""
         return sum(2 * dense.kernel.shape[0] * dense.kernel.shape[1] for dense in self.dense_layers)
 
-    def get_config(self):
-        return super().get_config() | {
+    def arguments(self) -> dict[str, Any]:
+        """The constructor's arguments, for the config of this layer and of models that take the same."""
+        return {
             "hidden_units": list(self.hidden_units),
             "activation": self.activation,
             "normalization": self.normalization,
             "dropout": self.dropout,
         }
+
+    def get_config(self):
+        return super().get_config() | self.arguments()

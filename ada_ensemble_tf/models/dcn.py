@@ -107,10 +107,7 @@ class DCN(CTRModel):
         return super().get_config() | {
             "dimension": self.dimension,
             "num_layers": self.num_layers,
-            "hidden_units": list(self.mlp.hidden_units),
-            "activation": self.mlp.activation,
-            "normalization": self.mlp.normalization,
-            "dropout": self.mlp.dropout,
+            **self.mlp.arguments(),
             "embedding_normalization": self.embedding_normalization,
             "initial_logit": self.initial_logit,
         }

@@ -139,10 +139,7 @@ class DCNV2(CTRModel):
             "num_layers": self.num_layers,
             "structure": self.structure,
             "rank": self.rank,
-            "hidden_units": list(self.mlp.hidden_units),
-            "activation": self.mlp.activation,
-            "normalization": self.mlp.normalization,
-            "dropout": self.mlp.dropout,
+            **self.mlp.arguments(),
             "embedding_normalization": self.embedding_normalization,
             "initial_logit": self.initial_logit,
         }

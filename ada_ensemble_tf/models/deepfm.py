@@ -77,9 +77,6 @@ class DeepFM(CTRModel):
     def get_config(self):
         return super().get_config() | {
             "dimension": self.dimension,
-            "hidden_units": list(self.mlp.hidden_units),
-            "activation": self.mlp.activation,
-            "normalization": self.mlp.normalization,
-            "dropout": self.mlp.dropout,
+            **self.mlp.arguments(),
             "initial_logit": self.initial_logit,
         }

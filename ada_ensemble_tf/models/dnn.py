@@ -68,9 +68,6 @@ class DNN(CTRModel):
     def get_config(self):
         return super().get_config() | {
             "dimension": self.dimension,
-            "hidden_units": list(self.mlp.hidden_units),
-            "activation": self.mlp.activation,
-            "normalization": self.mlp.normalization,
-            "dropout": self.mlp.dropout,
+            **self.mlp.arguments(),
             "initial_logit": self.initial_logit,
         }

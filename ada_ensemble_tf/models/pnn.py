@@ -120,9 +120,6 @@ class PNN(CTRModel):
         return super().get_config() | {
             "dimension": self.dimension,
             "products": list(self.products),
-            "hidden_units": list(self.mlp.hidden_units),
-            "activation": self.mlp.activation,
-            "normalization": self.mlp.normalization,
-            "dropout": self.mlp.dropout,
+            **self.mlp.arguments(),
             "initial_logit": self.initial_logit,
         }

@@ -131,10 +131,7 @@ class WideAndDeep(CTRModel):
     def get_config(self):
         return super().get_config() | {
             "dimension": self.dimension,
-            "hidden_units": list(self.mlp.hidden_units),
-            "activation": self.mlp.activation,
-            "normalization": self.mlp.normalization,
-            "dropout": self.mlp.dropout,
+            **self.mlp.arguments(),
             "crosses": [list(cross) for cross in self.crosses],
             "cross_buckets": self.cross_buckets,
             "initial_logit": self.initial_logit,
