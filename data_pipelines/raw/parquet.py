@@ -11,7 +11,7 @@ import pyarrow.parquet
 
 from data_pipelines.columns import coded
 from data_pipelines.errors import DataError
-from data_pipelines.raw.validation import BadRow, value_problems
+from data_pipelines.raw.validation import BadRow, without_bad_values
 
 _BYTES_A_ROW = 256
 """A guess, for reading about as much at once as of text files."""
@@ -49,13 +49,7 @@ def read_parquet(
         for batch in file.iter_batches(max(chunk_bytes // _BYTES_A_ROW, 1), columns=list(kinds)):
             frame = pl.DataFrame(pl.from_arrow(batch))
             columns = coded({name: _text(frame[name], path, separators.get(name)) for name in kinds})
-            good = np.ones(columns.num_rows, bool)
-            problems: dict[int, str] = {}
-            for row, problem in value_problems(columns, kinds):
-                problems.setdefault(row, problem)
-                good[row] = False
-            if problems:
-                columns = columns.filter(pa.array(good))
+            columns, good, problems = without_bad_values(columns, kinds)
             done += len(good)
             yield columns, good, [BadRow(i, i, problems[i]) for i in sorted(problems)], done / rows
 

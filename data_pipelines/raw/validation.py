@@ -58,17 +58,24 @@ def parse_rows(
         if columns.num_rows != whole.sum():
             raise AssertionError(f"the parser found {columns.num_rows} rows in {whole.sum()}") from None
     rows = np.flatnonzero(whole)
-    good = np.ones(columns.num_rows, bool)
-    for row, problem in value_problems(columns, kinds):
-        problems.setdefault(int(rows[row]), problem)
-        good[row] = False
-    if not good.all():
-        columns = columns.filter(pa.array(good))
-        whole[rows[~good]] = False
+    columns, good, bad_values = without_bad_values(columns, kinds)
+    problems |= {int(rows[row]): problem for row, problem in bad_values.items()}
+    whole[rows[~good]] = False
     return columns, whole, _located(data, raw_format, problems)
 
 
-def value_problems(columns: pa.RecordBatch, kinds: Mapping[str, Sequence[str]]) -> list[tuple[int, str]]:
+def without_bad_values(
+    columns: pa.RecordBatch, kinds: Mapping[str, Sequence[str]]
+) -> tuple[pa.RecordBatch, np.ndarray, dict[int, str]]:
+    """(rows whose values are of their columns' kinds, which rows those are, the first problem of each other row)."""
+    good, problems = np.ones(columns.num_rows, bool), {}
+    for row, problem in _value_problems(columns, kinds):
+        problems.setdefault(row, problem)
+        good[row] = False
+    return columns.filter(pa.array(good)) if problems else columns, good, problems
+
+
+def _value_problems(columns: pa.RecordBatch, kinds: Mapping[str, Sequence[str]]) -> list[tuple[int, str]]:
     """(row, problem) of values that are not of their column's kinds, in the order of the columns."""
     found = []
     for name in columns.schema.names:
