@@ -1,6 +1,12 @@
 """The keys that every config has, with values that suit most data."""
 
+import json
+from pathlib import Path
+
 from ml_collections import ConfigDict
+
+from experiments.models import MODELS
+from experiments.overrides import override
 
 
 def trainer() -> ConfigDict:
@@ -42,100 +48,6 @@ def trainer() -> ConfigDict:
     )
 
 
-def ada_ensemble() -> ConfigDict:
-    """AdaEnsemble with the sizes and priors of its paper (arXiv 2301.08353) and original release."""
-    return ConfigDict(
-        {
-            "name": "ada_ensemble",
-            "dimension": 16,
-            "num_layers": 4,
-            "experts": ("gated_dense", "cross", "polynomial", "convolution", "attention"),
-            "k": 3,
-            # Over so many epochs K falls from all experts to k, and the mixed exits from all to one.
-            "anneal_epochs": 1.0,
-            "expert_prior": (0.2, 0.2, 0.4, 0.1, 0.1),
-            "depth_prior": (0.1, 0.2, 0.6, 0.1),
-            "expert_load_weight": 0.01,
-            "depth_load_weight": 0.01,
-            "z_weight": 0.0,
-            "depth_objective": "straight_through",
-            "normalization": "batch",
-            "embedding_normalization": "batch",
-            "gate_reduction": 16,
-            "gate_noise": 0.5,
-            "gate_temperature": 0.5,
-            "gate_stop_gradient": True,
-            "l2": 1e-4,
-        }
-    )
-
-
-def logistic_regression() -> ConfigDict:
-    """Logistic regression; its weights are an embedding of size 1."""
-    return ConfigDict({"name": "logistic_regression"})
-
-
-def factorization_machine() -> ConfigDict:
-    """The factorisation machine (ICDM 2010)."""
-    return ConfigDict({"name": "factorization_machine", "dimension": 16})
-
-
-def _deep(name: str, **own) -> ConfigDict:
-    """The keys that all models with dense layers have, and a model's `own`."""
-    shared = {"dimension": 16, "hidden_units": (400, 400, 400), "normalization": "batch", "dropout": 0.0, "l2": 1e-4}
-    return ConfigDict({"name": name} | shared | own)
-
-
-def dnn() -> ConfigDict:
-    """The plain deep network."""
-    return _deep("dnn", activation="relu")
-
-
-def wide_and_deep() -> ConfigDict:
-    """Wide & Deep (arXiv 1606.07792); `crosses` lists fields by position."""
-    return _deep("wide_and_deep", activation="relu", crosses=(), cross_buckets=1 << 16)
-
-
-def deepfm() -> ConfigDict:
-    """DeepFM (arXiv 1703.04247)."""
-    return _deep("deepfm", activation="relu")
-
-
-def dcn() -> ConfigDict:
-    """DCN (arXiv 1708.05123)."""
-    return _deep("dcn", activation="relu", num_layers=3, embedding_normalization="batch")
-
-
-def dcn_v2() -> ConfigDict:
-    """DCN V2 (arXiv 2008.13535); rank 0 is full matrices."""
-    crosses = {"num_layers": 3, "structure": "stacked", "rank": 0, "embedding_normalization": "batch"}
-    return _deep("dcn_v2", activation="relu", **crosses)
-
-
-def deep_crossing() -> ConfigDict:
-    """Deep Crossing (KDD 2016)."""
-    return _deep("deep_crossing")
-
-
-def pnn() -> ConfigDict:
-    """PNN (arXiv 1611.00144) with inner and outer products."""
-    return _deep("pnn", activation="relu", products=("inner", "outer"))
-
-
-MODELS = {
-    "ada_ensemble": ada_ensemble,
-    "dcn": dcn,
-    "dcn_v2": dcn_v2,
-    "deep_crossing": deep_crossing,
-    "deepfm": deepfm,
-    "dnn": dnn,
-    "factorization_machine": factorization_machine,
-    "logistic_regression": logistic_regression,
-    "pnn": pnn,
-    "wide_and_deep": wide_and_deep,
-}
-
-
 def config_for(model: str) -> ConfigDict:
     """The trainer's keys with `model`'s own as `config.model`.
 
@@ -148,9 +60,66 @@ def config_for(model: str) -> ConfigDict:
     config.model = MODELS[model]()
     if model == "logistic_regression":
         # One weight a level: FTRL-Proximal, slower than embeddings under normalisation want.
+        config.embedding_optimizer.name = "ftrl"
         config.embedding_optimizer.learning_rate = 0.02
         config.embedding_optimizer.l2 = 0.0
     if model == "factorization_machine":
         # FTRL too; its factors keep the prior on rare rows, which they memorise more easily than weights.
+        config.embedding_optimizer.name = "ftrl"
         config.embedding_optimizer.learning_rate = 0.05
+    return config
+
+
+OWN_OPTIMIZERS = (
+    "ada_ensemble",
+    "dense_moe",
+    "single_expert",
+    "ensemble",
+    "logistic_regression",
+    "factorization_machine",
+)
+"""Models whose embeddings AdaEnsemble's paper trains with G-FTRL or FTRL; it gives those of the others to Adam."""
+
+
+def paper_config(model: str) -> ConfigDict:
+    """`model` as AdaEnsemble's paper trains it (arXiv 2301.08353, section 4.1.4).
+
+    Batch 4096, D = 16, dense kernels with L2 1e-4 (searched from there to 1e-3), evaluation every 2000 steps with early
+    stopping. Adam 1e-3 for the neural models, embeddings included; for AdaEnsemble's Adam and G-FTRL; for logistic
+    regression and factorisation machine FTRL. What the paper does not give, G-FTRL's settings and patience among it, is
+    `trainer`'s.
+
+    Raises:
+        ValueError: for a model without a config.
+    """
+    config = config_for(model)
+    if model not in OWN_OPTIMIZERS:
+        config.embedding_optimizer = ConfigDict({"name": "adam", "learning_rate": 1e-3})
+    return config
+
+
+TUNED = Path(__file__).parent / "tuned"
+"""Where `python -m ada_ensemble_tf.tune --write=experiments/tuned/<dataset>.json` puts values."""
+
+
+def apply_tuned(config: ConfigDict, dataset: str, folder: Path | None = None) -> ConfigDict:
+    """Gives a config the values that were tuned for its model on a data set, if any were, and returns it.
+
+    They are keys like others: the command line may set them again.
+
+    Args:
+        config: a whole config, as a data set's `get_config` is about to return it.
+        dataset: the file's name, less ".json".
+        folder: where the files are; `TUNED` by default.
+
+    Raises:
+        ValueError: for a key that the model no longer has; the message names file and key.
+    """
+    file = (folder or TUNED) / f"{dataset}.json"
+    tuned = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
+    if config.model.name in tuned:
+        try:
+            override(config, tuned[config.model.name]["values"])
+        except ValueError as error:
+            raise ValueError(f"{file}: {error}") from error
     return config

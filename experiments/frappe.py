@@ -12,10 +12,10 @@ def get_config(model: str = "ada_ensemble") -> ConfigDict:
     """The config of `model`."""
     config = defaults.config_for(model)
     config.batch_size = 512
-    config.max_epochs = 20.0
+    config.max_epochs = 15.0
     config.eval_every = 200
-    config.patience = 5
-    if model == "ada_ensemble":
+    config.patience = 2
+    if model in ("ada_ensemble", "dense_moe"):
         config.model.num_layers = 3
         config.model.depth_prior = (0.3, 0.4, 0.3)
-    return config
+    return defaults.apply_tuned(config, "frappe")

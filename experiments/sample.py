@@ -15,7 +15,7 @@ def get_config(model: str = "ada_ensemble") -> ConfigDict:
     config.batch_size = 256
     config.max_epochs = 10.0
     config.eval_every = 500
-    if model == "ada_ensemble":
+    if model in ("ada_ensemble", "dense_moe"):
         config.embedding_optimizer.learning_rate = 0.02
         config.embedding_optimizer.l2 = 10.0
         config.weight_optimizer.learning_rate = 3e-4

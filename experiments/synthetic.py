@@ -11,10 +11,10 @@ def get_config(model: str = "ada_ensemble") -> ConfigDict:
     config.batch_size = 1024
     config.max_epochs = 3.0
     config.eval_every = 500
-    if model == "ada_ensemble":
+    if model in ("ada_ensemble", "dense_moe"):
         config.weight_optimizer.learning_rate = 3e-3
         config.model.anneal_epochs = 0.5
         config.model.dimension = 8
         config.model.num_layers = 3
         config.model.depth_prior = (0.3, 0.4, 0.3)
-    return config
+    return defaults.apply_tuned(config, "synthetic")

@@ -90,6 +90,8 @@ def test_metrics_json_is_complete_and_agrees_with_evaluate(trained):
     assert results["config"]["model"]["experts"] == ["dense", "cross"]
     assert results["versions"]["tensorflow"] == tf.__version__
     assert results["parameters"] > 1000 and results["flops_per_example"] > 1000
+    assert results["expert_correlation"].keys() == {"layer_1", "layer_2", "all"}
+    assert 0.0 < results["expert_correlation"]["layer_2"]["squared"] <= 1.0
     evaluated = json.loads(run("ada_ensemble_tf.evaluate", f"--workdir={trained}"))
     assert evaluated == {"test": results["test"], "flops_per_example": results["flops_per_example"]}
 
@@ -108,7 +110,7 @@ def test_tensorboard_files_hold_losses_rates_and_gate_reports(trained):
         "depth/load/exit_2", "depth/k", "speed/flops_per_example",
     ]  # fmt: skip
     assert [tag for tag in expected if f"training:{tag}" not in tags] == []
-    assert len(tags["validation:metrics/auc"]) == 3
+    assert len(tags["validation:metrics/auc"]) == len(tags["validation:experts/correlation/layer_2"]) == 3
     # K was annealed from 2 to 1 over the first epoch.
     k = [float(value) for _, value in sorted(tags["training:layer_1/k"], key=lambda point: point[0])]
     assert k[0] > 1.0 and k[-1] == 1.0

@@ -2,11 +2,23 @@
 
 from ada_ensemble_tf.experts.attention import AttentionExpert
 from ada_ensemble_tf.experts.base import Expert
+from ada_ensemble_tf.experts.cin import CINExpert
 from ada_ensemble_tf.experts.convolution import ConvolutionExpert
 from ada_ensemble_tf.experts.cross import CrossExpert
 from ada_ensemble_tf.experts.dense import DenseExpert
 from ada_ensemble_tf.experts.gated_dense import GatedDenseExpert
+from ada_ensemble_tf.experts.gated_dnn import GatedDNNExpert
+from ada_ensemble_tf.experts.generalized_interaction import GeneralizedInteractionExpert
+from ada_ensemble_tf.experts.interaction_machine import InteractionMachineExpert
+from ada_ensemble_tf.experts.kernel_product import (
+    MatrixKernelProductExpert,
+    ScalarKernelProductExpert,
+    VectorKernelProductExpert,
+)
+from ada_ensemble_tf.experts.logarithmic import LogarithmicExpert
 from ada_ensemble_tf.experts.polynomial import PolynomialExpert
+from ada_ensemble_tf.experts.residual_dnn import ResidualDNNExpert
+from ada_ensemble_tf.experts.subspace_crossing import SubspaceCrossingExpert
 
 EXPERTS: dict[str, type[Expert]] = {
     "dense": DenseExpert,
@@ -15,18 +27,28 @@ EXPERTS: dict[str, type[Expert]] = {
     "polynomial": PolynomialExpert,
     "convolution": ConvolutionExpert,
     "attention": AttentionExpert,
+    "cin": CINExpert,
+    "interaction_machine": InteractionMachineExpert,
+    "generalized_interaction": GeneralizedInteractionExpert,
+    "kernel_product_matrix": MatrixKernelProductExpert,
+    "kernel_product_vector": VectorKernelProductExpert,
+    "kernel_product_scalar": ScalarKernelProductExpert,
+    "logarithmic": LogarithmicExpert,
+    "gated_dnn": GatedDNNExpert,
+    "residual_dnn": ResidualDNNExpert,
+    "subspace_crossing": SubspaceCrossingExpert,
 }
 
 
-def make_expert(name: str, num_fields: int) -> Expert:
-    """The expert registered as `name`, with its default sizes.
+def make_expert(name: str, num_fields: int, layer_name: str | None = None) -> Expert:
+    """The expert registered as `name`, with its default sizes; the layer is called the same unless told otherwise.
 
     Raises:
         ValueError: if there is no such expert.
     """
     if name not in EXPERTS:
         raise ValueError(f"there is no expert {name!r}; there are {', '.join(sorted(EXPERTS))}")
-    return EXPERTS[name](num_fields, name=name)
+    return EXPERTS[name](num_fields, name=layer_name or name)
 
 
 __all__ = ["EXPERTS", "Expert", "make_expert"] + sorted(cls.__name__ for cls in EXPERTS.values())

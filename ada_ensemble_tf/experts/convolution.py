@@ -14,14 +14,11 @@ class ConvolutionExpert(Expert):
     sequence is written as a matrix product over its windows: Keras' Conv1D fails for zero rows outside a graph on CPU.
 
     Args:
-        num_fields: F; the sequence has F // 2 elements.
+        num_fields: F; the sequence has F // 2 elements, and where fields are few as many as one pool takes.
         filters: filters of the convolution.
         kernel_size: elements that a filter spans; no padding.
         pool_size: elements that a maximum is taken over.
         activation: a Keras activation, after the last Dense.
-
-    Raises:
-        ValueError: if the sequence is shorter than a filter and a pool together need.
     """
 
     def __init__(
@@ -38,15 +35,9 @@ class ConvolutionExpert(Expert):
         self.kernel_size = kernel_size
         self.pool_size = pool_size
         self.activation = activation
-        self.length = num_fields // 2
+        self.length = max(num_fields // 2, kernel_size + pool_size - 1)
         self.positions = self.length - kernel_size + 1
         self.pooled = self.positions // pool_size
-        if self.pooled < 1:
-            raise ValueError(
-                f"a sequence of num_fields // 2 = {self.length} elements is too short for kernel_size={kernel_size} "
-                f"and pool_size={pool_size}: it must have at least {kernel_size + pool_size - 1}; "
-                "leave this expert out where there are so few fields"
-            )
 
     def build(self, x0_shape, x_shape):
         super().build(x0_shape, x_shape)

@@ -1,8 +1,56 @@
 """Gates by name. A new one: its file, its line in GATES, its test."""
 
+import inspect
+from typing import Any
+
 from ada_ensemble_tf.gates.base import Gate, GateReport
+from ada_ensemble_tf.gates.dselect_k import DSelectKGate
+from ada_ensemble_tf.gates.gumbel_threshold import GumbelThresholdGate
+from ada_ensemble_tf.gates.gumbel_top_k import GumbelTopKGate
 from ada_ensemble_tf.gates.noisy_cosine import NoisyCosineGate
+from ada_ensemble_tf.gates.noisy_top_k import NoisyTopKGate
+from ada_ensemble_tf.gates.prior import prior_shares
 
-GATES: dict[str, type[Gate]] = {"noisy_cosine": NoisyCosineGate}
+GATES: dict[str, type[Gate]] = {
+    "noisy_cosine": NoisyCosineGate,
+    "noisy_top_k": NoisyTopKGate,
+    "gumbel_top_k": GumbelTopKGate,
+    "gumbel_threshold": GumbelThresholdGate,
+    "dselect_k": DSelectKGate,
+}
 
-__all__ = ["GATES", "Gate", "GateReport", "NoisyCosineGate"]
+
+def gate_options(name: str) -> list[str]:
+    """What can be chosen of the gate registered as `name`: the arguments of its constructor, without size and seed.
+
+    Raises:
+        ValueError: if there is no such gate.
+    """
+    if name not in GATES:
+        raise ValueError(f"there is no gate {name!r}; there are {', '.join(sorted(GATES))}")
+    arguments = inspect.signature(GATES[name].__init__).parameters
+    return [argument for argument in arguments if argument not in ("self", "num_choices", "seed", "kwargs")]
+
+
+def make_gate(name: str, num_choices: int, seed: int | None = None, layer_name: str = "gate", **options: Any) -> Gate:
+    """The gate registered as `name`, over `num_choices` choices.
+
+    Args:
+        name: one of `GATES`.
+        num_choices: E.
+        seed: of its noise.
+        layer_name: the layer's name.
+        **options: any of `gate_options(name)`.
+
+    Raises:
+        ValueError: if there is no such gate, or it does not have an option.
+    """
+    known = gate_options(name)
+    if unknown := sorted(options.keys() - set(known)):
+        raise ValueError(f"gate {name!r} has no option {', '.join(unknown)}; it has {', '.join(known)}")
+    return GATES[name](num_choices, seed=seed, name=layer_name, **options)
+
+
+__all__ = ["GATES", "Gate", "GateReport", "gate_options", "make_gate", "prior_shares"] + sorted(
+    cls.__name__ for cls in GATES.values()
+)

@@ -3,7 +3,14 @@
 from typing import NamedTuple
 
 import keras
+import numpy as np
 import tensorflow as tf
+
+from ada_ensemble_tf.gates.top_k import masked_gates, top_k_mask
+from ada_ensemble_tf.losses import router_z_loss
+
+TINY = 1e-30
+"""Below every probability that matters; keeps the logarithm of 0 finite."""
 
 
 class GateReport(NamedTuple):
@@ -26,27 +33,155 @@ class GateReport(NamedTuple):
     logit_max: tf.Tensor
     temperature: tf.Tensor
     k: tf.Tensor
-    """How many gates were kept per row."""
+    """How many gates were kept per row, at most."""
+    penalty: tf.Tensor | float = 0.0
+    """What the gate itself adds to the loss, coefficients included; most add nothing."""
+    decorrelation: tf.Tensor | float = 0.0
+    """The Cross-Expert De-Correlation loss of the experts behind the gate, where training asks for it."""
 
 
 class Gate(keras.layers.Layer):
     """A layer that maps x0 `[B, M]` to (gates `[B, E]`, GateReport).
 
-    The gates of a row are non-negative, those not kept are exactly 0, and the kept ones sum to 1.
+    The gates of a row are non-negative, those not kept are exactly 0, and the kept ones sum to 1; where one is kept it
+    is straight-through, see `gates.top_k.straight_through`.
+
+    All gates share these arguments, so that one can take another's place by its name alone; the projection
+    h = FFN(x0) of AdaEnsemble (arXiv 2301.08353, equation 7), M -> M / reduction (ReLU) -> hidden_size, is part of
+    all. A subclass gives `logits`, and `kept` if it does not keep the K largest of them; or all of `call`.
 
     Args:
         num_choices: E, how many experts (or depths) there are to choose from.
+        reduction: r, how many times narrower the FFN's inner layer is than M.
+        hidden_size: d, size of h.
+        noise: strength of what a gate makes random in training; 0 is none. Each says what it does.
+        initial_temperature: above 0; what divides the scores. Learnable: the softplus of a variable, so that it stays
+            positive.
+        stop_gradient: whether the gate leaves x0 alone, as the original release does (the paper is silent).
+        seed: of the noise.
+
+    Call arguments:
+        x0: `[B, M]`; B may be 0.
+        k: how many gates to keep, an int or an int32 scalar in [1, E].
+        training: whether to add noise.
+
+    Returns:
+        (gates `[B, E]`, GateReport).
+
+    Raises:
+        ValueError: for arguments out of range, named in the message.
     """
 
-    def __init__(self, num_choices: int, **kwargs):
+    def __init__(
+        self,
+        num_choices: int,
+        reduction: int = 16,
+        hidden_size: int = 16,
+        noise: float = 0.5,
+        initial_temperature: float = 0.5,
+        stop_gradient: bool = True,
+        seed: int | None = None,
+        **kwargs,
+    ):
         super().__init__(**kwargs)
         if num_choices < 1:
             raise ValueError(f"a gate needs at least one choice; received num_choices={num_choices}")
+        if min(reduction, hidden_size) < 1:
+            raise ValueError(f"reduction and hidden_size must be positive; received {reduction} and {hidden_size}")
+        if noise < 0.0:
+            raise ValueError(f"noise must not be negative; received {noise}")
+        if initial_temperature <= 0.0:
+            raise ValueError(f"initial_temperature must be positive; received {initial_temperature}")
         self.num_choices = num_choices
+        self.reduction = reduction
+        self.hidden_size = hidden_size
+        self.noise = noise
+        self.initial_temperature = initial_temperature
+        self.stop_gradient = stop_gradient
+        self.seed = seed
+        self.noise_seed = keras.random.SeedGenerator(seed)
+
+    def build(self, x0_shape):
+        inner_width = max(1, x0_shape[-1] // self.reduction)
+        self.squeeze = keras.layers.Dense(inner_width, activation="relu", name="squeeze")
+        self.squeeze.build(x0_shape)
+        self.project = keras.layers.Dense(self.hidden_size, name="project")
+        self.project.build((None, inner_width))
+        self.raw_temperature = self.add_weight(
+            name="raw_temperature",
+            shape=(),
+            initializer=keras.initializers.Constant(float(np.log(np.expm1(self.initial_temperature)))),
+        )
+
+    @property
+    def temperature(self) -> tf.Tensor:
+        """The current temperature, a positive scalar."""
+        return tf.nn.softplus(tf.convert_to_tensor(self.raw_temperature))
+
+    def hidden(self, x0: tf.Tensor, jitter: float = 0.0) -> tf.Tensor:
+        """`[B, d]`: h = FFN(x0 * U(1 - jitter, 1 + jitter)), in the precision of the variables."""
+        if self.stop_gradient:
+            x0 = tf.stop_gradient(x0)
+        if jitter > 0.0:
+            x0 *= keras.random.uniform(tf.shape(x0), 1.0 - jitter, 1.0 + jitter, x0.dtype, self.noise_seed)
+        return tf.cast(self.project(self.squeeze(x0)), self.variable_dtype)
+
+    def logits(self, x0: tf.Tensor, training: bool = False) -> tf.Tensor:
+        """`[B, E]` router logits, before anything is dropped."""
+        raise NotImplementedError(f"{type(self).__name__} must define logits")
+
+    def kept(self, logits: tf.Tensor, k: tf.Tensor, training: bool) -> tf.Tensor:
+        """`[B, E]` booleans: the choices that a row keeps."""
+        return top_k_mask(logits, k)
+
+    def call(self, x0, k, training=False):
+        k = tf.cast(k, tf.int32)
+        logits = self.logits(x0, training)
+        gates, probability = masked_gates(logits, self.kept(logits, k, training))
+        return gates, self.report(gates, probability, logits, k, router_z_loss(logits))
+
+    def report(self, gates, probability, logits, k, z, penalty=0.0) -> GateReport:
+        """The report on a batch.
+
+        Args:
+            gates: `[B, E]`.
+            probability: `[B, E]`, of the router before anything is dropped.
+            logits: `[B, any]`, of which the extremes are reported.
+            k: how many gates a row keeps at most.
+            z: the z-loss.
+            penalty: what the gate adds to the loss.
+        """
+        count, dtype = tf.shape(gates)[0], gates.dtype
+        rows = tf.cast(tf.maximum(count, 1), dtype)
+        largest = tf.one_hot(tf.argmax(gates, axis=1), self.num_choices, dtype=dtype)
+        # A zero joins the extremes so that they are 0, not infinite, where there are no rows.
+        some_logits = tf.pad(logits, [[0, tf.cast(count == 0, tf.int32)], [0, 0]])
+        return GateReport(
+            load=tf.stop_gradient(tf.reduce_sum(largest, axis=0)) / rows,
+            routed=tf.reduce_sum(tf.cast(gates > 0.0, dtype), axis=0) / rows,
+            probability=tf.reduce_sum(probability, axis=0) / rows,
+            entropy=-tf.reduce_sum(probability * tf.math.log(tf.maximum(probability, TINY))) / rows,
+            z=z,
+            logit_min=tf.reduce_min(some_logits),
+            logit_max=tf.reduce_max(some_logits),
+            temperature=self.temperature,
+            k=k,
+            penalty=tf.convert_to_tensor(penalty, dtype),
+            decorrelation=tf.zeros([], dtype),
+        )
 
     def flops(self) -> int:
-        """Floating-point operations per row, two a multiply-add; known once built."""
-        raise NotImplementedError(f"{type(self).__name__} must say its FLOPs")
+        """Floating-point operations per row in inference, two a multiply-add; known once built."""
+        inner_width = self.squeeze.units
+        return 2 * (self.squeeze.kernel.shape[0] + self.hidden_size) * inner_width
 
     def get_config(self):
-        return super().get_config() | {"num_choices": self.num_choices}
+        return super().get_config() | {
+            "num_choices": self.num_choices,
+            "reduction": self.reduction,
+            "hidden_size": self.hidden_size,
+            "noise": self.noise,
+            "initial_temperature": self.initial_temperature,
+            "stop_gradient": self.stop_gradient,
+            "seed": self.seed,
+        }

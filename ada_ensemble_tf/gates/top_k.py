@@ -1,4 +1,4 @@
-"""Keeping the K largest of a row's router logits."""
+"""Keeping some of a row's choices, by their router logits."""
 
 import tensorflow as tf
 
@@ -21,18 +21,38 @@ def masked_softmax(logits: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
 
     Written without infinities, so that no gradient is NaN.
     """
-    peak = tf.stop_gradient(tf.reduce_max(logits, axis=1, keepdims=True))
-    weights = tf.where(mask, tf.exp(logits - peak), tf.zeros_like(logits))
+    peak = tf.stop_gradient(tf.reduce_max(tf.where(mask, logits, logits.dtype.min), axis=1, keepdims=True))
+    weights = tf.where(mask, tf.exp(tf.minimum(logits - peak, 0.0)), tf.zeros_like(logits))
     return weights / tf.reduce_sum(weights, axis=1, keepdims=True)
+
+
+def straight_through(gates: tf.Tensor, probability: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
+    """The gates `[B, E]`, but straight-through in rows that keep one: forward 1, backward as the probability.
+
+    One kept gate that is normalised is the constant 1 and would teach the router nothing.
+
+    Args:
+        gates: `[B, E]`, normalised over what is kept.
+        probability: `[B, E]`, of the router before anything is dropped.
+        mask: `[B, E]` booleans, at least one a row: what is kept.
+    """
+    one = tf.where(mask, 1.0 + (probability - tf.stop_gradient(probability)), tf.zeros_like(probability))
+    alone = tf.reduce_sum(tf.cast(mask, tf.int32), axis=1, keepdims=True) == 1
+    return tf.where(alone, one, gates)
+
+
+def masked_gates(logits: tf.Tensor, mask: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """(gates, probability), both `[B, E]`: softmax over what `mask` keeps, and over all.
+
+    A row that keeps one has a straight-through gate.
+    """
+    probability = tf.nn.softmax(logits)
+    return straight_through(masked_softmax(logits, mask), probability, mask), probability
 
 
 def top_k_gates(logits: tf.Tensor, k: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     """(gates, probability), both `[B, E]`: the gates after top-K, and the router probability before it.
 
-    For k > 1 the gates are the softmax over the kept logits. For k = 1 that softmax is the constant 1 and would teach
-    the gate nothing, so the gate is straight-through: forward 1, backward the gradient of the probability.
+    For k > 1 the gates are the softmax over the kept logits, for k = 1 they are straight-through.
     """
-    probability = tf.nn.softmax(logits)
-    mask = top_k_mask(logits, k)
-    straight_through = tf.where(mask, 1.0 + (probability - tf.stop_gradient(probability)), tf.zeros_like(logits))
-    return tf.where(k == 1, straight_through, masked_softmax(logits, mask)), probability
+    return masked_gates(logits, top_k_mask(logits, k))

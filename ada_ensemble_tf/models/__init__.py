@@ -1,28 +1,50 @@
 """Models by name. A new one: its file, its line in MODELS, its test, its function in experiments/."""
 
 from ada_ensemble_tf.models.ada_ensemble import AdaEnsemble
+from ada_ensemble_tf.models.autoint import AutoInt
 from ada_ensemble_tf.models.base import CTRModel, Forward
+from ada_ensemble_tf.models.d_moe import DMoE
 from ada_ensemble_tf.models.dcn import DCN
 from ada_ensemble_tf.models.dcn_v2 import DCNV2
 from ada_ensemble_tf.models.deep_crossing import DeepCrossing
 from ada_ensemble_tf.models.deepfm import DeepFM
+from ada_ensemble_tf.models.dense_moe import DenseMoE
+from ada_ensemble_tf.models.dhen import DHEN
 from ada_ensemble_tf.models.dnn import DNN
+from ada_ensemble_tf.models.ensemble import Ensemble
 from ada_ensemble_tf.models.factorization_machine import FactorizationMachine
+from ada_ensemble_tf.models.fibinet import FiBiNET
+from ada_ensemble_tf.models.hilomoe import HiLoMoE
 from ada_ensemble_tf.models.logistic_regression import LogisticRegression
+from ada_ensemble_tf.models.multi_embedding_moe import MultiEmbeddingMoE
 from ada_ensemble_tf.models.pnn import PNN
+from ada_ensemble_tf.models.single_expert import SingleExpert
 from ada_ensemble_tf.models.wide_and_deep import WideAndDeep
+from ada_ensemble_tf.models.xdeepfm import XDeepFM
+from ada_ensemble_tf.models.xdeepint import XDeepInt
 
 MODELS: dict[str, type[CTRModel]] = {
     "ada_ensemble": AdaEnsemble,
+    "autoint": AutoInt,
+    "d_moe": DMoE,
     "dcn": DCN,
     "dcn_v2": DCNV2,
     "deep_crossing": DeepCrossing,
     "deepfm": DeepFM,
+    "dense_moe": DenseMoE,
+    "dhen": DHEN,
     "dnn": DNN,
+    "ensemble": Ensemble,
     "factorization_machine": FactorizationMachine,
+    "fibinet": FiBiNET,
+    "hilomoe": HiLoMoE,
     "logistic_regression": LogisticRegression,
+    "multi_embedding_moe": MultiEmbeddingMoE,
     "pnn": PNN,
+    "single_expert": SingleExpert,
     "wide_and_deep": WideAndDeep,
+    "xdeepfm": XDeepFM,
+    "xdeepint": XDeepInt,
 }
 
 
@@ -40,16 +62,27 @@ def model_class(name: str) -> type[CTRModel]:
 __all__ = [
     "DCN",
     "DCNV2",
+    "DHEN",
     "DNN",
     "MODELS",
     "PNN",
     "AdaEnsemble",
+    "AutoInt",
     "CTRModel",
+    "DMoE",
     "DeepCrossing",
     "DeepFM",
+    "DenseMoE",
+    "Ensemble",
     "FactorizationMachine",
+    "FiBiNET",
     "Forward",
+    "HiLoMoE",
     "LogisticRegression",
+    "MultiEmbeddingMoE",
+    "SingleExpert",
     "WideAndDeep",
+    "XDeepFM",
+    "XDeepInt",
     "model_class",
 ]

@@ -1,13 +1,14 @@
 """AdaEnsemble: an adaptively sparse ensemble of feature-interaction experts."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import keras
 import tensorflow as tf
 
 from ada_ensemble_tf import losses
 from ada_ensemble_tf.estimator import Estimator
-from ada_ensemble_tf.gates import NoisyCosineGate
+from ada_ensemble_tf.gates import Gate, make_gate, prior_shares
 from ada_ensemble_tf.models.base import CTRModel, Forward
 from ada_ensemble_tf.moe import SparseMoE, propagate
 from ada_ensemble_tf.normalization import make_normalization
@@ -42,15 +43,18 @@ class AdaEnsemble(CTRModel):
             the LogLoss of each exit weighted by its gate. "none": no controller, every row runs through all layers.
         normalization: of each layer's output: "batch", "layer" or "none".
         embedding_normalization: likewise, of the embeddings; the multiplicative experts need an x0 of unit scale.
-        gate_reduction: r of the gates, see `NoisyCosineGate`.
-        gate_noise: jitter of the gates.
-        gate_temperature: initial temperature of the gates.
-        gate_stop_gradient: whether the gates leave the embeddings alone.
+        gate: the kind of all gates, experts' and depth: "name", one of `ada_ensemble_tf.gates.GATES`, and any of its
+            options. By default {"name": "noisy_cosine"}.
+        dispatcher: how rows get to experts: "sparse", "dense", "vector_fusion" or "bit_fusion", see `SparseMoE`. With a
+            fusion the layers have no gates; `k`, `expert_prior` and their loss then have no part.
+        fusion_activation: "sigmoid", "smooth_step", "softmax" or "sparsemax", see `SparseFusion`.
+        decorrelation_weight: coefficient of the Cross-Expert De-Correlation loss (D-MoE, arXiv 2505.17925), on the sum
+            over layers, of each pair of experts on the rows that are routed to both.
         k_schedule: a schedule of K that replaces `k` and `anneal_steps`.
         depth_schedule: a schedule of the number of mixed exits that replaces `anneal_steps`; it must end in 1.
         l2: coefficient of the sum of squares of all dense kernels.
         initial_logit: initial bias of the estimators; the log-odds of the base rate is a good one.
-        seed: of the gates' jitter.
+        seed: of the gates' noise.
 
     Raises:
         ValueError: for arguments out of range, named in the message.
@@ -75,10 +79,10 @@ class AdaEnsemble(CTRModel):
         depth_objective: str = "straight_through",
         normalization: str = "batch",
         embedding_normalization: str = "batch",
-        gate_reduction: int = 16,
-        gate_noise: float = 0.5,
-        gate_temperature: float = 0.5,
-        gate_stop_gradient: bool = True,
+        gate: Mapping[str, Any] | None = None,
+        dispatcher: str = "sparse",
+        fusion_activation: str = "softmax",
+        decorrelation_weight: float = 0.0,
         k_schedule: StepSchedule | None = None,
         depth_schedule: StepSchedule | None = None,
         l2: float = 0.0,
@@ -93,38 +97,47 @@ class AdaEnsemble(CTRModel):
             raise ValueError(f"k must lie between 1 and the {len(experts)} experts; received {k}")
         if depth_objective not in DEPTH_OBJECTIVES:
             raise ValueError(f"depth_objective must be one of {DEPTH_OBJECTIVES}; received {depth_objective!r}")
+        if decorrelation_weight < 0.0:
+            raise ValueError(f"decorrelation_weight must not be negative; received {decorrelation_weight}")
         self.dimension = dimension
         self.num_layers = num_layers
         self.expert_names = tuple(experts)
         self.k = k
         self.anneal_steps = anneal_steps
-        self.expert_prior = _prior(expert_prior, len(experts), "expert_prior")
-        self.depth_prior = _prior(depth_prior, num_layers, "depth_prior")
+        self.expert_prior = prior_shares(expert_prior, len(experts), "expert_prior")
+        self.depth_prior = prior_shares(depth_prior, num_layers, "depth_prior")
         self.expert_load_weight = expert_load_weight
         self.depth_load_weight = depth_load_weight
         self.z_weight = z_weight
         self.depth_objective = depth_objective
         self.normalization = normalization
         self.embedding_normalization = embedding_normalization
-        self.gate_options = {
-            "reduction": gate_reduction,
-            "noise": gate_noise,
-            "initial_temperature": gate_temperature,
-            "stop_gradient": gate_stop_gradient,
-        }
+        if not isinstance(gate, Mapping | None):
+            raise ValueError(f"gate must map its name and options to their values; received {gate!r}")
+        self.gate = {"name": "noisy_cosine"} | dict(gate or {})
+        self.dispatcher = dispatcher
+        self.fusion_activation = fusion_activation
+        self.decorrelation_weight = decorrelation_weight
         self.given_schedules = (k_schedule, depth_schedule)
-        self.k_schedule = k_schedule or linear_annealing(len(experts), k, anneal_steps)
-        self.depth_schedule = depth_schedule or linear_annealing(num_layers, 1, anneal_steps)
-        if max(self.k_schedule.values) > len(experts):
-            raise ValueError(f"k_schedule keeps more than the {len(experts)} experts: {self.k_schedule.values}")
-        if max(self.depth_schedule.values) > num_layers or self.depth_schedule.final != 1:
-            raise ValueError(
-                f"depth_schedule must stay within {num_layers} layers and end in 1; "
-                f"received {self.depth_schedule.values}"
-            )
+        self._set_schedules()
         self.initial_logit = initial_logit
         self.seed = seed
         self._build_layers()
+
+    def _set_schedules(self) -> None:
+        experts, layers = len(self.expert_names), self.num_layers
+        k_schedule, depth_schedule = self.given_schedules
+        self.k_schedule = k_schedule or linear_annealing(experts, self.k, self.anneal_steps)
+        self.depth_schedule = depth_schedule or linear_annealing(layers, 1, self.anneal_steps)
+        if max(self.k_schedule.values) > experts:
+            raise ValueError(f"k_schedule keeps more than the {experts} experts: {self.k_schedule.values}")
+        if max(self.depth_schedule.values) > layers or self.depth_schedule.final != 1:
+            raise ValueError(
+                f"depth_schedule must stay within {layers} layers and end in 1; received {self.depth_schedule.values}"
+            )
+
+    def _make_gate(self, num_choices: int, number: int, name: str) -> Gate:
+        return make_gate(num_choices=num_choices, seed=self.seed + number, layer_name=name, **self.gate)
 
     def _build_layers(self) -> None:
         self.embedding = self.make_embedding(self.dimension, "embedding")
@@ -133,8 +146,11 @@ class AdaEnsemble(CTRModel):
         self.normalize.build(width)
         self.moe_layers, self.estimators = [], []
         for depth in range(1, self.num_layers + 1):
-            gate = NoisyCosineGate(len(self.expert_names), seed=self.seed + depth, name="gate", **self.gate_options)
-            layer = SparseMoE(self.expert_names, self.num_fields, self.normalization, gate, name=f"layer_{depth}")
+            fused = self.dispatcher.endswith("_fusion")
+            gate = None if fused else self._make_gate(len(self.expert_names), depth, "gate")
+            arguments = (self.num_fields, self.normalization, gate, self.dispatcher, self.fusion_activation)
+            decorrelate = self.decorrelation_weight > 0.0
+            layer = SparseMoE(self.expert_names, *arguments, decorrelate, name=f"layer_{depth}")
             layer.build(width, width)
             estimator = Estimator(self.initial_logit, name=f"estimator_{depth}")
             estimator.build(width)
@@ -142,7 +158,7 @@ class AdaEnsemble(CTRModel):
             self.estimators.append(estimator)
         self.depth_gate = None
         if self.depth_objective != "none":
-            self.depth_gate = NoisyCosineGate(self.num_layers, seed=self.seed, name="depth_gate", **self.gate_options)
+            self.depth_gate = self._make_gate(self.num_layers, 0, "depth_gate")
             self.depth_gate.build(width)
         else:
             # Only the last exit is ever used.
@@ -185,10 +201,12 @@ class AdaEnsemble(CTRModel):
         )
 
     def _auxiliary_terms(self, reports) -> dict[str, tf.Tensor]:
-        layers = [reports[layer.name] for layer in self.moe_layers]
-        prior = tf.constant(self.expert_prior)
-        distribution = [losses.load_distribution_loss(r.load, r.probability, prior) for r in layers]
-        terms = {"expert_distribution": self.expert_load_weight * tf.add_n(distribution)}
+        terms = {}
+        layers = [reports[layer.name] for layer in self.moe_layers if layer.gate is not None]
+        if layers:
+            prior = tf.constant(self.expert_prior)
+            distribution = [losses.load_distribution_loss(r.load, r.probability, prior) for r in layers]
+            terms["expert_distribution"] = self.expert_load_weight * tf.add_n(distribution)
         if "depth" in reports:
             depth = reports["depth"]
             terms["depth_distribution"] = self.depth_load_weight * losses.load_distribution_loss(
@@ -196,7 +214,20 @@ class AdaEnsemble(CTRModel):
             )
         if self.z_weight:
             terms["router_z"] = self.z_weight * tf.add_n([report.z for report in reports.values()])
+        if self.decorrelation_weight:
+            layers = [tf.convert_to_tensor(reports[layer.name].decorrelation) for layer in self.moe_layers]
+            terms["decorrelation"] = self.decorrelation_weight * tf.add_n(layers)
+        terms["gate_penalty"] = tf.add_n([report.penalty for report in reports.values()])
         return terms
+
+    def expert_outputs(self, inputs) -> dict[str, list[tf.Tensor]]:
+        """By layer, what each expert makes of all rows, `[B, M]`; here all rows run through all layers."""
+        x = x0 = self.normalize(self.embedding(inputs))
+        k, outputs = self.k_schedule(self.step), {}
+        for layer in self.moe_layers:
+            outputs[layer.name] = layer.expert_outputs(x0, x)
+            x, _, _ = layer(x0, x, k=k)
+        return outputs
 
     def objective(self, forward, labels):
         """The terms of equation 18 by name; with `depth_objective="expected"` the LogLoss is the expected one."""
@@ -221,10 +252,10 @@ class AdaEnsemble(CTRModel):
             "depth_objective": self.depth_objective,
             "normalization": self.normalization,
             "embedding_normalization": self.embedding_normalization,
-            "gate_reduction": self.gate_options["reduction"],
-            "gate_noise": self.gate_options["noise"],
-            "gate_temperature": self.gate_options["initial_temperature"],
-            "gate_stop_gradient": self.gate_options["stop_gradient"],
+            "gate": dict(self.gate),
+            "dispatcher": self.dispatcher,
+            "fusion_activation": self.fusion_activation,
+            "decorrelation_weight": self.decorrelation_weight,
             "k_schedule": k_schedule and keras.saving.serialize_keras_object(k_schedule),
             "depth_schedule": depth_schedule and keras.saving.serialize_keras_object(depth_schedule),
             "initial_logit": self.initial_logit,
@@ -238,12 +269,3 @@ class AdaEnsemble(CTRModel):
         for key in ("k_schedule", "depth_schedule"):
             config[key] = config[key] and keras.saving.deserialize_keras_object(config[key])
         return cls(**config)
-
-
-def _prior(given: Sequence[float] | None, size: int, name: str) -> tuple[float, ...]:
-    if given is None:
-        return (1.0 / size,) * size
-    prior = tuple(float(share) for share in given)
-    if len(prior) != size or min(prior) <= 0.0 or abs(sum(prior) - 1.0) > 1e-6:
-        raise ValueError(f"{name} must hold {size} positive shares that sum to 1; received {prior}")
-    return prior

@@ -86,6 +86,14 @@ class CTRModel(BilevelModel):
         """Runs rows through the model."""
         raise NotImplementedError(f"{type(self).__name__} must define forward")
 
+    def expert_outputs(self, inputs: Inputs) -> dict[str, list[tf.Tensor]]:
+        """By layer, what each expert makes of all rows in inference: `[B, A_j]`; {} for a model without experts.
+
+        Of these is Cross-Expert Correlation, see `metrics.cross_expert_correlation`.
+        """
+        del inputs
+        return {}
+
     def call(self, inputs, training=False):
         return tf.sigmoid(self.forward(inputs, training).logit)
 

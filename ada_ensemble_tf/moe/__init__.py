@@ -1,7 +1,9 @@
-"""Sparse mixture of experts: dispatcher, layer and dynamic propagation."""
+"""Sparse mixture of experts: dispatchers, fusion, layer and dynamic propagation."""
 
+from ada_ensemble_tf.moe.dense_dispatcher import DenseDispatcher
 from ada_ensemble_tf.moe.depth import Propagation, propagate
 from ada_ensemble_tf.moe.dispatch import SparseDispatcher
+from ada_ensemble_tf.moe.fusion import SparseFusion
 from ada_ensemble_tf.moe.sparse_moe import SparseMoE
 
-__all__ = ["Propagation", "SparseDispatcher", "SparseMoE", "propagate"]
+__all__ = ["DenseDispatcher", "Propagation", "SparseDispatcher", "SparseFusion", "SparseMoE", "propagate"]

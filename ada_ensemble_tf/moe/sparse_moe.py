@@ -5,10 +5,16 @@ from collections.abc import Sequence
 import keras
 import tensorflow as tf
 
+from ada_ensemble_tf.decorrelation import decorrelation_loss
 from ada_ensemble_tf.experts import make_expert
 from ada_ensemble_tf.gates import GateReport, NoisyCosineGate
+from ada_ensemble_tf.moe.decorrelation import routed_decorrelation_loss
+from ada_ensemble_tf.moe.dense_dispatcher import DenseDispatcher
 from ada_ensemble_tf.moe.dispatch import SparseDispatcher
+from ada_ensemble_tf.moe.fusion import SparseFusion
 from ada_ensemble_tf.normalization import make_normalization
+
+DISPATCHERS = ("sparse", "dense", "vector_fusion", "bit_fusion")
 
 
 @keras.saving.register_keras_serializable(package="ada_ensemble_tf")
@@ -21,12 +27,17 @@ class SparseMoE(keras.layers.Layer):
         experts: names of the experts, see `ada_ensemble_tf.experts.EXPERTS`; a name may come once.
         num_fields: F.
         normalization: "batch", "layer" or "none".
-        gate: the gate over the experts; by default a `NoisyCosineGate`.
+        gate: the gate over the experts; by default a `NoisyCosineGate`. A fusion has none.
+        dispatcher: "sparse", each expert on the rows that chose it; "dense", the same sum with each expert on all rows;
+            "vector_fusion" or "bit_fusion", a `SparseFusion` of all experts on all rows in the place of the gate.
+        fusion_activation: activation of a fusion, see `SparseFusion`.
+        decorrelate: whether training puts the Cross-Expert De-Correlation loss (arXiv 2505.17925) into the report: of
+            each pair of experts on the rows that are routed to both, see `routed_decorrelation_loss`.
 
     Call arguments:
         x0: `[B, M]` embedding output, read by the gate and by some experts.
         x: `[B, M]` output of the layer before.
-        k: K, experts to keep per row, an int or int32 scalar in [1, E].
+        k: K, experts to keep per row, an int or int32 scalar in [1, E]; a fusion has no use for it.
         training: training mode of gate, experts and normalisation.
 
     Returns:
@@ -34,7 +45,8 @@ class SparseMoE(keras.layers.Layer):
         multiply-add of gate and experts; normalisation, activations and the sum are left out.
 
     Raises:
-        ValueError: for an unknown or repeated expert, or a gate of another size.
+        ValueError: for an unknown or repeated expert, an unknown dispatcher, a gate of another size or beside a
+            fusion, or a single expert to be de-correlated.
     """
 
     def __init__(
@@ -43,52 +55,92 @@ class SparseMoE(keras.layers.Layer):
         num_fields: int,
         normalization: str = "batch",
         gate: keras.layers.Layer | None = None,
+        dispatcher: str = "sparse",
+        fusion_activation: str = "softmax",
+        decorrelate: bool = False,
         **kwargs,
     ):
         super().__init__(**kwargs)
         if len(set(experts)) != len(experts):
             raise ValueError(f"each expert may be named once; received {list(experts)}")
+        if dispatcher not in DISPATCHERS:
+            raise ValueError(f"dispatcher must be one of {DISPATCHERS}; received {dispatcher!r}")
+        if decorrelate and len(experts) < 2:
+            raise ValueError(f"decorrelate needs two or more experts; received {list(experts)}")
         self.expert_names = tuple(experts)
         self.num_fields = num_fields
         self.normalization = normalization
+        self.dispatcher = dispatcher
+        self.fusion_activation = fusion_activation
+        self.decorrelate = decorrelate
         self.experts = [make_expert(name, num_fields) for name in experts]
-        self.gate = gate if gate is not None else NoisyCosineGate(len(experts), name="gate")
-        if self.gate.num_choices != len(self.experts):
-            raise ValueError(
-                f"the gate chooses among {self.gate.num_choices}, but there are {len(self.experts)} experts"
-            )
+        self.gate = self.fusion = None
+        if dispatcher.endswith("_fusion"):
+            if gate is not None:
+                raise ValueError(f"dispatcher {dispatcher!r} weights the experts itself: it takes no gate")
+            mode = dispatcher.removesuffix("_fusion")
+            self.fusion = SparseFusion(len(experts), mode, fusion_activation, name="fusion")
+        else:
+            self.gate = gate if gate is not None else NoisyCosineGate(len(experts), name="gate")
+            if self.gate.num_choices != len(self.experts):
+                raise ValueError(
+                    f"the gate chooses among {self.gate.num_choices}, but there are {len(self.experts)} experts"
+                )
         self.normalize = make_normalization(normalization, "normalize")
 
     def build(self, x0_shape, x_shape):
-        if not self.gate.built:  # One that was loaded is.
+        if self.fusion is not None:
+            self.fusion.build(x_shape)
+        elif not self.gate.built:  # One that was loaded is.
             self.gate.build(x0_shape)
         for expert in self.experts:
             expert.build(x0_shape, x_shape)
         self.normalize.build(x_shape)
 
     def call(self, x0, x, k, training=False) -> tuple[tf.Tensor, GateReport, tf.Tensor]:
-        gates, report = self.gate(x0, k=k, training=training)
-        dispatcher = SparseDispatcher(gates)
+        costs = [float(expert.flops()) for expert in self.experts]
+        batch = tf.cast(tf.shape(x)[0], tf.float32)
+        if self.fusion is not None:
+            outputs = self.expert_outputs(x0, x, training)
+            mixed = self.fusion(outputs)
+            report, flops = self.fusion.report(), sum(costs) * batch
+        else:
+            gates, report = self.gate(x0, k=k, training=training)
+            dispatcher = SparseDispatcher(gates) if self.dispatcher == "sparse" else DenseDispatcher(gates)
+            outputs = self._run_experts(dispatcher, x0, x, training)
+            mixed = dispatcher.combine(outputs)
+            flops = tf.reduce_sum(tf.constant(costs) * dispatcher.counts()) + float(self.gate.flops()) * batch
+        if training and self.decorrelate:
+            if self.fusion is not None:
+                loss = decorrelation_loss(outputs)
+            else:
+                loss = routed_decorrelation_loss(outputs, gates, dense=self.dispatcher == "dense")
+            report = report._replace(decorrelation=loss)
+        return self.normalize(x + mixed, training=training), report, flops
+
+    def expert_outputs(self, x0: tf.Tensor, x: tf.Tensor, training: bool = False) -> list[tf.Tensor]:
+        """What each expert makes of all rows, each `[B, M]`."""
+        return [expert(x0, x, training=training) for expert in self.experts]
+
+    def _run_experts(self, dispatcher, x0, x, training):
         rows = dispatcher.dispatch(x)
         rows0 = dispatcher.dispatch(x0, [j for j, expert in enumerate(self.experts) if expert.reads_x0])
-        outputs = [expert(rows0.get(j, rows[j]), rows[j], training=training) for j, expert in enumerate(self.experts)]
-        output = self.normalize(x + dispatcher.combine(outputs), training=training)
-        costs = tf.constant([float(expert.flops()) for expert in self.experts])
-        flops = tf.reduce_sum(costs * dispatcher.counts())
-        flops += float(self.gate.flops()) * tf.cast(tf.shape(x)[0], tf.float32)
-        return output, report, flops
+        return [expert(rows0.get(j, rows[j]), rows[j], training=training) for j, expert in enumerate(self.experts)]
 
     def get_config(self):
         return super().get_config() | {
             "experts": self.expert_names,
             "num_fields": self.num_fields,
             "normalization": self.normalization,
-            "gate": keras.saving.serialize_keras_object(self.gate),
+            "gate": self.gate and keras.saving.serialize_keras_object(self.gate),
+            "dispatcher": self.dispatcher,
+            "fusion_activation": self.fusion_activation,
+            "decorrelate": self.decorrelate,
         }
 
     @classmethod
     def from_config(cls, config):
         """The layer of `get_config`, gate included."""
         config = dict(config)
-        config["gate"] = keras.saving.deserialize_keras_object(config["gate"])
+        config["gate"] = config["gate"] and keras.saving.deserialize_keras_object(config["gate"])
         return cls(**config)

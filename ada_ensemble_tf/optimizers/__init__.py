@@ -2,10 +2,14 @@
 
 import keras
 
+from ada_ensemble_tf.optimizers.ftrl import Ftrl
+from ada_ensemble_tf.optimizers.grda import GRDA
 from ada_ensemble_tf.optimizers.group_ftrl import GroupFtrl
 
 OPTIMIZERS: dict[str, type[keras.optimizers.Optimizer]] = {
     "adam": keras.optimizers.Adam,
+    "ftrl": Ftrl,
+    "grda": GRDA,
     "group_ftrl": GroupFtrl,
 }
 
@@ -24,4 +28,4 @@ def make_optimizer(name: str, **arguments: float) -> keras.optimizers.Optimizer:
         raise ValueError(f"optimizer {name!r}: {error}") from error
 
 
-__all__ = ["OPTIMIZERS", "GroupFtrl", "make_optimizer"]
+__all__ = ["GRDA", "OPTIMIZERS", "Ftrl", "GroupFtrl", "make_optimizer"]

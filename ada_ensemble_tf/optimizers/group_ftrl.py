@@ -60,8 +60,7 @@ class GroupFtrl(keras.optimizers.Optimizer):
         if self.built:
             return
         for variable in variables:
-            if len(variable.shape) != 2:
-                raise ValueError(f"GroupFtrl works on [V, d] tables; {variable.path} has shape {variable.shape}")
+            self._check(variable)
         self._z, self._n = [], []
         # Lifted out of a graph that may be traced twice: z must keep what it is given here.
         with tf.init_scope():
@@ -72,12 +71,32 @@ class GroupFtrl(keras.optimizers.Optimizer):
                 if self.keep_initial:
                     self._z[-1].assign(self._z_of(tf.convert_to_tensor(variable)))
 
+    def _check(self, variable: keras.Variable) -> None:
+        if len(variable.shape) != 2:
+            raise ValueError(f"GroupFtrl works on [V, d] tables; {variable.path} has shape {variable.shape}")
+
+    def _norm_and_threshold(self, z: tf.Tensor) -> tuple[tf.Tensor, float]:
+        """The norm of each group of z, and what it must exceed for the group not to be zero."""
+        return tf.norm(z, axis=1, keepdims=True), self.l1 * z.shape[1] ** 0.5
+
     def _z_of(self, w: tf.Tensor) -> tf.Tensor:
         """The z for which the formula gives w while n is 0."""
-        norm = tf.norm(w, axis=1, keepdims=True)
-        threshold = self.l1 * w.shape[1] ** 0.5
+        norm, threshold = self._norm_and_threshold(w)
         ridge = self.beta / tf.cast(self.learning_rate, w.dtype) + self.l2
         return -w * (ridge + tf.math.divide_no_nan(threshold, norm))
+
+    def rescale_state(self, learning_rate: float) -> None:
+        """Makes z what gives the present w under a new `learning_rate`, which the caller sets.
+
+        w is a function of z and the rate: with z as it is, the next update of a row would scale the whole of it.
+        Rows that are zero, or had no update since z = 0, stay.
+        """
+        for variable, z_variable, n_variable in zip(self._trainable_variables, self._z, self._n, strict=True):
+            w, z, n = (tf.convert_to_tensor(v) for v in (variable, z_variable, n_variable))
+            shrunk = -w * ((self.beta + tf.sqrt(n)) / learning_rate + self.l2)
+            norm, threshold = self._norm_and_threshold(shrunk)
+            rescaled = shrunk * (1.0 + tf.math.divide_no_nan(threshold, norm))
+            z_variable.assign(tf.where(self._norm_and_threshold(z)[0] > threshold, rescaled, z))
 
     def update_step(self, gradient, variable, learning_rate):
         """Updates the rows that `gradient` has, all rows if it is dense."""
@@ -98,8 +117,7 @@ class GroupFtrl(keras.optimizers.Optimizer):
         new_n = n + tf.square(g)
         root = tf.sqrt(new_n)
         new_z = z + g - (root - tf.sqrt(n)) / alpha * w
-        norm = tf.norm(new_z, axis=1, keepdims=True)
-        threshold = self.l1 * g.shape[1] ** 0.5
+        norm, threshold = self._norm_and_threshold(new_z)
         shrunk = new_z * (1.0 - tf.math.divide_no_nan(threshold, norm))
         new_w = -shrunk / ((self.beta + root) / alpha + self.l2)
         return tf.where(norm > threshold, new_w, tf.zeros_like(new_w)), new_z, new_n

@@ -1,14 +1,16 @@
 """Bi-level training: gates on rows of their own, weights on the training rows, in turn."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import keras
 import tensorflow as tf
 
+from ada_ensemble_tf.losses import log_loss
 from ada_ensemble_tf.normalization import frozen_statistics
 from ada_ensemble_tf.training.finite import FiniteCheck
 from ada_ensemble_tf.training.reports import report_scalars
 from ada_ensemble_tf.training.second_order import second_order_gate_gradients
+from ada_ensemble_tf.training.stages import Stage
 
 OPTIMIZERS = ("embedding_optimizer", "weight_optimizer", "gate_optimizer")
 
@@ -34,10 +36,27 @@ class BilevelModel(keras.Model):
         super().__init__(**kwargs)
         self.step = self.add_weight(name="step", shape=(), dtype="int64", initializer="zeros", trainable=False)
         self.finite = FiniteCheck()
+        self._frozen = frozenset()
+
+    def stages(self) -> Sequence[Stage]:
+        """The stages of training in their order; none is one stage that trains everything.
+
+        `TrainingLoop` goes through them. Keras' `fit` knows of none: it trains everything.
+        """
+        return ()
+
+    def freeze(self, variables: Sequence[keras.Variable]) -> None:
+        """Leaves these variables of W out of weight updates from now on, in functions that are yet to be traced."""
+        self._frozen = frozenset(id(v) for v in variables)
+        if hasattr(self, "_weight_step"):
+            self._weight_step = self._make_weight_step()
 
     def annealing_steps(self) -> int:
-        """Weight updates after which every schedule of the model has reached its final value."""
-        return 0
+        """Weight updates after which every schedule of the model has reached its final value.
+
+        Of stages it is the start of the last: only then has all that will be served been trained.
+        """
+        return sum(stage.steps for stage in self.stages()[:-1])
 
     def finish_annealing(self) -> None:
         """Moves the step counter past all schedules, so that the model runs as it is meant to be served."""
@@ -65,10 +84,13 @@ class BilevelModel(keras.Model):
             steps_per_execution: as in Keras.
 
         Raises:
-            ValueError: if the model has gates and no optimiser for them, or `xi` is negative.
+            ValueError: if the model has gates and no optimiser for them, or `xi` is negative, or above 0 for a model
+                with stages.
         """
         if xi < 0.0:
             raise ValueError(f"xi must not be negative; received {xi}")
+        if xi and self.stages():
+            raise ValueError(f"the second-order gate update knows of no stages: xi must be 0; received {xi}")
         if self.gate_variables and gate_optimizer is None:
             raise ValueError("the model has gates: compile needs a gate_optimizer")
         super().compile(
@@ -81,22 +103,23 @@ class BilevelModel(keras.Model):
         self.embedding_optimizer = embedding_optimizer
         self.weight_optimizer = weight_optimizer
         self.gate_optimizer = gate_optimizer
-        groups = self._groups().values()
+        groups = self.groups().values()
         if len({id(optimizer) for optimizer, _ in groups}) < len(groups):
             raise ValueError("each group of variables needs an optimizer of its own; received one twice")
         for optimizer, variables in groups:
             optimizer.build(variables)
         self._auc = keras.metrics.AUC(num_thresholds=10_000, name="auc")
         self._log_loss = keras.metrics.Mean(name="log_loss")
-        self._weight_step = self._update_weights
-        if not run_eagerly and not tf.distribute.has_strategy():
-            # One function, traced and optimised once however many updates a train step has. Under a strategy updates
-            # must not be inside a function, so there they are unrolled.
-            self._weight_step = tf.function(
-                self._update_weights, reduce_retracing=True, experimental_attributes={"_noinline": True}
-            )
+        self._weight_step = self._make_weight_step()
 
-    def _groups(self) -> dict[str, tuple[keras.optimizers.Optimizer, list[keras.Variable]]]:
+    def _make_weight_step(self):
+        if self.run_eagerly or tf.distribute.has_strategy():
+            return self._update_weights
+        # One function, traced and optimised once however many updates a train step has. Under a strategy updates
+        # must not be inside a function, so there they are unrolled.
+        return tf.function(self._update_weights, reduce_retracing=True, experimental_attributes={"_noinline": True})
+
+    def groups(self) -> dict[str, tuple[keras.optimizers.Optimizer, list[keras.Variable]]]:
         """(optimiser, variables) of each group that has any."""
         groups = {
             "embedding": (self.embedding_optimizer, self.embedding_variables),
@@ -108,10 +131,12 @@ class BilevelModel(keras.Model):
     @property
     def optimizer_variables(self) -> list[keras.Variable]:
         """All state of the optimisers."""
-        return [v for optimizer, _ in self._groups().values() for v in optimizer.variables]
+        return [v for optimizer, _ in self.groups().values() for v in optimizer.variables]
 
     def get_compile_config(self):
-        """The optimisers and xi, for `.keras` files."""
+        """The optimisers and xi, for `.keras` files; None before `compile`."""
+        if not self.compiled:
+            return None
         return {"xi": self.xi} | {
             name: keras.saving.serialize_keras_object(getattr(self, name)) for name in OPTIMIZERS if getattr(self, name)
         }
@@ -167,7 +192,12 @@ class BilevelModel(keras.Model):
 
     def _update(self, inputs, labels, names, stage):
         """One update of the groups called `names` on a batch; counts as a step."""
-        groups = [group for name, group in self._groups().items() if name in names]
+        groups = [
+            (optimizer, [v for v in variables if id(v) not in self._frozen])
+            for name, (optimizer, variables) in self.groups().items()
+            if name in names
+        ]
+        groups = [group for group in groups if group[1]]
         gradients, logs = self.compute_gradients(inputs, labels, [variables for _, variables in groups], stage)
         for (optimizer, variables), group_gradients in zip(groups, gradients, strict=True):
             optimizer.apply(group_gradients, variables)
@@ -198,9 +228,9 @@ class BilevelModel(keras.Model):
         named = {f"gradient of {variable.path}": gradient for variable, gradient in pairs}
         tensors = forward.tensors | {f"loss term {name}": term for name, term in terms.items()} | named
         rows = tf.cast(tf.maximum(tf.shape(labels)[0], 1), tf.float32)
-        logs = {"loss": loss} | terms | report_scalars(forward.reports, self.choice_names())
-        logs |= {"flops_per_example": forward.flops / rows, "first_bad": self.finite.first_bad(stage, tensors)}
-        logs["bad_step"] = tf.convert_to_tensor(self.step) + 1
+        logs = {"loss": loss, "log_loss": log_loss(labels, forward.logit)} | terms
+        logs |= report_scalars(forward.reports, self.choice_names()) | {"flops_per_example": forward.flops / rows}
+        logs |= {"first_bad": self.finite.first_bad(stage, tensors), "bad_step": tf.convert_to_tensor(self.step) + 1}
         return gradients, logs
 
     def choice_names(self) -> dict[str, list[str]]:

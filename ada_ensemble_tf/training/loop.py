@@ -10,12 +10,17 @@ import tensorflow as tf
 
 from ada_ensemble_tf import metrics
 from ada_ensemble_tf.training.checkpoint import Checkpoint
+from ada_ensemble_tf.training.expert_correlation import ExpertCorrelation
 from ada_ensemble_tf.training.scoring import Scorer
+from ada_ensemble_tf.training.stages import StageSchedule
 from ada_ensemble_tf.training.tensorboard import TensorBoardWriter
 from data_pipelines.dataset import PreparedData, pair
 from data_pipelines.errors import DataError
 
 logger = logging.getLogger(__name__)
+
+CORRELATION_ROWS = 2048
+"""Validation rows of which TensorBoard shows how alike the experts are: enough to follow it, and little work."""
 
 
 class NonFiniteError(DataError):
@@ -28,7 +33,9 @@ class TrainingLoop:
     After every `config.eval_every` weight updates (at least once an epoch) it evaluates on the validation split and
     saves all state: weights, optimisers, random state, early stopping; the position in the data follows from the
     step. Run again on the same directory, it goes on from there. The best weights by validation AUC are kept apart,
-    and counted only once K and depth have reached their final values, for only then are they what gets served.
+    and counted only once K and depth have reached their final values, for only then are they what gets served. Of a
+    model with stages they are counted from the start of the last: a stage that leaves parts untrained ends when its
+    steps are over, and not by early stopping.
 
     Args:
         model: a compiled `CTRModel`.
@@ -61,7 +68,9 @@ class TrainingLoop:
         self.best = Checkpoint(workdir / "checkpoints" / "best", model.variables)
         self.board = TensorBoardWriter(workdir / "tensorboard")
         self.scorer = Scorer(model)
+        self.expert_correlation = ExpertCorrelation(model)
         self._reported_before = False
+        self.stages = StageSchedule(model, self.stride)
         if self.last.exists:
             self.last.restore()
             logger.info("resuming at step %d of %d", self._step(), self.max_steps)
@@ -75,19 +84,27 @@ class TrainingLoop:
 
         Raises:
             NonFiniteError: the loss or another tensor was not finite.
-            DataError: the record files are damaged, or annealing would not end within `config.max_epochs`.
+            DataError: the record files are damaged, or annealing would not end, or the last stage not begin, within
+                `config.max_epochs`.
         """
+        if self.stages.last_start >= self.max_steps:
+            raise DataError(
+                f"the last stage begins at step {self.stages.last_start}, training ends at {self.max_steps}: "
+                "lower config.model.stage_epochs or raise config.max_epochs"
+            )
         if self.model.annealing_steps() > self.max_steps:
             raise DataError(
                 f"annealing ends at step {self.model.annealing_steps()}, training at {self.max_steps}: "
-                "lower config.anneal_epochs or raise config.max_epochs"
+                "lower config.model.anneal_epochs or raise config.max_epochs"
             )
-        run_calls, batches = self._compiled_calls(), None
+        run_calls = batches = None
         while not self.finished():
             if batches is None:
                 with self.data.reading():
                     batches = iter(self._batches())
-            self._train_until(min(self._next_evaluation(), self.max_steps), run_calls, batches)
+            if self.stages.enter(self._step()) or run_calls is None:
+                run_calls, self._reported_before = self._compiled_calls(), False
+            self._train_until(self._next_stop(), run_calls, batches)
             self._evaluate()
             self.last.save(self._step())
         if self._out_of_patience():
@@ -96,7 +113,8 @@ class TrainingLoop:
         self.board.close()
 
     def examples_per_second(self) -> float:
-        """Training rows a second, less evaluation and the first report, which has the tracing; NaN if that was all."""
+        """Training rows a second, less evaluation and the first report, or a stage's, which has the tracing; NaN if
+        that was all."""
         seconds = float(self.seconds.numpy())
         return float(self.timed_steps.numpy()) * self.config.batch_size / seconds if seconds else float("nan")
 
@@ -120,8 +138,10 @@ class TrainingLoop:
     def _out_of_patience(self) -> bool:
         return int(self.evaluations_since_best.numpy()) >= self.config.patience
 
-    def _next_evaluation(self) -> int:
-        return (self._step() // self.eval_every + 1) * self.eval_every
+    def _next_stop(self) -> int:
+        """The step of the next evaluation: the next of those evenly apart, or the end of a stage or of training."""
+        next_evaluation = (self._step() // self.eval_every + 1) * self.eval_every
+        return min(next_evaluation, self.stages.next_end(self._step()) or self.max_steps, self.max_steps)
 
     def _batches(self) -> tf.data.Dataset:
         config, step = self.config, self._step()
@@ -178,14 +198,17 @@ class TrainingLoop:
             "step %d/%d  loss %.5f  log loss %.5f  %.0f examples/s  at most %s left",
             step, self.max_steps, logs["loss"], logs["log_loss"], rate, duration(left),
         )  # fmt: skip
-        self.board.training(step, logs | {"examples_per_second": rate}, self.model)
+        stage = {"schedule/stage": float(self.stages.index(step - 1) + 1)} if self.stages.stages else {}
+        self.board.training(step, logs | stage | {"examples_per_second": rate}, self.model)
 
     def _evaluate(self) -> None:
         started = time.monotonic()
         with self.data.reading():
             labels, probabilities, flops = self.scorer.score(self.validation_batches())
+            layers = self.expert_correlation(self.validation_batches(), CORRELATION_ROWS)
         step, results = self._step(), metrics.all_metrics(labels, probabilities)
-        self.board.validation(step, results | {"flops_per_example": flops})
+        correlation = {f"experts/correlation/{layer}": value["absolute"] for layer, value in layers.items()}
+        self.board.validation(step, results | {"flops_per_example": flops} | correlation)
         annealed = step >= self.model.annealing_steps()
         better = annealed and results["auc"] > float(self.best_auc.numpy())
         if better:
@@ -198,9 +221,14 @@ class TrainingLoop:
         logger.info(
             "step %d  validation AUC %.5f  LogLoss %.5f  (%s, %.1f s)",
             step, results["auc"], results["logloss"],
-            "best so far" if better else "annealing" if not annealed else f"best {float(self.best_auc.numpy()):.5f}",
+            "best so far" if better else self._standing(annealed),
             time.monotonic() - started,
         )  # fmt: skip
+
+    def _standing(self, annealed: bool) -> str:
+        if annealed:
+            return f"best {float(self.best_auc.numpy()):.5f}"
+        return self.stages.describe(self._step() - 1) if self.stages.stages else "annealing"
 
 
 def duration(seconds: float) -> str:

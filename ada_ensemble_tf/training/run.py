@@ -20,14 +20,18 @@ from data_pipelines.json_files import load_json
 
 logger = logging.getLogger(__name__)
 
+CORRELATION_ROWS = 8192
+"""Held-out rows, test before validation, of which metrics.json says how alike the experts are."""
 
-def train(config, data: PreparedData, workdir: str | Path) -> dict[str, Any]:
+
+def train(config, data: PreparedData, workdir: str | Path, score_test: bool = True) -> dict[str, Any]:
     """Trains, evaluates and writes metrics.json; goes on where an earlier run of the same config stopped.
 
     Args:
         config: a config of `experiments/`.
         data: the prepared data.
         workdir: see `ada_ensemble_tf.training.workdir`.
+        score_test: whether the test split is scored; tuning leaves it alone.
 
     Returns:
         What metrics.json holds.
@@ -53,12 +57,17 @@ def train(config, data: PreparedData, workdir: str | Path) -> dict[str, Any]:
         logger.info("%s: already trained; raise config.max_epochs to go on, or use another --workdir", directory.path)
         return load_json(directory.metrics_file)
     loop.run()
-    validation, _ = score_split(loop.scorer, loop.validation_batches(), data)
-    test, flops = score_split(loop.scorer, data.evaluation("test", config.eval_batch_size), data)
-    results = {
-        "validation": validation,
-        "test": test,
+    splits = {"validation": loop.validation_batches()}
+    if score_test:
+        splits["test"] = data.evaluation("test", config.eval_batch_size)
+    scores, flops = {}, 0.0
+    for split, batches in splits.items():
+        scores[split], flops = score_split(loop.scorer, batches, data)
+    with data.reading():
+        correlation = loop.expert_correlation(splits["test" if score_test else "validation"], CORRELATION_ROWS)
+    results = scores | {
         "flops_per_example": flops,
+        "expert_correlation": correlation,
         "parameters": sum(int(np.prod(v.shape)) for v in model.trainable_variables),
         "examples_per_second": loop.examples_per_second(),
         "best_step": int(loop.best_step.numpy()),

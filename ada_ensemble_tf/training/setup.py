@@ -36,7 +36,8 @@ def model_inputs(schema: Schema) -> dict[str, Any]:
 def build_model(config, data: PreparedData) -> CTRModel:
     """The model that `config.model` describes, for the fields and base rate of `data`.
 
-    `config.model.anneal_epochs`, where a model has it, becomes the constructor's `anneal_steps`.
+    `config.model.anneal_epochs`, where a model has it, becomes the constructor's `anneal_steps`, and the pair
+    `stage_epochs` its `stage_steps`.
 
     Raises:
         DataError: if a value does not fit.
@@ -45,6 +46,8 @@ def build_model(config, data: PreparedData) -> CTRModel:
     name = arguments.pop("name")
     if (epochs := arguments.pop("anneal_epochs", None)) is not None:
         arguments["anneal_steps"] = math.ceil(epochs * data.rows["train"] / config.batch_size)
+    if (stages := arguments.pop("stage_epochs", None)) is not None:
+        arguments["stage_steps"] = [math.ceil(epochs * data.rows["train"] / config.batch_size) for epochs in stages]
     rate = data.positives["train"] / data.rows["train"]
     try:
         return model_class(name)(

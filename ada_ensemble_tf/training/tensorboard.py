@@ -10,7 +10,7 @@ class TensorBoardWriter:
     """Writes scalars of training and validation as two runs under one folder.
 
     Tags: `loss/*` each term of the loss, `learning_rate/*`, `layer_*/*` and `depth/*` the gates' reports, `metrics/*`,
-    `speed/*`.
+    `speed/*`, `schedule/stage` where a model has stages, `experts/correlation/*` where it has experts.
 
     Args:
         folder: the folder to point TensorBoard at.
@@ -35,7 +35,7 @@ class TensorBoardWriter:
         """Writes an evaluation's metrics."""
         with self._validation.as_default(step):
             for name, value in results.items():
-                tf.summary.scalar(f"metrics/{name}", value)
+                tf.summary.scalar(name if "/" in name else f"metrics/{name}", value)
         self._validation.flush()
 
     def close(self) -> None:

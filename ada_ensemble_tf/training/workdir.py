@@ -7,6 +7,7 @@ data.json         where the prepared data was, and its fingerprint
 checkpoints/      last (all state) and best (weights)
 tensorboard/      training and validation
 metrics.json      the results; there once training is complete
+train.log         what the process printed, where something else started it
 """
 
 import json
@@ -42,6 +43,11 @@ class Workdir:
         """metrics.json, there once training is complete."""
         return self.path / "metrics.json"
 
+    def _is_of_something_else(self) -> bool:
+        # Whoever starts a run writes its log before the run itself can claim the directory.
+        files = {path.name for path in self.path.iterdir()} if self.path.is_dir() else set()
+        return bool(files - {"train.log"}) and "data.json" not in files
+
     def claim(self, config: dict[str, Any], data: PreparedData) -> None:
         """Makes the directory that of a run of `config` on `data`, or, once something is trained, checks that it is.
 
@@ -50,7 +56,7 @@ class Workdir:
         """
         if (self.path / "checkpoints" / "last" / "checkpoint").exists():
             self._check_same_run(config, data)
-        elif self.path.is_dir() and any(self.path.iterdir()) and not (self.path / "data.json").exists():
+        elif self._is_of_something_else():
             raise DataError(f"{self.path}: not empty and not a training directory; choose another --workdir")
         self.path.mkdir(parents=True, exist_ok=True)
         write_json(self.path / "data.json", {"data_dir": str(data.path.absolute()), "fingerprint": data.fingerprint})

@@ -66,13 +66,9 @@ def test_config_round_trip():
     assert sizes == (20, 5, 3, 4, "tanh")
 
 
-@pytest.mark.parametrize("num_fields", [1, 7, 9])
-def test_sequence_too_short_is_refused(num_fields):
-    message = "too short for kernel_size=4 and pool_size=2: it must have at least 5"
-    with pytest.raises(ValueError, match=message):
-        ConvolutionExpert(num_fields)
-
-
-def test_shortest_sequence_is_taken():
-    x = np.ones((2, 10), np.float32)
-    assert ConvolutionExpert(10)(x, x).shape == (2, 10)
+@pytest.mark.parametrize("num_fields, length", [(1, 5), (9, 5), (10, 5), (12, 6), (39, 19)])
+def test_sequence_is_as_long_as_one_pool_at_least(num_fields, length):
+    expert = ConvolutionExpert(num_fields)
+    x = np.ones((2, num_fields), np.float32)
+    assert expert(x, x).shape == (2, num_fields)
+    assert expert.fuse.units == length and expert.pooled >= 1

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from ada_ensemble_tf import losses
 from ada_ensemble_tf.models import MODELS, CTRModel
 from ada_ensemble_tf.optimizers import GroupFtrl
 from experiments.defaults import config_for
@@ -112,6 +113,8 @@ def check_model(make, tmp_path, kernels: int) -> None:
     _check_round_trips(model, tmp_path)
     defaults = config_for(model.name).model.to_dict()
     assert defaults.pop("name") == model.name
+    # Epochs become steps where the data is known.
+    defaults = {key: value for key, value in defaults.items() if not key.endswith("_epochs")}
     by_defaults = type(model)(**PLAIN, **defaults).get_config()
     assert {key: by_defaults[key] for key in defaults} == json.loads(json.dumps(defaults))
     plain = make(**PLAIN)
@@ -142,7 +145,7 @@ def _check_training(model: CTRModel) -> None:
     step = tf.function(lambda inputs, labels: model.train_step((inputs, labels)))
 
     def log_loss() -> float:
-        return float(model.objective(model.forward(INPUTS), LABELS)["log_loss"])
+        return float(losses.log_loss(LABELS, model.forward(INPUTS).logit))
 
     for _ in range(60):
         step(INPUTS, LABELS)

@@ -1,20 +1,25 @@
+import json
+
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
 from ada_ensemble_tf import losses
+from ada_ensemble_tf.gates import GATES
 from ada_ensemble_tf.models import AdaEnsemble
 from ada_ensemble_tf.optimizers import GroupFtrl
 from ada_ensemble_tf.schedule import StepSchedule
+from experiments.defaults import config_for
 
 FIELDS, ROWS = 10, 60
+QUIET = {"reduction": 2, "noise": 0.0}
 RELEASED = ("gated_dense", "cross", "polynomial", "convolution", "attention")
 
 
 def small_model(**arguments) -> AdaEnsemble:
     keras.utils.set_random_seed(3)
-    defaults = {"num_rows": ROWS, "num_fields": FIELDS, "dimension": 4, "num_layers": 3, "gate_reduction": 2}
+    defaults = {"num_rows": ROWS, "num_fields": FIELDS, "dimension": 4, "num_layers": 3, "gate": {"reduction": 2}}
     model = AdaEnsemble(**(defaults | {"experts": ("dense", "cross", "polynomial"), "k": 2} | arguments))
     # Embeddings far enough apart that rows route differently.
     model.embedding.table.assign(tf.random.stateless_normal([ROWS, model.dimension], [7, 7]))
@@ -50,7 +55,7 @@ def test_inference_takes_the_exit_of_the_largest_depth_probability():
 
 
 def test_training_mixes_the_kept_exits_while_depth_is_annealed():
-    model = small_model(gate_noise=0.0, normalization="layer", embedding_normalization="none", anneal_steps=100)
+    model = small_model(gate=QUIET, normalization="layer", embedding_normalization="none", anneal_steps=100)
     model.step.assign(70)  # Depth falls 3, 2, 1 at steps 50 and 100; K 3, 2 at 100.
     ids = some_ids()
     x0, _ = all_exits(model, ids)
@@ -80,7 +85,7 @@ def test_labels_reach_the_depth_gate_once_one_exit_is_left(objective):
 
 
 def test_straight_through_gradient_of_the_depth_logits_by_hand():
-    model = small_model(gate_noise=0.0, normalization="layer", embedding_normalization="none", expert_load_weight=0.0)
+    model = small_model(gate=QUIET, normalization="layer", embedding_normalization="none", expert_load_weight=0.0)
     model.depth_load_weight = 0.0
     ids, labels = some_ids(), some_labels()
     x0, exit_logits = all_exits(model, ids)
@@ -219,6 +224,52 @@ def test_own_schedules_replace_the_even_ones(tmp_path):
     assert (again.k_schedule.values, again.depth_schedule.boundaries) == ((3, 1), (9,))
 
 
+@pytest.mark.parametrize("name", GATES)
+def test_any_gate_takes_the_same_config_and_learns_from_the_labels(name):
+    config = config_for("ada_ensemble").lock()
+    config.model.gate.name = name
+    config.model.gate.reduction = 2
+    model = small_model(gate=config.model.gate.to_dict(), expert_load_weight=0.0, depth_load_weight=0.0)
+    assert {type(gate) for gate in [model.depth_gate, *(layer.gate for layer in model.moe_layers)]} == {GATES[name]}
+    with tf.GradientTape() as tape:
+        forward = model.forward(some_ids(), training=True)
+        terms = model.objective(forward, some_labels())
+        loss = terms["log_loss"]
+    gradients = tape.gradient(loss, [v.value for v in model.gate_variables])
+    assert sum(g is not None and np.abs(g).max() > 1e-7 for g in gradients) > 0.8 * len(gradients)
+    penalties = sum(float(report.penalty) for report in forward.reports.values())
+    np.testing.assert_allclose(terms["gate_penalty"], penalties)
+    assert (penalties > 0.0) == (name == "dselect_k")
+    assert set(np.unique(model.forward(some_ids()).exit_gates)) == {0.0, 1.0}
+    config = json.loads(json.dumps(model.get_config()))
+    again = AdaEnsemble.from_config(config)
+    assert again.get_config()["gate"]["name"] == name and json.loads(json.dumps(again.get_config())) == config
+
+
+def test_the_dense_dispatcher_gives_the_same_predictions():
+    sparse, dense = small_model(), small_model(dispatcher="dense")
+    for to, value in zip(dense.weights, sparse.get_weights(), strict=True):
+        to.assign(value)
+    ours, twin = (model.forward(some_ids()) for model in (dense, sparse))
+    np.testing.assert_allclose(ours.logit, twin.logit, rtol=1e-4, atol=1e-5)
+    assert float(ours.flops) > float(twin.flops)
+
+
+@pytest.mark.parametrize("dispatcher", ["vector_fusion", "bit_fusion"])
+def test_a_fusion_has_no_expert_gates(dispatcher, tmp_path):
+    model = small_model(dispatcher=dispatcher, fusion_activation="sparsemax")
+    assert all("depth_gate" in v.path for v in model.gate_variables)
+    assert sum("fusion/logits" in v.path for v in model.weight_variables) == model.num_layers
+    forward = model.forward(some_ids())
+    assert "expert_distribution" not in forward.terms and "depth_distribution" in forward.terms
+    model.save(tmp_path / "model.keras")
+    again = keras.models.load_model(tmp_path / "model.keras")
+    np.testing.assert_array_equal(again(some_ids()), model(some_ids()))
+    assert again.get_config() == model.get_config()
+    gateless = small_model(dispatcher=dispatcher, depth_objective="none")
+    assert gateless.gate_variables == []
+
+
 def compile_model(model):
     model.compile(GroupFtrl(), keras.optimizers.Adam(1e-2), keras.optimizers.Adam(1e-2))
 
@@ -254,6 +305,14 @@ def test_keras_round_trip_keeps_weights_compilation_and_optimizers(tmp_path):
         ({"k_schedule": StepSchedule([4, 2], [5])}, "k_schedule keeps more than the 3 experts"),
         ({"depth_schedule": StepSchedule([3, 2], [5])}, "depth_schedule must stay within 3 layers and end in 1"),
         ({"experts": ("dense", "crossing", "cross")}, "there is no expert 'crossing'"),
+        ({"gate": {"name": "cosine"}}, "there is no gate 'cosine'; there are dselect_k, gumbel_threshold"),
+        ({"gate": {"selectors": 2}}, "gate 'noisy_cosine' has no option selectors; it has reduction, hidden_size"),
+        ({"gate": "noisy_cosine"}, "gate must map its name and options to their values; received 'noisy_cosine'"),
+        ({"dispatcher": "fusion"}, "dispatcher must be one of .* received 'fusion'"),
+        (
+            {"dispatcher": "bit_fusion", "fusion_activation": "relu"},
+            "activation of the fusion must be one of .* received 'relu'",
+        ),
     ],
 )
 def test_wrong_arguments(arguments, message):

@@ -3,6 +3,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from ada_ensemble_tf.gates import NoisyCosineGate
 from ada_ensemble_tf.moe import SparseMoE
 
 EXPERTS = ("dense", "gated_dense", "cross", "polynomial", "convolution", "attention")
@@ -89,6 +90,65 @@ def test_no_rows(normalization, in_graph):
     assert all(np.isfinite(v.numpy()).all() for v in layer.non_trainable_variables if "seed" not in v.path)
 
 
+def with_dispatcher(dispatcher, layer):
+    """The same layer, weights included, with another dispatcher."""
+    twin = SparseMoE(EXPERTS, FIELDS, layer.normalization, dispatcher=dispatcher)
+    twin.build((None, WIDTH), (None, WIDTH))
+    for to, value in zip(twin.weights, layer.get_weights(), strict=True):
+        to.assign(value)
+    return twin
+
+
+@pytest.mark.parametrize("rows", [20, 1, 0])
+@pytest.mark.parametrize("k", [1, 3, 6])
+def test_the_dense_dispatcher_gives_the_same(k, rows):
+    layer, x0, x = layer_and_inputs("layer", rows=rows)
+    dense = with_dispatcher("dense", layer)
+    weights = tf.random.stateless_normal(x.shape, [3, 3])
+    results = []
+    for one in (layer, dense):
+        with tf.GradientTape() as tape:
+            tape.watch([x0, x])
+            output, report, flops = one(x0, x, k=k)
+            loss = tf.reduce_sum(output * weights)
+        sources = [x0, x, *[v.value for v in one.trainable_variables]]
+        gradients = tape.gradient(loss, sources, unconnected_gradients="zero")
+        results.append((output, *report, *gradients))
+    for sparse_value, dense_value in zip(*results, strict=True):
+        np.testing.assert_allclose(sparse_value, dense_value, rtol=1e-3, atol=1e-4)
+    assert float(flops) == rows * (sum(e.flops() for e in layer.experts) + layer.gate.flops())
+
+
+@pytest.mark.parametrize("activation", ["sigmoid", "sparsemax"])
+@pytest.mark.parametrize("mode", ["vector", "bit"])
+def test_a_fusion_weights_all_experts_without_a_gate(mode, activation):
+    layer = SparseMoE(EXPERTS, FIELDS, "layer", dispatcher=f"{mode}_fusion", fusion_activation=activation)
+    x0, x = (tf.random.stateless_normal([7, WIDTH], [i, i]) for i in (1, 2))
+    layer.build(x0.shape, x.shape)
+    assert layer.gate is None and not any("gate/" in v.path for v in layer.weights)
+    layer.fusion.logits.assign(np.random.default_rng(0).normal(size=layer.fusion.logits.shape))
+    weights = np.broadcast_to(layer.fusion.weights_of_experts(), [len(EXPERTS), WIDTH])
+    outputs = np.stack([expert(x0, x) for expert in layer.experts])
+    output, report, flops = layer(x0, x, k=1)
+    expected = layer.normalize(x + np.einsum("ebm,em->bm", outputs, weights))
+    np.testing.assert_allclose(output, expected, rtol=1e-4, atol=1e-5)
+    assert float(flops) == 7 * sum(expert.flops() for expert in layer.experts)
+    np.testing.assert_allclose(report.probability, weights.mean(axis=1) / weights.mean(axis=1).sum(), rtol=1e-5)
+    empty, _, nothing = layer(x0[:0], x[:0], k=1, training=True)
+    assert empty.shape == (0, WIDTH) and float(nothing) == 0.0
+
+
+@pytest.mark.parametrize("dispatcher", ["dense", "bit_fusion"])
+def test_keras_round_trip_of_the_dispatcher(dispatcher, tmp_path):
+    x0, x = keras.Input((WIDTH,)), keras.Input((WIDTH,))
+    layer = SparseMoE(("cross", "dense"), FIELDS, dispatcher=dispatcher, fusion_activation="smooth_step")
+    model = keras.Model([x0, x], layer(x0, x, k=1)[0])
+    model.save(tmp_path / "moe.keras")
+    again = keras.models.load_model(tmp_path / "moe.keras")
+    inputs = [np.random.default_rng(i).normal(size=(7, WIDTH)).astype(np.float32) for i in range(2)]
+    np.testing.assert_array_equal(model(inputs), again(inputs))
+
+
 def test_keras_round_trip(tmp_path):
     x0, x = keras.Input((WIDTH,)), keras.Input((WIDTH,))
     output, report, _ = SparseMoE(("cross", "attention", "gated_dense"), FIELDS, "batch")(x0, x, k=2)
@@ -107,9 +167,11 @@ def test_wrong_arguments():
         SparseMoE(["cross", "cross"], FIELDS)
     with pytest.raises(ValueError, match="normalization must be 'batch', 'layer' or 'none'; received 'group'"):
         SparseMoE(["cross"], FIELDS, "group")
-    from ada_ensemble_tf.gates import NoisyCosineGate
-
     with pytest.raises(ValueError, match="chooses among 3, but there are 1 experts"):
         SparseMoE(["cross"], FIELDS, gate=NoisyCosineGate(3))
+    with pytest.raises(ValueError, match=r"dispatcher must be one of \('sparse', 'dense', .* received 'fusion'"):
+        SparseMoE(["cross"], FIELDS, dispatcher="fusion")
+    with pytest.raises(ValueError, match="dispatcher 'bit_fusion' weights the experts itself: it takes no gate"):
+        SparseMoE(["cross"], FIELDS, gate=NoisyCosineGate(1), dispatcher="bit_fusion")
     with pytest.raises(ValueError, match="multiple of num_fields; received M=50 and num_fields=12"):
         SparseMoE(["cross"], FIELDS).build((None, 50), (None, 50))

@@ -5,6 +5,7 @@ import tensorflow as tf
 
 from ada_ensemble_tf.embedding import FusedEmbedding
 from ada_ensemble_tf.optimizers import GroupFtrl
+from ada_ensemble_tf.training.stages import set_learning_rate
 
 ROWS, WIDTH = 12, 3
 SETTINGS = {"learning_rate": 0.1, "beta": 0.5, "l1": 0.4, "l2": 0.05}
@@ -260,3 +261,30 @@ def test_a_refused_build_leaves_the_optimizer_unbuilt():
 def test_negative_strengths_are_refused(strength):
     with pytest.raises(ValueError, match="beta, l1 and l2 must not be negative"):
         GroupFtrl(**{strength: -1e-3})
+
+
+@pytest.mark.parametrize("keep_initial", [True, False])
+def test_a_new_learning_rate_leaves_the_rows_where_they_are(keep_initial):
+    variable, optimizer = table(), GroupFtrl(**SETTINGS, keep_initial=keep_initial)
+    optimizer.build([variable])
+    for ids, gradient in batches(20, 8):
+        optimizer.apply([tf.IndexedSlices(gradient, ids, (ROWS, WIDTH))], [variable])
+    before, n = variable.numpy(), optimizer._n[0].numpy()
+    zero_rows = ~before.any(axis=1)
+    # Rows 2 to 4, where nothing keeps them from it.
+    assert zero_rows.sum() == (0 if keep_initial else 3)
+    set_learning_rate(optimizer, 0.01)
+    assert float(optimizer.learning_rate) == np.float32(0.01)
+    np.testing.assert_array_equal(variable, before)
+    # An update by nothing writes w from z: what it was, where rows have been updated before.
+    rows = tf.range(2, ROWS)
+    optimizer.apply([tf.IndexedSlices(tf.zeros([ROWS - 2, WIDTH]), rows, (ROWS, WIDTH))], [variable])
+    np.testing.assert_allclose(variable, before, rtol=1e-4, atol=1e-6)
+    np.testing.assert_array_equal(optimizer._n[0], n)
+    # Rows 0 and 1 had no update: their z is that of the initial value, or still 0.
+    assert optimizer._z[0].numpy()[:2].any() == keep_initial
+    # Steps are a tenth.
+    ones = tf.IndexedSlices(tf.fill([ROWS - 2, WIDTH], 0.5), rows, (ROWS, WIDTH))
+    optimizer.apply([ones], [variable])
+    change = np.abs(variable.numpy() - before)[2:][~zero_rows[2:]]
+    assert 0.0 < change.max() < 0.01 * 1.1

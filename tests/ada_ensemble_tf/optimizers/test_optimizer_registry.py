@@ -1,10 +1,12 @@
 import keras
 import pytest
 
-from ada_ensemble_tf.optimizers import GroupFtrl, make_optimizer
+from ada_ensemble_tf.optimizers import GRDA, Ftrl, GroupFtrl, make_optimizer
 
 
-@pytest.mark.parametrize(("name", "kind"), [("adam", keras.optimizers.Adam), ("group_ftrl", GroupFtrl)])
+@pytest.mark.parametrize(
+    ("name", "kind"), [("adam", keras.optimizers.Adam), ("ftrl", Ftrl), ("grda", GRDA), ("group_ftrl", GroupFtrl)]
+)
 def test_made_by_name_with_its_arguments(name, kind):
     optimizer = make_optimizer(name, learning_rate=0.25)
     assert type(optimizer) is kind
@@ -12,11 +14,11 @@ def test_made_by_name_with_its_arguments(name, kind):
 
 
 def test_unknown_optimizer_is_refused_with_the_known_ones():
-    with pytest.raises(ValueError, match="there is no optimizer 'newton'; there are adam, group_ftrl"):
+    with pytest.raises(ValueError, match="there is no optimizer 'newton'; there are adam, ftrl, grda, group_ftrl"):
         make_optimizer("newton")
 
 
-@pytest.mark.parametrize("name", ["adam", "group_ftrl"])
+@pytest.mark.parametrize("name", ["adam", "ftrl", "grda", "group_ftrl"])
 def test_unknown_argument_is_refused_by_name(name):
     with pytest.raises(ValueError, match="alpha"):
         make_optimizer(name, alpha=0.1)

@@ -24,7 +24,7 @@ def schema(prepared_criteo) -> Schema:
 def small_model(schema: Schema) -> AdaEnsemble:
     model = AdaEnsemble(
         **model_inputs(schema), dimension=2, num_layers=2, experts=("cross", "dense", "polynomial"), k=1,
-        anneal_steps=100, gate_reduction=2,
+        anneal_steps=100, gate={"reduction": 2},
     )  # fmt: skip
     model.embedding.table.assign(tf.random.stateless_normal(model.embedding.table.shape, [1, 2]))
     return model

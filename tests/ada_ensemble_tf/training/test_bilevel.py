@@ -8,6 +8,7 @@ from ada_ensemble_tf.optimizers import GroupFtrl
 from ada_ensemble_tf.training.second_order import second_order_gate_gradients
 
 FIELDS, ROWS, BATCH = 6, 40, 16
+QUIET = {"reduction": 2, "noise": 0.0}
 
 
 def rows(seed, batch=BATCH):
@@ -23,7 +24,7 @@ def bilevel_element(steps=2):
 
 def compiled_model(xi=0.0, run_eagerly=True, **arguments):
     keras.utils.set_random_seed(5)
-    defaults = {"experts": ("dense", "cross"), "k": 1, "num_layers": 2, "dimension": 2, "gate_reduction": 2}
+    defaults = {"experts": ("dense", "cross"), "k": 1, "num_layers": 2, "dimension": 2, "gate": {"reduction": 2}}
     model = AdaEnsemble(ROWS, FIELDS, **(defaults | arguments))
     model.embedding.table.assign(tf.random.stateless_normal([ROWS, model.dimension], [7, 7]))
     for gate in [layer.gate for layer in model.moe_layers] + [model.depth_gate] * (model.depth_gate is not None):
@@ -92,7 +93,7 @@ def test_an_element_is_one_gate_update_and_t_weight_updates(steps):
 
 
 def test_train_step_is_the_gate_update_followed_by_the_weight_updates():
-    one, other = compiled_model(gate_noise=0.0), compiled_model(gate_noise=0.0)
+    one, other = compiled_model(gate=QUIET), compiled_model(gate=QUIET)
     element = bilevel_element(2)
     one.train_step(element)
     ids, labels = element["train"]
@@ -134,8 +135,8 @@ def test_second_order_gradient_equals_the_numerical_hessian_vector_product():
     # Smooth in everything: all experts kept, no jitter, no ReLU in what is differenced. Gradients must flow through
     # the gates into the table, as differences do.
     model = compiled_model(
-        xi, gate_noise=0.0, k=2, depth_objective="none", experts=("cross", "polynomial"), num_layers=1,
-        normalization="none", embedding_normalization="none", expert_load_weight=0.0, gate_stop_gradient=False,
+        xi, gate=QUIET | {"stop_gradient": False}, k=2, depth_objective="none", experts=("cross", "polynomial"),
+        num_layers=1, normalization="none", embedding_normalization="none", expert_load_weight=0.0,
     )  # fmt: skip
     train, gate = rows(1), rows(2)
     second, _ = second_order_gate_gradients(model, train, gate, xi)
@@ -171,7 +172,7 @@ def test_second_order_gradient_equals_the_numerical_hessian_vector_product():
 
 
 def test_second_order_restores_the_random_state_of_its_passes_and_works_in_fit():
-    model = compiled_model(0.1, run_eagerly=False, gate_noise=0.5)
+    model = compiled_model(0.1, run_eagerly=False, gate={"reduction": 2, "noise": 0.5})
     history = model.fit(tf.data.Dataset.from_tensors(bilevel_element()).repeat(4), verbose=0, epochs=3)
     assert history.history["log_loss"][-1] < history.history["log_loss"][0]
 
@@ -184,6 +185,15 @@ def test_learning_on_a_learnable_rule():
     model.fit(tf.data.Dataset.from_tensors(element).repeat(60), verbose=0)
     results = model.evaluate(tf.data.Dataset.from_tensors((ids, labels)), return_dict=True, verbose=0)
     assert results["auc"] > 0.95
+
+
+def test_a_model_that_was_not_compiled_is_saved_without_optimizers(tmp_path):
+    model = AdaEnsemble(ROWS, FIELDS, experts=("dense", "cross"), k=1, num_layers=2, dimension=2)
+    model.save(tmp_path / "model.keras")
+    again = keras.models.load_model(tmp_path / "model.keras")
+    ids, _ = rows(1)
+    np.testing.assert_array_equal(again(ids), model(ids))
+    assert not again.compiled
 
 
 def test_wrong_use():

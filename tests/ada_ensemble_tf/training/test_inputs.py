@@ -17,7 +17,7 @@ from data_pipelines.raw_format import RawFormat
 from data_pipelines.schema import Field, Schema
 from experiments.defaults import config_for
 
-SMALL = {"experts": ("dense", "cross"), "k": 1, "num_layers": 2, "dimension": 2, "gate_reduction": 2}
+SMALL = {"experts": ("dense", "cross"), "k": 1, "num_layers": 2, "dimension": 2, "gate": {"reduction": 2}}
 
 
 @pytest.fixture(scope="module")

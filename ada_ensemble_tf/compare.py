@@ -1,0 +1,47 @@
+"""Compares models, or variants of one, over several seeds:
+
+python -m ada_ensemble_tf.compare --config=experiments/frappe.py --models=dnn,dcn_v2 --data_dir=DIR --out=DIR
+
+In the place of --models goes --study=experiments/studies.py:table2 for named variants, which may be of one model.
+
+Run again it trains only what is missing. The exit code is 1 if a run failed.
+"""
+
+from pathlib import Path
+
+from absl import flags
+
+from ada_ensemble_tf.comparison.comparing import compare, plan
+from ada_ensemble_tf.comparison.configs import Variants, load_study
+from data_pipelines.errors import DataError, run_main
+from experiments.models import MODELS
+from experiments.overrides import parse
+
+_CONFIG = flags.DEFINE_string("config", None, "FILE.py of experiments/, without a model.", required=True)
+_MODELS = flags.DEFINE_list("models", None, "Models with commas between, or 'all'.")
+_STUDY = flags.DEFINE_string("study", None, "FILE.py:NAME of a function that returns variants by label.")
+_SEEDS = flags.DEFINE_integer("seeds", 3, "Trainings of each, with seeds 0, 1, ..")
+_DATA_DIR = flags.DEFINE_string("data_dir", None, "Prepared data.", required=True)
+_OUT = flags.DEFINE_string("out", None, "Where runs and tables go.", required=True)
+_JOBS = flags.DEFINE_integer("jobs", 1, "Trainings at once; they share the cores.")
+_SET = flags.DEFINE_multi_string("set", [], "KEY=VALUE for every model's config; may be repeated.")
+_TRUTH = flags.DEFINE_string("truth", None, "What the synthetic rows' generator wrote beside them.")
+
+
+def main(argv) -> int:
+    """Trains, and prints the table."""
+    del argv
+    if (_MODELS.value is None) == (_STUDY.value is None):
+        raise DataError("give one of --models and --study")
+    variants = load_study(_STUDY.value) if _STUDY.value else _variants(_MODELS.value)
+    data_dir, out = Path(_DATA_DIR.value), Path(_OUT.value)
+    runs = plan(_CONFIG.value, variants, parse(_SET.value), _SEEDS.value, data_dir, out)
+    return 0 if compare(runs, data_dir, out, _JOBS.value, Path(_TRUTH.value) if _TRUTH.value else None) else 1
+
+
+def _variants(models: list[str]) -> Variants:
+    return {model: (model, {}) for model in (sorted(MODELS) if models == ["all"] else models)}
+
+
+if __name__ == "__main__":
+    run_main(main)

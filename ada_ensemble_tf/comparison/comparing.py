@@ -1,0 +1,91 @@
+"""A comparison from variants to its table."""
+
+import logging
+import shlex
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from ada_ensemble_tf.comparison.configs import Variants, check_label, make_config
+from ada_ensemble_tf.comparison.runs import Run, Workers, alone_in
+from ada_ensemble_tf.comparison.table import Table
+from data_pipelines.errors import DataError
+from data_pipelines.json_files import load_json
+from data_pipelines.preparation import Preparation, load_complete
+
+logger = logging.getLogger(__name__)
+
+
+def plan(
+    config_file: str, variants: Variants, values: Mapping[str, Any], seeds: int, data_dir: Path, out: Path
+) -> list[Run]:
+    """The runs of a comparison: OUT/<label>/seed_<n>, all labels with one seed before the next.
+
+    Args:
+        config_file: the data set's config file.
+        variants: what is compared.
+        values: overrides for all; a variant's own go before them.
+        seeds: how many, from 0.
+        data_dir: the prepared data.
+        out: where the runs go.
+
+    Raises:
+        DataError: for anything that cannot be trained, before something is.
+    """
+    if seeds < 1:
+        raise DataError(f"--seeds must be at least 1; received {seeds}")
+    runs = []
+    for seed in range(seeds):
+        for label, (model, own) in variants.items():
+            check_label(label)
+            config = make_config(config_file, model, {**values, **own, "seed": seed})
+            folder = out / label / f"seed_{seed}"
+            runs.append(Run(label, config.to_dict(), folder, data_dir.absolute(), out.absolute() / "test_labels.npy"))
+    return runs
+
+
+def compare(runs: Sequence[Run], data_dir: Path, out: Path, jobs: int, truth: Path | None) -> bool:
+    """Trains what is not done, and writes OUT/table.md and table.csv after each run; prints the former at the end.
+
+    Returns:
+        Whether all runs are done.
+
+    Raises:
+        DataError: if a folder holds a run of another config or of other data, or another process is at work in OUT.
+    """
+    _, preparation = load_complete(data_dir)
+    bounds = load_json(truth, way_out="give the file that data_pipelines.synthetic wrote") if truth else None
+    with alone_in(out), Workers(jobs) as workers:
+        for run in runs:
+            run.check_same(preparation.fingerprint())
+        failures: dict[tuple[str, int], str] = {}
+        table = Table(runs, failures, _header(preparation), runs[0].labels_file, bounds)
+        waiting = [run for run in runs if not run.done()]
+        before, started = len(runs) - len(waiting), time.monotonic()
+        logger.info("%d runs, %d of them done before; tables in %s", len(runs), before, out)
+        left, ended = list(waiting), 0
+        while left or workers.busy:
+            while left and not workers.full:
+                workers.start(left.pop(0))
+            run, failure = workers.wait()
+            ended += 1
+            if failure is not None:
+                failures[run.label, run.seed] = failure
+            minutes = (time.monotonic() - started) / ended * (len(waiting) - ended) / 60.0
+            result = f"failed: {failure}" if failure else f"AUC {run.metrics()['test']['auc']:.5f}"
+            logger.info(
+                "%d of %d done: %s, seed %d: %s; about %.1f minutes left",
+                before + ended, len(runs), run.label, run.seed, result, minutes,
+            )  # fmt: skip
+            table.write(out)
+        print(table.write(out))
+    return not failures
+
+
+def _header(preparation: Preparation) -> dict[str, str]:
+    rows = ", ".join(f"{name} {count:,}" for name, count in preparation.rows.items())
+    module = Path(sys.argv[0]).stem
+    command = f"python -m ada_ensemble_tf.{module} " + shlex.join(sys.argv[1:])
+    return {"command": command, "data": f"fingerprint {preparation.fingerprint()}", "rows": rows}

@@ -1,0 +1,75 @@
+"""DeLong's test of the difference between two AUCs on the same rows."""
+
+from typing import NamedTuple
+
+import numpy as np
+from scipy.special import ndtr
+
+
+class DeLong(NamedTuple):
+    """The result of `delong`.
+
+    Attributes:
+        auc: AUC of the first predictions.
+        other_auc: AUC of the second.
+        standard_error: of their difference; 0 where the two rank alike.
+        z: (auc - other_auc) / standard_error; 0 where both are 0.
+        p: two-sided.
+    """
+
+    auc: float
+    other_auc: float
+    standard_error: float
+    z: float
+    p: float
+
+
+def delong(labels: np.ndarray, predictions: np.ndarray, other: np.ndarray) -> DeLong:
+    """Tests whether two models' AUCs on the same rows differ by more than the choice of rows explains.
+
+    DeLong, DeLong and Clarke-Pearson (Biometrics 1988), with placements from midranks, O(N log N), as Sun and Xu (IEEE
+    Signal Processing Letters 2014) have them. With m positives and n negatives, the placement of a positive is the
+    share of negatives below it (ties half), that of a negative the share of positives above it; AUC is the mean of
+    either. The variance of the difference is var(difference of the positives' placements) / m plus the same of the
+    negatives' over n.
+
+    Args:
+        labels: `[N]` in {0, 1}.
+        predictions: `[N]`, higher for likelier clicks.
+        other: `[N]` of the other model.
+
+    Raises:
+        ValueError: if there are fewer than two rows of either label, or the lengths differ.
+    """
+    labels = np.asarray(labels) > 0.5
+    if not len(labels) == len(predictions) == len(other):
+        raise ValueError(f"labels and predictions differ in length: {len(labels)}, {len(predictions)}, {len(other)}")
+    positives, negatives = int(labels.sum()), int((~labels).sum())
+    if min(positives, negatives) < 2:
+        raise ValueError(f"needs two rows of each label; received {positives} positives, {negatives} negatives")
+    above, below = _placements(labels, np.asarray(predictions))
+    other_above, other_below = _placements(labels, np.asarray(other))
+    auc, other_auc = float(above.mean()), float(other_above.mean())
+    variance = np.var(above - other_above, ddof=1) / positives + np.var(below - other_below, ddof=1) / negatives
+    error, difference = float(np.sqrt(variance)), auc - other_auc
+    z = difference / error if error else float(np.sign(difference) * np.inf) if difference else 0.0
+    return DeLong(auc, other_auc, error, z, two_sided(z))
+
+
+def two_sided(z: float) -> float:
+    """The two-sided p value of a standard normal z."""
+    return float(2.0 * ndtr(-abs(z)))
+
+
+def midranks(values: np.ndarray) -> np.ndarray:
+    """Ranks from 1; equal values share the mean of theirs."""
+    _, places, counts = np.unique(values, return_inverse=True, return_counts=True)
+    return (np.cumsum(counts) - (counts - 1) / 2.0)[places]
+
+
+def _placements(labels: np.ndarray, predictions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    ranks = midranks(predictions)
+    positive, negative = predictions[labels], predictions[~labels]
+    above = (ranks[labels] - midranks(positive)) / len(negative)
+    below = 1.0 - (ranks[~labels] - midranks(negative)) / len(positive)
+    return above, below

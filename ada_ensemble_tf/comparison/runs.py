@@ -1,0 +1,177 @@
+"""Trainings in processes of their own, several at once, and what they leave.
+
+A run's folder is a training's working directory (`ada_ensemble_tf.training.workdir`) with, besides,
+
+train.log                what the process printed
+test_probabilities.npy   float32, of the test rows in the order of the prepared data
+run.json                 how many runs there were at once; written last, it says that the run is done
+"""
+
+import contextlib
+import dataclasses
+import fcntl
+import os
+import pickle
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from ada_ensemble_tf.comparison.configs import flat
+from data_pipelines.errors import DataError
+from data_pipelines.json_files import load_json
+
+WORKER = "ada_ensemble_tf.comparison.worker"
+PROBABILITIES = "test_probabilities.npy"
+_POLL_SECONDS = 0.1
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """One training.
+
+    Attributes:
+        label: what is trained.
+        config: its config.
+        folder: where it goes.
+        data_dir: the prepared data.
+        labels_file: where the labels of the test rows go, once for all runs; None leaves the test split unread.
+    """
+
+    label: str
+    config: dict[str, Any]
+    folder: Path
+    data_dir: Path
+    labels_file: Path | None = None
+
+    @property
+    def seed(self) -> int:
+        """The seed in its config."""
+        return self.config["seed"]
+
+    def done(self) -> bool:
+        """Whether all that it leaves is there."""
+        return (self.folder / "run.json").exists()
+
+    def metrics(self) -> dict[str, Any]:
+        """What its metrics.json holds."""
+        return load_json(self.folder / "metrics.json", way_out="delete its folder to train it again")
+
+    def jobs(self) -> int:
+        """How many runs there were at once when it was trained."""
+        return load_json(self.folder / "run.json", way_out="delete its folder to train it again")["jobs"]
+
+    def check_same(self, fingerprint: str) -> None:
+        """Raises DataError, naming the key, if the folder holds a run of another config or of other data."""
+        if not self.done() and not (self.folder / "checkpoints" / "last" / "checkpoint").exists():
+            return
+        before, now = flat(load_json(self.folder / "config.json")), flat(self.config)
+        for key in sorted(before.keys() | now.keys()):
+            if before.get(key) != now.get(key):
+                raise DataError(
+                    f"{self.folder}: trained with config.{key}={before.get(key)!r}, now {now.get(key)!r}; "
+                    "choose another --out, or delete the folder"
+                )
+        known = load_json(self.folder / "data.json")["fingerprint"]
+        if known != fingerprint:
+            raise DataError(
+                f"{self.folder}: trained on data with fingerprint {known}, but {self.data_dir} has {fingerprint}; "
+                "choose another --out, or delete the folder"
+            )
+
+
+class Workers:
+    """Processes that train, at most `jobs` at once; those still at it are ended when the block is left.
+
+    Of several at once each gets its share of the cores, and of a GPU's memory what it needs; one alone has TensorFlow's
+    own settings.
+    """
+
+    def __init__(self, jobs: int):
+        if jobs < 1:
+            raise DataError(f"--jobs must be at least 1; received {jobs}")
+        self.jobs = jobs
+        self._running: list[tuple[Run, subprocess.Popen, int]] = []
+
+    def __enter__(self) -> "Workers":
+        return self
+
+    def __exit__(self, *error) -> None:
+        for _, process, _ in self._running:
+            process.kill()
+        for _, process, _ in self._running:
+            process.wait()
+
+    @property
+    def busy(self) -> int:
+        """How many are at work."""
+        return len(self._running)
+
+    @property
+    def full(self) -> bool:
+        """Whether another one would have to wait."""
+        return self.busy >= self.jobs
+
+    def start(self, run: Run) -> None:
+        """Starts a run that is not done."""
+        run.folder.mkdir(parents=True, exist_ok=True)
+        environment = dict(os.environ)
+        if self.jobs > 1:
+            threads = str(max(1, (os.cpu_count() or 1) // self.jobs))
+            names = ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OMP_NUM_THREADS")
+            environment |= dict.fromkeys(names, threads) | {"TF_FORCE_GPU_ALLOW_GROWTH": "true"}
+        with open(run.folder / "train.log", "ab") as log:
+            # What an earlier attempt printed is not why this one fails.
+            log_start = log.tell()
+            process = subprocess.Popen(
+                [sys.executable, "-m", WORKER], stdin=subprocess.PIPE, stdout=log, stderr=log, env=environment
+            )
+        self._running.append((run, process, log_start))
+        with contextlib.suppress(BrokenPipeError):
+            # Left open: its end tells the process that this one is gone.
+            pickle.dump((run, self.jobs), process.stdin)
+            process.stdin.flush()
+
+    def wait(self) -> tuple[Run, str | None]:
+        """(a run that has ended, what it failed of or None); waits until there is one."""
+        while True:
+            for i, (run, process, log_start) in enumerate(self._running):
+                if process.poll() is not None:
+                    del self._running[i]
+                    with contextlib.suppress(BrokenPipeError):
+                        process.stdin.close()
+                    return run, _failure(run.folder / "train.log", log_start, process.returncode)
+            time.sleep(_POLL_SECONDS)
+
+
+def _failure(log: Path, start: int, code: int) -> str | None:
+    if code == 0:
+        return None
+    if code < 0:
+        reason = f"killed by {signal.Signals(-code).name}"
+        return reason + (" (out of memory?)" if code == -signal.SIGKILL else "")
+    lines = [line for line in log.read_bytes()[start:].decode(errors="replace").splitlines() if line.strip()]
+    errors = [line.removeprefix("error: ") for line in lines if line.startswith("error: ")]
+    return (errors or lines or [f"exit code {code}"])[-1]
+
+
+@contextlib.contextmanager
+def alone_in(out: Path) -> Iterator[None]:
+    """Makes a folder and keeps others out of it for as long as the block runs.
+
+    Raises:
+        DataError: another process is in it.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    lock = os.open(out, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise DataError(f"{out}: another process is at work in this directory; wait for it to end") from None
+        yield
+    finally:
+        os.close(lock)

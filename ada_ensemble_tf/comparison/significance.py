@@ -1,0 +1,105 @@
+"""Which differences from the best model are beyond noise.
+
+Two kinds of noise are told apart. Other test rows: DeLong's test between two models' predictions of the same seed; over
+seeds the median z counts. Other seeds: the paired t test over seeds.
+"""
+
+import dataclasses
+import functools
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+from scipy.special import stdtr
+
+from ada_ensemble_tf.comparison.delong import delong, two_sided
+
+LEVEL = 0.05
+RULE = (
+    f"mark: '<' is worse than the best row, '≈' not distinguishable from it. '<' needs p DeLong below {LEVEL:.0%} "
+    "after Holm's correction over the rows, and a lower AUC than the best row's with every seed."
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Verdict:
+    """A row against the best one.
+
+    Attributes:
+        difference: mean AUC less the best row's, over the seeds that both have.
+        p_delong: of the median over seeds of DeLong's z; None without a common seed.
+        p_paired_t: of the AUCs, paired by seed; None with fewer than two common seeds.
+        always_below: whether its AUC is the lower with every common seed.
+        p_delong_holm: `p_delong` corrected over the rows.
+    """
+
+    difference: float
+    p_delong: float | None
+    p_paired_t: float | None
+    always_below: bool
+    p_delong_holm: float | None = None
+
+    @property
+    def mark(self) -> str:
+        """See `RULE`; "?" without a common seed."""
+        if self.p_delong_holm is None:
+            return "?"
+        return "<" if self.p_delong_holm < LEVEL and self.always_below else "≈"
+
+
+def against_best(predictions: Mapping[str, Mapping[int, Path]], labels: Path, best: str) -> dict[str, Verdict]:
+    """The verdict on each row but the best.
+
+    Args:
+        predictions: files of predictions by label and seed.
+        labels: the file of the test rows' labels.
+        best: label of the best row.
+    """
+    verdicts = {
+        label: _verdict([_delong(labels, files[s], predictions[best][s]) for s in files if s in predictions[best]])
+        for label, files in predictions.items()
+        if label != best
+    }
+    tested = [label for label, verdict in verdicts.items() if verdict.p_delong is not None]
+    corrected = holm([verdicts[label].p_delong for label in tested])
+    for label, p in zip(tested, corrected, strict=True):
+        verdicts[label] = dataclasses.replace(verdicts[label], p_delong_holm=p)
+    return verdicts
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """Holm's step-down correction: the i-th smallest of n (from 0) times n - i, not falling, at most 1."""
+    corrected, largest = [0.0] * len(p_values), 0.0
+    for i, place in enumerate(np.argsort(p_values, kind="stable")):
+        largest = max(largest, min(1.0, p_values[place] * (len(p_values) - i)))
+        corrected[place] = largest
+    return corrected
+
+
+def paired_t(values: Sequence[float], others: Sequence[float]) -> float | None:
+    """The two-sided p of the paired t test; None for fewer than two pairs, 1 where all pairs are equal."""
+    if len(values) < 2:
+        return None
+    differences = np.subtract(values, others)
+    if np.ptp(differences) == 0.0:
+        return 0.0 if differences[0] else 1.0
+    t = differences.mean() / (differences.std(ddof=1) / np.sqrt(len(differences)))
+    return float(2.0 * stdtr(len(differences) - 1, -abs(t)))
+
+
+def _verdict(results) -> Verdict:
+    if not results:
+        return Verdict(float("nan"), None, None, False)
+    aucs, bests = [r.auc for r in results], [r.other_auc for r in results]
+    return Verdict(
+        difference=float(np.mean(aucs) - np.mean(bests)),
+        p_delong=two_sided(float(np.median([r.z for r in results]))),
+        p_paired_t=paired_t(aucs, bests),
+        always_below=all(auc < best for auc, best in zip(aucs, bests, strict=True)),
+    )
+
+
+@functools.cache
+def _delong(labels: Path, predictions: Path, other: Path):
+    # Kept: the table is written again after each run, and ranking millions of rows takes seconds.
+    return delong(np.load(labels), np.load(predictions), np.load(other))

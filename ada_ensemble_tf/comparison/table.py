@@ -1,0 +1,158 @@
+"""The table of a comparison, in Markdown and CSV."""
+
+import csv
+import dataclasses
+import io
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ada_ensemble_tf.comparison.configs import config_hash
+from ada_ensemble_tf.comparison.runs import PROBABILITIES, Run
+from ada_ensemble_tf.comparison.significance import RULE, Verdict, against_best
+
+METRICS = ("auc", "logloss", "normalized_entropy", "calibration")
+FIGURES = ("parameters", "flops_per_example", "examples_per_second", "best_step")
+
+
+@dataclasses.dataclass(frozen=True)
+class Table:
+    """What is known of a comparison so far.
+
+    Attributes:
+        runs: all runs that were asked for.
+        failures: what a run failed of, by (label, seed).
+        header: lines about the comparison as a whole, by name.
+        labels_file: labels of the test rows.
+        truth: what a generator of synthetic rows wrote beside them: `bayes_auc`, `bayes_logloss`.
+    """
+
+    runs: Sequence[Run]
+    failures: Mapping[tuple[str, int], str]
+    header: Mapping[str, str]
+    labels_file: Path
+    truth: Mapping[str, float] | None = None
+
+    def rows(self) -> list[dict[str, Any]]:
+        """One dictionary a label, by falling mean AUC, those without a finished run last."""
+        by_label: dict[str, list[Run]] = {}
+        for run in self.runs:
+            by_label.setdefault(run.label, []).append(run)
+        rows = [self._row(label, runs) for label, runs in by_label.items()]
+        if self.truth:
+            bayes = {"auc_mean": self.truth["bayes_auc"], "logloss_mean": self.truth["bayes_logloss"]}
+            rows.append({"label": "Bayes-optimal"} | bayes)
+        rows.sort(key=lambda row: -row.get("auc_mean", -1.0))
+        predictions = {
+            label: {run.seed: run.folder / PROBABILITIES for run in runs if run.done()}
+            for label, runs in by_label.items()
+            if any(run.done() for run in runs)
+        }
+        best = next((row["label"] for row in rows if row["label"] in predictions), None)
+        if best is not None:
+            verdicts = against_best(predictions, self.labels_file, best)
+            for row in rows:
+                row |= {"mark": "best"} if row["label"] == best else _against(verdicts.get(row["label"]))
+        return rows
+
+    def _row(self, label: str, runs: list[Run]) -> dict[str, Any]:
+        results = [run.metrics() for run in runs if run.done()]
+        failures = [f"seed {seed}: {text}" for (name, seed), text in self.failures.items() if name == label]
+        row = {
+            "label": label,
+            "model": runs[0].config["model"]["name"],
+            "config_hash": config_hash(runs[0].config),
+            "seeds_asked": len(runs),
+            "seeds_done": len(results),
+            "seeds_failed": len(failures),
+            "failure": "; ".join(failures),
+        }
+        if results:
+            for name in METRICS:
+                values = [result["test"][name] for result in results]
+                row[f"{name}_mean"] = float(np.mean(values))
+                row[f"{name}_std"] = float(np.std(values, ddof=1)) if len(values) > 1 else None
+            # A run of one report has no examples a second: null in its file.
+            speeds = [result["examples_per_second"] for result in results if result["examples_per_second"]]
+            row["parameters"] = results[0]["parameters"]
+            row["flops_per_example"] = float(np.mean([result["flops_per_example"] for result in results]))
+            row["examples_per_second"] = float(np.median(speeds)) if speeds else None
+            row["best_step"] = float(np.mean([result["best_step"] for result in results]))
+        return row
+
+    def write(self, out: Path) -> str:
+        """Writes table.md and table.csv, each complete whenever it is there, and returns the former's text."""
+        rows = self.rows()
+        markdown = self.markdown(rows)
+        _replace(out / "table.md", markdown)
+        _replace(out / "table.csv", self.csv(rows))
+        return markdown
+
+    def markdown(self, rows: Sequence[Mapping[str, Any]]) -> str:
+        """The text of table.md."""
+        titles = ["", "AUC", "LogLoss", "NE", "calibration", "parameters", "FLOPs/example", "examples/s"]
+        titles += ["steps to best", "seeds", "AUC - best", "p DeLong (Holm)", "p paired t", "mark"]
+        lines = [f"- {name}: {text}" for name, text in (self.header | self._measured()).items()]
+        lines += ["", "| " + " | ".join(titles) + " |", "|---" * len(titles) + "|"]
+        lines += ["| " + " | ".join(_cells(row)) + " |" for row in rows]
+        lines += ["", "mean ± standard deviation over seeds; examples/s: median over seeds. " + RULE]
+        return "\n".join(lines) + "\n"
+
+    def csv(self, rows: Sequence[Mapping[str, Any]]) -> str:
+        """The text of table.csv."""
+        names = ["label", "model", "config_hash", "seeds_asked", "seeds_done", "seeds_failed"]
+        names += [f"{metric}_{part}" for metric in METRICS for part in ("mean", "std")] + list(FIGURES)
+        names += ["auc_difference", "p_delong", "p_delong_holm", "p_paired_t", "mark", "failure"]
+        common = self.header | self._measured()
+        text = io.StringIO()
+        writer = csv.DictWriter(text, names + list(common), restval="", lineterminator="\n")
+        writer.writeheader()
+        writer.writerows({**row, **common} for row in rows)
+        return text.getvalue()
+
+    def _measured(self) -> dict[str, str]:
+        jobs = sorted({run.jobs() for run in self.runs if run.done()})
+        versions = sorted({_versions(run.metrics()["versions"]) for run in self.runs if run.done()})
+        if not jobs:
+            return {}
+        return {"examples/s": f"with {' or '.join(map(str, jobs))} runs at once", "versions": " or ".join(versions)}
+
+
+def _versions(versions: Mapping[str, str]) -> str:
+    return ", ".join(f"{name} {version}" for name, version in versions.items())
+
+
+def _against(verdict: Verdict | None) -> dict[str, Any]:
+    if verdict is None:
+        return {}
+    tests = {"p_delong": verdict.p_delong, "p_delong_holm": verdict.p_delong_holm, "p_paired_t": verdict.p_paired_t}
+    return {"auc_difference": verdict.difference, "mark": verdict.mark} | tests
+
+
+def _cells(row: Mapping[str, Any]) -> list[str]:
+    cells = [row["label"]]
+    for name, digits in zip(METRICS, (5, 5, 4, 3), strict=True):
+        mean, std = row.get(f"{name}_mean"), row.get(f"{name}_std")
+        cells.append("" if mean is None else f"{mean:.{digits}f}" + ("" if std is None else f" ± {std:.{digits}f}"))
+    cells += ["" if row.get(name) is None else f"{row[name]:,.0f}" for name in FIGURES]
+    cells.append(_seeds(row))
+    difference = row.get("auc_difference")
+    cells.append("" if difference is None or difference != difference else f"{difference:+.5f}")
+    cells += ["" if row.get(name) is None else f"{row[name]:.2g}" for name in ("p_delong_holm", "p_paired_t")]
+    return [cell.replace("|", "\\|") for cell in [*cells, row.get("mark", "")]]
+
+
+def _seeds(row: Mapping[str, Any]) -> str:
+    if "seeds_asked" not in row:
+        return ""
+    text = f"{row['seeds_done']} of {row['seeds_asked']}"
+    return text + (f", {row['seeds_failed']} failed ({row['failure']})" if row["failure"] else "")
+
+
+def _replace(path: Path, text: str) -> None:
+    temporary = path.with_name(path.name + ".incomplete")
+    temporary.write_text(text, encoding="utf-8")
+    os.replace(temporary, path)

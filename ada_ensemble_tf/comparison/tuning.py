@@ -1,0 +1,190 @@
+"""Tuning one model: Optuna proposes, runs of `ada_ensemble_tf.comparison.runs` tell the validation AUC.
+
+OUT/<model>/journal.log   the trials, as Optuna keeps them
+OUT/<model>/<hash>/       a trial's run, named by its config: an interrupted one goes on, the same one is not run twice
+
+The test split is not scored.
+"""
+
+import ast
+import json
+import logging
+import os
+import shutil
+import time
+from pathlib import Path
+from typing import Any
+
+import optuna
+from ml_collections import ConfigDict
+from optuna.storages import JournalStorage
+from optuna.storages.journal import JournalFileBackend
+from optuna.trial import FrozenTrial, Trial, TrialState
+
+from ada_ensemble_tf.comparison.configs import config_hash, flat
+from ada_ensemble_tf.comparison.runs import Run, Workers
+from data_pipelines.errors import DataError
+from data_pipelines.json_files import load_json
+from experiments.overrides import override
+from experiments.search_spaces import Choice, LogUniform, Range, Space, overrides, present
+
+logger = logging.getLogger(__name__)
+
+RANDOM_TRIALS = 6
+"""Trials before the sampler models what it has seen."""
+
+
+class Tuning:
+    """The trials of one model.
+
+    Args:
+        config: the config to improve.
+        space: what may be changed.
+        data_dir: the prepared data.
+        fingerprint: the data's.
+        folder: OUT/<model>.
+        seed: of the sampler; the trainings have the config's.
+
+    Raises:
+        DataError: if the folder holds trials of another config, space or data.
+    """
+
+    def __init__(self, config: ConfigDict, space: Space, data_dir: Path, fingerprint: str, folder: Path, seed: int):
+        self.config, self.space = config, space
+        self.data_dir, self.fingerprint, self.folder, self.seed = data_dir.absolute(), fingerprint, folder, seed
+        optuna.logging.set_verbosity(optuna.logging.WARNING)
+        folder.mkdir(parents=True, exist_ok=True)
+        storage = JournalStorage(JournalFileBackend(str(folder / "journal.log")))
+        self._study = optuna.create_study(
+            storage=storage, study_name=config.model.name, direction="maximize", load_if_exists=True
+        )
+        self._check_same_study()
+        for trial in self._study.get_trials(states=(TrialState.RUNNING,)):
+            # Left by a process that was killed. Proposed again, it goes on in the same run's folder.
+            storage.set_trial_user_attr(trial._trial_id, "interrupted", True)
+            self._study.tell(trial.number, state=TrialState.FAIL)
+            self._study.enqueue_trial(trial.params, {"defaults": True} if "defaults" in trial.user_attrs else None)
+
+    def _check_same_study(self) -> None:
+        # Values that are searched may differ by now, for the config may read the values tuned before.
+        searched = self._searched()
+        now = {key: value for key, value in flat(self.config.to_dict()).items() if key not in searched}
+        now |= {f"range of {name}": repr(allowed) for name, allowed in self.space.items()}
+        now |= {"data": self.fingerprint, "seed of tuning": self.seed}
+        attributes = self._study.user_attrs
+        if "same" not in attributes:
+            # Values outside their range are run as they are, but are nothing that the sampler could learn from.
+            self._study.enqueue_trial(present(self.space, self.config), {"defaults": True}, skip_if_exists=True)
+            self._study.set_user_attr("config", repr(self.config.to_dict()))
+            self._study.set_user_attr("same", now)
+            return
+        before = attributes["same"]
+        for key in sorted(before.keys() | now.keys()):
+            if before.get(key) != now.get(key):
+                raise DataError(
+                    f"{self.folder}: tuned with {key}={before.get(key)!r}, now {now.get(key)!r}; choose another --out"
+                )
+        self.config = ConfigDict(ast.literal_eval(attributes["config"])).lock()
+
+    def _searched(self) -> set[str]:
+        """The config keys that trials set."""
+        lowest = {name: r.values[0] if isinstance(r, Choice) else r.low for name, r in self.space.items()}
+        return set(overrides(lowest, self.config))
+
+    def trials(self) -> list[FrozenTrial]:
+        """Those that have ended, with an AUC or in failure."""
+        ended = self._study.get_trials(states=(TrialState.COMPLETE, TrialState.FAIL))
+        return [trial for trial in ended if "interrupted" not in trial.user_attrs]
+
+    def run(self, trials: int, workers: Workers) -> None:
+        """Goes on until `trials` have ended; the first is the config as it is."""
+        started, before = time.monotonic(), len(self.trials())
+        running: dict[Path, list[Trial]] = {}
+        while len(self.trials()) < trials:
+            while len(self.trials()) + sum(map(len, running.values())) < trials and not workers.full:
+                trial = self._ask()
+                run = self._run_of(trial)
+                if run.done():
+                    self._tell(trial, run, None)
+                elif run.folder in running:
+                    running[run.folder].append(trial)
+                else:
+                    running[run.folder] = [trial]
+                    workers.start(run)
+            if workers.busy:
+                run, failure = workers.wait()
+                for trial in running.pop(run.folder):
+                    self._tell(trial, run, failure)
+                done = len(self.trials())
+                left = (time.monotonic() - started) / max(done - before, 1) * (trials - done) / 60.0
+                logger.info("%s: %d of %d trials; about %.1f minutes left", self.config.model.name, done, trials, left)
+
+    def best(self) -> dict[str, Any] | None:
+        """{values by config key, validation_auc, trials, failed, fingerprint}; None if all trials failed."""
+        ended = self.trials()
+        complete = [trial for trial in ended if trial.state == TrialState.COMPLETE]
+        if not complete:
+            return None
+        trial = max(complete, key=lambda trial: trial.value)
+        return {
+            "values": trial.user_attrs["values"],
+            "validation_auc": trial.value,
+            "trials": len(ended),
+            "failed": len(ended) - len(complete),
+            "fingerprint": self.fingerprint,
+        }
+
+    def _ask(self) -> Trial:
+        number = len(self._study.get_trials(deepcopy=False))
+        # Seeded by the trial, so that an interruption does not repeat what was proposed before it.
+        self._study.sampler = optuna.samplers.TPESampler(
+            n_startup_trials=RANDOM_TRIALS, seed=self.seed * 100_003 + number, constant_liar=True
+        )
+        trial = self._study.ask()
+        if "defaults" in trial.user_attrs:
+            for name in present(self.space, self.config):
+                _suggest(trial, name, self.space[name])
+            values = {key: value for key, value in flat(self.config.to_dict()).items() if key in self._searched()}
+        else:
+            sample = {name: _suggest(trial, name, allowed) for name, allowed in self.space.items()}
+            values = overrides(sample, self.config)
+        trial.set_user_attr("values", values)
+        return trial
+
+    def _run_of(self, trial: Trial) -> Run:
+        config = ConfigDict(self.config.to_dict()).lock()
+        override(config, trial.user_attrs["values"])
+        return Run(config.model.name, config.to_dict(), self.folder / config_hash(config.to_dict()), self.data_dir)
+
+    def _tell(self, trial: Trial, run: Run, failure: str | None) -> None:
+        if failure is None:
+            auc = run.metrics()["validation"]["auc"]
+            self._study.tell(trial, auc)
+            result = f"validation AUC {auc:.5f}"
+        else:
+            trial.set_user_attr("failure", failure)
+            self._study.tell(trial, state=TrialState.FAIL)
+            result = f"failed: {failure}"
+        values = ", ".join(f"{key}={value}" for key, value in trial.user_attrs["values"].items())
+        logger.info("%s, trial %d (%s): %s", run.label, trial.number, values, result)
+        for folder in run.folder.iterdir():
+            if folder.is_dir():
+                shutil.rmtree(folder)
+
+
+def write_best(path: Path, model: str, best: dict[str, Any]) -> None:
+    """Puts a model's best values into a file that may have those of others."""
+    known = load_json(path, way_out="delete it") if path.exists() else {}
+    known[model] = best
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(path.name + ".incomplete")
+    temporary.write_text(json.dumps(known, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+    os.replace(temporary, path)
+
+
+def _suggest(trial: Trial, name: str, allowed: Range) -> Any:
+    if isinstance(allowed, Choice):
+        return trial.suggest_categorical(name, allowed.values)
+    if isinstance(allowed, LogUniform):
+        return trial.suggest_float(name, allowed.low, allowed.high, log=True)
+    return trial.suggest_int(name, allowed.low, allowed.high, step=allowed.step)

@@ -1,0 +1,63 @@
+"""The process of one run: trains it, saves the test rows' probabilities, says that it is done.
+
+Started by `ada_ensemble_tf.comparison.runs.Workers`, which puts a pickled (Run, jobs) into stdin and leaves it open.
+"""
+
+import os
+import pickle
+import sys
+import threading
+from pathlib import Path
+
+import numpy as np
+from ml_collections import ConfigDict
+
+from ada_ensemble_tf.comparison.runs import PROBABILITIES, Run
+from data_pipelines.errors import run_main
+
+
+def main(argv) -> None:
+    """Runs what stdin says."""
+    del argv
+    run, jobs = pickle.load(sys.stdin.buffer)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    from ada_ensemble_tf.training.run import train
+    from ada_ensemble_tf.training.workdir import write_json
+    from data_pipelines.dataset import open_data
+
+    data, config = open_data(run.data_dir), ConfigDict(run.config).lock()
+    train(config, data, run.folder, score_test=run.labels_file is not None)
+    if run.labels_file is not None:
+        _save_predictions(run, data)
+    write_json(run.folder / "run.json", {"jobs": jobs})
+
+
+def _save_predictions(run: Run, data) -> None:
+    from ada_ensemble_tf.training.scoring import Scorer
+    from ada_ensemble_tf.training.workdir import Workdir
+
+    model = Workdir(run.folder).load_model()
+    with data.reading():
+        batches = data.evaluation("test", run.config["eval_batch_size"])
+        labels, probabilities, _ = Scorer(model).score(batches)
+    save_array(run.folder / PROBABILITIES, probabilities.astype(np.float32))
+    if not run.labels_file.exists():
+        save_array(run.labels_file, labels.astype(np.uint8))
+
+
+def save_array(path: Path, array: np.ndarray) -> None:
+    """Writes an array so that it is complete whenever it is there."""
+    temporary = path.with_name(f"{path.name}.{os.getpid()}.incomplete")
+    with open(temporary, "wb") as file:
+        np.save(file, array)
+    os.replace(temporary, path)
+
+
+def _end_with_parent() -> None:
+    # Not sys.stdin: Python waits for a reader of that when it ends.
+    os.read(0, 1)
+    os._exit(1)
+
+
+if __name__ == "__main__":
+    run_main(main)

@@ -1,0 +1,47 @@
+"""What every interaction module of DHEN is."""
+
+import keras
+
+
+class InteractionModule(keras.layers.Layer):
+    """A layer that maps a list of m embeddings, `[B, m, D]`, to one of l, `[B, l, D]`.
+
+    A module has no residual of its own around it: the DHEN layer adds the shortcut. It must take zero rows.
+
+    Args:
+        num_outputs: l.
+
+    Raises:
+        ValueError: for arguments out of range, and if x is not `[B, m, D]` with m and D known.
+    """
+
+    def __init__(self, num_outputs: int, **kwargs):
+        super().__init__(**kwargs)
+        if num_outputs < 1:
+            raise ValueError(f"num_outputs must be at least 1; received {num_outputs}")
+        self.num_outputs = num_outputs
+
+    def build(self, x_shape):
+        self.num_inputs, self.dimension = list_shape(x_shape)
+
+    def compute_output_shape(self, x_shape):
+        return (x_shape[0], self.num_outputs, x_shape[2])
+
+    def flops(self) -> int:
+        """Floating-point operations per row, two a multiply-add; known once built."""
+        raise NotImplementedError(f"{type(self).__name__} must say its FLOPs")
+
+    def get_config(self):
+        return super().get_config() | {"num_outputs": self.num_outputs}
+
+
+def list_shape(x_shape) -> tuple[int, int]:
+    """(m, D) of the shape of a list of embeddings.
+
+    Raises:
+        ValueError: if it is not `[B, m, D]` with m and D known.
+    """
+    shape = tuple(x_shape)
+    if len(shape) != 3 or None in shape[1:]:
+        raise ValueError(f"x must be a list of embeddings [B, m, D] with m and D known; received shape {shape}")
+    return shape[1:]

@@ -1,0 +1,32 @@
+"""The deep cross interaction module."""
+
+import keras
+import tensorflow as tf
+
+from ada_ensemble_tf.dhen.base import InteractionModule
+
+
+@keras.saving.register_keras_serializable(package="ada_ensemble_tf")
+class DeepCrossModule(InteractionModule):
+    """u = (X X^T) W + b with X read as D x m: products of dimensions, summed over the list.
+
+    DHEN (arXiv 2203.11014), equation 7, which prints W on the left. Only on the right does the D x D product meet a W
+    of D x l and give l embeddings of size D; b is D x l likewise. The skip connection of DCN V2 is left to the layer.
+
+    Args:
+        num_outputs: l.
+    """
+
+    def build(self, x_shape):
+        super().build(x_shape)
+        self.kernel = self.add_weight(name="kernel", shape=(self.dimension, self.num_outputs))
+        self.bias = self.add_weight(name="bias", shape=(self.num_outputs, self.dimension), initializer="zeros")
+
+    def call(self, x):
+        products = tf.matmul(x, x, transpose_a=True)
+        # The products are symmetric, so that W^T (X X^T) is the transpose, `[B, l, D]`, of what the formula says.
+        return tf.einsum("bde,dl->ble", products, tf.convert_to_tensor(self.kernel)) + self.bias
+
+    def flops(self) -> int:
+        """Per row: X X^T and its product with W."""
+        return 2 * self.dimension**2 * (self.num_inputs + self.num_outputs)

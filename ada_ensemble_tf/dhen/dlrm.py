@@ -1,0 +1,78 @@
+"""The AdvancedDLRM interaction module."""
+
+from collections.abc import Sequence
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from ada_ensemble_tf.dhen.base import InteractionModule
+from ada_ensemble_tf.dhen.list_projection import ListProjection
+from ada_ensemble_tf.mlp import MLP
+
+
+@keras.saving.register_keras_serializable(package="ada_ensemble_tf")
+class DLRMModule(InteractionModule):
+    """u = W_m MLP([X flattened, <Z_i, Z_j> for i < j]) + b, where Z is X or a compression of it.
+
+    DHEN (arXiv 2203.11014), equation 3, does not say what its AdvancedDLRM is. This is the interaction of DLRM (arXiv
+    1906.00091): the dot products of all pairs beside the embeddings, and an MLP over both. With m embeddings there are
+    m (m - 1) / 2 products; a learnt projection of the list to fewer embeddings, Z, keeps that in bounds.
+
+    Args:
+        num_outputs: l.
+        hidden_units: sizes of the MLP's layers.
+        compressed: number of embeddings in Z; 0 is Z = X.
+        activation: of the MLP, a Keras activation.
+
+    Raises:
+        ValueError: for arguments out of range.
+    """
+
+    def __init__(
+        self,
+        num_outputs: int,
+        hidden_units: Sequence[int] = (256,),
+        compressed: int = 0,
+        activation: str = "relu",
+        **kwargs,
+    ):
+        super().__init__(num_outputs, **kwargs)
+        if compressed < 0 or compressed == 1:
+            raise ValueError(f"compressed must be at least 2, or 0 for no compression; received {compressed}")
+        self.compressed = compressed
+        self.mlp = MLP(hidden_units, activation, name="mlp")
+
+    def build(self, x_shape):
+        super().build(x_shape)
+        self.compress = None
+        if self.compressed:
+            self.compress = ListProjection(self.compressed, name="compress")
+            self.compress.build(x_shape)
+        self.count = count = self.compressed or self.num_inputs
+        # Places of the strict upper triangle in the flattened matrix of products.
+        self.pairs = np.flatnonzero(np.triu(np.ones([count, count]), k=1))
+        self.mlp.build((None, self.num_inputs * self.dimension + len(self.pairs)))
+        self.project = keras.layers.Dense(self.num_outputs * self.dimension, name="project")
+        self.project.build((None, self.mlp.hidden_units[-1]))
+
+    def call(self, x):
+        z = x if self.compress is None else self.compress(x)
+        products = tf.reshape(tf.matmul(z, z, transpose_b=True), [-1, self.count**2])
+        flat = tf.reshape(x, [-1, self.num_inputs * self.dimension])
+        hidden = self.mlp(tf.concat([flat, tf.gather(products, self.pairs, axis=1)], axis=1))
+        return tf.reshape(self.project(hidden), [-1, self.num_outputs, self.dimension])
+
+    def flops(self) -> int:
+        """Per row: the compression, all products as they are computed, the MLP and the last product."""
+        compress = self.compress.flops() if self.compress is not None else 0
+        products = 2 * self.count**2 * self.dimension
+        rows, columns = self.project.kernel.shape
+        return compress + products + self.mlp.flops() + 2 * rows * columns
+
+    def get_config(self):
+        return super().get_config() | {
+            "hidden_units": list(self.mlp.hidden_units),
+            "compressed": self.compressed,
+            "activation": self.mlp.activation,
+        }

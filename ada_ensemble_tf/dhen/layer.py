@@ -1,0 +1,137 @@
+"""One layer of DHEN: an ensemble of interaction modules."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from ada_ensemble_tf.dhen.base import list_shape
+from ada_ensemble_tf.dhen.list_projection import ListProjection
+from ada_ensemble_tf.dhen.modules import MODULES, make_module
+from ada_ensemble_tf.normalization import make_normalization
+
+ENSEMBLES = ("concat", "sum", "weighted_sum")
+
+
+@keras.saving.register_keras_serializable(package="ada_ensemble_tf")
+class DHENLayer(keras.layers.Layer):
+    """Y = Norm(Ensemble_i Interaction_i(X) + ShortCut(X)) (DHEN, arXiv 2203.11014, equations 1 and 2).
+
+    X is a list of m embeddings; each of the n modules gives l of them. ShortCut is the identity where Y is as long as
+    X, otherwise a projection of the list. Weights of a weighted sum are learnt scalars, one a module, that start at 1.
+    "layer" normalises each embedding by itself; "batch" each number by the batch.
+
+    Args:
+        modules: names of the interaction modules, see `ada_ensemble_tf.dhen.MODULES`; a name may come once.
+        num_outputs: l, embeddings that each module gives.
+        ensemble: "concat" (Y has n * l embeddings), "sum" or "weighted_sum" (l).
+        normalization: "layer", "batch" or "none".
+        dropout: share of the ensemble's numbers that training sets to 0, before the shortcut is added.
+        module_arguments: arguments of modules beside `num_outputs`, by the module's name.
+
+    Call arguments:
+        x: `[B, m, D]`, B may be 0.
+        training: whether to drop out and to use the batch's statistics.
+
+    Returns:
+        `[B, output_length, D]`.
+
+    Raises:
+        ValueError: for arguments out of range, named in the message.
+    """
+
+    def __init__(
+        self,
+        modules: Sequence[str] = ("dlrm", "linear"),
+        num_outputs: int = 16,
+        ensemble: str = "concat",
+        normalization: str = "layer",
+        dropout: float = 0.0,
+        module_arguments: Mapping[str, Mapping[str, Any]] | None = None,
+        **kwargs,
+    ):
+        super().__init__(**kwargs)
+        if not modules or len(set(modules)) != len(modules):
+            raise ValueError(f"modules must name at least one module, each once; received {list(modules)}")
+        if ensemble not in ENSEMBLES:
+            raise ValueError(f"ensemble must be one of {ENSEMBLES}; received {ensemble!r}")
+        if not 0.0 <= dropout < 1.0:
+            raise ValueError(f"dropout must lie in [0, 1); received {dropout}")
+        module_arguments = {name: dict(own) for name, own in (module_arguments or {}).items()}
+        if not set(module_arguments) <= set(MODULES):
+            raise ValueError(f"module_arguments must be by names of modules; received {sorted(module_arguments)}")
+        self.module_names = tuple(modules)
+        self.num_outputs = num_outputs
+        self.ensemble = ensemble
+        self.normalization = normalization
+        self.dropout = dropout
+        self.module_arguments = module_arguments
+        self.interactions = [make_module(name, num_outputs, **module_arguments.get(name, {})) for name in modules]
+        self.normalize = make_normalization(normalization, "normalize")
+        self.drop = keras.layers.Dropout(dropout, name="dropout") if dropout else None
+
+    @property
+    def output_length(self) -> int:
+        """Number of embeddings in Y."""
+        return self.num_outputs * (len(self.module_names) if self.ensemble == "concat" else 1)
+
+    def build(self, x_shape):
+        length, self.dimension = list_shape(x_shape)
+        for interaction in self.interactions:
+            interaction.build(x_shape)
+        self.shortcut = None
+        if length != self.output_length:
+            self.shortcut = ListProjection(self.output_length, name="shortcut")
+            self.shortcut.build(x_shape)
+        if self.ensemble == "weighted_sum":
+            self.module_weights = self.add_weight(
+                name="module_weights", shape=(len(self.interactions),), initializer="ones"
+            )
+        self.normalize.build(self._normalized_shape())
+
+    def _normalized_shape(self) -> tuple[int | None, ...]:
+        """Batch statistics are of each number in the list, which the layer takes from a flat feature map."""
+        if self.normalization == "batch":
+            return (None, self.output_length * self.dimension)
+        return (None, self.output_length, self.dimension)
+
+    def call(self, x, training=False):
+        y = self._combine(self.module_outputs(x))
+        if self.drop is not None:
+            y = self.drop(y, training=training)
+        y = y + (x if self.shortcut is None else self.shortcut(x))
+        y = self.normalize(tf.reshape(y, [-1, *self._normalized_shape()[1:]]), training=training)
+        return tf.reshape(y, [-1, self.output_length, self.dimension])
+
+    def module_outputs(self, x: tf.Tensor) -> list[tf.Tensor]:
+        """What each module makes of x, each `[B, l, D]`."""
+        return [interaction(x) for interaction in self.interactions]
+
+    def _combine(self, outputs: list[tf.Tensor]) -> tf.Tensor:
+        if self.ensemble == "concat":
+            return tf.concat(outputs, axis=1)
+        if self.ensemble == "sum":
+            return tf.add_n(outputs)
+        weights = tf.unstack(tf.convert_to_tensor(self.module_weights))
+        return tf.add_n([weight * output for weight, output in zip(weights, outputs, strict=True)])
+
+    def compute_output_shape(self, x_shape):
+        return (x_shape[0], self.output_length, x_shape[2])
+
+    def flops(self) -> int:
+        """Per row: the modules, the shortcut and the products of a weighted sum; not normalisation and plain sums."""
+        shortcut = self.shortcut.flops() if self.shortcut is not None else 0
+        weighting = 2 * len(self.interactions) * self.output_length * self.dimension
+        modules = sum(interaction.flops() for interaction in self.interactions)
+        return modules + shortcut + weighting * (self.ensemble == "weighted_sum")
+
+    def get_config(self):
+        return super().get_config() | {
+            "modules": list(self.module_names),
+            "num_outputs": self.num_outputs,
+            "ensemble": self.ensemble,
+            "normalization": self.normalization,
+            "dropout": self.dropout,
+            "module_arguments": self.module_arguments,
+        }

@@ -1,0 +1,27 @@
+"""The linear interaction module."""
+
+import keras
+
+from ada_ensemble_tf.dhen.base import InteractionModule
+from ada_ensemble_tf.dhen.list_projection import ListProjection
+
+
+@keras.saving.register_keras_serializable(package="ada_ensemble_tf")
+class LinearModule(InteractionModule):
+    """u = W X on the list axis, without bias (DHEN, arXiv 2203.11014, equation 6).
+
+    Args:
+        num_outputs: l.
+    """
+
+    def build(self, x_shape):
+        super().build(x_shape)
+        self.project = ListProjection(self.num_outputs, name="project")
+        self.project.build(x_shape)
+
+    def call(self, x):
+        return self.project(x)
+
+    def flops(self) -> int:
+        """Per row: W X."""
+        return self.project.flops()

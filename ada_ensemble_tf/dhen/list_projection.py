@@ -1,0 +1,49 @@
+"""A linear map from one list of embeddings to another."""
+
+import keras
+import tensorflow as tf
+
+from ada_ensemble_tf.dhen.base import list_shape
+
+
+@keras.saving.register_keras_serializable(package="ada_ensemble_tf")
+class ListProjection(keras.layers.Layer):
+    """Y_j = sum_i W_ij X_i: each output embedding is a weighted sum of the input embeddings, without bias.
+
+    The W of DHEN (arXiv 2203.11014), equations 2 and 4 to 6, which makes lengths of lists agree.
+
+    Args:
+        num_outputs: l.
+
+    Call arguments:
+        x: `[B, m, D]`, B may be 0.
+
+    Returns:
+        `[B, l, D]`.
+
+    Raises:
+        ValueError: if `num_outputs` is not positive, or x is not `[B, m, D]` with m and D known.
+    """
+
+    def __init__(self, num_outputs: int, **kwargs):
+        super().__init__(**kwargs)
+        if num_outputs < 1:
+            raise ValueError(f"num_outputs must be at least 1; received {num_outputs}")
+        self.num_outputs = num_outputs
+
+    def build(self, x_shape):
+        self.num_inputs, self.dimension = list_shape(x_shape)
+        self.kernel = self.add_weight(name="kernel", shape=(self.num_inputs, self.num_outputs))
+
+    def call(self, x):
+        return tf.einsum("bmd,ml->bld", x, tf.convert_to_tensor(self.kernel))
+
+    def compute_output_shape(self, x_shape):
+        return (x_shape[0], self.num_outputs, x_shape[2])
+
+    def flops(self) -> int:
+        """Per row: W X."""
+        return 2 * self.num_inputs * self.num_outputs * self.dimension
+
+    def get_config(self):
+        return super().get_config() | {"num_outputs": self.num_outputs}

@@ -1,0 +1,29 @@
+"""Interaction modules by name. A new one: its file, its line in MODULES, its test."""
+
+from typing import Any
+
+from ada_ensemble_tf.dhen.attention import AttentionModule
+from ada_ensemble_tf.dhen.base import InteractionModule
+from ada_ensemble_tf.dhen.convolution import ConvolutionModule
+from ada_ensemble_tf.dhen.deep_cross import DeepCrossModule
+from ada_ensemble_tf.dhen.dlrm import DLRMModule
+from ada_ensemble_tf.dhen.linear import LinearModule
+
+MODULES: dict[str, type[InteractionModule]] = {
+    "attention": AttentionModule,
+    "convolution": ConvolutionModule,
+    "deep_cross": DeepCrossModule,
+    "dlrm": DLRMModule,
+    "linear": LinearModule,
+}
+
+
+def make_module(name: str, num_outputs: int, **arguments: Any) -> InteractionModule:
+    """The module registered as `name`, of `num_outputs` embeddings, with `arguments` of its own.
+
+    Raises:
+        ValueError: if there is no such module, or it has no such arguments.
+    """
+    if name not in MODULES:
+        raise ValueError(f"there is no interaction module {name!r}; there are {', '.join(sorted(MODULES))}")
+    return MODULES[name](num_outputs, name=name, **arguments)

@@ -1,0 +1,43 @@
+"""The compressed interaction network expert."""
+
+from collections.abc import Sequence
+
+import keras
+
+from ada_ensemble_tf.cin import CompressedInteractionNetwork
+from ada_ensemble_tf.experts.base import Expert
+
+
+@keras.saving.register_keras_serializable(package="ada_ensemble_tf")
+class CINExpert(Expert):
+    """Dense(CIN(x)): vector-wise interactions of x's fields of bounded degree (xDeepFM, arXiv 1803.05170, section 3.1).
+
+    The CIN's X^0 is x, the output of the layer before, and not the embedding output.
+
+    Args:
+        num_fields: F.
+        feature_maps: sizes of the CIN's layers, see `CompressedInteractionNetwork`.
+
+    Raises:
+        ValueError: if a size is not positive or there is none.
+    """
+
+    def __init__(self, num_fields: int, feature_maps: Sequence[int] = (16, 16), **kwargs):
+        super().__init__(num_fields, **kwargs)
+        self.network = CompressedInteractionNetwork(num_fields, feature_maps, name="network")
+
+    def build(self, x0_shape, x_shape):
+        super().build(x0_shape, x_shape)
+        self.network.build(x_shape)
+        self.project = keras.layers.Dense(self.width, name="project")
+        self.project.build((None, sum(self.network.feature_maps)))
+
+    def call(self, x0, x):
+        return self.project(self.network(x))
+
+    def flops(self) -> int:
+        """Per row: the network and the Dense."""
+        return self.network.flops() + 2 * sum(self.network.feature_maps) * self.width
+
+    def get_config(self):
+        return super().get_config() | {"feature_maps": list(self.network.feature_maps)}

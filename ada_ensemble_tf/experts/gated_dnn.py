@@ -1,0 +1,66 @@
+"""The gated DNN expert."""
+
+import keras
+
+from ada_ensemble_tf.experts.base import Expert
+
+
+@keras.saving.register_keras_serializable(package="ada_ensemble_tf")
+class GatedDNNExpert(Expert):
+    """Layers h' = a * sigmoid(V a + c) with a = activation(W h + b), the first h being x; then a Dense to M.
+
+    The hidden gate of GateNet (arXiv 2007.03519): each layer's outputs are gated, element by element, by themselves.
+    All layers are M / reduction wide. The `gated_dense` expert differs: it has one full layer, which x0 gates.
+
+    Args:
+        num_fields: F.
+        num_layers: number of gated layers.
+        activation: a Keras activation, of the gated layers.
+        reduction: how many times narrower the gated layers are than M.
+
+    Raises:
+        ValueError: for arguments out of range, named in the message.
+    """
+
+    def __init__(self, num_fields: int, num_layers: int = 2, activation: str = "relu", reduction: int = 4, **kwargs):
+        super().__init__(num_fields, **kwargs)
+        if num_layers < 1:
+            raise ValueError(f"num_layers must be at least 1; received {num_layers}")
+        if reduction < 1:
+            raise ValueError(f"reduction must be at least 1; received {reduction}")
+        self.num_layers = num_layers
+        self.activation = activation
+        self.reduction = reduction
+
+    def build(self, x0_shape, x_shape):
+        super().build(x0_shape, x_shape)
+        self.inner_width = max(1, self.width // self.reduction)
+        self.hidden, self.gates = [], []
+        width = self.width
+        for i in range(1, self.num_layers + 1):
+            self.hidden.append(keras.layers.Dense(self.inner_width, activation=self.activation, name=f"hidden_{i}"))
+            self.hidden[-1].build((None, width))
+            self.gates.append(keras.layers.Dense(self.inner_width, activation="sigmoid", name=f"gate_{i}"))
+            self.gates[-1].build((None, self.inner_width))
+            width = self.inner_width
+        self.project = keras.layers.Dense(self.width, name="project")
+        self.project.build((None, width))
+
+    def call(self, x0, x):
+        for hidden, gate in zip(self.hidden, self.gates, strict=True):
+            x = hidden(x)
+            x = x * gate(x)
+        return self.project(x)
+
+    def flops(self) -> int:
+        """Per row: the hidden layers, their gates and the products with them, and the last Dense."""
+        inner, layers = self.inner_width, self.num_layers
+        squares = 2 * layers - 1
+        return 2 * inner * (2 * self.width + squares * inner) + layers * inner
+
+    def get_config(self):
+        return super().get_config() | {
+            "num_layers": self.num_layers,
+            "activation": self.activation,
+            "reduction": self.reduction,
+        }

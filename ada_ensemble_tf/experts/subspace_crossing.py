@@ -1,0 +1,53 @@
+"""The subspace crossing expert."""
+
+import keras
+import tensorflow as tf
+
+from ada_ensemble_tf.experts.base import Expert
+
+
+@keras.saving.register_keras_serializable(package="ada_ensemble_tf")
+class SubspaceCrossingExpert(Expert):
+    """x_a * (sum_b w_ba x0_b), without bias, a and b running over the F h pieces of size D / h of the fields.
+
+    The polynomial interaction of xDeepInt (arXiv 2301.01089) on its subspaces, less its residual: h = 1 crosses whole
+    fields (vector-wise), h = D single elements, which is the polynomial expert. The paper stacks all fields' first
+    pieces, then all second ones; here a field's pieces stay together, which only orders w's rows and columns.
+
+    Args:
+        num_fields: F.
+        subspaces: h, a divisor of D.
+
+    Raises:
+        ValueError: if there is no subspace, or if they do not divide D.
+    """
+
+    reads_x0 = True
+
+    def __init__(self, num_fields: int, subspaces: int = 2, **kwargs):
+        super().__init__(num_fields, **kwargs)
+        if subspaces < 1:
+            raise ValueError(f"subspaces must be at least 1; received {subspaces}")
+        self.subspaces = subspaces
+
+    def build(self, x0_shape, x_shape):
+        super().build(x0_shape, x_shape)
+        dimension = self.width // self.num_fields
+        if dimension % self.subspaces:
+            raise ValueError(
+                f"subspaces must divide D = M / num_fields; received subspaces={self.subspaces} and D={dimension}"
+            )
+        self.pieces = self.num_fields * self.subspaces
+        self.kernel = self.add_weight(name="kernel", shape=(self.pieces, self.pieces), initializer="glorot_uniform")
+
+    def call(self, x0, x):
+        pieces0 = tf.reshape(x0, [-1, self.pieces, self.width // self.pieces])
+        mixed = tf.einsum("bpd,pq->bqd", pieces0, tf.convert_to_tensor(self.kernel))
+        return x * tf.reshape(mixed, [-1, self.width])
+
+    def flops(self) -> int:
+        """Per row: the weighted sums of x0's pieces and the products with x."""
+        return 2 * self.pieces * self.width + self.width
+
+    def get_config(self):
+        return super().get_config() | {"subspaces": self.subspaces}

@@ -1,0 +1,17 @@
+"""What layers that read a feature map field by field must know of it."""
+
+from collections.abc import Sequence
+
+
+def field_dimension(x_shape: Sequence[int | None], num_fields: int) -> int:
+    """D of a feature map `[B, M]` of `num_fields` fields.
+
+    Raises:
+        ValueError: if M is unknown or no multiple of F.
+    """
+    width = x_shape[-1]
+    if width is None or width % num_fields:
+        raise ValueError(
+            f"the width M of x must be a multiple of num_fields; received M={width} and num_fields={num_fields}"
+        )
+    return width // num_fields

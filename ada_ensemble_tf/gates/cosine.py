@@ -1,0 +1,39 @@
+"""The cosine router that several gates share."""
+
+import tensorflow as tf
+
+from ada_ensemble_tf.gates.base import Gate
+
+SMALLEST_SQUARE = 1e-4
+"""Squared norms below are not normalised up: where all of a row's ReLUs are off, h is 0 and the gradient of its
+direction would be a million times its gradient."""
+
+
+class CosineGate(Gate):
+    """A gate whose logits are cos(h, e_j) / temperature, with one learnable embedding e_j a choice.
+
+    AdaEnsemble (arXiv 2301.08353), section 3.3.1, equations 7 to 9. The logits lie in [-1 / temperature,
+    1 / temperature]; `hidden_size` is also the size of the embeddings.
+    """
+
+    def build(self, x0_shape):
+        super().build(x0_shape)
+        self.choices = self.add_weight(
+            name="choices", shape=(self.num_choices, self.hidden_size), initializer="glorot_normal"
+        )
+
+    def cosine_logits(self, hidden: tf.Tensor) -> tf.Tensor:
+        """`[B, E]`, of h `[B, d]`."""
+        cosine = tf.matmul(
+            tf.math.l2_normalize(hidden, axis=1, epsilon=SMALLEST_SQUARE),
+            tf.math.l2_normalize(tf.convert_to_tensor(self.choices), axis=1, epsilon=SMALLEST_SQUARE),
+            transpose_b=True,
+        )
+        return cosine / self.temperature
+
+    def logits(self, x0, training=False):
+        return self.cosine_logits(self.hidden(x0))
+
+    def flops(self) -> int:
+        """Per row: the FFN and one cosine a choice."""
+        return super().flops() + 2 * self.num_choices * self.hidden_size

@@ -1,0 +1,126 @@
+"""DSelect-k: a sparse gate that is differentiable everywhere."""
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from ada_ensemble_tf.gates.base import TINY, Gate
+from ada_ensemble_tf.gates.smooth_step import smooth_step
+from ada_ensemble_tf.gates.top_k import straight_through, top_k_mask
+
+
+@keras.saving.register_keras_serializable(package="ada_ensemble_tf")
+class DSelectKGate(Gate):
+    """sum_i softmax(w)_i r_i: a few selectors, each of which settles on one choice by a binary code.
+
+    DSelect-k (arXiv 2106.03760), section 3, in its form that depends on the row. Choice j has the binary code of the
+    number j, of m = ceil(log2 E) bits. Selector i has z_i of m numbers, and with the smooth step S
+
+        r_ij = product over bits b of S(z_ib) where bit b of j is 1, of 1 - S(z_ib) where it is 0.
+
+    z and w are linear in h = FFN(x0); z starts near 0, where all choices are open. As S is exactly 0 or 1 outside its
+    slope, selectors become exactly one-hot and the gates exactly sparse, and smoothly so.
+
+    The penalty of the report, averaged over the batch's rows, is entropy_weight * sum_i entropy(r_i), which pushes
+    selectors to one-hot, and where E is no power of two unused_weight * sum_i 1 / sum_j r_ij, which keeps them off
+    codes that no choice has.
+
+    `selectors` is fixed, and bounds the gates that are not zero once the selectors are one-hot. `k` keeps the k largest
+    gates at most, which matters until then, and for a depth gate. Kept gates are divided by their sum; a row whose
+    selectors are all at unused codes has equal gates. With k = E nothing is dropped but exact zeros.
+
+    Args:
+        num_choices, reduction, hidden_size, stop_gradient, seed: see `Gate`.
+        noise: epsilon of the multiplicative jitter of x0 in training, in [0, 1], as in `NoisyCosineGate`.
+        initial_temperature: divides z; the slope of S is as wide in z as gamma times the temperature.
+        selectors: how many.
+        gamma: width of the smooth step.
+        entropy_weight: coefficient of the entropies, at least 0.
+        unused_weight: coefficient of the penalty on unused codes, at least 0.
+    """
+
+    def __init__(
+        self,
+        num_choices: int,
+        reduction: int = 16,
+        hidden_size: int = 16,
+        noise: float = 0.5,
+        initial_temperature: float = 0.5,
+        stop_gradient: bool = True,
+        seed: int | None = None,
+        selectors: int = 3,
+        gamma: float = 1.0,
+        entropy_weight: float = 0.01,
+        unused_weight: float = 0.01,
+        **kwargs,
+    ):
+        super().__init__(num_choices, reduction, hidden_size, noise, initial_temperature, stop_gradient, seed, **kwargs)
+        if noise > 1.0:
+            raise ValueError(f"noise must lie in [0, 1]; received {noise}")
+        if selectors < 1 or gamma <= 0.0:
+            raise ValueError(f"selectors and gamma must be positive; received {selectors} and {gamma}")
+        if min(entropy_weight, unused_weight) < 0.0:
+            raise ValueError(
+                f"entropy_weight and unused_weight must not be negative; received {entropy_weight} and {unused_weight}"
+            )
+        self.selectors = selectors
+        self.gamma = gamma
+        self.entropy_weight = entropy_weight
+        self.unused_weight = unused_weight
+        self.bits = max(1, (num_choices - 1).bit_length())
+        self.codes = (np.arange(num_choices)[:, None] >> np.arange(self.bits)) & 1 == 1
+
+    def build(self, x0_shape):
+        super().build(x0_shape)
+        narrow = keras.initializers.RandomUniform(-self.gamma / 100.0, self.gamma / 100.0, self.seed)
+        self.code = self.add_weight(
+            name="code", shape=(self.hidden_size, self.selectors * self.bits), initializer=narrow
+        )
+        self.code_bias = self.add_weight(name="code_bias", shape=(self.selectors * self.bits,), initializer=narrow)
+        self.mix = self.add_weight(name="mix", shape=(self.hidden_size, self.selectors), initializer="glorot_uniform")
+
+    def select(self, x0: tf.Tensor, training: bool = False) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        """(z `[B, selectors * m]`, r `[B, selectors, E]`, softmax(w) `[B, selectors]`)."""
+        hidden = self.hidden(x0, self.noise if training else 0.0)
+        z = (tf.matmul(hidden, tf.convert_to_tensor(self.code)) + self.code_bias) / self.temperature
+        steps = tf.reshape(smooth_step(z, self.gamma), [-1, self.selectors, 1, self.bits])
+        r = tf.ones_like(steps[..., 0])
+        for bit in range(self.bits):
+            # A product in turn: reduce_prod's gradient costs more, and divides.
+            r *= tf.where(self.codes[:, bit], steps[..., bit], 1.0 - steps[..., bit])
+        return z, r, tf.nn.softmax(tf.matmul(hidden, tf.convert_to_tensor(self.mix)))
+
+    def call(self, x0, k, training=False):
+        k = tf.cast(k, tf.int32)
+        z, r, weights = self.select(x0, training)
+        mass = tf.einsum("bs,bse->be", weights, r)
+        lost = tf.reduce_sum(mass, axis=1, keepdims=True) <= TINY
+        mass = tf.where(lost, tf.ones_like(mass), mass)
+        probability = mass / tf.reduce_sum(mass, axis=1, keepdims=True)
+        mask = top_k_mask(probability, k) & (probability > 0.0)
+        some = tf.where(mask, probability, tf.zeros_like(probability))
+        gates = straight_through(some / tf.reduce_sum(some, axis=1, keepdims=True), probability, mask)
+        no_z_loss = tf.zeros([], z.dtype)
+        return gates, self.report(gates, probability, z, k, no_z_loss, self.penalty(r))
+
+    def penalty(self, r: tf.Tensor) -> tf.Tensor:
+        """The penalty of selectors r `[B, selectors, E]`, a scalar; 0 for no rows."""
+        rows = tf.cast(tf.maximum(tf.shape(r)[0], 1), r.dtype)
+        penalty = -self.entropy_weight * tf.reduce_sum(r * tf.math.log(tf.maximum(r, TINY)))
+        if self.num_choices < 2**self.bits:
+            # Bounded where a selector is wholly at unused codes.
+            penalty += self.unused_weight * tf.reduce_sum(1.0 / tf.maximum(tf.reduce_sum(r, axis=2), 1e-3))
+        return penalty / rows
+
+    def flops(self) -> int:
+        """Per row: the FFN, codes, weights and the sum of selectors."""
+        width = self.selectors * (self.bits + 1)
+        return super().flops() + 2 * self.hidden_size * width + 2 * self.selectors * self.num_choices
+
+    def get_config(self):
+        return super().get_config() | {
+            "selectors": self.selectors,
+            "gamma": self.gamma,
+            "entropy_weight": self.entropy_weight,
+            "unused_weight": self.unused_weight,
+        }

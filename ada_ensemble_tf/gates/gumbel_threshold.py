@@ -1,0 +1,52 @@
+"""A gate that keeps as many choices as are probable enough."""
+
+import keras
+import tensorflow as tf
+
+from ada_ensemble_tf.gates.gumbel_top_k import GumbelTopKGate
+from ada_ensemble_tf.gates.top_k import top_k_mask
+
+
+@keras.saving.register_keras_serializable(package="ada_ensemble_tf")
+class GumbelThresholdGate(GumbelTopKGate):
+    """Keeps the choices whose probability exceeds a threshold, so that rows keep as many as they need.
+
+    The probability that is compared is softmax(logits + noise * Gumbel(0, 1)) in training and softmax(logits) in
+    inference; the gates are the softmax of the logits themselves over what was kept. From AdaEnsemble's original
+    release, which keeps nothing well defined where no probability is above the threshold: here the largest is always
+    kept.
+
+    `k` bounds from above how many are kept, so that the annealed K still takes effect and a depth gate ends with one
+    exit a row; with k = E the threshold alone decides.
+
+    Args:
+        num_choices, reduction, hidden_size, initial_temperature, stop_gradient, seed: see `Gate`; the logits are
+            those of `CosineGate`.
+        noise: factor of the Gumbel noise.
+        threshold: in [0, 1).
+    """
+
+    def __init__(
+        self,
+        num_choices: int,
+        reduction: int = 16,
+        hidden_size: int = 16,
+        noise: float = 0.5,
+        initial_temperature: float = 0.5,
+        stop_gradient: bool = True,
+        seed: int | None = None,
+        threshold: float = 0.05,
+        **kwargs,
+    ):
+        super().__init__(num_choices, reduction, hidden_size, noise, initial_temperature, stop_gradient, seed, **kwargs)
+        if not 0.0 <= threshold < 1.0:
+            raise ValueError(f"threshold must lie in [0, 1); received {threshold}")
+        self.threshold = threshold
+
+    def kept(self, logits, k, training):
+        perturbed = self.perturbed(logits, training)
+        probable = tf.nn.softmax(perturbed) > self.threshold
+        return (probable & top_k_mask(perturbed, k)) | top_k_mask(perturbed, 1)
+
+    def get_config(self):
+        return super().get_config() | {"threshold": self.threshold}

@@ -1,0 +1,34 @@
+"""Top-K with Gumbel noise: K choices drawn without replacement."""
+
+import keras
+import tensorflow as tf
+
+from ada_ensemble_tf.gates.cosine import CosineGate
+from ada_ensemble_tf.gates.top_k import top_k_mask
+
+
+@keras.saving.register_keras_serializable(package="ada_ensemble_tf")
+class GumbelTopKGate(CosineGate):
+    """Keeps the K largest of logits + noise * Gumbel(0, 1) in training, of the logits in inference.
+
+    With noise 1 that draws K choices without replacement with the router's probabilities (arXiv 1903.06059). The
+    noise only picks: the gates are the softmax of the logits themselves over what was kept, as in AdaEnsemble's
+    original release, and so is the probability of the report.
+
+    Args:
+        num_choices, reduction, hidden_size, initial_temperature, stop_gradient, seed: see `Gate`; the logits are
+            those of `CosineGate`.
+        noise: factor of the Gumbel noise.
+    """
+
+    def perturbed(self, logits: tf.Tensor, training: bool) -> tf.Tensor:
+        """The logits with noise added in training."""
+        if not training or self.noise == 0.0:
+            return logits
+        uniform = keras.random.uniform(tf.shape(logits), dtype=logits.dtype, seed=self.noise_seed)
+        # Away from 0 and 1, where the logarithms are infinite.
+        uniform = tf.clip_by_value(uniform, 1e-7, 1.0 - 1e-7)
+        return logits - self.noise * tf.math.log(-tf.math.log(uniform))
+
+    def kept(self, logits, k, training):
+        return top_k_mask(self.perturbed(logits, training), k)

@@ -1,0 +1,40 @@
+"""The noisy top-K gate of the first sparsely gated mixtures."""
+
+import keras
+import tensorflow as tf
+
+from ada_ensemble_tf.gates.base import Gate
+
+
+@keras.saving.register_keras_serializable(package="ada_ensemble_tf")
+class NoisyTopKGate(Gate):
+    """softmax(KeepTopK(H)), H = (h W_g + noise * N(0, 1) * softplus(h W_noise)) / temperature; no noise in inference.
+
+    Shazeer et al. (arXiv 1701.06538), section 2.1, equations 3 to 5, whose form it is with noise and temperature 1.
+    What the paper calls x is h = FFN(x0) here, as in the other gates. W_noise starts at 0, as there.
+
+    Args:
+        num_choices, reduction, hidden_size, initial_temperature, stop_gradient, seed: see `Gate`.
+        noise: factor of the noise, on top of the learned one.
+    """
+
+    def build(self, x0_shape):
+        super().build(x0_shape)
+        shape = (self.hidden_size, self.num_choices)
+        self.score = self.add_weight(name="score", shape=shape, initializer="glorot_uniform")
+        # Without noise it would be a variable without a gradient.
+        self.deviation = None
+        if self.noise > 0.0:
+            self.deviation = self.add_weight(name="deviation", shape=shape, initializer="zeros")
+
+    def logits(self, x0, training=False):
+        hidden = self.hidden(x0)
+        scores = tf.matmul(hidden, tf.convert_to_tensor(self.score))
+        if training and self.noise > 0.0:
+            normal = keras.random.normal(tf.shape(scores), dtype=scores.dtype, seed=self.noise_seed)
+            scores += self.noise * normal * tf.nn.softplus(tf.matmul(hidden, tf.convert_to_tensor(self.deviation)))
+        return scores / self.temperature
+
+    def flops(self) -> int:
+        """Per row: the FFN and the scores; the noise is of training alone."""
+        return super().flops() + 2 * self.num_choices * self.hidden_size

@@ -1,0 +1,22 @@
+"""Prior shares of a gate's choices."""
+
+from collections.abc import Sequence
+
+
+def prior_shares(given: Sequence[float] | None, size: int, name: str) -> tuple[float, ...]:
+    """The expected share of each of `size` choices; uniform if None is given.
+
+    Args:
+        given: the shares.
+        size: how many there should be.
+        name: of the argument, for the error.
+
+    Raises:
+        ValueError: if they are not `size` positive numbers that sum to 1.
+    """
+    if given is None:
+        return (1.0 / size,) * size
+    prior = tuple(float(share) for share in given)
+    if len(prior) != size or min(prior) <= 0.0 or abs(sum(prior) - 1.0) > 1e-6:
+        raise ValueError(f"{name} must hold {size} positive shares that sum to 1; received {prior}")
+    return prior

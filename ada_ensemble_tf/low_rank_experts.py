@@ -1,0 +1,182 @@
+"""A dense layer with hierarchically routed experts of rank 1."""
+
+import keras
+import tensorflow as tf
+
+from ada_ensemble_tf.gates import GateReport
+from ada_ensemble_tf.gates.top_k import top_k_gates
+from ada_ensemble_tf.losses import router_z_loss
+
+
+@keras.saving.register_keras_serializable(package="ada_ensemble_tf")
+class LowRankExperts(keras.layers.Layer):
+    """y = W0 x + b + sum_l U_l (s_l o V_l x): L levels of rank-1 experts beside a dense layer (HiLoMoE).
+
+    Level l has R experts u_k v_k^T. Its router reads the scores of the levels before, not their outputs:
+
+        q_1 = P x
+        s_l = softmax(V_l q_l / sqrt(X)), where k > 0 over a row's k largest logits only
+        q_{l+1} = q_l + sum_k s_{l,k} v_{l,k}
+
+    so that V is both what experts read and the routers' keys. As no level waits for another's output, `parallel` does
+    all of them at once. It needs neither q nor a second product with V: V_l q_l is
+    (V_l P) x + sum_{j<l} V_l V_j^T s_j, and the products V P and V V^T are of weights only, made once a batch.
+    Without it, levels run in a loop, as the formulas stand. Both give the same numbers.
+
+    After the abstract of HiLoMoE (arXiv 2510.10432): rank-1 experts, several levels, routing by the scores of prior
+    levels, parallel execution. Inferred: the formulas, in particular V as the keys, the projection P = B A of rank
+    `query_rank`, and initial values. U starts at 0, so that the layer starts as its dense base. V starts at unit
+    variance, as the 1 / sqrt(X) wants it, so that routers tell rows apart from the start.
+
+    Args:
+        units: H.
+        num_experts: R, experts a level; the r of W0's low-rank update is L * R.
+        num_levels: L.
+        k: experts kept per row and level; 0 is all. All experts' V x are computed anyway: at rank 1, gathering an
+            expert's row costs what the product does, so a small k saves no FLOPs.
+        query_rank: rank of P; a full P would cost as much as the dense layer.
+        parallel: whether all levels are one product, see above.
+
+    Call arguments:
+        x: `[B, X]`, B may be 0.
+
+    Returns:
+        (`[B, H]`, L GateReports).
+
+    Raises:
+        ValueError: for arguments out of range, named in the message.
+    """
+
+    def __init__(
+        self,
+        units: int,
+        num_experts: int = 8,
+        num_levels: int = 3,
+        k: int = 0,
+        query_rank: int = 8,
+        parallel: bool = True,
+        **kwargs,
+    ):
+        super().__init__(**kwargs)
+        sizes = {"units": units, "num_experts": num_experts, "num_levels": num_levels, "query_rank": query_rank}
+        for name, size in sizes.items():
+            if size < 1:
+                raise ValueError(f"{name} must be at least 1; received {size}")
+        if not 0 <= k <= num_experts:
+            raise ValueError(f"k must lie between 1 and num_experts={num_experts}, or be 0 for all; received {k}")
+        self.units = units
+        self.num_experts = num_experts
+        self.num_levels = num_levels
+        self.k = k
+        self.query_rank = query_rank
+        self.parallel = parallel
+        self.base = keras.layers.Dense(units, name="base")
+
+    def build(self, x_shape):
+        width, experts = x_shape[-1], self.num_levels * self.num_experts
+        self.base.build(tuple(x_shape))
+        # Only U is called a kernel, which is what the models' l2 term takes: the norms of V and P are the routers'
+        # temperature.
+        self.keys = self.add_weight(
+            name="keys", shape=(width, experts), initializer=keras.initializers.RandomNormal(stddev=1.0)
+        )
+        self.query_in = self.add_weight(name="query_in", shape=(width, self.query_rank), initializer="lecun_normal")
+        self.query_out = self.add_weight(name="query_out", shape=(self.query_rank, width), initializer="lecun_normal")
+        self.output_kernel = self.add_weight(name="output_kernel", shape=(experts, self.units), initializer="zeros")
+
+    def call(self, x):
+        experts, logits, scores = (self._in_parallel if self.parallel else self._in_sequence)(x)
+        reports = [self._report(one, of_level) for one, of_level in zip(logits, scores, strict=True)]
+        return self.base(x) + experts, reports
+
+    def _in_parallel(self, x):
+        keys, query_in, query_out = map(tf.convert_to_tensor, (self.keys, self.query_in, self.query_out))
+        down = tf.matmul(x, tf.concat([keys, query_in], axis=1))
+        values, query = tf.split(down, [keys.shape[1], self.query_rank], axis=1)
+        # Of weights only: row i of both is what key i or query unit i adds to each expert's logit.
+        from_keys = tf.matmul(keys, keys, transpose_a=True)
+        from_query = tf.matmul(query, tf.matmul(query_out, keys))
+        logits, scores = [], []
+        for level in range(self.num_levels):
+            here = self._columns(level)
+            one = from_query[:, here]
+            if scores:
+                one += tf.matmul(tf.concat(scores, axis=1), from_keys[: here.start, here])
+            logits.append(self._scaled(one))
+            scores.append(self._scores(logits[-1]))
+        return tf.matmul(tf.concat(scores, axis=1) * values, self.output_kernel), logits, scores
+
+    def _in_sequence(self, x):
+        query = tf.matmul(tf.matmul(x, self.query_in), self.query_out)
+        total, logits, scores = 0.0, [], []
+        for level in range(self.num_levels):
+            here = self._columns(level)
+            keys = tf.convert_to_tensor(self.keys)[:, here]
+            logits.append(self._scaled(tf.matmul(query, keys)))
+            scores.append(self._scores(logits[-1]))
+            values = scores[-1] * tf.matmul(x, keys)
+            total += tf.matmul(values, tf.convert_to_tensor(self.output_kernel)[here])
+            if level + 1 < self.num_levels:
+                query += tf.matmul(scores[-1], keys, transpose_b=True)
+        return total, logits, scores
+
+    def _columns(self, level: int) -> slice:
+        return slice(level * self.num_experts, (level + 1) * self.num_experts)
+
+    def _scaled(self, products: tf.Tensor) -> tf.Tensor:
+        return products / self.keys.shape[0] ** 0.5
+
+    def _scores(self, logits: tf.Tensor) -> tf.Tensor:
+        return top_k_gates(logits, self.k)[0] if self.k else tf.nn.softmax(logits)
+
+    def _report(self, logits: tf.Tensor, scores: tf.Tensor) -> GateReport:
+        probability = tf.nn.softmax(logits)
+        rows = tf.cast(tf.maximum(tf.shape(logits)[0], 1), logits.dtype)
+        largest = tf.one_hot(tf.argmax(logits, axis=1), self.num_experts, dtype=logits.dtype)
+        # A zero joins the extremes so that they are 0, not infinite, where there are no rows.
+        some_logits = tf.pad(logits, [[0, tf.cast(tf.shape(logits)[0] == 0, tf.int32)], [0, 0]])
+        return GateReport(
+            load=tf.stop_gradient(tf.reduce_sum(largest, axis=0)) / rows,
+            routed=tf.reduce_sum(tf.cast(scores > 0.0, logits.dtype), axis=0) / rows,
+            probability=tf.reduce_sum(probability, axis=0) / rows,
+            entropy=-tf.reduce_sum(probability * tf.nn.log_softmax(logits)) / rows,
+            z=router_z_loss(logits),
+            logit_min=tf.reduce_min(some_logits),
+            logit_max=tf.reduce_max(some_logits),
+            temperature=tf.constant(self.keys.shape[0] ** 0.5),
+            k=tf.constant(self.k or self.num_experts),
+            penalty=tf.constant(0.0),
+            decorrelation=tf.constant(0.0),
+        )
+
+    @property
+    def expert_variables(self) -> list[keras.Variable]:
+        """U, V and the projection: all that the dense base has not."""
+        return [self.keys, self.query_in, self.query_out, self.output_kernel]
+
+    def compute_output_shape(self, x_shape):
+        return (x_shape[0], self.units)
+
+    def flops(self) -> int:
+        """Per row: all products, and the scores' with V x."""
+        (width, experts), rank = self.keys.shape, self.query_rank
+        both = 2 * width * self.units + experts + 2 * experts * self.units
+        if self.parallel:
+            pairs = self.num_experts**2 * self.num_levels * (self.num_levels - 1) // 2
+            return both + 2 * width * (experts + rank) + 2 * rank * experts + 2 * pairs
+        return both + 2 * width * (2 * rank + 3 * experts - self.num_experts)
+
+    def flops_per_batch(self) -> int:
+        """Whatever the number of rows: the products of weights with weights."""
+        width, experts = self.keys.shape
+        return 2 * width * experts * (experts + self.query_rank) if self.parallel else 0
+
+    def get_config(self):
+        return super().get_config() | {
+            "units": self.units,
+            "num_experts": self.num_experts,
+            "num_levels": self.num_levels,
+            "k": self.k,
+            "query_rank": self.query_rank,
+            "parallel": self.parallel,
+        }

@@ -1,0 +1,189 @@
+"""AutoInt: stacked self-attention over the fields."""
+
+from collections.abc import Sequence
+
+import keras
+import tensorflow as tf
+
+from ada_ensemble_tf.estimator import Estimator
+from ada_ensemble_tf.mlp import MLP
+from ada_ensemble_tf.models.base import CTRModel, Forward
+from ada_ensemble_tf.normalization import make_normalization
+
+
+@keras.saving.register_keras_serializable(package="ada_ensemble_tf")
+class InteractingLayer(keras.layers.Layer):
+    """relu([head_1, .., head_H] + e W_res), where head_h = softmax((e W_q)(e W_k)^T) e W_v with matrices of its own.
+
+    AutoInt (arXiv 1810.11921), section on the interacting layer. No product has a bias and the residual is always
+    projected, also where the sizes would let it pass as it is.
+
+    Args:
+        attention_size: A, width of queries, keys and values over all heads, and of the output.
+        heads: H.
+        scaled: whether scores are divided by sqrt(A / H); the paper's are not.
+
+    Call arguments:
+        fields: `[B, F, X]`, B may be 0.
+
+    Returns:
+        `[B, F, A]`.
+
+    Raises:
+        ValueError: if the heads do not divide A.
+    """
+
+    def __init__(self, attention_size: int = 64, heads: int = 2, scaled: bool = False, **kwargs):
+        super().__init__(**kwargs)
+        if attention_size < 1 or heads < 1 or attention_size % heads:
+            raise ValueError(
+                f"attention_size must be a positive multiple of heads; "
+                f"received attention_size={attention_size} and heads={heads}"
+            )
+        self.attention_size = attention_size
+        self.heads = heads
+        self.scaled = scaled
+        self.query, self.key, self.value, self.residual = (
+            keras.layers.Dense(attention_size, use_bias=False, name=name)
+            for name in ("query", "key", "value", "residual")
+        )
+
+    def build(self, fields_shape):
+        self.num_fields, self.dimension = fields_shape[1:]
+        for dense in (self.query, self.key, self.value, self.residual):
+            dense.build(fields_shape)
+
+    def _by_head(self, projected):
+        """`[B, F, A]` to `[B, H, F, A / H]`."""
+        split = tf.reshape(projected, [-1, self.num_fields, self.heads, self.attention_size // self.heads])
+        return tf.transpose(split, [0, 2, 1, 3])
+
+    def call(self, fields):
+        scores = tf.matmul(self._by_head(self.query(fields)), self._by_head(self.key(fields)), transpose_b=True)
+        if self.scaled:
+            scores /= (self.attention_size // self.heads) ** 0.5
+        heads = tf.matmul(tf.nn.softmax(scores), self._by_head(self.value(fields)))
+        together = tf.reshape(tf.transpose(heads, [0, 2, 1, 3]), [-1, self.num_fields, self.attention_size])
+        return tf.nn.relu(together + self.residual(fields))
+
+    def compute_output_shape(self, fields_shape):
+        return (*fields_shape[:2], self.attention_size)
+
+    def flops(self) -> int:
+        """Per row: the four projections, and the scores and weighted sums of all heads."""
+        projections = 4 * self.num_fields * self.dimension * self.attention_size
+        return 2 * (projections + 2 * self.num_fields**2 * self.attention_size)
+
+    def get_config(self):
+        return super().get_config() | {
+            "attention_size": self.attention_size,
+            "heads": self.heads,
+            "scaled": self.scaled,
+        }
+
+
+@keras.saving.register_keras_serializable(package="ada_ensemble_tf")
+class AutoInt(CTRModel):
+    """w . [interacting layers over the fields of x0] + b (AutoInt, arXiv 1810.11921, section 4).
+
+    With dense layers it is the paper's AutoInt+: w . [interacting layers, MLP(x0)] + b, the sum of both logits.
+
+    Args:
+        num_rows, num_fields, widths, value_rows: what is read, see `CTRModel`.
+        dimension: D.
+        num_layers: L, of interacting layers.
+        heads: of each layer.
+        attention_size: of each layer over all its heads; 64 is the paper's 32 for each of 2.
+        scaled: whether attention scores are divided by the root of a head's size; the paper's are not.
+        hidden_units: of the dense layers beside the interacting ones; empty for none.
+        activation, normalization, dropout: of those dense layers, see `MLP`.
+        embedding_normalization: of the embeddings: "batch", "layer" or "none". The paper has none, but among small
+            embeddings all scores are equal and nothing is attended to.
+        l2: coefficient of the sum of squares of all dense kernels, those of the interacting layers among them.
+        initial_logit: initial bias of the estimator; the log-odds of the base rate is a good one.
+
+    Raises:
+        ValueError: for arguments out of range, named in the message.
+    """
+
+    def __init__(
+        self,
+        num_rows: int,
+        num_fields: int,
+        widths: Sequence[int] | None = None,
+        value_rows: Sequence[tuple[int, int]] = (),
+        dimension: int = 16,
+        num_layers: int = 3,
+        heads: int = 2,
+        attention_size: int = 64,
+        scaled: bool = False,
+        hidden_units: Sequence[int] = (),
+        activation: str = "relu",
+        normalization: str = "batch",
+        dropout: float = 0.0,
+        embedding_normalization: str = "batch",
+        l2: float = 0.0,
+        initial_logit: float = 0.0,
+        name: str = "autoint",
+    ):
+        super().__init__(num_rows, num_fields, widths, value_rows, l2, name=name)
+        if num_layers < 1:
+            raise ValueError(f"num_layers must be at least 1; received {num_layers}")
+        self.dimension = dimension
+        self.embedding_normalization = embedding_normalization
+        self.initial_logit = initial_logit
+        self.embedding = self.make_embedding(dimension, "embedding")
+        self.normalize = make_normalization(embedding_normalization, "normalize")
+        self.normalize.build((None, num_fields * dimension))
+        layers = range(1, num_layers + 1)
+        self.interactions = [InteractingLayer(attention_size, heads, scaled, name=f"interaction_{i}") for i in layers]
+        shape = (None, num_fields, dimension)
+        for layer in self.interactions:
+            layer.build(shape)
+            shape = layer.compute_output_shape(shape)
+        width = num_fields * attention_size
+        self.hidden_units = tuple(int(units) for units in hidden_units)
+        self.activation = activation
+        self.normalization = normalization
+        self.dropout = dropout
+        self.mlp = None
+        if self.hidden_units:
+            self.mlp = MLP(self.hidden_units, activation, normalization, dropout, name="mlp")
+            self.mlp.build((None, num_fields * dimension))
+            width += self.mlp.hidden_units[-1]
+        self.estimator = Estimator(initial_logit, name="estimator")
+        self.estimator.build((None, width))
+        self.built = True
+
+    def forward(self, inputs, training=False) -> Forward:
+        """Runs the rows' fields through the interacting layers and, side by side, through the dense ones if any."""
+        x0 = self.normalize(self.embedding(inputs), training=training)
+        tensors = {"embedding output x0": x0}
+        fields = tf.reshape(x0, [-1, self.num_fields, self.dimension])
+        for layer in self.interactions:
+            tensors[f"output of {layer.name}"] = fields = layer(fields)
+        features = tf.reshape(fields, [-1, self.num_fields * self.interactions[-1].attention_size])
+        per_row = sum(layer.flops() for layer in self.interactions) + self.estimator.flops()
+        if self.mlp is not None:
+            tensors["output of mlp"] = hidden = self.mlp(x0, training=training)
+            features = tf.concat([features, hidden], axis=1)
+            per_row += self.mlp.flops()
+        tensors["logit"] = logit = self.estimator(features)
+        return Forward(logit=logit, flops=tf.cast(tf.shape(x0)[0], tf.float32) * per_row, tensors=tensors)
+
+    def get_config(self):
+        # The layers hold what they were given; the first speaks for all.
+        layer = self.interactions[0]
+        return super().get_config() | {
+            "dimension": self.dimension,
+            "num_layers": len(self.interactions),
+            "heads": layer.heads,
+            "attention_size": layer.attention_size,
+            "scaled": layer.scaled,
+            "hidden_units": list(self.hidden_units),
+            "activation": self.activation,
+            "normalization": self.normalization,
+            "dropout": self.dropout,
+            "embedding_normalization": self.embedding_normalization,
+            "initial_logit": self.initial_logit,
+        }

@@ -1,0 +1,110 @@
+"""FiBiNET: weighted fields, bilinear interactions and a deep network."""
+
+from collections.abc import Sequence
+
+import keras
+import tensorflow as tf
+
+from ada_ensemble_tf.bilinear_interaction import BilinearInteraction
+from ada_ensemble_tf.estimator import Estimator
+from ada_ensemble_tf.mlp import MLP
+from ada_ensemble_tf.models.base import CTRModel, Forward
+from ada_ensemble_tf.normalization import make_normalization
+from ada_ensemble_tf.squeeze_excitation import SqueezeExcitation
+
+
+@keras.saving.register_keras_serializable(package="ada_ensemble_tf")
+class FiBiNET(CTRModel):
+    """sum_i w_i + w . MLP([p, q]) + b (FiBiNET, arXiv 1905.09433, the deep model of section 3).
+
+    p are the bilinear interactions of the embeddings, q those of the embeddings as weighted by squeeze-and-excitation,
+    with matrices of their own. The linear weights w_i are a table of size 1 of their own; of a field of several values
+    it is their mean.
+
+    Args:
+        num_rows, num_fields, widths, value_rows: what is read, see `CTRModel`.
+        dimension: D.
+        reduction: of the fields in the squeeze-and-excitation.
+        bilinear: what has a matrix of its own, "all", "each" or "interaction"; see `BilinearInteraction`.
+        hidden_units, activation, normalization, dropout: of the dense layers, see `MLP`.
+        embedding_normalization: of the embeddings: "batch", "layer" or "none". The paper has none, but the dense
+            layers see products alone, and those of small embeddings start out as nothing.
+        l2: coefficient of the sum of squares of all dense kernels, those of the interactions among them.
+        initial_logit: initial bias of the estimator; the log-odds of the base rate is a good one.
+
+    Raises:
+        ValueError: for arguments out of range, named in the message.
+    """
+
+    def __init__(
+        self,
+        num_rows: int,
+        num_fields: int,
+        widths: Sequence[int] | None = None,
+        value_rows: Sequence[tuple[int, int]] = (),
+        dimension: int = 16,
+        reduction: int = 3,
+        bilinear: str = "interaction",
+        hidden_units: Sequence[int] = (400, 400, 400),
+        activation: str = "relu",
+        normalization: str = "batch",
+        dropout: float = 0.0,
+        embedding_normalization: str = "batch",
+        l2: float = 0.0,
+        initial_logit: float = 0.0,
+        name: str = "fibinet",
+    ):
+        super().__init__(num_rows, num_fields, widths, value_rows, l2, name=name)
+        self.dimension = dimension
+        self.embedding_normalization = embedding_normalization
+        self.initial_logit = initial_logit
+        self.level_weights = self.make_embedding(dimension=1, name="level_weights", initial_scale=0.0)
+        self.embedding = self.make_embedding(dimension, "embedding")
+        shape = (None, num_fields * dimension)
+        self.normalize = make_normalization(embedding_normalization, "normalize")
+        self.normalize.build(shape)
+        self.squeeze_excitation = SqueezeExcitation(num_fields, reduction, name="squeeze_excitation")
+        self.squeeze_excitation.build(shape)
+        self.bilinear = BilinearInteraction(num_fields, bilinear, name="bilinear")
+        self.bilinear.build(shape)
+        self.weighted_bilinear = BilinearInteraction(num_fields, bilinear, name="weighted_bilinear")
+        self.weighted_bilinear.build(shape)
+        self.mlp = MLP(hidden_units, activation, normalization, dropout, name="mlp")
+        self.mlp.build((None, 2 * self.bilinear.compute_output_shape(shape)[1]))
+        self.estimator = Estimator(initial_logit, name="estimator")
+        self.estimator.build((None, self.mlp.hidden_units[-1]))
+        self.built = True
+
+    def forward(self, inputs, training=False) -> Forward:
+        """Adds the linear part and the dense layers' logit of both branches' interactions."""
+        weights = self.level_weights(inputs)
+        x0 = self.normalize(self.embedding(inputs), training=training)
+        weighted = self.squeeze_excitation(x0)
+        pairs, weighted_pairs = self.bilinear(x0), self.weighted_bilinear(weighted)
+        hidden = self.mlp(tf.concat([pairs, weighted_pairs], axis=1), training=training)
+        logit = tf.reduce_sum(tf.cast(weights, tf.float32), axis=1) + self.estimator(hidden)
+        layers = (self.squeeze_excitation, self.bilinear, self.weighted_bilinear, self.mlp, self.estimator)
+        per_row = sum(layer.flops() for layer in layers)
+        return Forward(
+            logit=logit,
+            flops=self.level_weights.rows_read(inputs) + tf.cast(tf.shape(x0)[0], tf.float32) * per_row,
+            tensors={
+                "level weights": weights,
+                "embedding output x0": x0,
+                "output of squeeze_excitation": weighted,
+                "output of bilinear": pairs,
+                "output of weighted_bilinear": weighted_pairs,
+                "output of mlp": hidden,
+                "logit": logit,
+            },
+        )
+
+    def get_config(self):
+        return super().get_config() | {
+            "dimension": self.dimension,
+            "reduction": self.squeeze_excitation.reduction,
+            "bilinear": self.bilinear.kind,
+            **self.mlp.arguments(),
+            "embedding_normalization": self.embedding_normalization,
+            "initial_logit": self.initial_logit,
+        }

@@ -1,0 +1,197 @@
+"""HiLoMoE: a deep network whose dense layers have hierarchically routed experts of rank 1."""
+
+from collections.abc import Sequence
+
+import keras
+import tensorflow as tf
+
+from ada_ensemble_tf import losses
+from ada_ensemble_tf.estimator import Estimator
+from ada_ensemble_tf.low_rank_experts import LowRankExperts
+from ada_ensemble_tf.models.base import CTRModel, Forward
+from ada_ensemble_tf.normalization import make_normalization
+from ada_ensemble_tf.training.stages import Stage
+
+
+@keras.saving.register_keras_serializable(package="ada_ensemble_tf")
+class HiLoMoE(CTRModel):
+    """w . h_n + b, h_i = activation(normalise(LowRankExperts_i(h_{i-1}))), h_0 = x0 (HiLoMoE, arXiv 2510.10432).
+
+    Its base is `DNN` with the same sizes, which it starts as, for the experts start at 0. Training has three stages:
+    the base; the experts on the frozen base; both, at lower learning rates.
+
+    From the abstract: rank-1 experts, several levels of them, routing by the scores of prior levels so that levels run
+    in parallel, few active experts, three stages, and the claim of a better AUC at 18.5 % fewer FLOPs than the base
+    without experts. Inferred: the formulas (see `LowRankExperts`), experts in each dense layer, the losses of the
+    routers, what the stages train and their lengths. The routers are weights as others are, trained on the same rows.
+
+    Args:
+        num_rows, num_fields, widths, value_rows: what is read, see `CTRModel`.
+        dimension: D.
+        hidden_units: sizes of the dense layers. For 39 fields of D = 16 the defaults spend 19 % fewer FLOPs than a
+            `DNN` of (400, 400, 400), more for fewer fields, less for more.
+        num_layers: L, levels of experts in each dense layer.
+        rank_experts: experts a level.
+        k: experts kept per row and level; 0 is all.
+        query_rank: rank of the projection from which routing starts.
+        parallel: whether a layer's levels are one product or a loop; the result is the same.
+        expert_load_weight: coefficient of the balance losses of all routers, with a uniform prior.
+        z_weight: coefficient of the z-losses (arXiv 2202.08906) of all routers.
+        stage_steps: weight updates of stages 1 and 2, either may be 0; stage 3 lasts to the end. Empty is one stage
+            that trains everything at full learning rates.
+        final_learning_rate_factor: of stage 3, on all learning rates.
+        activation, normalization, dropout: of the dense layers, see `MLP`.
+        embedding_normalization: of the embeddings: "batch", "layer" or "none". Routers see nothing in small x0.
+        l2: coefficient of the sum of squares of W0, U and the estimator's kernel.
+        initial_logit: initial bias of the estimator; the log-odds of the base rate is a good one.
+
+    Raises:
+        ValueError: for arguments out of range, named in the message.
+    """
+
+    def __init__(
+        self,
+        num_rows: int,
+        num_fields: int,
+        widths: Sequence[int] | None = None,
+        value_rows: Sequence[tuple[int, int]] = (),
+        dimension: int = 16,
+        hidden_units: Sequence[int] = (316, 316, 316),
+        num_layers: int = 3,
+        rank_experts: int = 8,
+        k: int = 0,
+        query_rank: int = 8,
+        parallel: bool = True,
+        expert_load_weight: float = 0.01,
+        z_weight: float = 1e-3,
+        stage_steps: Sequence[int] = (),
+        final_learning_rate_factor: float = 0.1,
+        activation: str = "relu",
+        normalization: str = "batch",
+        dropout: float = 0.0,
+        embedding_normalization: str = "batch",
+        l2: float = 0.0,
+        initial_logit: float = 0.0,
+        name: str = "hilomoe",
+    ):
+        super().__init__(num_rows, num_fields, widths, value_rows, l2, name=name)
+        if not len(hidden_units) or min(hidden_units) < 1:
+            raise ValueError(f"hidden_units must be one or more positive sizes; received {list(hidden_units)}")
+        if not 0.0 <= dropout < 1.0:
+            raise ValueError(f"dropout must lie in [0, 1); received {dropout}")
+        if len(stage_steps) not in (0, 2) or min(stage_steps, default=0) < 0:
+            raise ValueError(
+                "stage_steps must be the lengths of stages 1 and 2, neither negative, or be empty; "
+                f"received {list(stage_steps)}"
+            )
+        if final_learning_rate_factor <= 0.0:
+            raise ValueError(f"final_learning_rate_factor must be positive; received {final_learning_rate_factor}")
+        self.dimension = dimension
+        self.hidden_units = tuple(hidden_units)
+        self.routing = {"num_levels": num_layers, "num_experts": rank_experts, "k": k, "query_rank": query_rank}
+        self.parallel = parallel
+        self.expert_load_weight = expert_load_weight
+        self.z_weight = z_weight
+        self.stage_steps = tuple(stage_steps)
+        self.final_learning_rate_factor = final_learning_rate_factor
+        self.activation = activation
+        self.activate = keras.activations.get(activation)
+        self.normalization = normalization
+        self.dropout = dropout
+        self.embedding_normalization = embedding_normalization
+        self.initial_logit = initial_logit
+        self._build_layers()
+
+    def _build_layers(self) -> None:
+        self.embedding = self.make_embedding(self.dimension, "embedding")
+        shape = (None, self.num_fields * self.dimension)
+        self.normalize = make_normalization(self.embedding_normalization, "normalize")
+        self.normalize.build(shape)
+        self.expert_layers, self.norms = [], []
+        for i, units in enumerate(self.hidden_units, 1):
+            layer = LowRankExperts(units, parallel=self.parallel, name=f"layer_{i}", **self.routing)
+            layer.build(shape)
+            shape = (None, units)
+            norm = make_normalization(self.normalization, f"normalize_{i}")
+            norm.build(shape)
+            self.expert_layers.append(layer)
+            self.norms.append(norm)
+        self.drop = keras.layers.Dropout(self.dropout, name="dropout") if self.dropout else None
+        self.estimator = Estimator(self.initial_logit, name="estimator")
+        self.estimator.build(shape)
+        self.built = True
+
+    def stages(self) -> tuple[Stage, ...]:
+        """The base, the experts on it, and both; none where `stage_steps` is empty."""
+        if not self.stage_steps:
+            return ()
+        experts = [v for layer in self.expert_layers for v in layer.expert_variables]
+        apart = {id(v) for v in experts}
+        base = [v for v in self.trainable_variables if id(v) not in apart]
+        base_steps, expert_steps = self.stage_steps
+        return (
+            Stage("base", base_steps, frozen=experts),
+            Stage("experts", expert_steps, frozen=base),
+            Stage("all", learning_rate_factor=self.final_learning_rate_factor),
+        )
+
+    def choice_names(self):
+        """expert_1 .. expert_R by router."""
+        names = [f"expert_{i}" for i in range(1, self.routing["num_experts"] + 1)]
+        levels = range(1, self.routing["num_levels"] + 1)
+        return {f"{layer.name}/level_{level}": names for layer in self.expert_layers for level in levels}
+
+    def forward(self, inputs, training=False) -> Forward:
+        """Embeds the rows and runs them through the dense layers and their experts."""
+        x = x0 = self.normalize(self.embedding(inputs), training=training)
+        reports, outputs = {}, {}
+        for layer, norm in zip(self.expert_layers, self.norms, strict=True):
+            y, levels = layer(x)
+            outputs[f"output of {layer.name}"] = y
+            reports |= {f"{layer.name}/level_{i}": report for i, report in enumerate(levels, 1)}
+            x = self.activate(norm(y, training=training))
+            if self.drop is not None:
+                x = self.drop(x, training=training)
+        logit = self.estimator(x)
+        rows = tf.cast(tf.shape(x0)[0], tf.float32)
+        per_row = sum(layer.flops() for layer in self.expert_layers) + self.estimator.flops()
+        per_batch = sum(layer.flops_per_batch() for layer in self.expert_layers)
+        return Forward(
+            logit=logit,
+            flops=rows * per_row + tf.minimum(rows, 1.0) * per_batch,
+            terms=self._auxiliary_terms(list(reports.values())),
+            reports=reports,
+            tensors={"embedding output x0": x0} | outputs | {"logit": logit},
+        )
+
+    def _auxiliary_terms(self, reports) -> dict[str, tf.Tensor]:
+        # While the routers are frozen their losses could only bend the base towards random keys.
+        routed = tf.cast(self.step >= (self.stage_steps[0] if self.stage_steps else 0), tf.float32)
+        prior = tf.fill([self.routing["num_experts"]], 1.0 / self.routing["num_experts"])
+        terms = {}
+        if self.expert_load_weight:
+            balance = tf.add_n([losses.load_distribution_loss(r.load, r.probability, prior) for r in reports])
+            terms["expert_distribution"] = routed * self.expert_load_weight * balance
+        if self.z_weight:
+            terms["router_z"] = routed * self.z_weight * tf.add_n([r.z for r in reports])
+        return terms
+
+    def get_config(self):
+        return super().get_config() | {
+            "dimension": self.dimension,
+            "hidden_units": list(self.hidden_units),
+            "num_layers": self.routing["num_levels"],
+            "rank_experts": self.routing["num_experts"],
+            "k": self.routing["k"],
+            "query_rank": self.routing["query_rank"],
+            "parallel": self.parallel,
+            "expert_load_weight": self.expert_load_weight,
+            "z_weight": self.z_weight,
+            "stage_steps": list(self.stage_steps),
+            "final_learning_rate_factor": self.final_learning_rate_factor,
+            "activation": self.activation,
+            "normalization": self.normalization,
+            "dropout": self.dropout,
+            "embedding_normalization": self.embedding_normalization,
+            "initial_logit": self.initial_logit,
+        }

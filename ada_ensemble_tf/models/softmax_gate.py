@@ -1,0 +1,81 @@
+"""The dense softmax gate of mixtures whose gate learns with their weights."""
+
+from collections.abc import Sequence
+
+import keras
+import tensorflow as tf
+
+from ada_ensemble_tf.gates import GateReport
+from ada_ensemble_tf.losses import router_z_loss
+
+
+@keras.saving.register_keras_serializable(package="ada_ensemble_tf")
+class SoftmaxGate(keras.layers.Layer):
+    """softmax(z) with z_j = w_j . x_j + b_j: every expert gets a share of every row.
+
+    The gate of mixtures of experts for clicks (D-MoE, arXiv 2505.17925). It is no `Gate`: it is one of the weights,
+    learned with them on the same rows.
+
+    Args:
+        num_choices: E.
+
+    Call arguments:
+        x: E tensors `[B, M]`, x_j what the logit of expert j reads; or one tensor that all read. B may be 0.
+
+    Returns:
+        (gates `[B, E]` float32, whose rows sum to 1; GateReport).
+
+    Raises:
+        ValueError: for fewer than one choice, or another number of tensors.
+    """
+
+    def __init__(self, num_choices: int, **kwargs):
+        # In float32 also under mixed precision, where exponentials of half the digits would be far off.
+        super().__init__(autocast=False, **kwargs)
+        if num_choices < 1:
+            raise ValueError(f"a gate needs at least one choice; received num_choices={num_choices}")
+        self.num_choices = num_choices
+
+    def build(self, x_shape):
+        shape = x_shape[0] if isinstance(x_shape[0], Sequence) else x_shape
+        self.kernel = self.add_weight(name="kernel", shape=(shape[-1], self.num_choices), autocast=False)
+        self.bias = self.add_weight(name="bias", shape=(self.num_choices,), initializer="zeros", autocast=False)
+
+    def logits(self, x: tf.Tensor | Sequence[tf.Tensor]) -> tf.Tensor:
+        """`[B, E]` float32."""
+        kernel = tf.convert_to_tensor(self.kernel)
+        if tf.is_tensor(x):
+            return tf.matmul(tf.cast(x, tf.float32), kernel) + self.bias
+        if len(x) != self.num_choices:
+            raise ValueError(f"x must be one tensor, or one for each of {self.num_choices} choices; received {len(x)}")
+        columns = zip(x, tf.unstack(kernel, axis=1), strict=True)
+        return tf.stack([tf.linalg.matvec(tf.cast(x_j, tf.float32), w_j) for x_j, w_j in columns], axis=1) + self.bias
+
+    def call(self, x):
+        logits = self.logits(x)
+        gates = tf.nn.softmax(logits)
+        rows = tf.cast(tf.maximum(tf.shape(logits)[0], 1), tf.float32)
+        largest = tf.one_hot(tf.argmax(logits, axis=1), self.num_choices)
+        # A zero joins the extremes so that they are 0, not infinite, where there are no rows.
+        some_logits = tf.pad(logits, [[0, tf.cast(tf.shape(logits)[0] == 0, tf.int32)], [0, 0]])
+        report = GateReport(
+            load=tf.stop_gradient(tf.reduce_sum(largest, axis=0)) / rows,
+            routed=tf.reduce_sum(tf.cast(gates > 0.0, tf.float32), axis=0) / rows,
+            probability=tf.reduce_sum(gates, axis=0) / rows,
+            entropy=-tf.reduce_sum(gates * tf.nn.log_softmax(logits)) / rows,
+            z=router_z_loss(logits),
+            logit_min=tf.reduce_min(some_logits),
+            logit_max=tf.reduce_max(some_logits),
+            temperature=tf.constant(1.0),
+            k=tf.constant(self.num_choices),
+            penalty=tf.constant(0.0),
+            decorrelation=tf.constant(0.0),
+        )
+        return gates, report
+
+    def flops(self) -> int:
+        """Per row: the products with the kernel."""
+        return 2 * self.kernel.shape[0] * self.num_choices
+
+    def get_config(self):
+        return super().get_config() | {"num_choices": self.num_choices}

@@ -1,0 +1,97 @@
+"""xDeepFM: a compressed interaction network, a deep network and a linear part on one embedding."""
+
+from collections.abc import Sequence
+
+import keras
+import tensorflow as tf
+
+from ada_ensemble_tf.cin import CompressedInteractionNetwork
+from ada_ensemble_tf.estimator import Estimator
+from ada_ensemble_tf.mlp import MLP
+from ada_ensemble_tf.models.base import CTRModel, Forward
+from ada_ensemble_tf.normalization import make_normalization
+
+
+@keras.saving.register_keras_serializable(package="ada_ensemble_tf")
+class XDeepFM(CTRModel):
+    """sum_i w_i + w . [CIN(x0), MLP(x0)] + b (xDeepFM, arXiv 1803.05170, equation 9).
+
+    The linear weights w_i are a table of size 1 of their own; of a field of several values it is their mean.
+
+    Args:
+        num_rows, num_fields, widths, value_rows: what is read, see `CTRModel`.
+        dimension: D.
+        feature_maps: sizes of the layers of the compressed interaction network.
+        hidden_units, activation, normalization, dropout: of the dense layers, see `MLP`.
+        embedding_normalization: of the embeddings: "batch", "layer" or "none". The paper has none, but a product of
+            several small embeddings starts out as nothing.
+        l2: coefficient of the sum of squares of all dense kernels, those of the interactions among them.
+        initial_logit: initial bias of the estimator; the log-odds of the base rate is a good one.
+
+    Raises:
+        ValueError: for arguments out of range, named in the message.
+    """
+
+    def __init__(
+        self,
+        num_rows: int,
+        num_fields: int,
+        widths: Sequence[int] | None = None,
+        value_rows: Sequence[tuple[int, int]] = (),
+        dimension: int = 16,
+        feature_maps: Sequence[int] = (128, 128),
+        hidden_units: Sequence[int] = (400, 400, 400),
+        activation: str = "relu",
+        normalization: str = "batch",
+        dropout: float = 0.0,
+        embedding_normalization: str = "batch",
+        l2: float = 0.0,
+        initial_logit: float = 0.0,
+        name: str = "xdeepfm",
+    ):
+        super().__init__(num_rows, num_fields, widths, value_rows, l2, name=name)
+        self.dimension = dimension
+        self.embedding_normalization = embedding_normalization
+        self.initial_logit = initial_logit
+        self.level_weights = self.make_embedding(dimension=1, name="level_weights", initial_scale=0.0)
+        self.embedding = self.make_embedding(dimension, "embedding")
+        shape = (None, num_fields * dimension)
+        self.normalize = make_normalization(embedding_normalization, "normalize")
+        self.normalize.build(shape)
+        self.cin = CompressedInteractionNetwork(num_fields, feature_maps, name="cin")
+        self.cin.build(shape)
+        self.mlp = MLP(hidden_units, activation, normalization, dropout, name="mlp")
+        self.mlp.build(shape)
+        self.estimator = Estimator(initial_logit, name="estimator")
+        self.estimator.build((None, sum(self.cin.feature_maps) + self.mlp.hidden_units[-1]))
+        self.built = True
+
+    def forward(self, inputs, training=False) -> Forward:
+        """Adds the logits of the three parts."""
+        weights = self.level_weights(inputs)
+        x0 = self.normalize(self.embedding(inputs), training=training)
+        interactions = self.cin(x0)
+        hidden = self.mlp(x0, training=training)
+        linear = tf.reduce_sum(tf.cast(weights, tf.float32), axis=1)
+        logit = linear + self.estimator(tf.concat([interactions, hidden], axis=1))
+        per_row = self.cin.flops() + self.mlp.flops() + self.estimator.flops()
+        return Forward(
+            logit=logit,
+            flops=self.level_weights.rows_read(inputs) + tf.cast(tf.shape(x0)[0], tf.float32) * per_row,
+            tensors={
+                "level weights": weights,
+                "embedding output x0": x0,
+                "output of cin": interactions,
+                "output of mlp": hidden,
+                "logit": logit,
+            },
+        )
+
+    def get_config(self):
+        return super().get_config() | {
+            "dimension": self.dimension,
+            "feature_maps": list(self.cin.feature_maps),
+            **self.mlp.arguments(),
+            "embedding_normalization": self.embedding_normalization,
+            "initial_logit": self.initial_logit,
+        }

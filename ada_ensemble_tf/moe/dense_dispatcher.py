@@ -1,0 +1,40 @@
+"""The dense twin of the sparse dispatcher."""
+
+from collections.abc import Iterable, Sequence
+
+import tensorflow as tf
+
+
+class DenseDispatcher:
+    """Sends every row to every expert and sums what comes back, weighted by the gates.
+
+    The same y = sum_j g_j E_j(x) as `SparseDispatcher` (AdaEnsemble, arXiv 2301.08353, equation 12), at the cost of all
+    experts on all rows: no rows are gathered or scattered, which pays where few gates are zero.
+
+    Args:
+        gates: `[B, E]`, non-negative.
+    """
+
+    def __init__(self, gates: tf.Tensor):
+        self.gates = gates
+
+    def dispatch(self, x: tf.Tensor, experts: Iterable[int] | None = None) -> dict[int, tf.Tensor]:
+        """x `[B, M]` for each expert.
+
+        Args:
+            x: what to dispatch.
+            experts: those that read x; all by default.
+        """
+        return dict.fromkeys(range(self.gates.shape[1]) if experts is None else experts, x)
+
+    def combine(self, outputs: Sequence[tf.Tensor]) -> tf.Tensor:
+        """`[B, M]`: the experts' outputs, each `[B, M]`, weighted by their gates and summed."""
+        columns = tf.unstack(self.gates, axis=1)
+        weighted = [
+            output * tf.cast(column, output.dtype)[:, None] for output, column in zip(outputs, columns, strict=True)
+        ]
+        return tf.add_n(weighted)
+
+    def counts(self) -> tf.Tensor:
+        """`[E]` float32: how many rows went to each expert, which is all of them."""
+        return tf.fill([self.gates.shape[1]], tf.cast(tf.shape(self.gates)[0], tf.float32))

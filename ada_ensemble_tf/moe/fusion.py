@@ -1,0 +1,118 @@
+"""A learned fusion of all experts, the same for all rows."""
+
+from collections.abc import Sequence
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from ada_ensemble_tf.gates import GateReport
+from ada_ensemble_tf.gates.base import TINY
+from ada_ensemble_tf.gates.smooth_step import smooth_step
+from ada_ensemble_tf.moe.sparsemax import sparsemax
+
+FUSION_MODES = ("vector", "bit")
+FUSION_ACTIVATIONS = ("sigmoid", "smooth_step", "softmax", "sparsemax")
+
+
+@keras.saving.register_keras_serializable(package="ada_ensemble_tf")
+class SparseFusion(keras.layers.Layer):
+    """sum_j a_j * E_j, with learned weights a that no row chooses; sparse where the activation has exact zeros.
+
+    The fusion of AdaEnsemble's original release. The weights are an activation over experts of logits that start at 0:
+
+    - "sigmoid": 2 sigmoid(s), "smooth_step": 2 S(s) with a slope 2 wide; each expert by itself, in [0, 2], 1 at first;
+    - "softmax" and "sparsemax" (arXiv 1602.02068) of s / temperature; together 1, 1 / E each at first. The
+      temperature is learned, starts at 1, and is the softplus of a variable, so that it stays positive.
+
+    The logits are ordinary weights, trained with the experts, and no `Gate`.
+
+    Args:
+        num_experts: E.
+        mode: "vector", a weight an expert; or "bit", a weight an expert and dimension of the feature map.
+        activation: one of the four.
+
+    Call arguments:
+        outputs: the E experts' outputs, each `[B, M]`; B may be 0.
+
+    Returns:
+        `[B, M]`.
+
+    Raises:
+        ValueError: for an unknown mode or activation, or another number of outputs.
+    """
+
+    def __init__(self, num_experts: int, mode: str = "vector", activation: str = "softmax", **kwargs):
+        super().__init__(**kwargs)
+        if num_experts < 1:
+            raise ValueError(f"num_experts must be positive; received {num_experts}")
+        if mode not in FUSION_MODES:
+            raise ValueError(f"mode of the fusion must be one of {FUSION_MODES}; received {mode!r}")
+        if activation not in FUSION_ACTIVATIONS:
+            raise ValueError(f"activation of the fusion must be one of {FUSION_ACTIVATIONS}; received {activation!r}")
+        self.num_experts = num_experts
+        self.mode = mode
+        self.activation = activation
+
+    def build(self, outputs_shape):
+        shape = outputs_shape[0] if isinstance(outputs_shape[0], Sequence) else outputs_shape
+        width = 1 if self.mode == "vector" else shape[-1]
+        self.logits = self.add_weight(name="logits", shape=(self.num_experts, width), initializer="zeros")
+        self.raw_temperature = None
+        if self.activation in ("softmax", "sparsemax"):
+            one = keras.initializers.Constant(float(np.log(np.expm1(1.0))))
+            self.raw_temperature = self.add_weight(name="raw_temperature", shape=(width,), initializer=one)
+
+    @property
+    def temperature(self) -> tf.Tensor:
+        """`[1]` or `[M]`, positive; 1 where the activation has none."""
+        if self.raw_temperature is None:
+            return tf.ones_like(self.logits[0])
+        return tf.nn.softplus(tf.convert_to_tensor(self.raw_temperature))
+
+    def weights_of_experts(self) -> tf.Tensor:
+        """a: `[E, 1]` or `[E, M]`."""
+        logits = tf.convert_to_tensor(self.logits)
+        if self.activation == "sigmoid":
+            return 2.0 * tf.sigmoid(logits)
+        if self.activation == "smooth_step":
+            return 2.0 * smooth_step(logits, gamma=2.0)
+        scaled = logits / self.temperature
+        return tf.nn.softmax(scaled, axis=0) if self.activation == "softmax" else sparsemax(scaled)
+
+    def call(self, outputs):
+        if len(outputs) != self.num_experts:
+            raise ValueError(f"a fusion of {self.num_experts} experts needs as many outputs; received {len(outputs)}")
+        weights = tf.unstack(tf.cast(self.weights_of_experts(), outputs[0].dtype))
+        return tf.add_n([output * weight for output, weight in zip(outputs, weights, strict=True)])
+
+    def report(self) -> GateReport:
+        """The weights as a gate's report, for TensorBoard: shares of their sum, of all rows alike.
+
+        The load is that of the expert with the largest share; k is how many have a weight that is not zero.
+        """
+        weights = self.weights_of_experts()
+        mean = tf.reduce_mean(weights, axis=1)
+        share = tf.math.divide_no_nan(mean, tf.reduce_sum(mean))
+        used = tf.cast(tf.reduce_any(weights > 0.0, axis=1), share.dtype)
+        logits = tf.convert_to_tensor(self.logits)
+        return GateReport(
+            load=tf.one_hot(tf.argmax(share), self.num_experts, dtype=share.dtype),
+            routed=used,
+            probability=share,
+            entropy=-tf.reduce_sum(share * tf.math.log(tf.maximum(share, TINY))),
+            z=tf.zeros([], share.dtype),
+            logit_min=tf.reduce_min(logits),
+            logit_max=tf.reduce_max(logits),
+            temperature=tf.reduce_mean(self.temperature),
+            k=tf.cast(tf.reduce_sum(used), tf.int32),
+            penalty=tf.zeros([], share.dtype),
+            decorrelation=tf.zeros([], share.dtype),
+        )
+
+    def get_config(self):
+        return super().get_config() | {
+            "num_experts": self.num_experts,
+            "mode": self.mode,
+            "activation": self.activation,
+        }

@@ -1,0 +1,61 @@
+"""Squeeze-and-excitation over the fields of a row."""
+
+import keras
+import tensorflow as tf
+
+from ada_ensemble_tf.fields import field_dimension
+
+
+@keras.saving.register_keras_serializable(package="ada_ensemble_tf")
+class SqueezeExcitation(keras.layers.Layer):
+    """v_i = a_i e_i: each field is weighted by what all fields of its row say.
+
+    z_i = mean_d e_id, a = relu(W_2 relu(W_1 z)), with W_1 of F to F / r and W_2 back, both without bias. FiBiNET
+    (arXiv 1905.09433), section on the SENET layer: its squeeze, excitation and re-weight steps.
+
+    Args:
+        num_fields: F.
+        reduction: r; at least one unit is left.
+
+    Call arguments:
+        x: `[B, M]`, B may be 0.
+
+    Returns:
+        `[B, M]`.
+
+    Raises:
+        ValueError: for arguments out of range, or if M is not a multiple of F.
+    """
+
+    def __init__(self, num_fields: int, reduction: int = 3, **kwargs):
+        super().__init__(**kwargs)
+        if num_fields < 1 or reduction < 1:
+            raise ValueError(
+                f"num_fields and reduction must be at least 1; "
+                f"received num_fields={num_fields} and reduction={reduction}"
+            )
+        self.num_fields = num_fields
+        self.reduction = reduction
+        units = max(1, num_fields // reduction)
+        self.squeeze = keras.layers.Dense(units, activation="relu", use_bias=False, name="squeeze")
+        self.excite = keras.layers.Dense(num_fields, activation="relu", use_bias=False, name="excite")
+
+    def build(self, x_shape):
+        self.dimension = field_dimension(x_shape, self.num_fields)
+        self.squeeze.build((None, self.num_fields))
+        self.excite.build((None, self.squeeze.units))
+
+    def call(self, x):
+        fields = tf.reshape(x, [-1, self.num_fields, self.dimension])
+        weights = self.excite(self.squeeze(tf.reduce_mean(fields, axis=2)))
+        return tf.reshape(fields * weights[:, :, None], [-1, self.num_fields * self.dimension])
+
+    def compute_output_shape(self, x_shape):
+        return x_shape
+
+    def flops(self) -> int:
+        """Per row: the means, both products with kernels and the weighting."""
+        return 2 * self.num_fields * self.dimension + 4 * self.num_fields * self.squeeze.units
+
+    def get_config(self):
+        return super().get_config() | {"num_fields": self.num_fields, "reduction": self.reduction}

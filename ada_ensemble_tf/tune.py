@@ -1,0 +1,62 @@
+"""Tunes models on the validation split, each with the same number of trials:
+
+python -m ada_ensemble_tf.tune --config=experiments/frappe.py --models=dnn,dcn_v2 --trials=20 --data_dir=DIR --out=DIR
+
+With --write=experiments/tuned/frappe.json the best values go where experiments/frappe.py reads them. Run again, it goes
+on where it stopped.
+"""
+
+from pathlib import Path
+
+from absl import flags
+
+from ada_ensemble_tf.comparison.configs import make_config
+from ada_ensemble_tf.comparison.runs import Workers, alone_in
+from data_pipelines.errors import DataError, run_main
+from data_pipelines.preparation import load_complete
+from experiments.models import MODELS
+from experiments.overrides import parse
+from experiments.search_spaces import SPACES
+
+_CONFIG = flags.DEFINE_string("config", None, "FILE.py of experiments/, without a model.", required=True)
+_MODELS = flags.DEFINE_list("models", None, "Models with commas between, or 'all'.", required=True)
+_TRIALS = flags.DEFINE_integer("trials", 20, "Trials of each model; the first is the config as it is.")
+_SPACE = flags.DEFINE_enum("space", "paper", sorted(SPACES), "A search space of experiments/search_spaces.py.")
+_DATA_DIR = flags.DEFINE_string("data_dir", None, "Prepared data; its test split is not scored.", required=True)
+_OUT = flags.DEFINE_string("out", None, "Where trials go.", required=True)
+_JOBS = flags.DEFINE_integer("jobs", 1, "Trainings at once; they share the cores.")
+_SET = flags.DEFINE_multi_string("set", [], "KEY=VALUE for every model's config; may be repeated.")
+_SEED = flags.DEFINE_integer("seed", 0, "Of what is proposed; that of the trainings is a config key.")
+_WRITE = flags.DEFINE_string("write", None, "JSON file that takes the best values, beside those of other models.")
+
+
+def main(argv) -> int:
+    """Tunes and prints the best values."""
+    del argv
+    try:
+        from ada_ensemble_tf.comparison.tuning import Tuning, write_best
+    except ModuleNotFoundError as error:
+        raise DataError(f"tuning needs {error.name}: .venv/bin/pip install -e '.[tune]'") from error
+    names = sorted(MODELS) if _MODELS.value == ["all"] else _MODELS.value
+    configs = [make_config(_CONFIG.value, name, parse(_SET.value)) for name in names]
+    _, preparation = load_complete(_DATA_DIR.value)
+    out, code = Path(_OUT.value), 0
+    with alone_in(out), Workers(_JOBS.value) as workers:
+        for name, config in zip(names, configs, strict=True):
+            space, folder = SPACES[_SPACE.value](config), out / name
+            tuning = Tuning(config, space, Path(_DATA_DIR.value), preparation.fingerprint(), folder, _SEED.value)
+            tuning.run(_TRIALS.value, workers)
+            best = tuning.best()
+            if best is None:
+                print(f"{name}: all {_TRIALS.value} trials failed; see {folder}/*/train.log")
+                code = 1
+                continue
+            values = " ".join(f"--config.{key}={value}" for key, value in best["values"].items())
+            print(f"{name}: validation AUC {best['validation_auc']:.5f} of {best['trials']} trials: {values}")
+            if _WRITE.value:
+                write_best(Path(_WRITE.value), name, best)
+    return code
+
+
+if __name__ == "__main__":
+    run_main(main)

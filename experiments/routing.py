@@ -1,0 +1,97 @@
+"""Does routing follow a field of the rows, such as the planted groups of synthetic rows?
+
+python -m experiments.routing --workdir=runs/planted/ada_ensemble [--field=C17]
+
+prints, for each gate of a trained AdaEnsemble, the normalised mutual information (0: no relation, 1: one to one) over
+test rows between the field and the choice with the largest gate, and between the field and the set of kept choices;
+then by value of the field the share of rows whose largest gate is each choice. Without --field it is the planted group
+of synthetic rows, which C17 names.
+"""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from absl import flags
+from sklearn.metrics import normalized_mutual_info_score
+
+from data_pipelines import synthetic
+from data_pipelines.errors import DataError, run_main
+from data_pipelines.schema import Schema
+from data_pipelines.vocabulary import Vocabularies
+
+_WORKDIR = flags.DEFINE_string("workdir", None, "Directory of a trained AdaEnsemble.", required=True)
+_FIELD = flags.DEFINE_string("field", None, "Field to compare with; by default the planted group.")
+_ROWS = flags.DEFINE_integer("rows", 100_000, "Test rows to read, rounded up to whole batches.")
+
+
+def information(gates: np.ndarray, classes: np.ndarray) -> tuple[float, float]:
+    """Normalised mutual information of classes `[N]` with the largest of gates `[N, E]`, and with the kept ones."""
+    kept = (gates > 0.0) @ (1 << np.arange(gates.shape[1]))
+    return tuple(
+        float(normalized_mutual_info_score(classes, choices)) for choices in (gates.argmax(axis=1), kept)
+    )
+
+
+def shares(gates: np.ndarray, classes: np.ndarray, count: int) -> np.ndarray:
+    """`[count, E]`: by class, the share of its rows whose largest gate is each choice; NaN for a class without rows."""
+    table = np.zeros((count, gates.shape[1]))
+    np.add.at(table, (classes, gates.argmax(axis=1)), 1.0)
+    with np.errstate(invalid="ignore"):
+        return table / table.sum(axis=1, keepdims=True)
+
+
+def classes_of(ids: np.ndarray, schema: Schema, vocabularies: Vocabularies, field: str | None):
+    """(class of each row `[N]` of ids `[N, C]`, names of the classes): the field's levels, or the planted groups."""
+    name = field or synthetic.GROUP_COLUMN
+    fields = {one.name: position for position, one in enumerate(schema.fields)}
+    if name not in fields:
+        raise DataError(f"there is no field {name!r}; there are {', '.join(fields)}")
+    one = schema.fields[fields[name]]
+    if one.width > 1:
+        raise DataError(f"field {name} has several values a row; choose one with one")
+    levels = ids[:, sum(schema.widths[: fields[name]])] - one.offset
+    if field:
+        return levels, ["(other)", *vocabularies.levels[name]]
+    if (levels == 0).any():
+        raise DataError(f"{name} has levels out of the vocabulary; prepare more rows")
+    return synthetic.group_of(vocabularies.levels[name])[levels - 1], list(synthetic.GROUPS)
+
+
+def report(gates: Mapping[str, np.ndarray], choices: Mapping[str, Sequence[str]], classes, names) -> str:
+    """The two tables in Markdown."""
+    lines = ["| gate | NMI, largest gate | NMI, kept gates |", "|---|---|---|"]
+    for place, values in gates.items():
+        lines.append("| " + " | ".join([place, *(f"{value:.3f}" for value in information(values, classes))]) + " |")
+    for place, values in gates.items():
+        lines += ["", f"| {place} | " + " | ".join(choices[place]) + " |", "|---" * (1 + values.shape[1]) + "|"]
+        for name, row in zip(names, shares(values, classes, len(names)), strict=True):
+            if not np.isnan(row).any():
+                lines.append(f"| {name} | " + " | ".join(f"{share:.1%}" for share in row) + " |")
+    return "\n".join(lines)
+
+
+def main(argv) -> None:
+    """Prints the tables."""
+    del argv
+    from ada_ensemble_tf.embedding import ids_of
+    from ada_ensemble_tf.training.workdir import Workdir
+
+    workdir = Workdir(_WORKDIR.value)
+    model, data, schema = workdir.load_model(), workdir.open_data(), workdir.schema()
+    if not hasattr(model, "gates"):
+        raise DataError(f"{workdir.path}: {model.name} has no gates a row; use an ada_ensemble or dense_moe")
+    batches, rows = [], 0
+    for inputs, labels in data.evaluation("test", 8192):
+        batches.append((ids_of(inputs).numpy(), {place: gates.numpy() for place, gates in model.gates(inputs).items()}))
+        rows += len(labels)
+        if rows >= _ROWS.value:
+            break
+    gates = {place: np.concatenate([one[place] for _, one in batches]) for place in batches[0][1]}
+    ids = np.concatenate([one for one, _ in batches])
+    classes, names = classes_of(ids, schema, Vocabularies.load(workdir.path, schema), _FIELD.value)
+    print(f"{rows} test rows, {_FIELD.value or 'planted group'}\n")
+    print(report(gates, model.choice_names(), classes, names))
+
+
+if __name__ == "__main__":
+    run_main(main)

@@ -1,0 +1,155 @@
+"""What tuning may change, by config key.
+
+A rule holds for every model whose config has its key, so a new model is tuned without a line here. Two names are not
+keys: `LAYERS` and `WIDTH` together make `model.hidden_units`, dense layers of one width.
+"""
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from ml_collections import ConfigDict
+
+
+@dataclasses.dataclass(frozen=True)
+class Choice:
+    """One of some values."""
+
+    values: tuple[Any, ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class LogUniform:
+    """A number between two, evenly by its logarithm."""
+
+    low: float
+    high: float
+
+
+@dataclasses.dataclass(frozen=True)
+class Int:
+    """A whole number from `low` to `high` in steps of `step`."""
+
+    low: int
+    high: int
+    step: int = 1
+
+
+Range = Choice | LogUniform | Int
+Space = dict[str, Range]
+
+HIDDEN_UNITS = "model.hidden_units"
+LAYERS, WIDTH = f"{HIDDEN_UNITS}.layers", f"{HIDDEN_UNITS}.width"
+
+_DENSE: Space = {
+    "weight_optimizer.learning_rate": LogUniform(1e-4, 1e-3),
+    "model.l2": LogUniform(1e-4, 1e-3),
+    LAYERS: Int(1, 4),
+    WIDTH: Int(128, 1024, 128),
+    "model.num_layers": Int(1, 4),
+    "model.k": Int(1, 3),
+    "model.gate.reduction": Choice((4, 8, 16)),
+}
+_EMBEDDINGS_ONLY: Space = {"embedding_optimizer.learning_rate": LogUniform(1e-2, 1e-1)}
+_WIDE: Space = {
+    "weight_optimizer.learning_rate": LogUniform(1e-4, 3e-3),
+    "model.dropout": Choice((0.0, 0.2, 0.5)),
+}
+_WIDE_EMBEDDINGS: Space = {
+    "model.dimension": Choice((16, 40)),
+    "embedding_optimizer.learning_rate": LogUniform(1e-2, 3e-1),
+    "embedding_optimizer.l2": LogUniform(1e-2, 30.0),
+}
+_SMALL: Space = {
+    "weight_optimizer.learning_rate": LogUniform(3e-4, 3e-3),
+    "model.l2": LogUniform(1e-5, 1e-3),
+    "model.dropout": Choice((0.0, 0.2, 0.3, 0.5)),
+    LAYERS: Int(1, 3),
+    WIDTH: Choice((128, 256, 400)),
+    "model.num_layers": Int(1, 3),
+    "model.dimension": Choice((16, 32)),
+    "embedding_optimizer.learning_rate": LogUniform(2e-2, 2e-1),
+    "embedding_optimizer.l2": LogUniform(0.1, 3.0),
+}
+
+
+def paper(config: ConfigDict) -> Space:
+    """The ranges that AdaEnsemble's authors searched (arXiv 2301.08353, section 4.1.4), where `config` has the keys.
+
+    Models without dense kernels (no `model.l2`) have the embeddings' learning rate only.
+    """
+    return _known(_DENSE if "l2" in config.model else _EMBEDDINGS_ONLY, config)
+
+
+def wide(config: ConfigDict) -> Space:
+    """`paper`'s with higher learning rates, dropout, the embeddings' size and their optimiser."""
+    return _known((_DENSE | _WIDE if "l2" in config.model else {}) | _WIDE_EMBEDDINGS, config)
+
+
+def small(config: ConfigDict) -> Space:
+    """For some ten thousand rows on a laptop: sizes that train in a minute, and what keeps them from overfitting."""
+    if "l2" in config.model:
+        return _known(_SMALL, config)
+    return _known({name: _SMALL[name] for name in _SMALL if not name.startswith("weight_optimizer")}, config)
+
+
+SPACES: dict[str, Callable[[ConfigDict], Space]] = {"paper": paper, "wide": wide, "small": small}
+
+
+def overrides(sample: Mapping[str, Any], config: ConfigDict) -> dict[str, Any]:
+    """The config keys that a sample of a space sets.
+
+    With another number of layers a prior on exit depths does not fit: it becomes the uniform one (None).
+    """
+    values = {key: value for key, value in sample.items() if key not in (LAYERS, WIDTH)}
+    if LAYERS in sample:
+        values[HIDDEN_UNITS] = (sample[WIDTH],) * sample[LAYERS]
+    if "model.num_layers" in sample and "depth_prior" in config.model:
+        prior = config.model.depth_prior
+        fits = prior is not None and len(prior) == sample["model.num_layers"]
+        values["model.depth_prior"] = prior if fits else None
+    return values
+
+
+def present(space: Space, config: ConfigDict) -> dict[str, Any]:
+    """The values that `config` has now, of those names whose range holds them."""
+    sample = {}
+    for name, allowed in space.items():
+        if name in (LAYERS, WIDTH):
+            units = config.model.hidden_units
+            value = len(units) if name == LAYERS else units[0] if len(set(units)) == 1 else None
+        else:
+            value = _lookup(config, name)
+        if value is not None and _holds(allowed, value):
+            sample[name] = value
+    return sample
+
+
+def _known(space: Space, config: ConfigDict) -> Space:
+    known = {name: allowed for name, allowed in space.items() if _applies(name, config)}
+    if "model.k" in known and "experts" in config.model:
+        known["model.k"] = Int(1, min(known["model.k"].high, len(config.model.experts)))
+    return known
+
+
+def _applies(name: str, config: ConfigDict) -> bool:
+    if name in (LAYERS, WIDTH, "model.k"):
+        # No dense layers and no k is what the model is, not a place where its range begins.
+        return bool(_lookup(config, "model.k" if name == "model.k" else HIDDEN_UNITS))
+    return _lookup(config, name) is not None
+
+
+def _lookup(config: ConfigDict, key: str) -> Any:
+    place = config
+    for name in key.split("."):
+        if not isinstance(place, ConfigDict) or name not in place:
+            return None
+        place = place[name]
+    return place
+
+
+def _holds(allowed: Range, value: Any) -> bool:
+    if isinstance(allowed, Choice):
+        return value in allowed.values
+    steps_fit = not isinstance(allowed, Int) or (value - allowed.low) % allowed.step == 0
+    return allowed.low <= value <= allowed.high and steps_fit

@@ -1,0 +1,58 @@
+"""Named sets of runs, for `python -m ada_ensemble_tf.compare --study=experiments/studies.py:NAME`.
+
+A study is a function that returns {label: (model, {config key: value})}.
+"""
+
+Study = dict[str, tuple[str, dict]]
+
+SINGLE_EXPERTS = ("gated_dense", "cross", "polynomial", "convolution", "attention")
+
+
+def paper_table2() -> Study:
+    """AdaEnsemble (arXiv 2301.08353), table 2: how many experts, dense mixtures, single experts, their ensemble."""
+    return (
+        {f"sparse_k{k}": ("ada_ensemble", {"model.k": k}) for k in (1, 2, 3, 4)}
+        | {"dense_moe": ("dense_moe", {}), "ensemble": ("ensemble", {})}
+        | {f"{expert}_only": ("single_expert", {"model.expert": expert}) for expert in SINGLE_EXPERTS}
+    )
+
+
+def paper_table3() -> Study:
+    """AdaEnsemble (arXiv 2301.08353), table 3: with and without the depth controller."""
+    return {
+        "with_controller": ("ada_ensemble", {}),
+        "without_controller": ("ada_ensemble", {"model.depth_objective": "none"}),
+    }
+
+
+def paper_figure5() -> Study:
+    """AdaEnsemble (arXiv 2301.08353), figure 5a: depth 1 to 4; figure 5b's K = 1 to 4 is in `paper_table2`."""
+    return {f"depth_{n}": ("ada_ensemble", {"model.num_layers": n, "model.depth_prior": None}) for n in (1, 2, 3, 4)}
+
+
+def decorrelation() -> Study:
+    """D-MoE (arXiv 2505.17925): strategies against correlated experts, added one by one."""
+    steps = {"model.own_embeddings": True, "model.heterogeneous": True, "model.decorrelation_weight": 0.1}
+    off = {"model.own_embeddings": False, "model.heterogeneous": False, "model.decorrelation_weight": 0.0}
+    labels = ("plain_moe", "own_embeddings", "and_heterogeneous", "and_decorrelation_loss")
+    keys = list(steps)
+    return {
+        label: ("d_moe", off | {key: steps[key] for key in keys[:count]}) for count, label in enumerate(labels)
+    }
+
+
+def objectives() -> Study:
+    """What the paper on AdaEnsemble leaves open, one choice at a time against the tuned default."""
+    return {
+        "default": ("ada_ensemble", {}),
+        "bilevel": ("ada_ensemble", {"training": "bilevel"}),
+        "joint": ("ada_ensemble", {"training": "joint"}),
+        "straight_through": ("ada_ensemble", {"model.depth_objective": "straight_through"}),
+        "expected": ("ada_ensemble", {"model.depth_objective": "expected"}),
+        "no_annealing": ("ada_ensemble", {"model.anneal_epochs": 0.0}),
+        "gates_read_gradient": ("ada_ensemble", {"model.gate.stop_gradient": False}),
+        "temperature_0.2": ("ada_ensemble", {"model.gate.initial_temperature": 0.2}),
+        "uniform_priors": ("ada_ensemble", {"model.expert_prior": None, "model.depth_prior": None}),
+        "layer_normalization": ("ada_ensemble", {"model.normalization": "layer"}),
+        "raw_embeddings": ("ada_ensemble", {"model.embedding_normalization": "none"}),
+    }

@@ -1,0 +1,59 @@
+import json
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from model_checks import FIELDS, INPUTS, PLAIN, PLAIN_INPUTS, randomize
+
+from ada_ensemble_tf.models import AdaEnsemble, DenseMoE
+from ada_ensemble_tf.schedule import StepSchedule
+from experiments.defaults import config_for
+
+SMALL = {"dimension": 4, "num_layers": 2, "experts": ("dense", "cross", "polynomial")}
+
+
+def test_is_ada_ensemble_that_keeps_every_expert():
+    dense = DenseMoE(**FIELDS, **SMALL)
+    sparse = AdaEnsemble(**FIELDS, **SMALL, k=3)
+    randomize(dense)
+    sparse.set_weights(dense.get_weights())
+    one, other = dense.forward(INPUTS), sparse.forward(INPUTS)
+    np.testing.assert_allclose(one.logit, other.logit, rtol=1e-4, atol=1e-5)
+    for report in (one.reports["layer_1"], other.reports["layer_1"]):
+        np.testing.assert_array_equal(report.routed, [1.0, 1.0, 1.0])
+    assert float(one.flops) == float(other.flops)
+
+
+def test_every_expert_stays_on_while_depth_is_annealed():
+    model = DenseMoE(**PLAIN, **SMALL, anneal_steps=4)
+    for step in (0, 3, 100):
+        model.step.assign(step)
+        report = model.forward(PLAIN_INPUTS, training=True).reports["layer_1"]
+        np.testing.assert_array_equal(report.routed, [1.0, 1.0, 1.0])
+    assert model.annealing_steps() == 4
+
+
+def test_saved_and_loaded(tmp_path):
+    model = DenseMoE(**FIELDS, **SMALL, depth_schedule=StepSchedule([2, 1], [3]), name="mine")
+    randomize(model)
+    model.save(tmp_path / "model.keras")
+    again = keras.models.load_model(tmp_path / "model.keras")
+    assert type(again) is DenseMoE and again.get_config() == model.get_config()
+    np.testing.assert_array_equal(again(INPUTS), model(INPUTS))
+    config = json.loads(json.dumps(DenseMoE(**PLAIN, **SMALL).get_config()))
+    assert DenseMoE.from_config(config).input_signature == tf.TensorSpec([None, 3], tf.int32)
+
+
+def test_takes_its_config():
+    arguments = config_for("dense_moe").model.to_dict()
+    assert arguments.pop("name") == "dense_moe"
+    arguments["anneal_steps"] = 10 * arguments.pop("anneal_epochs")
+    assert DenseMoE(**PLAIN, **arguments).num_layers == 4
+
+
+def test_a_k_is_refused():
+    with pytest.raises(TypeError, match="multiple values for keyword argument 'k'"):
+        DenseMoE(**PLAIN, **SMALL, k=2)
+    with pytest.raises(TypeError, match="gate_reductions"):
+        DenseMoE(**PLAIN, **SMALL, gate_reductions=4)

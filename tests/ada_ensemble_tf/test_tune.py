@@ -1,0 +1,163 @@
+"""Tuning: once with real trainings through the command line, then with trainings that a function stands in for."""
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+from command_line import error_of, run
+
+from ada_ensemble_tf.comparison import runs
+from ada_ensemble_tf.comparison.configs import make_config
+from ada_ensemble_tf.comparison.runs import Workers
+from ada_ensemble_tf.comparison.tuning import Tuning, write_best
+from data_pipelines.errors import DataError
+from experiments import defaults
+from experiments.search_spaces import Choice, LogUniform
+
+RATE = "embedding_optimizer.learning_rate"
+SPACE = {RATE: LogUniform(1e-2, 1e-1), "embedding_optimizer.l2": Choice((0.1, 0.3, 1.0))}
+
+
+def test_three_trials_write_a_file_that_configs_read(prepared_criteo, tmp_path):
+    arguments = [
+        "ada_ensemble_tf.tune", "--config=experiments/sample.py", "--models=logistic_regression", "--trials=3",
+        "--jobs=2", "--set=max_epochs=0.5", f"--data_dir={prepared_criteo}", f"--out={tmp_path}/out",
+        f"--write={tmp_path}/tuned/sample.json",
+    ]  # fmt: skip
+    printed = run(*arguments)
+    best = json.loads((tmp_path / "tuned" / "sample.json").read_text())["logistic_regression"]
+    folders = [path for path in (tmp_path / "out" / "logistic_regression").iterdir() if path.is_dir()]
+    trials = [json.loads((folder / "metrics.json").read_text()) for folder in folders]
+    rates = {trial["validation"]["auc"]: trial["config"]["embedding_optimizer"]["learning_rate"] for trial in trials}
+    assert len(folders) == 3 and not any("test" in trial for trial in trials)
+    assert not any(path.is_dir() for folder in folders for path in folder.iterdir())
+    assert 0.02 in rates.values() and all(0.01 <= rate <= 0.1 for rate in rates.values())
+    assert (best["trials"], best["failed"], best["validation_auc"]) == (3, 0, max(rates))
+    assert best["values"] == {RATE: rates[max(rates)]}
+    assert f"--config.{RATE}={rates[max(rates)]}" in printed
+    config = defaults.apply_tuned(defaults.config_for("logistic_regression"), "sample", tmp_path / "tuned")
+    assert config.embedding_optimizer.learning_rate == rates[max(rates)]
+    # All trials are done: nothing is trained.
+    before = {folder: (folder / "train.log").stat().st_mtime_ns for folder in folders}
+    assert run(*arguments) == printed
+    assert {folder: (folder / "train.log").stat().st_mtime_ns for folder in folders} == before
+
+
+@pytest.fixture
+def tuning(monkeypatch, tmp_path):
+    """Makes a `Tuning` whose trainings are `fake_worker`; by (config values, space, seed)."""
+    monkeypatch.setattr(runs, "WORKER", "fake_worker")
+    monkeypatch.setenv("PYTHONPATH", f"{Path(__file__).parents[1]}:{Path(__file__).parents[2]}")
+
+    def make(folder="out", space=SPACE, seed=0, fingerprint="0123", **values) -> Tuning:
+        config = make_config("experiments/frappe.py", "logistic_regression", values)
+        return Tuning(config, space, tmp_path, fingerprint, tmp_path / folder, seed)
+
+    return make
+
+
+def proposed(tuning: Tuning) -> list[dict]:
+    """The values of all trials that count."""
+    return [trial.user_attrs["values"] for trial in tuning.trials()]
+
+
+def test_the_first_trial_is_the_config_as_it_is_though_out_of_range(tuning):
+    one = tuning()
+    with Workers(1) as workers:
+        one.run(1, workers)
+    # l2 is 0 there, which the space does not hold.
+    config = defaults.config_for("logistic_regression")
+    assert proposed(one) == [{RATE: config.embedding_optimizer.learning_rate, "embedding_optimizer.l2": 0.0}]
+    assert one.best()["values"] == proposed(one)[0]
+
+
+def test_tuning_finds_the_best_and_goes_on_as_if_uninterrupted(tuning):
+    whole, parts = tuning("whole"), tuning("parts")
+    with Workers(1) as workers:
+        whole.run(10, workers)
+        parts.run(3, workers)
+        parts = tuning("parts")
+        parts.run(10, workers)
+    assert proposed(parts) == proposed(whole) and len(proposed(whole)) == 10
+    assert whole.best()["values"][RATE] == pytest.approx(0.03, rel=0.25)
+    assert whole.best()["validation_auc"] == max(trial.value for trial in whole.trials())
+
+
+def test_an_interrupted_trial_is_run_again_and_counted_once(tuning):
+    one = tuning()
+    with Workers(1) as workers:
+        one.run(2, workers)
+        interrupted = one._ask()
+        values = interrupted.user_attrs["values"]
+        again = tuning()
+        again.run(4, workers)
+    assert len(proposed(again)) == 4 and proposed(again)[2] == values
+    assert interrupted.number not in [trial.number for trial in again.trials()]
+
+
+def test_interrupted_defaults_are_run_again(tuning):
+    one = tuning()
+    values = one._ask().user_attrs["values"]
+    one._ask()
+    with Workers(2) as workers:
+        again = tuning()
+        again.run(2, workers)
+    assert proposed(again)[0] == values and len(proposed(again)) == 2
+
+
+def test_runs_at_once_share_the_cores(tuning, monkeypatch, tmp_path):
+    for name in ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OMP_NUM_THREADS"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(runs.os, "cpu_count", lambda: 8)
+    for jobs, threads in ((1, None), (2, "4"), (16, "1")):
+        with Workers(jobs) as workers:
+            tuning(f"jobs_{jobs}").run(1, workers)
+        (file,) = (tmp_path / f"jobs_{jobs}").glob("*/threads.json")
+        assert json.loads(file.read_text()) == [threads] * 3
+    with pytest.raises(DataError, match="--jobs must be at least 1; received 0"):
+        Workers(0)
+
+
+def test_a_failed_trial_counts_and_all_failed_is_no_best(tuning):
+    one = tuning(space=SPACE | {"batch_size": Choice((13, 512))}, batch_size=13)
+    with Workers(1) as workers:
+        one.run(1, workers)
+        assert one.best() is None and one.trials()[0].user_attrs["failure"] == "thirteen rows bring bad luck"
+        one.run(6, workers)
+    best = one.best()
+    assert best["trials"] == 6 and 1 <= best["failed"] < 6 and best["values"]["batch_size"] == 512
+
+
+def test_other_configs_and_data_are_refused_but_tuned_values_are_not(tuning):
+    with Workers(1) as workers:
+        tuning().run(1, workers)
+        # The config reads what was tuned: the trials go on from what it was.
+        later = tuning(**{RATE: 0.07})
+        later.run(2, workers)
+    assert proposed(later)[0][RATE] == 0.02
+    with pytest.raises(DataError, match="tuned with batch_size=512, now 64; choose another --out"):
+        tuning(batch_size=64)
+    with pytest.raises(DataError, match="tuned with data='0123', now '4567'"):
+        tuning(fingerprint="4567")
+    with pytest.raises(DataError, match="tuned with range of embedding_optimizer.l2"):
+        tuning(space=SPACE | {"embedding_optimizer.l2": Choice((0.1,))})
+
+
+def test_the_file_keeps_other_models(tmp_path):
+    write_best(tmp_path / "one.json", "a", {"values": {"x": 1}})
+    write_best(tmp_path / "one.json", "b", {"values": {"x": (2, 2)}})
+    write_best(tmp_path / "one.json", "a", {"values": {"x": 3}})
+    assert json.loads((tmp_path / "one.json").read_text()) == {
+        "a": {"values": {"x": 3}},
+        "b": {"values": {"x": [2, 2]}},
+    }
+
+
+def test_without_optuna_one_line_says_what_to_install(monkeypatch, tmp_path):
+    (tmp_path / "optuna.py").write_text("raise ModuleNotFoundError('No module named optuna', name='optuna')\n")
+    monkeypatch.setenv("PYTHONPATH", f"{tmp_path}:{':'.join(sys.path)}")
+    message = error_of(
+        "ada_ensemble_tf.tune", "--config=experiments/frappe.py", "--models=dnn", "--data_dir=/none", "--out=/none"
+    )
+    assert message == "error: tuning needs optuna: .venv/bin/pip install -e '.[tune]'"

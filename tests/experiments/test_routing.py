@@ -1,0 +1,64 @@
+import numpy as np
+import polars as pl
+import pytest
+
+from data_pipelines import synthetic
+from data_pipelines.errors import DataError
+from data_pipelines.raw_format import Input, RawFormat
+from data_pipelines.vocabulary import Vocabularies
+from experiments.routing import classes_of, information, report, shares
+
+CLASSES = np.array([0, 0, 1, 1])
+FOLLOWS = np.array([[0.9, 0.1, 0.0], [0.6, 0.4, 0.0], [0.0, 0.3, 0.7], [0.0, 0.4, 0.6]])
+
+
+def test_information_is_one_where_gates_follow_and_zero_where_they_do_not():
+    assert information(FOLLOWS, CLASSES) == pytest.approx((1.0, 1.0))
+    assert information(np.ones((4, 3)), CLASSES) == pytest.approx((0.0, 0.0))
+    # The largest gate follows, while all are kept.
+    assert information(FOLLOWS + 0.01, CLASSES) == pytest.approx((1.0, 0.0))
+
+
+def test_information_by_hand():
+    # One row of four goes astray: I = ln 2 - 3/4 H(1/3), over the mean of the entropies ln 2 and H(1/4).
+    gates = np.eye(2)[[0, 0, 1, 0]]
+
+    def entropy(p):
+        return -p * np.log(p) - (1 - p) * np.log(1 - p)
+
+    expected = (np.log(2) - 0.75 * entropy(1 / 3)) / ((np.log(2) + entropy(1 / 4)) / 2)
+    assert information(gates, CLASSES)[0] == pytest.approx(expected)
+
+
+def test_shares_by_hand():
+    assert shares(FOLLOWS, np.array([0, 0, 0, 2]), 3)[[0, 2]].tolist() == [[2 / 3, 0, 1 / 3], [0, 0, 1]]
+    assert np.isnan(shares(FOLLOWS, np.array([0, 0, 0, 2]), 3)[1]).all()
+
+
+def test_report_names_choices_and_classes():
+    text = report({"depth": FOLLOWS}, {"depth": ["exit_1", "exit_2", "exit_3"]}, CLASSES, ["a", "b", "unseen"])
+    assert "| depth | 1.000 | 1.000 |" in text
+    assert "| a | 100.0% | 0.0% | 0.0% |" in text and "| b | 0.0% | 0.0% | 100.0% |" in text
+    assert "unseen" not in text
+
+
+def vocabularies(levels) -> Vocabularies:
+    inputs = [Input(name, name) for name in levels]
+    raw_format = RawFormat("table", "label", tuple(levels))
+    return Vocabularies.from_levels(raw_format, inputs, {name: pl.Series(texts) for name, texts in levels.items()})
+
+
+def test_classes_are_planted_groups_or_a_field_levels():
+    texts = list(synthetic.generate(2000).__next__().frame["C17"].unique(maintain_order=True))
+    known = vocabularies({"user": ["ann", "bob"], "C17": texts})
+    # Rows 3 onwards are those of C17, the first of them out of vocabulary.
+    ids = np.array([[1, 4], [2, 5], [0, 6]])
+    groups, names = classes_of(ids, known.schema, known, None)
+    assert names == ["additive", "pair", "triple"]
+    assert groups.tolist() == synthetic.group_of(pl.Series(texts[:3])).tolist()
+    users, names = classes_of(ids, known.schema, known, "user")
+    assert users.tolist() == [1, 2, 0] and names == ["(other)", "ann", "bob"]
+    with pytest.raises(DataError, match="there is no field 'age'; there are user, C17"):
+        classes_of(ids, known.schema, known, "age")
+    with pytest.raises(DataError, match="C17 has levels out of the vocabulary"):
+        classes_of(np.array([[1, 3]]), known.schema, known, None)
