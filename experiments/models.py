@@ -37,6 +37,7 @@ def ada_ensemble() -> ConfigDict:
             "dispatcher": "sparse",
             "fusion_activation": "softmax",
             "decorrelation_weight": 0.0,
+            "dropout": 0.0,
             "l2": 1e-4,
         }
     )
@@ -159,7 +160,7 @@ def pnn() -> ConfigDict:
 def _stack(name: str, **own) -> ConfigDict:
     """The keys that stacks of experts have, and a model's `own`."""
     norms = {"normalization": "batch", "embedding_normalization": "batch"}
-    return ConfigDict({"name": name, "dimension": 16, "num_layers": 4, "l2": 1e-4} | norms | own)
+    return ConfigDict({"name": name, "dimension": 16, "num_layers": 4, "dropout": 0.0, "l2": 1e-4} | norms | own)
 
 
 def single_expert() -> ConfigDict:

@@ -50,6 +50,7 @@ class AdaEnsemble(CTRModel):
         fusion_activation: "sigmoid", "smooth_step", "softmax" or "sparsemax", see `SparseFusion`.
         decorrelation_weight: coefficient of the Cross-Expert De-Correlation loss (D-MoE, arXiv 2505.17925), on the sum
             over layers, of each pair of experts on the rows that are routed to both.
+        dropout: share of the experts' inputs that training sets to 0; gates and residuals read all.
         k_schedule: a schedule of K that replaces `k` and `anneal_steps`.
         depth_schedule: a schedule of the number of mixed exits that replaces `anneal_steps`; it must end in 1.
         l2: coefficient of the sum of squares of all dense kernels.
@@ -83,6 +84,7 @@ class AdaEnsemble(CTRModel):
         dispatcher: str = "sparse",
         fusion_activation: str = "softmax",
         decorrelation_weight: float = 0.0,
+        dropout: float = 0.0,
         k_schedule: StepSchedule | None = None,
         depth_schedule: StepSchedule | None = None,
         l2: float = 0.0,
@@ -118,6 +120,7 @@ class AdaEnsemble(CTRModel):
         self.dispatcher = dispatcher
         self.fusion_activation = fusion_activation
         self.decorrelation_weight = decorrelation_weight
+        self.dropout = dropout
         self.given_schedules = (k_schedule, depth_schedule)
         self._set_schedules()
         self.initial_logit = initial_logit
@@ -150,7 +153,7 @@ class AdaEnsemble(CTRModel):
             gate = None if fused else self._make_gate(len(self.expert_names), depth, "gate")
             arguments = (self.num_fields, self.normalization, gate, self.dispatcher, self.fusion_activation)
             decorrelate = self.decorrelation_weight > 0.0
-            layer = SparseMoE(self.expert_names, *arguments, decorrelate, name=f"layer_{depth}")
+            layer = SparseMoE(self.expert_names, *arguments, decorrelate, self.dropout, name=f"layer_{depth}")
             layer.build(width, width)
             estimator = Estimator(self.initial_logit, name=f"estimator_{depth}")
             estimator.build(width)
@@ -220,6 +223,15 @@ class AdaEnsemble(CTRModel):
         terms["gate_penalty"] = tf.add_n([report.penalty for report in reports.values()])
         return terms
 
+    def gates(self, inputs) -> dict[str, tf.Tensor]:
+        """What each gate gives all rows in inference, by its name in the reports: `[B, E]` or, of depth, `[B, L]`.
+
+        A row that exits early has the gates of deeper layers too, though it never goes there.
+        """
+        x0, k = self.normalize(self.embedding(inputs)), self.k_schedule(self.step)
+        gates = {layer.name: layer.gate(x0, k=k)[0] for layer in self.moe_layers if layer.gate is not None}
+        return gates | ({"depth": self.depth_gate(x0, k=1)[0]} if self.depth_gate is not None else {})
+
     def expert_outputs(self, inputs) -> dict[str, list[tf.Tensor]]:
         """By layer, what each expert makes of all rows, `[B, M]`; here all rows run through all layers."""
         x = x0 = self.normalize(self.embedding(inputs))
@@ -256,6 +268,7 @@ class AdaEnsemble(CTRModel):
             "dispatcher": self.dispatcher,
             "fusion_activation": self.fusion_activation,
             "decorrelation_weight": self.decorrelation_weight,
+            "dropout": self.dropout,
             "k_schedule": k_schedule and keras.saving.serialize_keras_object(k_schedule),
             "depth_schedule": depth_schedule and keras.saving.serialize_keras_object(depth_schedule),
             "initial_logit": self.initial_logit,

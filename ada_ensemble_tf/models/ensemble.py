@@ -22,7 +22,7 @@ class Ensemble(CTRModel):
     Args:
         num_rows, num_fields, widths, value_rows: what is read, see `CTRModel`.
         experts: the members' experts.
-        dimension, num_layers, normalization, embedding_normalization: of each member, see `SingleExpert`.
+        dimension, num_layers, normalization, embedding_normalization, dropout: of each member, see `SingleExpert`.
         l2: coefficient of the sum of squares of all dense kernels.
         initial_logit: initial bias of the members' estimators; the log-odds of the base rate is a good one.
 
@@ -41,6 +41,7 @@ class Ensemble(CTRModel):
         num_layers: int = 4,
         normalization: str = "batch",
         embedding_normalization: str = "batch",
+        dropout: float = 0.0,
         l2: float = 0.0,
         initial_logit: float = 0.0,
         name: str = "ensemble",
@@ -53,6 +54,7 @@ class Ensemble(CTRModel):
         self.num_layers = num_layers
         self.normalization = normalization
         self.embedding_normalization = embedding_normalization
+        self.dropout = dropout
         self.initial_logit = initial_logit
         self.members = []
         for expert in self.expert_names:
@@ -68,6 +70,7 @@ class Ensemble(CTRModel):
                     expert,
                     normalization,
                     embedding_normalization,
+                    dropout,
                     initial_logit=initial_logit,
                     name=f"member_{expert}",
                 )
@@ -107,5 +110,6 @@ class Ensemble(CTRModel):
             "num_layers": self.num_layers,
             "normalization": self.normalization,
             "embedding_normalization": self.embedding_normalization,
+            "dropout": self.dropout,
             "initial_logit": self.initial_logit,
         }

@@ -25,6 +25,7 @@ class SingleExpert(CTRModel):
         expert: name of the expert, see `ada_ensemble_tf.experts.EXPERTS`.
         normalization: of each layer's output: "batch", "layer" or "none".
         embedding_normalization: likewise, of the embeddings; the multiplicative experts need an x0 of unit scale.
+        dropout: share of the experts' inputs that training sets to 0; the residual reads all.
         l2: coefficient of the sum of squares of all dense kernels.
         initial_logit: initial bias of the estimator; the log-odds of the base rate is a good one.
 
@@ -43,6 +44,7 @@ class SingleExpert(CTRModel):
         expert: str = "cross",
         normalization: str = "batch",
         embedding_normalization: str = "batch",
+        dropout: float = 0.0,
         l2: float = 0.0,
         initial_logit: float = 0.0,
         name: str = "single_expert",
@@ -50,11 +52,15 @@ class SingleExpert(CTRModel):
         super().__init__(num_rows, num_fields, widths, value_rows, l2, name=name)
         if num_layers < 1:
             raise ValueError(f"num_layers must be at least 1; received {num_layers}")
+        if not 0.0 <= dropout < 1.0:
+            raise ValueError(f"dropout must lie in [0, 1); received {dropout}")
         self.dimension = dimension
         self.num_layers = num_layers
         self.expert = expert
         self.normalization = normalization
         self.embedding_normalization = embedding_normalization
+        self.dropout = dropout
+        self.drop = keras.layers.Dropout(dropout, name="dropout") if dropout else keras.layers.Identity(name="dropout")
         self.initial_logit = initial_logit
         self.embedding = self.make_embedding(dimension, "embedding")
         shape = (None, num_fields * dimension)
@@ -75,7 +81,8 @@ class SingleExpert(CTRModel):
         x = x0 = self.normalize(self.embedding(inputs), training=training)
         tensors = {"embedding output x0": x0}
         for expert, norm in zip(self.experts, self.norms, strict=True):
-            tensors[f"output of {expert.name}"] = x = norm(x + expert(x0, x, training=training), training=training)
+            y = expert(self.drop(x0, training=training), self.drop(x, training=training), training=training)
+            tensors[f"output of {expert.name}"] = x = norm(x + y, training=training)
         tensors["logit"] = logit = self.estimator(x)
         per_row = sum(expert.flops() for expert in self.experts) + self.estimator.flops()
         return Forward(logit=logit, flops=tf.cast(tf.shape(x0)[0], tf.float32) * per_row, tensors=tensors)
@@ -87,5 +94,6 @@ class SingleExpert(CTRModel):
             "expert": self.expert,
             "normalization": self.normalization,
             "embedding_normalization": self.embedding_normalization,
+            "dropout": self.dropout,
             "initial_logit": self.initial_logit,
         }

@@ -33,6 +33,7 @@ class SparseMoE(keras.layers.Layer):
         fusion_activation: activation of a fusion, see `SparseFusion`.
         decorrelate: whether training puts the Cross-Expert De-Correlation loss (arXiv 2505.17925) into the report: of
             each pair of experts on the rows that are routed to both, see `routed_decorrelation_loss`.
+        dropout: share of the experts' inputs that training sets to 0; gate and residual read all.
 
     Call arguments:
         x0: `[B, M]` embedding output, read by the gate and by some experts.
@@ -58,6 +59,7 @@ class SparseMoE(keras.layers.Layer):
         dispatcher: str = "sparse",
         fusion_activation: str = "softmax",
         decorrelate: bool = False,
+        dropout: float = 0.0,
         **kwargs,
     ):
         super().__init__(**kwargs)
@@ -67,12 +69,17 @@ class SparseMoE(keras.layers.Layer):
             raise ValueError(f"dispatcher must be one of {DISPATCHERS}; received {dispatcher!r}")
         if decorrelate and len(experts) < 2:
             raise ValueError(f"decorrelate needs two or more experts; received {list(experts)}")
+        if not 0.0 <= dropout < 1.0:
+            raise ValueError(f"dropout must lie in [0, 1); received {dropout}")
         self.expert_names = tuple(experts)
         self.num_fields = num_fields
         self.normalization = normalization
         self.dispatcher = dispatcher
         self.fusion_activation = fusion_activation
         self.decorrelate = decorrelate
+        self.dropout = dropout
+        # Keras' layer holds a random state, which a model without dropout need not save.
+        self.drop = keras.layers.Dropout(dropout, name="dropout") if dropout else None
         self.experts = [make_expert(name, num_fields) for name in experts]
         self.gate = self.fusion = None
         if dispatcher.endswith("_fusion"):
@@ -100,14 +107,15 @@ class SparseMoE(keras.layers.Layer):
     def call(self, x0, x, k, training=False) -> tuple[tf.Tensor, GateReport, tf.Tensor]:
         costs = [float(expert.flops()) for expert in self.experts]
         batch = tf.cast(tf.shape(x)[0], tf.float32)
+        seen = (x0, x) if self.drop is None else (self.drop(x0, training=training), self.drop(x, training=training))
         if self.fusion is not None:
-            outputs = self.expert_outputs(x0, x, training)
+            outputs = self.expert_outputs(*seen, training)
             mixed = self.fusion(outputs)
             report, flops = self.fusion.report(), sum(costs) * batch
         else:
             gates, report = self.gate(x0, k=k, training=training)
             dispatcher = SparseDispatcher(gates) if self.dispatcher == "sparse" else DenseDispatcher(gates)
-            outputs = self._run_experts(dispatcher, x0, x, training)
+            outputs = self._run_experts(dispatcher, *seen, training)
             mixed = dispatcher.combine(outputs)
             flops = tf.reduce_sum(tf.constant(costs) * dispatcher.counts()) + float(self.gate.flops()) * batch
         if training and self.decorrelate:
@@ -136,6 +144,7 @@ class SparseMoE(keras.layers.Layer):
             "dispatcher": self.dispatcher,
             "fusion_activation": self.fusion_activation,
             "decorrelate": self.decorrelate,
+            "dropout": self.dropout,
         }
 
     @classmethod

@@ -54,6 +54,17 @@ def test_inference_takes_the_exit_of_the_largest_depth_probability():
     np.testing.assert_allclose(model(ids), tf.sigmoid(expected), rtol=1e-4, atol=1e-5)
 
 
+def test_gates_are_those_of_the_forward_pass():
+    model, ids = small_model(), some_ids()
+    gates, forward = model.gates(ids), model.forward(ids)
+    assert list(gates) == ["layer_1", "layer_2", "layer_3", "depth"]
+    np.testing.assert_array_equal(gates["depth"], forward.exit_gates)
+    np.testing.assert_allclose(np.mean(gates["layer_1"].numpy() > 0, axis=0), forward.reports["layer_1"].routed, 1e-6)
+    assert (np.sum(gates["layer_3"].numpy() > 0, axis=1) == model.k).all()
+    assert list(small_model(depth_objective="none").gates(ids)) == ["layer_1", "layer_2", "layer_3"]
+    assert list(small_model(dispatcher="bit_fusion").gates(ids)) == ["depth"]
+
+
 def test_training_mixes_the_kept_exits_while_depth_is_annealed():
     model = small_model(gate=QUIET, normalization="layer", embedding_normalization="none", anneal_steps=100)
     model.step.assign(70)  # Depth falls 3, 2, 1 at steps 50 and 100; K 3, 2 at 100.
@@ -308,6 +319,7 @@ def test_keras_round_trip_keeps_weights_compilation_and_optimizers(tmp_path):
         ({"gate": {"name": "cosine"}}, "there is no gate 'cosine'; there are dselect_k, gumbel_threshold"),
         ({"gate": {"selectors": 2}}, "gate 'noisy_cosine' has no option selectors; it has reduction, hidden_size"),
         ({"gate": "noisy_cosine"}, "gate must map its name and options to their values; received 'noisy_cosine'"),
+        ({"dropout": -0.1}, r"dropout must lie in \[0, 1\); received -0.1"),
         ({"dispatcher": "fusion"}, "dispatcher must be one of .* received 'fusion'"),
         (
             {"dispatcher": "bit_fusion", "fusion_activation": "relu"},

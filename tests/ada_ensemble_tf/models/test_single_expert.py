@@ -41,6 +41,18 @@ def test_forward_is_the_numpy_network(rows, expert):
     assert_forward_is(small_model(**rows, expert=expert), reference)
 
 
+def test_dropout_is_on_what_the_expert_sees_in_training():
+    model = SingleExpert(
+        num_rows=9, num_fields=3, dimension=40, num_layers=1, expert="dense", dropout=0.5,
+        normalization="none", embedding_normalization="none",
+    )  # fmt: skip
+    model.embedding.table.assign(np.ones([9, 40]))
+    model.experts[0].dense.kernel.assign(np.eye(120))
+    np.testing.assert_array_equal(model.forward(PLAIN_INPUTS).tensors["output of dense_1"], np.full((4, 120), 2.0))
+    trained = model.forward(PLAIN_INPUTS, training=True).tensors["output of dense_1"].numpy()
+    assert set(np.unique(trained)) == {1.0, 3.0} and np.mean(trained) == pytest.approx(2.0, abs=0.2)
+
+
 def test_flops_by_hand():
     flops = 2 * (2 * 12 * 12 + 2 * 12) + 2 * 12
     assert float(small_model(**PLAIN).forward(PLAIN_INPUTS).flops) == 4 * flops
@@ -64,6 +76,7 @@ def test_what_every_model_does(tmp_path):
     "arguments, message",
     [
         ({"num_layers": 0}, "num_layers must be at least 1; received 0"),
+        ({"dropout": 1.0}, r"dropout must lie in \[0, 1\); received 1.0"),
         ({"expert": "oracle"}, "there is no expert 'oracle'; there are attention"),
         ({"normalization": "group"}, "normalization must be 'batch', 'layer' or 'none'; received 'group'"),
     ],

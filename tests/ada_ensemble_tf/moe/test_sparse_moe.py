@@ -160,7 +160,38 @@ def test_keras_round_trip(tmp_path):
         np.testing.assert_array_equal(before, after)
 
 
+@pytest.mark.parametrize("dispatcher", ["sparse", "dense", "vector_fusion"])
+def test_dropout_is_on_what_experts_see_in_training(dispatcher):
+    layer = SparseMoE(["dense"], FIELDS, "none", dispatcher=dispatcher, dropout=0.5)
+    ones = tf.ones([200, WIDTH])
+    layer.build(ones.shape, ones.shape)
+    # The expert hands on what it sees; a gate over one expert is 1, and so is a fusion's softmax.
+    layer.experts[0].dense.kernel.assign(tf.eye(WIDTH))
+    np.testing.assert_allclose(layer(ones, ones, k=1)[0], 2.0, rtol=1e-6)
+    seen = layer(ones, ones, k=1, training=True)[0] - 1.0
+    # Kept values are doubled, and the residual is whole.
+    assert set(np.unique(np.round(seen, 5))) == {0.0, 2.0}
+    assert np.mean(seen) == pytest.approx(1.0, abs=0.05)
+
+
+def test_dropout_hides_x0_but_not_from_the_gate():
+    layer = SparseMoE(["cross", "polynomial"], FIELDS, "none", NoisyCosineGate(2, noise=0.0), dropout=0.9)
+    x0, x = tf.random.stateless_normal([2, 50, WIDTH], [4, 4])
+    layer.build(x0.shape, x.shape)
+    for name in ("logit_min", "logit_max", "entropy"):
+        quiet = getattr(layer(x0, x, k=1)[1], name)
+        np.testing.assert_array_equal(getattr(layer(x0, x, k=1, training=True)[1], name), quiet)
+    # x0 * (W x + b) with W = 0 and b = 1 is x0 as the cross expert sees it.
+    layer.experts[0].dense.kernel.assign(tf.zeros([WIDTH, WIDTH]))
+    layer.experts[0].dense.bias.assign(tf.ones([WIDTH]))
+    layer.gate.choices.assign(tf.zeros_like(layer.gate.choices))  # Equal logits: the first expert is kept.
+    seen = layer(x0, x, k=1, training=True)[0] - x
+    assert np.mean(np.abs(seen) < 1e-6) == pytest.approx(0.9, abs=0.05)
+
+
 def test_wrong_arguments():
+    with pytest.raises(ValueError, match=r"dropout must lie in \[0, 1\); received 1.0"):
+        SparseMoE(["cross"], FIELDS, dropout=1.0)
     with pytest.raises(ValueError, match="there is no expert 'crossing'; there are attention"):
         SparseMoE(["crossing"], FIELDS)
     with pytest.raises(ValueError, match="each expert may be named once"):
