@@ -3,7 +3,7 @@
 import keras
 import tensorflow as tf
 
-from ada_ensemble_tf.gates import GateReport
+from ada_ensemble_tf.gates import GateReport, gate_report
 from ada_ensemble_tf.gates.top_k import top_k_gates
 from ada_ensemble_tf.losses import router_z_loss
 
@@ -130,24 +130,8 @@ class LowRankExperts(keras.layers.Layer):
         return top_k_gates(logits, self.k)[0] if self.k else tf.nn.softmax(logits)
 
     def _report(self, logits: tf.Tensor, scores: tf.Tensor) -> GateReport:
-        probability = tf.nn.softmax(logits)
-        rows = tf.cast(tf.maximum(tf.shape(logits)[0], 1), logits.dtype)
-        largest = tf.one_hot(tf.argmax(logits, axis=1), self.num_experts, dtype=logits.dtype)
-        # A zero joins the extremes so that they are 0, not infinite, where there are no rows.
-        some_logits = tf.pad(logits, [[0, tf.cast(tf.shape(logits)[0] == 0, tf.int32)], [0, 0]])
-        return GateReport(
-            load=tf.stop_gradient(tf.reduce_sum(largest, axis=0)) / rows,
-            routed=tf.reduce_sum(tf.cast(scores > 0.0, logits.dtype), axis=0) / rows,
-            probability=tf.reduce_sum(probability, axis=0) / rows,
-            entropy=-tf.reduce_sum(probability * tf.nn.log_softmax(logits)) / rows,
-            z=router_z_loss(logits),
-            logit_min=tf.reduce_min(some_logits),
-            logit_max=tf.reduce_max(some_logits),
-            temperature=tf.constant(self.keys.shape[0] ** 0.5),
-            k=tf.constant(self.k or self.num_experts),
-            penalty=tf.constant(0.0),
-            decorrelation=tf.constant(0.0),
-        )
+        k, temperature = self.k or self.num_experts, self.keys.shape[0] ** 0.5
+        return gate_report(scores, tf.nn.softmax(logits), logits, k, router_z_loss(logits), temperature)
 
     @property
     def expert_variables(self) -> list[keras.Variable]:

@@ -5,6 +5,7 @@ from typing import Any
 
 import keras
 
+from ada_ensemble_tf.dropout import make_dropout
 from ada_ensemble_tf.normalization import make_normalization
 
 
@@ -40,8 +41,6 @@ class MLP(keras.layers.Layer):
         super().__init__(**kwargs)
         if not len(hidden_units) or min(hidden_units) < 1:
             raise ValueError(f"hidden_units must be one or more positive sizes; received {list(hidden_units)}")
-        if not 0.0 <= dropout < 1.0:
-            raise ValueError(f"dropout must lie in [0, 1); received {dropout}")
         self.hidden_units = tuple(int(units) for units in hidden_units)
         self.activation = activation
         self.activate = keras.activations.get(activation)
@@ -49,8 +48,7 @@ class MLP(keras.layers.Layer):
         self.dropout = dropout
         self.dense_layers = [keras.layers.Dense(u, name=f"dense_{i}") for i, u in enumerate(self.hidden_units, 1)]
         self.norms = [make_normalization(normalization, f"normalize_{i}") for i in range(1, 1 + len(self.hidden_units))]
-        # Keras' layer holds a random state, which a model without dropout need not save.
-        self.drop = keras.layers.Dropout(dropout, name="dropout") if dropout else None
+        self.drop = make_dropout(dropout)
 
     def build(self, x_shape):
         shape = tuple(x_shape)

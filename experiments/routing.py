@@ -4,8 +4,8 @@ python -m experiments.routing --workdir=runs/planted/ada_ensemble [--field=C17]
 
 prints, for each gate of a trained AdaEnsemble, the normalised mutual information (0: no relation, 1: one to one) over
 test rows between the field and the choice with the largest gate, and between the field and the set of kept choices;
-then by value of the field the share of rows whose largest gate is each choice. Without --field it is the planted group
-of synthetic rows, which C17 names.
+then, of all rows and by value of the field, the share whose largest gate is each choice. Without --field it is the
+planted group of synthetic rows, which C17 names.
 """
 
 from collections.abc import Mapping, Sequence
@@ -64,7 +64,9 @@ def report(gates: Mapping[str, np.ndarray], choices: Mapping[str, Sequence[str]]
         lines.append("| " + " | ".join([place, *(f"{value:.3f}" for value in information(values, classes))]) + " |")
     for place, values in gates.items():
         lines += ["", f"| {place} | " + " | ".join(choices[place]) + " |", "|---" * (1 + values.shape[1]) + "|"]
-        for name, row in zip(names, shares(values, classes, len(names)), strict=True):
+        by_class = shares(values, classes, len(names))
+        everything = shares(values, np.zeros_like(classes), 1)
+        for name, row in zip(["all rows", *names], [*everything, *by_class], strict=True):
             if not np.isnan(row).any():
                 lines.append(f"| {name} | " + " | ".join(f"{share:.1%}" for share in row) + " |")
     return "\n".join(lines)

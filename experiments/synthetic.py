@@ -11,10 +11,14 @@ def get_config(model: str = "ada_ensemble") -> ConfigDict:
     config.batch_size = 1024
     config.max_epochs = 3.0
     config.eval_every = 500
+    # Sizes for a laptop, the same for all models.
+    sizes = {"dimension": 8, "hidden_units": (256, 256), "feature_maps": (32, 32), "subspaces": 8, "num_layers": 3}
+    for key, value in sizes.items():
+        # No dense layers is what some models are.
+        if config.model.get(key):
+            config.model[key] = value
     if model in ("ada_ensemble", "dense_moe"):
         config.weight_optimizer.learning_rate = 3e-3
         config.model.anneal_epochs = 0.5
-        config.model.dimension = 8
-        config.model.num_layers = 3
         config.model.depth_prior = (0.3, 0.4, 0.3)
     return defaults.apply_tuned(config, "synthetic")

@@ -16,6 +16,8 @@ from ada_ensemble_tf.comparison.significance import RULE, Verdict, against_best
 
 METRICS = ("auc", "logloss", "normalized_entropy", "calibration")
 FIGURES = ("parameters", "flops_per_example", "examples_per_second", "best_step")
+CORRELATION = "expert_correlation"
+"""Cross-Expert Correlation (arXiv 2505.17925) over all layers, of models that have experts."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -81,6 +83,8 @@ class Table:
             row["flops_per_example"] = float(np.mean([result["flops_per_example"] for result in results]))
             row["examples_per_second"] = float(np.median(speeds)) if speeds else None
             row["best_step"] = float(np.mean([result["best_step"] for result in results]))
+            if correlations := [result[CORRELATION] for result in results if result.get(CORRELATION)]:
+                row[CORRELATION] = float(np.mean([one["all"]["absolute"] for one in correlations]))
         return row
 
     def write(self, out: Path) -> str:
@@ -95,16 +99,21 @@ class Table:
         """The text of table.md."""
         titles = ["", "AUC", "LogLoss", "NE", "calibration", "parameters", "FLOPs/example", "examples/s"]
         titles += ["steps to best", "seeds", "AUC - best", "p DeLong (Holm)", "p paired t", "mark"]
+        correlated = any(CORRELATION in row for row in rows)
+        if correlated:
+            titles.append("expert correlation")
         lines = [f"- {name}: {text}" for name, text in (self.header | self._measured()).items()]
         lines += ["", "| " + " | ".join(titles) + " |", "|---" * len(titles) + "|"]
-        lines += ["| " + " | ".join(_cells(row)) + " |" for row in rows]
+        for row in rows:
+            last = [f"{row[CORRELATION]:.3f}" if CORRELATION in row else ""] if correlated else []
+            lines.append("| " + " | ".join(_cells(row) + last) + " |")
         lines += ["", "mean ± standard deviation over seeds; examples/s: median over seeds. " + RULE]
         return "\n".join(lines) + "\n"
 
     def csv(self, rows: Sequence[Mapping[str, Any]]) -> str:
         """The text of table.csv."""
         names = ["label", "model", "config_hash", "seeds_asked", "seeds_done", "seeds_failed"]
-        names += [f"{metric}_{part}" for metric in METRICS for part in ("mean", "std")] + list(FIGURES)
+        names += [f"{metric}_{part}" for metric in METRICS for part in ("mean", "std")] + [*FIGURES, CORRELATION]
         names += ["auc_difference", "p_delong", "p_delong_holm", "p_paired_t", "mark", "failure"]
         common = self.header | self._measured()
         text = io.StringIO()

@@ -9,6 +9,7 @@ import tensorflow as tf
 from ada_ensemble_tf.dhen.base import list_shape
 from ada_ensemble_tf.dhen.list_projection import ListProjection
 from ada_ensemble_tf.dhen.modules import MODULES, make_module
+from ada_ensemble_tf.dropout import make_dropout
 from ada_ensemble_tf.normalization import make_normalization
 
 ENSEMBLES = ("concat", "sum", "weighted_sum")
@@ -56,8 +57,6 @@ class DHENLayer(keras.layers.Layer):
             raise ValueError(f"modules must name at least one module, each once; received {list(modules)}")
         if ensemble not in ENSEMBLES:
             raise ValueError(f"ensemble must be one of {ENSEMBLES}; received {ensemble!r}")
-        if not 0.0 <= dropout < 1.0:
-            raise ValueError(f"dropout must lie in [0, 1); received {dropout}")
         module_arguments = {name: dict(own) for name, own in (module_arguments or {}).items()}
         if not set(module_arguments) <= set(MODULES):
             raise ValueError(f"module_arguments must be by names of modules; received {sorted(module_arguments)}")
@@ -69,7 +68,7 @@ class DHENLayer(keras.layers.Layer):
         self.module_arguments = module_arguments
         self.interactions = [make_module(name, num_outputs, **module_arguments.get(name, {})) for name in modules]
         self.normalize = make_normalization(normalization, "normalize")
-        self.drop = keras.layers.Dropout(dropout, name="dropout") if dropout else None
+        self.drop = make_dropout(dropout)
 
     @property
     def output_length(self) -> int:

@@ -32,7 +32,6 @@ class AttentionExpert(Expert):
 
     def build(self, x0_shape, x_shape):
         super().build(x0_shape, x_shape)
-        self.dimension = self.width // self.num_fields
         tokens = (None, self.num_fields, self.dimension)
         inner = (None, self.num_fields, self.inner_size)
         # One product gives queries, keys and values.

@@ -2,6 +2,8 @@
 
 import keras
 
+from ada_ensemble_tf.fields import field_dimension
+
 
 class Expert(keras.layers.Layer):
     """A layer that maps (x0, x), both `[B, M]`, to `[B, M]`.
@@ -24,12 +26,8 @@ class Expert(keras.layers.Layer):
         self.num_fields = num_fields
 
     def build(self, x0_shape, x_shape):
+        self.dimension = field_dimension(x_shape, self.num_fields)
         self.width = x_shape[-1]
-        if self.width is None or self.width % self.num_fields:
-            raise ValueError(
-                f"the width M of the feature map must be a multiple of num_fields; "
-                f"received M={self.width} and num_fields={self.num_fields}"
-            )
 
     def compute_output_shape(self, x0_shape, x_shape):
         return x_shape

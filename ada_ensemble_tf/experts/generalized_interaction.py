@@ -36,7 +36,6 @@ class GeneralizedInteractionExpert(Expert):
     def build(self, x0_shape, x_shape):
         super().build(x0_shape, x_shape)
         fields, count = self.num_fields, self.subspaces
-        self.dimension = self.width // fields
         self.operation = self.add_weight(
             name="operation_kernel",
             shape=(self.dimension, count, self.dimension),

@@ -40,7 +40,6 @@ class InteractionMachineExpert(Expert):
 
     def build(self, x0_shape, x_shape):
         super().build(x0_shape, x_shape)
-        self.dimension = self.width // self.num_fields
         self.project = keras.layers.Dense(self.width, name="project")
         self.project.build((None, self.orders * self.dimension))
 

@@ -41,7 +41,6 @@ class KernelProductExpert(Expert):
 
     def build(self, x0_shape, x_shape):
         super().build(x0_shape, x_shape)
-        self.dimension = self.width // self.num_fields
         self.kernel = self.add_weight(
             name="kernel", shape=(len(self.left), *self.kernel_shape()), initializer=self._inner_product
         )

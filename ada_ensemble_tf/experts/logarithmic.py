@@ -40,7 +40,6 @@ class LogarithmicExpert(Expert):
 
     def build(self, x0_shape, x_shape):
         super().build(x0_shape, x_shape)
-        self.dimension = self.width // self.num_fields
         # Small powers keep the first products near 1: with random signs, tens of fields give exponents of about 1.
         initializer = keras.initializers.RandomNormal(stddev=0.1)
         self.powers = keras.layers.Dense(self.neurons, use_bias=False, kernel_initializer=initializer, name="powers")

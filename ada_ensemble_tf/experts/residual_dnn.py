@@ -1,14 +1,14 @@
 """The residual DNN expert."""
 
 import keras
-import tensorflow as tf
 
 from ada_ensemble_tf.experts.base import Expert
+from ada_ensemble_tf.residual_unit import ResidualUnit
 
 
 @keras.saving.register_keras_serializable(package="ada_ensemble_tf")
 class ResidualDNNExpert(Expert):
-    """A stack of residual units h' = relu(W_1 relu(W_0 h + b_0) + b_1 + h), the first h being x.
+    """A stack of residual units h' = relu(W_1 relu(W_0 h + b_0) + b_1 + h), the first h being x, see `ResidualUnit`.
 
     The residual units of Deep Crossing (Shan et al., KDD 2016), W_0 having M / reduction rows. Experts have no
     residual around them; the ones within are what makes this network, and each reaches over one unit only. The
@@ -34,22 +34,20 @@ class ResidualDNNExpert(Expert):
 
     def build(self, x0_shape, x_shape):
         super().build(x0_shape, x_shape)
-        self.inner_width = max(1, self.width // self.reduction)
-        self.inner, self.outer = [], []
+        inner_width = max(1, self.width // self.reduction)
+        self.units = []
         for i in range(1, self.num_layers + 1):
-            self.inner.append(keras.layers.Dense(self.inner_width, activation="relu", name=f"inner_{i}"))
-            self.inner[-1].build((None, self.width))
-            self.outer.append(keras.layers.Dense(self.width, name=f"outer_{i}"))
-            self.outer[-1].build((None, self.inner_width))
+            self.units.append(ResidualUnit(inner_width, name=f"unit_{i}"))
+            self.units[-1].build((None, self.width))
 
     def call(self, x0, x):
-        for inner, outer in zip(self.inner, self.outer, strict=True):
-            x = tf.nn.relu(outer(inner(x)) + x)
+        for unit in self.units:
+            x = unit(x)
         return x
 
     def flops(self) -> int:
         """Per row: both products of each unit and its residual."""
-        return self.num_layers * (4 * self.width * self.inner_width + self.width)
+        return sum(unit.flops() for unit in self.units)
 
     def get_config(self):
         return super().get_config() | {"num_layers": self.num_layers, "reduction": self.reduction}

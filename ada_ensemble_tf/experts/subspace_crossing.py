@@ -32,10 +32,9 @@ class SubspaceCrossingExpert(Expert):
 
     def build(self, x0_shape, x_shape):
         super().build(x0_shape, x_shape)
-        dimension = self.width // self.num_fields
-        if dimension % self.subspaces:
+        if self.dimension % self.subspaces:
             raise ValueError(
-                f"subspaces must divide D = M / num_fields; received subspaces={self.subspaces} and D={dimension}"
+                f"subspaces must divide D = M / num_fields; received subspaces={self.subspaces} and D={self.dimension}"
             )
         self.pieces = self.num_fields * self.subspaces
         self.kernel = self.add_weight(name="kernel", shape=(self.pieces, self.pieces), initializer="glorot_uniform")

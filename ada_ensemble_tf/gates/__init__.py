@@ -3,13 +3,14 @@
 import inspect
 from typing import Any
 
-from ada_ensemble_tf.gates.base import Gate, GateReport
+from ada_ensemble_tf.gates.base import Gate
 from ada_ensemble_tf.gates.dselect_k import DSelectKGate
 from ada_ensemble_tf.gates.gumbel_threshold import GumbelThresholdGate
 from ada_ensemble_tf.gates.gumbel_top_k import GumbelTopKGate
 from ada_ensemble_tf.gates.noisy_cosine import NoisyCosineGate
 from ada_ensemble_tf.gates.noisy_top_k import NoisyTopKGate
 from ada_ensemble_tf.gates.prior import prior_shares
+from ada_ensemble_tf.gates.report import GateReport, gate_report
 
 GATES: dict[str, type[Gate]] = {
     "noisy_cosine": NoisyCosineGate,
@@ -51,6 +52,6 @@ def make_gate(name: str, num_choices: int, seed: int | None = None, layer_name: 
     return GATES[name](num_choices, seed=seed, name=layer_name, **options)
 
 
-__all__ = ["GATES", "Gate", "GateReport", "gate_options", "make_gate", "prior_shares"] + sorted(
+__all__ = ["GATES", "Gate", "GateReport", "gate_options", "gate_report", "make_gate", "prior_shares"] + sorted(
     cls.__name__ for cls in GATES.values()
 )

@@ -1,43 +1,12 @@
-"""What a gate returns, and what every gate is."""
-
-from typing import NamedTuple
+"""What every gate is."""
 
 import keras
 import numpy as np
 import tensorflow as tf
 
+from ada_ensemble_tf.gates.report import gate_report
 from ada_ensemble_tf.gates.top_k import masked_gates, top_k_mask
 from ada_ensemble_tf.losses import router_z_loss
-
-TINY = 1e-30
-"""Below every probability that matters; keeps the logarithm of 0 finite."""
-
-
-class GateReport(NamedTuple):
-    """What a gate did with a batch: read by the auxiliary losses and by TensorBoard, by nothing else.
-
-    All shares and means are over the batch's rows; without rows they are 0.
-    """
-
-    load: tf.Tensor
-    """`[E]`, share of rows whose largest gate is j (no gradient)."""
-    routed: tf.Tensor
-    """`[E]`, share of rows whose gate j is not zero."""
-    probability: tf.Tensor
-    """`[E]`, mean router probability before top-K."""
-    entropy: tf.Tensor
-    """Mean entropy (nats) of the router probability."""
-    z: tf.Tensor
-    """Mean squared logsumexp of the logits."""
-    logit_min: tf.Tensor
-    logit_max: tf.Tensor
-    temperature: tf.Tensor
-    k: tf.Tensor
-    """How many gates were kept per row, at most."""
-    penalty: tf.Tensor | float = 0.0
-    """What the gate itself adds to the loss, coefficients included; most add nothing."""
-    decorrelation: tf.Tensor | float = 0.0
-    """The Cross-Expert De-Correlation loss of the experts behind the gate, where training asks for it."""
 
 
 class Gate(keras.layers.Layer):
@@ -138,37 +107,7 @@ class Gate(keras.layers.Layer):
         k = tf.cast(k, tf.int32)
         logits = self.logits(x0, training)
         gates, probability = masked_gates(logits, self.kept(logits, k, training))
-        return gates, self.report(gates, probability, logits, k, router_z_loss(logits))
-
-    def report(self, gates, probability, logits, k, z, penalty=0.0) -> GateReport:
-        """The report on a batch.
-
-        Args:
-            gates: `[B, E]`.
-            probability: `[B, E]`, of the router before anything is dropped.
-            logits: `[B, any]`, of which the extremes are reported.
-            k: how many gates a row keeps at most.
-            z: the z-loss.
-            penalty: what the gate adds to the loss.
-        """
-        count, dtype = tf.shape(gates)[0], gates.dtype
-        rows = tf.cast(tf.maximum(count, 1), dtype)
-        largest = tf.one_hot(tf.argmax(gates, axis=1), self.num_choices, dtype=dtype)
-        # A zero joins the extremes so that they are 0, not infinite, where there are no rows.
-        some_logits = tf.pad(logits, [[0, tf.cast(count == 0, tf.int32)], [0, 0]])
-        return GateReport(
-            load=tf.stop_gradient(tf.reduce_sum(largest, axis=0)) / rows,
-            routed=tf.reduce_sum(tf.cast(gates > 0.0, dtype), axis=0) / rows,
-            probability=tf.reduce_sum(probability, axis=0) / rows,
-            entropy=-tf.reduce_sum(probability * tf.math.log(tf.maximum(probability, TINY))) / rows,
-            z=z,
-            logit_min=tf.reduce_min(some_logits),
-            logit_max=tf.reduce_max(some_logits),
-            temperature=self.temperature,
-            k=k,
-            penalty=tf.convert_to_tensor(penalty, dtype),
-            decorrelation=tf.zeros([], dtype),
-        )
+        return gates, gate_report(gates, probability, logits, k, router_z_loss(logits), self.temperature)
 
     def flops(self) -> int:
         """Floating-point operations per row in inference, two a multiply-add; known once built."""

@@ -4,7 +4,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from ada_ensemble_tf.gates.base import TINY, Gate
+from ada_ensemble_tf.gates.base import Gate
+from ada_ensemble_tf.gates.report import TINY, gate_report
 from ada_ensemble_tf.gates.smooth_step import smooth_step
 from ada_ensemble_tf.gates.top_k import straight_through, top_k_mask
 
@@ -100,8 +101,7 @@ class DSelectKGate(Gate):
         mask = top_k_mask(probability, k) & (probability > 0.0)
         some = tf.where(mask, probability, tf.zeros_like(probability))
         gates = straight_through(some / tf.reduce_sum(some, axis=1, keepdims=True), probability, mask)
-        no_z_loss = tf.zeros([], z.dtype)
-        return gates, self.report(gates, probability, z, k, no_z_loss, self.penalty(r))
+        return gates, gate_report(gates, probability, z, k, temperature=self.temperature, penalty=self.penalty(r))
 
     def penalty(self, r: tf.Tensor) -> tf.Tensor:
         """The penalty of selectors r `[B, selectors, E]`, a scalar; 0 for no rows."""

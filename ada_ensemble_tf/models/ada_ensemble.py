@@ -1,5 +1,6 @@
 """AdaEnsemble: an adaptively sparse ensemble of feature-interaction experts."""
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -10,9 +11,9 @@ from ada_ensemble_tf import losses
 from ada_ensemble_tf.estimator import Estimator
 from ada_ensemble_tf.gates import Gate, make_gate, prior_shares
 from ada_ensemble_tf.models.base import CTRModel, Forward
-from ada_ensemble_tf.moe import SparseMoE, propagate
+from ada_ensemble_tf.moe import AuxiliaryLosses, SparseMoE, annealing_schedules, propagate
 from ada_ensemble_tf.normalization import make_normalization
-from ada_ensemble_tf.schedule import StepSchedule, linear_annealing
+from ada_ensemble_tf.schedule import StepSchedule
 
 EXPERTS = ("gated_dense", "cross", "polynomial", "convolution", "attention")
 DEPTH_OBJECTIVES = ("straight_through", "expected", "none")
@@ -99,18 +100,19 @@ class AdaEnsemble(CTRModel):
             raise ValueError(f"k must lie between 1 and the {len(experts)} experts; received {k}")
         if depth_objective not in DEPTH_OBJECTIVES:
             raise ValueError(f"depth_objective must be one of {DEPTH_OBJECTIVES}; received {depth_objective!r}")
-        if decorrelation_weight < 0.0:
-            raise ValueError(f"decorrelation_weight must not be negative; received {decorrelation_weight}")
         self.dimension = dimension
         self.num_layers = num_layers
         self.expert_names = tuple(experts)
         self.k = k
         self.anneal_steps = anneal_steps
-        self.expert_prior = prior_shares(expert_prior, len(experts), "expert_prior")
-        self.depth_prior = prior_shares(depth_prior, num_layers, "depth_prior")
-        self.expert_load_weight = expert_load_weight
-        self.depth_load_weight = depth_load_weight
-        self.z_weight = z_weight
+        self.auxiliary_losses = AuxiliaryLosses(
+            expert_prior=prior_shares(expert_prior, len(experts), "expert_prior"),
+            depth_prior=prior_shares(depth_prior, num_layers, "depth_prior"),
+            expert_load_weight=expert_load_weight,
+            depth_load_weight=depth_load_weight,
+            z_weight=z_weight,
+            decorrelation_weight=decorrelation_weight,
+        )
         self.depth_objective = depth_objective
         self.normalization = normalization
         self.embedding_normalization = embedding_normalization
@@ -119,25 +121,13 @@ class AdaEnsemble(CTRModel):
         self.gate = {"name": "noisy_cosine"} | dict(gate or {})
         self.dispatcher = dispatcher
         self.fusion_activation = fusion_activation
-        self.decorrelation_weight = decorrelation_weight
         self.dropout = dropout
         self.given_schedules = (k_schedule, depth_schedule)
-        self._set_schedules()
+        schedules = annealing_schedules(len(experts), num_layers, k, anneal_steps, *self.given_schedules)
+        self.k_schedule, self.depth_schedule = schedules
         self.initial_logit = initial_logit
         self.seed = seed
         self._build_layers()
-
-    def _set_schedules(self) -> None:
-        experts, layers = len(self.expert_names), self.num_layers
-        k_schedule, depth_schedule = self.given_schedules
-        self.k_schedule = k_schedule or linear_annealing(experts, self.k, self.anneal_steps)
-        self.depth_schedule = depth_schedule or linear_annealing(layers, 1, self.anneal_steps)
-        if max(self.k_schedule.values) > experts:
-            raise ValueError(f"k_schedule keeps more than the {experts} experts: {self.k_schedule.values}")
-        if max(self.depth_schedule.values) > layers or self.depth_schedule.final != 1:
-            raise ValueError(
-                f"depth_schedule must stay within {layers} layers and end in 1; received {self.depth_schedule.values}"
-            )
 
     def _make_gate(self, num_choices: int, number: int, name: str) -> Gate:
         return make_gate(num_choices=num_choices, seed=self.seed + number, layer_name=name, **self.gate)
@@ -152,7 +142,7 @@ class AdaEnsemble(CTRModel):
             fused = self.dispatcher.endswith("_fusion")
             gate = None if fused else self._make_gate(len(self.expert_names), depth, "gate")
             arguments = (self.num_fields, self.normalization, gate, self.dispatcher, self.fusion_activation)
-            decorrelate = self.decorrelation_weight > 0.0
+            decorrelate = self.auxiliary_losses.decorrelation_weight > 0.0
             layer = SparseMoE(self.expert_names, *arguments, decorrelate, self.dropout, name=f"layer_{depth}")
             layer.build(width, width)
             estimator = Estimator(self.initial_logit, name=f"estimator_{depth}")
@@ -190,38 +180,20 @@ class AdaEnsemble(CTRModel):
             last = tf.one_hot(self.num_layers - 1, self.num_layers)
             gates = tf.tile(last[None, :], [tf.shape(x0)[0], 1])
         way = propagate(x0, gates, self.moe_layers, self.estimators, k, training)
+        gated = self.moe_layers[0].gate is not None
+        terms = self.auxiliary_losses.terms(way.reports, reports.get("depth"), gated)
         reports |= {layer.name: report for layer, report in zip(self.moe_layers, way.reports, strict=True)}
         logit = tf.reduce_sum(gates * way.exit_logits, axis=1)
         outputs = {f"output of {layer.name}": x for layer, x in zip(self.moe_layers, way.outputs, strict=True)}
         return Forward(
             logit=logit,
             flops=way.flops + gate_flops,
-            terms=self._auxiliary_terms(reports),
+            terms=terms,
             reports=reports,
             tensors={"embedding output x0": x0} | outputs | {"logit": logit},
             exit_logits=way.exit_logits,
             exit_gates=gates,
         )
-
-    def _auxiliary_terms(self, reports) -> dict[str, tf.Tensor]:
-        terms = {}
-        layers = [reports[layer.name] for layer in self.moe_layers if layer.gate is not None]
-        if layers:
-            prior = tf.constant(self.expert_prior)
-            distribution = [losses.load_distribution_loss(r.load, r.probability, prior) for r in layers]
-            terms["expert_distribution"] = self.expert_load_weight * tf.add_n(distribution)
-        if "depth" in reports:
-            depth = reports["depth"]
-            terms["depth_distribution"] = self.depth_load_weight * losses.load_distribution_loss(
-                depth.load, depth.probability, tf.constant(self.depth_prior)
-            )
-        if self.z_weight:
-            terms["router_z"] = self.z_weight * tf.add_n([report.z for report in reports.values()])
-        if self.decorrelation_weight:
-            layers = [tf.convert_to_tensor(reports[layer.name].decorrelation) for layer in self.moe_layers]
-            terms["decorrelation"] = self.decorrelation_weight * tf.add_n(layers)
-        terms["gate_penalty"] = tf.add_n([report.penalty for report in reports.values()])
-        return terms
 
     def gates(self, inputs) -> dict[str, tf.Tensor]:
         """What each gate gives all rows in inference, by its name in the reports: `[B, E]` or, of depth, `[B, L]`.
@@ -256,18 +228,13 @@ class AdaEnsemble(CTRModel):
             "experts": self.expert_names,
             "k": self.k,
             "anneal_steps": self.anneal_steps,
-            "expert_prior": self.expert_prior,
-            "depth_prior": self.depth_prior,
-            "expert_load_weight": self.expert_load_weight,
-            "depth_load_weight": self.depth_load_weight,
-            "z_weight": self.z_weight,
+            **dataclasses.asdict(self.auxiliary_losses),
             "depth_objective": self.depth_objective,
             "normalization": self.normalization,
             "embedding_normalization": self.embedding_normalization,
             "gate": dict(self.gate),
             "dispatcher": self.dispatcher,
             "fusion_activation": self.fusion_activation,
-            "decorrelation_weight": self.decorrelation_weight,
             "dropout": self.dropout,
             "k_schedule": k_schedule and keras.saving.serialize_keras_object(k_schedule),
             "depth_schedule": depth_schedule and keras.saving.serialize_keras_object(depth_schedule),

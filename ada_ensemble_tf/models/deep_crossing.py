@@ -6,58 +6,8 @@ import keras
 import tensorflow as tf
 
 from ada_ensemble_tf.estimator import Estimator
-from ada_ensemble_tf.mlp import MLP
 from ada_ensemble_tf.models.base import CTRModel, Forward
-
-
-@keras.saving.register_keras_serializable(package="ada_ensemble_tf")
-class ResidualUnit(keras.layers.Layer):
-    """relu(W_1 relu(W_0 x + b_0) + b_1 + x) (Deep Crossing, KDD 2016, the residual layers).
-
-    The second ReLU comes after the addition, as in the paper; some public code rectifies before it.
-
-    Args:
-        units: H, rows of W_0.
-        normalization: of W_0 x + b_0: "batch", "layer" or "none".
-        dropout: share of the H inner values that training sets to 0.
-
-    Call arguments:
-        x: `[B, M]`.
-        training: whether to drop out and to use the batch's statistics.
-
-    Returns:
-        `[B, M]`.
-    """
-
-    def __init__(self, units: int, normalization: str = "none", dropout: float = 0.0, **kwargs):
-        super().__init__(**kwargs)
-        self.units = units
-        self.normalization = normalization
-        self.dropout = dropout
-        self.inner = MLP([units], "relu", normalization, dropout, name="inner")
-
-    def build(self, x_shape):
-        self.inner.build(x_shape)
-        self.outer = keras.layers.Dense(x_shape[-1], name="outer")
-        self.outer.build((None, self.units))
-
-    def call(self, x, training=False):
-        return tf.nn.relu(self.outer(self.inner(x, training=training)) + x)
-
-    def compute_output_shape(self, x_shape):
-        return x_shape
-
-    def flops(self) -> int:
-        """Per row: both products with kernels, and the residual."""
-        inner, width = self.outer.kernel.shape
-        return self.inner.flops() + 2 * inner * width + width
-
-    def get_config(self):
-        return super().get_config() | {
-            "units": self.units,
-            "normalization": self.normalization,
-            "dropout": self.dropout,
-        }
+from ada_ensemble_tf.residual_unit import ResidualUnit
 
 
 @keras.saving.register_keras_serializable(package="ada_ensemble_tf")

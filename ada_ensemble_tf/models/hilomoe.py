@@ -6,6 +6,7 @@ import keras
 import tensorflow as tf
 
 from ada_ensemble_tf import losses
+from ada_ensemble_tf.dropout import make_dropout
 from ada_ensemble_tf.estimator import Estimator
 from ada_ensemble_tf.low_rank_experts import LowRankExperts
 from ada_ensemble_tf.models.base import CTRModel, Forward
@@ -77,8 +78,6 @@ class HiLoMoE(CTRModel):
         super().__init__(num_rows, num_fields, widths, value_rows, l2, name=name)
         if not len(hidden_units) or min(hidden_units) < 1:
             raise ValueError(f"hidden_units must be one or more positive sizes; received {list(hidden_units)}")
-        if not 0.0 <= dropout < 1.0:
-            raise ValueError(f"dropout must lie in [0, 1); received {dropout}")
         if len(stage_steps) not in (0, 2) or min(stage_steps, default=0) < 0:
             raise ValueError(
                 "stage_steps must be the lengths of stages 1 and 2, neither negative, or be empty; "
@@ -116,7 +115,7 @@ class HiLoMoE(CTRModel):
             norm.build(shape)
             self.expert_layers.append(layer)
             self.norms.append(norm)
-        self.drop = keras.layers.Dropout(self.dropout, name="dropout") if self.dropout else None
+        self.drop = make_dropout(self.dropout)
         self.estimator = Estimator(self.initial_logit, name="estimator")
         self.estimator.build(shape)
         self.built = True

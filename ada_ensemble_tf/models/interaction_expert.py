@@ -7,6 +7,7 @@ import keras
 import tensorflow as tf
 
 from ada_ensemble_tf.cin import CompressedInteractionNetwork
+from ada_ensemble_tf.fields import field_dimension
 from ada_ensemble_tf.mlp import MLP
 from ada_ensemble_tf.models.dcn_v2 import MatrixCross
 from ada_ensemble_tf.normalization import make_normalization
@@ -86,15 +87,11 @@ class InteractionExpert(keras.layers.Layer):
 
     def build(self, x0_shape):
         shape = tuple(x0_shape)
-        if shape[-1] is None or shape[-1] % self.num_fields:
-            raise ValueError(
-                f"the width M of x0 must be a multiple of num_fields; "
-                f"received M={shape[-1]} and num_fields={self.num_fields}"
-            )
+        self.dimension = field_dimension(shape, self.num_fields)
         self.width = shape[-1]
         for layer in self.layers:
             layer.build(*((shape, shape) if self.interaction == "cross" else (shape,)))
-        widths = {"cin": sum(self.feature_maps), "mlp": self.hidden_units[-1], "fm": self.width // self.num_fields}
+        widths = {"cin": sum(self.feature_maps), "mlp": self.hidden_units[-1], "fm": self.dimension}
         inner = (None, widths.get(self.interaction, self.width))
         self.normalize.build(inner)
         self.project.build(inner)
@@ -114,7 +111,7 @@ class InteractionExpert(keras.layers.Layer):
 
     def _pairs(self, x0):
         # The difference of two sums that nearly cancel wants the digits of float32.
-        v = tf.reshape(tf.cast(x0, tf.float32), [-1, self.num_fields, self.width // self.num_fields])
+        v = tf.reshape(tf.cast(x0, tf.float32), [-1, self.num_fields, self.dimension])
         pairs = 0.5 * (tf.square(tf.reduce_sum(v, axis=1)) - tf.reduce_sum(tf.square(v), axis=1))
         return tf.cast(pairs, self.compute_dtype)
 
@@ -125,7 +122,7 @@ class InteractionExpert(keras.layers.Layer):
         """Per row: the interactions and W; for "fm" F D sums, F D squares summed, and for each of D square and less."""
         interactions = sum(layer.flops() for layer in self.layers)
         if self.interaction == "fm":
-            interactions = 3 * self.width + 2 * self.width // self.num_fields
+            interactions = 3 * self.width + 2 * self.dimension
         return interactions + 2 * self.project.kernel.shape[0] * self.size
 
     def arguments(self) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import keras
 import tensorflow as tf
 
+from ada_ensemble_tf.dropout import make_dropout
 from ada_ensemble_tf.estimator import Estimator
 from ada_ensemble_tf.experts import make_expert
 from ada_ensemble_tf.models.base import CTRModel, Forward
@@ -52,15 +53,13 @@ class SingleExpert(CTRModel):
         super().__init__(num_rows, num_fields, widths, value_rows, l2, name=name)
         if num_layers < 1:
             raise ValueError(f"num_layers must be at least 1; received {num_layers}")
-        if not 0.0 <= dropout < 1.0:
-            raise ValueError(f"dropout must lie in [0, 1); received {dropout}")
         self.dimension = dimension
         self.num_layers = num_layers
         self.expert = expert
         self.normalization = normalization
         self.embedding_normalization = embedding_normalization
         self.dropout = dropout
-        self.drop = keras.layers.Dropout(dropout, name="dropout") if dropout else keras.layers.Identity(name="dropout")
+        self.drop = make_dropout(dropout)
         self.initial_logit = initial_logit
         self.embedding = self.make_embedding(dimension, "embedding")
         shape = (None, num_fields * dimension)
@@ -81,8 +80,9 @@ class SingleExpert(CTRModel):
         x = x0 = self.normalize(self.embedding(inputs), training=training)
         tensors = {"embedding output x0": x0}
         for expert, norm in zip(self.experts, self.norms, strict=True):
-            y = expert(self.drop(x0, training=training), self.drop(x, training=training), training=training)
-            tensors[f"output of {expert.name}"] = x = norm(x + y, training=training)
+            seen = (x0, x) if self.drop is None else [self.drop(seen, training=training) for seen in (x0, x)]
+            x = norm(x + expert(*seen, training=training), training=training)
+            tensors[f"output of {expert.name}"] = x
         tensors["logit"] = logit = self.estimator(x)
         per_row = sum(expert.flops() for expert in self.experts) + self.estimator.flops()
         return Forward(logit=logit, flops=tf.cast(tf.shape(x0)[0], tf.float32) * per_row, tensors=tensors)

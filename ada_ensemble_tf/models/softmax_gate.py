@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import keras
 import tensorflow as tf
 
-from ada_ensemble_tf.gates import GateReport
+from ada_ensemble_tf.gates import gate_report
 from ada_ensemble_tf.losses import router_z_loss
 
 
@@ -54,24 +54,7 @@ class SoftmaxGate(keras.layers.Layer):
     def call(self, x):
         logits = self.logits(x)
         gates = tf.nn.softmax(logits)
-        rows = tf.cast(tf.maximum(tf.shape(logits)[0], 1), tf.float32)
-        largest = tf.one_hot(tf.argmax(logits, axis=1), self.num_choices)
-        # A zero joins the extremes so that they are 0, not infinite, where there are no rows.
-        some_logits = tf.pad(logits, [[0, tf.cast(tf.shape(logits)[0] == 0, tf.int32)], [0, 0]])
-        report = GateReport(
-            load=tf.stop_gradient(tf.reduce_sum(largest, axis=0)) / rows,
-            routed=tf.reduce_sum(tf.cast(gates > 0.0, tf.float32), axis=0) / rows,
-            probability=tf.reduce_sum(gates, axis=0) / rows,
-            entropy=-tf.reduce_sum(gates * tf.nn.log_softmax(logits)) / rows,
-            z=router_z_loss(logits),
-            logit_min=tf.reduce_min(some_logits),
-            logit_max=tf.reduce_max(some_logits),
-            temperature=tf.constant(1.0),
-            k=tf.constant(self.num_choices),
-            penalty=tf.constant(0.0),
-            decorrelation=tf.constant(0.0),
-        )
-        return gates, report
+        return gates, gate_report(gates, gates, logits, self.num_choices, router_z_loss(logits))
 
     def flops(self) -> int:
         """Per row: the products with the kernel."""

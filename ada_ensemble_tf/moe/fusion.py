@@ -6,8 +6,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from ada_ensemble_tf.gates import GateReport
-from ada_ensemble_tf.gates.base import TINY
+from ada_ensemble_tf.gates import GateReport, gate_report
 from ada_ensemble_tf.gates.smooth_step import smooth_step
 from ada_ensemble_tf.moe.sparsemax import sparsemax
 
@@ -94,21 +93,10 @@ class SparseFusion(keras.layers.Layer):
         weights = self.weights_of_experts()
         mean = tf.reduce_mean(weights, axis=1)
         share = tf.math.divide_no_nan(mean, tf.reduce_sum(mean))
-        used = tf.cast(tf.reduce_any(weights > 0.0, axis=1), share.dtype)
-        logits = tf.convert_to_tensor(self.logits)
-        return GateReport(
-            load=tf.one_hot(tf.argmax(share), self.num_experts, dtype=share.dtype),
-            routed=used,
-            probability=share,
-            entropy=-tf.reduce_sum(share * tf.math.log(tf.maximum(share, TINY))),
-            z=tf.zeros([], share.dtype),
-            logit_min=tf.reduce_min(logits),
-            logit_max=tf.reduce_max(logits),
-            temperature=tf.reduce_mean(self.temperature),
-            k=tf.cast(tf.reduce_sum(used), tf.int32),
-            penalty=tf.zeros([], share.dtype),
-            decorrelation=tf.zeros([], share.dtype),
-        )
+        used = tf.reduce_sum(tf.cast(share > 0.0, tf.int32))
+        temperature = tf.reduce_mean(self.temperature)
+        # All rows are alike, so one stands for them.
+        return gate_report(share[None], share[None], tf.convert_to_tensor(self.logits), used, 0.0, temperature)
 
     def get_config(self):
         return super().get_config() | {

@@ -6,6 +6,7 @@ import keras
 import tensorflow as tf
 
 from ada_ensemble_tf.decorrelation import decorrelation_loss
+from ada_ensemble_tf.dropout import make_dropout
 from ada_ensemble_tf.experts import make_expert
 from ada_ensemble_tf.gates import GateReport, NoisyCosineGate
 from ada_ensemble_tf.moe.decorrelation import routed_decorrelation_loss
@@ -69,8 +70,6 @@ class SparseMoE(keras.layers.Layer):
             raise ValueError(f"dispatcher must be one of {DISPATCHERS}; received {dispatcher!r}")
         if decorrelate and len(experts) < 2:
             raise ValueError(f"decorrelate needs two or more experts; received {list(experts)}")
-        if not 0.0 <= dropout < 1.0:
-            raise ValueError(f"dropout must lie in [0, 1); received {dropout}")
         self.expert_names = tuple(experts)
         self.num_fields = num_fields
         self.normalization = normalization
@@ -78,8 +77,7 @@ class SparseMoE(keras.layers.Layer):
         self.fusion_activation = fusion_activation
         self.decorrelate = decorrelate
         self.dropout = dropout
-        # Keras' layer holds a random state, which a model without dropout need not save.
-        self.drop = keras.layers.Dropout(dropout, name="dropout") if dropout else None
+        self.drop = make_dropout(dropout)
         self.experts = [make_expert(name, num_fields) for name in experts]
         self.gate = self.fusion = None
         if dispatcher.endswith("_fusion"):

@@ -39,6 +39,7 @@ def test_report_names_choices_and_classes():
     text = report({"depth": FOLLOWS}, {"depth": ["exit_1", "exit_2", "exit_3"]}, CLASSES, ["a", "b", "unseen"])
     assert "| depth | 1.000 | 1.000 |" in text
     assert "| a | 100.0% | 0.0% | 0.0% |" in text and "| b | 0.0% | 0.0% | 100.0% |" in text
+    assert "| all rows | 50.0% | 0.0% | 50.0% |" in text
     assert "unseen" not in text
 
 

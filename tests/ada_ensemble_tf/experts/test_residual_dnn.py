@@ -8,10 +8,11 @@ from ada_ensemble_tf.experts import ResidualDNNExpert
 def test_output_by_hand():
     expert = ResidualDNNExpert(1, num_layers=1, reduction=2)
     expert.build((None, 2), (None, 2))
-    expert.inner[0].kernel.assign([[1], [2]])
-    expert.inner[0].bias.assign([-1])
-    expert.outer[0].kernel.assign([[1, -1]])
-    expert.outer[0].bias.assign([0, 5])
+    (unit,) = expert.units
+    unit.inner.dense_layers[0].kernel.assign([[1], [2]])
+    unit.inner.dense_layers[0].bias.assign([-1])
+    unit.outer.kernel.assign([[1, -1]])
+    unit.outer.bias.assign([0, 5])
     x = np.array([[1, 2], [-3, 1], [0, -9]], np.float32)
     # The inner unit gives 4, 0 and 0; -3 and -9 + 5 are cut at 0.
     assert expert(np.full_like(x, np.nan), x).numpy().tolist() == [[5, 3], [0, 6], [0, 0]]
@@ -23,11 +24,12 @@ def test_output_agrees_with_numpy(num_layers, reduction, inner):
     x0, x = np.random.default_rng(1).normal(size=(2, 5, 8)).astype(np.float32)
     expert(x0, x)
     w = random_weights(expert)
-    assert w["inner_1/kernel"].shape == (8, inner)
+    assert w["unit_1/inner/dense_1/kernel"].shape == (8, inner)
     h = x
     for i in range(1, num_layers + 1):
-        a = np.maximum(h @ w[f"inner_{i}/kernel"] + w[f"inner_{i}/bias"], 0)
-        h = np.maximum(a @ w[f"outer_{i}/kernel"] + w[f"outer_{i}/bias"] + h, 0)
+        unit = f"unit_{i}"
+        a = np.maximum(h @ w[f"{unit}/inner/dense_1/kernel"] + w[f"{unit}/inner/dense_1/bias"], 0)
+        h = np.maximum(a @ w[f"{unit}/outer/kernel"] + w[f"{unit}/outer/bias"] + h, 0)
     np.testing.assert_allclose(expert(x0, x), h, rtol=1e-4, atol=1e-5)
 
 

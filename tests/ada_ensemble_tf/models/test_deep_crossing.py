@@ -1,6 +1,5 @@
 import numpy as np
 import pytest
-import tensorflow as tf
 from model_checks import (
     FIELDS,
     INPUTS,
@@ -13,7 +12,6 @@ from model_checks import (
 )
 
 from ada_ensemble_tf.models import DeepCrossing
-from ada_ensemble_tf.models.deep_crossing import ResidualUnit
 
 
 def small_model(**arguments) -> DeepCrossing:
@@ -31,20 +29,6 @@ def test_forward_is_the_numpy_network(rows, normalization):
         return reference_estimator(weights, x)
 
     assert_forward_is(small_model(**rows, normalization=normalization), reference)
-
-
-def test_residual_unit_by_hand():
-    unit = ResidualUnit(1)
-    unit.build((None, 2))
-    unit.inner.dense_layers[0].kernel.assign([[1.0], [1.0]])
-    unit.inner.dense_layers[0].bias.assign([-1.0])
-    unit.outer.kernel.assign([[2.0, -3.0]])
-    unit.outer.bias.assign([0.0, 1.0])
-    # relu(1 + 2 - 1) = 2; (4, -6) + (0, 1) + (1, 2) = (5, -3), rectified after the addition: (5, 0).
-    np.testing.assert_allclose(unit(tf.constant([[1.0, 2.0]])), [[5.0, 0.0]])
-    # relu(-1) = 0: (0, 1) + x.
-    np.testing.assert_allclose(unit(tf.constant([[-1.0, 0.5]])), [[0.0, 1.5]])
-    assert unit.flops() == 2 * 2 + 2 * 2 + 2
 
 
 def test_flops_by_hand():

@@ -1,7 +1,9 @@
 import keras
 import numpy as np
 import pytest
+import small_ada_ensemble
 import tensorflow as tf
+from small_ada_ensemble import some_labels
 
 from ada_ensemble_tf.metrics import cross_expert_correlation
 from ada_ensemble_tf.models import DHEN, AdaEnsemble
@@ -9,24 +11,15 @@ from ada_ensemble_tf.moe import SparseMoE
 from ada_ensemble_tf.training.expert_correlation import ExpertCorrelation
 
 FIELDS, ROWS = 4, 40
-EXPERTS = ("dense", "cross", "polynomial")
+SMALL = {"num_rows": ROWS, "num_fields": FIELDS, "num_layers": 2, "gate": {"reduction": 2, "noise": 0.0}}
 
 
 def small_model(**arguments) -> AdaEnsemble:
-    keras.utils.set_random_seed(3)
-    defaults = {"num_rows": ROWS, "num_fields": FIELDS, "dimension": 4, "num_layers": 2, "experts": EXPERTS, "k": 2}
-    model = AdaEnsemble(**(defaults | {"gate": {"reduction": 2, "noise": 0.0}} | arguments))
-    # Embeddings far enough apart that rows route differently.
-    model.embedding.table.assign(tf.random.stateless_normal([ROWS, 4], [7, 7]))
-    return model
+    return small_ada_ensemble.small_model(**(SMALL | arguments))
 
 
-def some_ids(batch: int = 32) -> tf.Tensor:
-    return tf.random.stateless_uniform([batch, FIELDS], [1, 2], 0, ROWS, tf.int32)
-
-
-def some_labels(batch: int = 32) -> tf.Tensor:
-    return tf.cast(tf.random.stateless_uniform([batch], [3, 4]) < 0.3, tf.float32)
+def some_ids() -> tf.Tensor:
+    return small_ada_ensemble.some_ids(32, FIELDS, ROWS)
 
 
 @pytest.mark.parametrize("dispatcher", ["sparse", "dense", "vector_fusion"])
@@ -114,7 +107,7 @@ def test_decorrelation_in_bilevel_training_lowers_correlation():
 
 def test_arguments_and_config():
     model = small_model(decorrelation_weight=0.5)
-    assert AdaEnsemble.from_config(model.get_config()).decorrelation_weight == 0.5
+    assert AdaEnsemble.from_config(model.get_config()).auxiliary_losses.decorrelation_weight == 0.5
     assert [layer.get_config()["decorrelate"] for layer in model.moe_layers] == [True, True]
     with pytest.raises(ValueError, match="decorrelation_weight must not be negative; received -1"):
         small_model(decorrelation_weight=-1.0)

@@ -50,7 +50,7 @@ def test_dropout_is_on_what_the_expert_sees_in_training():
     model.experts[0].dense.kernel.assign(np.eye(120))
     np.testing.assert_array_equal(model.forward(PLAIN_INPUTS).tensors["output of dense_1"], np.full((4, 120), 2.0))
     trained = model.forward(PLAIN_INPUTS, training=True).tensors["output of dense_1"].numpy()
-    assert set(np.unique(trained)) == {1.0, 3.0} and np.mean(trained) == pytest.approx(2.0, abs=0.2)
+    assert set(np.unique(trained)) == {1.0, 3.0} and np.mean(trained) == pytest.approx(2.0, abs=0.4)
 
 
 def test_flops_by_hand():

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import spark_cluster
 from command_line import ROOT
+from criteo_build import files_of
 from made_up_rows import criteo_lines
 
 from data_pipelines.build import build
@@ -38,16 +39,12 @@ def _prepare(master, data_dir, *flags, **environment):
     )  # fmt: skip
 
 
-def _files(directory):
-    return {str(p.relative_to(directory)): p.read_bytes() for p in directory.rglob("*") if p.is_file()}
-
-
 def _check_same(master, raw, tmp_path, raw_format, inputs, *flags):
     finished = _prepare(master, tmp_path / "spark", f"--raw={','.join(map(str, raw))}", "--min_count=2", *flags)
     assert finished.returncode == 0, finished.stderr[-3000:]
     assert "Spark 4" in finished.stdout and f"at {master}" in finished.stdout
     build(Options(raw_format, inputs, min_count=2), raw, tmp_path / "local", show=lambda line: None)
-    assert _files(tmp_path / "spark") == _files(tmp_path / "local")
+    assert files_of(tmp_path / "spark") == files_of(tmp_path / "local")
     assert [path.name for path in tmp_path.glob("*.preparing")] == []
 
 

@@ -1,0 +1,16 @@
+"""Dropout that is not there where nothing is dropped."""
+
+import keras
+
+
+def make_dropout(dropout: float) -> keras.layers.Dropout | None:
+    """The layer that sets the share `dropout` to 0 in training; None for 0.
+
+    Keras' layer holds a random state, which a model without dropout need not save.
+
+    Raises:
+        ValueError: if `dropout` is not in [0, 1).
+    """
+    if not 0.0 <= dropout < 1.0:
+        raise ValueError(f"dropout must lie in [0, 1); received {dropout}")
+    return keras.layers.Dropout(dropout, name="dropout") if dropout else None

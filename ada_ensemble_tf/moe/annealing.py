@@ -1,0 +1,35 @@
+"""The schedules of K and of the number of mixed exits."""
+
+from ada_ensemble_tf.schedule import StepSchedule, linear_annealing
+
+
+def annealing_schedules(
+    num_experts: int,
+    num_layers: int,
+    k: int,
+    anneal_steps: int,
+    k_schedule: StepSchedule | None = None,
+    depth_schedule: StepSchedule | None = None,
+) -> tuple[StepSchedule, StepSchedule]:
+    """Schedules of K and of the number of mixed exits (AdaEnsemble, arXiv 2301.08353, section 3.3.2).
+
+    Args:
+        num_experts: E, from which K falls.
+        num_layers: L, from which the number of mixed exits falls to 1.
+        k: the final K.
+        anneal_steps: weight updates over which both fall evenly.
+        k_schedule: in the place of the even one of K.
+        depth_schedule: in the place of the even one of the exits.
+
+    Raises:
+        ValueError: for a schedule that leaves [1, E] or [1, L], exits that do not end in 1, or too few steps.
+    """
+    k_schedule = k_schedule or linear_annealing(num_experts, k, anneal_steps)
+    depth_schedule = depth_schedule or linear_annealing(num_layers, 1, anneal_steps)
+    if max(k_schedule.values) > num_experts:
+        raise ValueError(f"k_schedule keeps more than the {num_experts} experts: {k_schedule.values}")
+    if max(depth_schedule.values) > num_layers or depth_schedule.final != 1:
+        raise ValueError(
+            f"depth_schedule must stay within {num_layers} layers and end in 1; received {depth_schedule.values}"
+        )
+    return k_schedule, depth_schedule

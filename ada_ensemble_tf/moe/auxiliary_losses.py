@@ -1,0 +1,61 @@
+"""The loss terms that read the reports of AdaEnsemble's gates."""
+
+import dataclasses
+from collections.abc import Sequence
+
+import tensorflow as tf
+
+from ada_ensemble_tf.gates import GateReport
+from ada_ensemble_tf.losses import load_distribution_loss
+
+
+@dataclasses.dataclass(frozen=True)
+class AuxiliaryLosses:
+    """Which terms there are beside the LogLoss, and their coefficients.
+
+    Args:
+        expert_prior: expected share of each expert.
+        depth_prior: expected share of each exit.
+        expert_load_weight: lambda_1 of AdaEnsemble (arXiv 2301.08353), equation 18.
+        depth_load_weight: lambda_2 of the same.
+        z_weight: coefficient of the router z-loss of all gates.
+        decorrelation_weight: coefficient of the Cross-Expert De-Correlation loss.
+
+    Raises:
+        ValueError: if `decorrelation_weight` is negative.
+    """
+
+    expert_prior: tuple[float, ...]
+    depth_prior: tuple[float, ...]
+    expert_load_weight: float
+    depth_load_weight: float
+    z_weight: float
+    decorrelation_weight: float
+
+    def __post_init__(self):
+        if self.decorrelation_weight < 0.0:
+            raise ValueError(f"decorrelation_weight must not be negative; received {self.decorrelation_weight}")
+
+    def terms(self, layers: Sequence[GateReport], depth: GateReport | None, gated: bool) -> dict[str, tf.Tensor]:
+        """The terms by name, each a weighted scalar.
+
+        Args:
+            layers: of the MoE layers.
+            depth: of the depth gate, if there is one.
+            gated: whether the layers have gates, not fusions, which have no share to expect.
+        """
+        terms, reports = {}, [*([] if depth is None else [depth]), *layers]
+        if gated:
+            prior = tf.constant(self.expert_prior)
+            distribution = [load_distribution_loss(r.load, r.probability, prior) for r in layers]
+            terms["expert_distribution"] = self.expert_load_weight * tf.add_n(distribution)
+        if depth is not None:
+            distribution = load_distribution_loss(depth.load, depth.probability, tf.constant(self.depth_prior))
+            terms["depth_distribution"] = self.depth_load_weight * distribution
+        if self.z_weight:
+            terms["router_z"] = self.z_weight * tf.add_n([r.z for r in reports])
+        if self.decorrelation_weight:
+            losses = [tf.convert_to_tensor(r.decorrelation) for r in layers]
+            terms["decorrelation"] = self.decorrelation_weight * tf.add_n(losses)
+        terms["gate_penalty"] = tf.add_n([r.penalty for r in reports])
+        return terms

@@ -1,0 +1,126 @@
+import json
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from small_ada_ensemble import RELEASED, compile_model, small_model, some_ids, some_labels
+
+from ada_ensemble_tf.gates import GATES
+from ada_ensemble_tf.models import AdaEnsemble
+from ada_ensemble_tf.schedule import StepSchedule
+from experiments.defaults import config_for
+
+
+def test_annealing_follows_the_step_and_survives_saving(tmp_path):
+    model = small_model(k=1, anneal_steps=40)
+    compile_model(model)
+    assert [int(model.k_schedule(step)) for step in (0, 19, 20, 39, 40, 1000)] == [3, 3, 2, 2, 1, 1]
+    model.step.assign(25)
+    model.save(tmp_path / "model.keras")
+    again = keras.models.load_model(tmp_path / "model.keras")
+    assert int(again.step) == 25
+    assert int(again.forward(some_ids()).reports["layer_1"].k) == 2
+    np.testing.assert_array_equal(again(some_ids()), model(some_ids()))
+    again.finish_annealing()
+    assert int(again.step) == 40 and int(again.forward(some_ids()).reports["layer_1"].k) == 1
+
+
+def test_own_schedules_replace_the_even_ones(tmp_path):
+    model = small_model(k_schedule=StepSchedule([3, 1], [5]), depth_schedule=StepSchedule([2, 1], [9]))
+    assert model.annealing_steps() == 9
+    again = AdaEnsemble.from_config(model.get_config())
+    assert (again.k_schedule.values, again.depth_schedule.boundaries) == ((3, 1), (9,))
+
+
+@pytest.mark.parametrize("name", GATES)
+def test_any_gate_takes_the_same_config_and_learns_from_the_labels(name):
+    config = config_for("ada_ensemble").lock()
+    config.model.gate.name = name
+    config.model.gate.reduction = 2
+    model = small_model(gate=config.model.gate.to_dict(), expert_load_weight=0.0, depth_load_weight=0.0)
+    assert {type(gate) for gate in [model.depth_gate, *(layer.gate for layer in model.moe_layers)]} == {GATES[name]}
+    with tf.GradientTape() as tape:
+        forward = model.forward(some_ids(), training=True)
+        terms = model.objective(forward, some_labels())
+        loss = terms["log_loss"]
+    gradients = tape.gradient(loss, [v.value for v in model.gate_variables])
+    assert sum(g is not None and np.abs(g).max() > 1e-7 for g in gradients) > 0.8 * len(gradients)
+    penalties = sum(float(report.penalty) for report in forward.reports.values())
+    np.testing.assert_allclose(terms["gate_penalty"], penalties)
+    assert (penalties > 0.0) == (name == "dselect_k")
+    assert set(np.unique(model.forward(some_ids()).exit_gates)) == {0.0, 1.0}
+    config = json.loads(json.dumps(model.get_config()))
+    again = AdaEnsemble.from_config(config)
+    assert again.get_config()["gate"]["name"] == name and json.loads(json.dumps(again.get_config())) == config
+
+
+def test_the_dense_dispatcher_gives_the_same_predictions():
+    sparse, dense = small_model(), small_model(dispatcher="dense")
+    for to, value in zip(dense.weights, sparse.get_weights(), strict=True):
+        to.assign(value)
+    ours, twin = (model.forward(some_ids()) for model in (dense, sparse))
+    np.testing.assert_allclose(ours.logit, twin.logit, rtol=1e-4, atol=1e-5)
+    assert float(ours.flops) > float(twin.flops)
+
+
+@pytest.mark.parametrize("dispatcher", ["vector_fusion", "bit_fusion"])
+def test_a_fusion_has_no_expert_gates(dispatcher, tmp_path):
+    model = small_model(dispatcher=dispatcher, fusion_activation="sparsemax")
+    assert all("depth_gate" in v.path for v in model.gate_variables)
+    assert sum("fusion/logits" in v.path for v in model.weight_variables) == model.num_layers
+    forward = model.forward(some_ids())
+    assert "expert_distribution" not in forward.terms and "depth_distribution" in forward.terms
+    model.save(tmp_path / "model.keras")
+    again = keras.models.load_model(tmp_path / "model.keras")
+    np.testing.assert_array_equal(again(some_ids()), model(some_ids()))
+    assert again.get_config() == model.get_config()
+    gateless = small_model(dispatcher=dispatcher, depth_objective="none")
+    assert gateless.gate_variables == []
+
+
+def test_keras_round_trip_keeps_weights_compilation_and_optimizers(tmp_path):
+    model = small_model(experts=RELEASED, k=3, l2=1e-4)
+    compile_model(model)
+    batches = tf.data.Dataset.from_tensors((some_ids(), some_labels())).repeat(3)
+    model.fit(batches, verbose=0)
+    model.save(tmp_path / "model.keras")
+    again = keras.models.load_model(tmp_path / "model.keras")
+    assert again.get_config() == model.get_config()
+    np.testing.assert_array_equal(again.predict(some_ids(), verbose=0), model.predict(some_ids(), verbose=0))
+    for name in ("embedding_optimizer", "weight_optimizer", "gate_optimizer"):
+        before, after = getattr(model, name), getattr(again, name)
+        assert int(after.iterations) == 3 and len(before.variables) == len(after.variables)
+        for one, other in zip(before.variables, after.variables, strict=True):
+            np.testing.assert_array_equal(one, other)
+
+
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        ({"k": 4}, "k must lie between 1 and the 3 experts; received 4"),
+        ({"num_layers": 0}, "num_layers must be at least 1; received 0"),
+        ({"depth_objective": "mixed"}, "depth_objective must be one of .* received 'mixed'"),
+        (
+            {"expert_prior": (0.5, 0.5)},
+            r"expert_prior must hold 3 positive shares that sum to 1; received \(0.5, 0.5\)",
+        ),
+        ({"depth_prior": (0.5, 0.6, -0.1)}, "depth_prior must hold 3 positive shares"),
+        ({"anneal_steps": 1}, "annealing from 3 to 1 needs at least 2 steps; received 1"),
+        ({"k_schedule": StepSchedule([4, 2], [5])}, "k_schedule keeps more than the 3 experts"),
+        ({"depth_schedule": StepSchedule([3, 2], [5])}, "depth_schedule must stay within 3 layers and end in 1"),
+        ({"experts": ("dense", "crossing", "cross")}, "there is no expert 'crossing'"),
+        ({"gate": {"name": "cosine"}}, "there is no gate 'cosine'; there are dselect_k, gumbel_threshold"),
+        ({"gate": {"selectors": 2}}, "gate 'noisy_cosine' has no option selectors; it has reduction, hidden_size"),
+        ({"gate": "noisy_cosine"}, "gate must map its name and options to their values; received 'noisy_cosine'"),
+        ({"dropout": -0.1}, r"dropout must lie in \[0, 1\); received -0.1"),
+        ({"dispatcher": "fusion"}, "dispatcher must be one of .* received 'fusion'"),
+        (
+            {"dispatcher": "bit_fusion", "fusion_activation": "relu"},
+            "activation of the fusion must be one of .* received 'relu'",
+        ),
+    ],
+)
+def test_wrong_arguments(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        small_model(**arguments)
