@@ -41,6 +41,14 @@ def decorrelation() -> Study:
     }
 
 
+def low_rank_experts() -> Study:
+    """HiLoMoE (arXiv 2510.10432) against its base, whose FLOPs it is to stay 18.5 % below."""
+    return {
+        "base": ("dnn", {"model.hidden_units": (400, 400, 400)}),
+        "hilomoe": ("hilomoe", {"model.hidden_units": (316, 316, 316)}),
+    }
+
+
 def objectives() -> Study:
     """What the paper on AdaEnsemble leaves open, one choice at a time against the tuned default."""
     return {
