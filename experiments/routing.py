@@ -75,7 +75,7 @@ def report(gates: Mapping[str, np.ndarray], choices: Mapping[str, Sequence[str]]
 def main(argv) -> None:
     """Prints the tables."""
     del argv
-    from ada_ensemble_tf.embedding import ids_of
+    from ada_ensemble_tf.layers.embedding import ids_of
     from ada_ensemble_tf.training.workdir import Workdir
 
     workdir = Workdir(_WORKDIR.value)

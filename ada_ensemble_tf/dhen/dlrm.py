@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from ada_ensemble_tf.dhen.base import InteractionModule
 from ada_ensemble_tf.dhen.list_projection import ListProjection
-from ada_ensemble_tf.mlp import MLP
+from ada_ensemble_tf.layers.mlp import MLP
 
 
 @keras.saving.register_keras_serializable(package="ada_ensemble_tf")

@@ -9,8 +9,8 @@ import tensorflow as tf
 from ada_ensemble_tf.dhen.base import list_shape
 from ada_ensemble_tf.dhen.list_projection import ListProjection
 from ada_ensemble_tf.dhen.modules import MODULES, make_module
-from ada_ensemble_tf.dropout import make_dropout
-from ada_ensemble_tf.normalization import make_normalization
+from ada_ensemble_tf.layers.dropout import make_dropout
+from ada_ensemble_tf.layers.normalization import make_normalization
 
 ENSEMBLES = ("concat", "sum", "weighted_sum")
 

@@ -2,7 +2,7 @@
 
 import keras
 
-from ada_ensemble_tf.fields import field_dimension
+from ada_ensemble_tf.layers.fields import field_dimension
 
 
 class Expert(keras.layers.Layer):

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 import keras
 
-from ada_ensemble_tf.cin import CompressedInteractionNetwork
 from ada_ensemble_tf.experts.base import Expert
+from ada_ensemble_tf.layers.cin import CompressedInteractionNetwork
 
 
 @keras.saving.register_keras_serializable(package="ada_ensemble_tf")

@@ -3,7 +3,7 @@
 import keras
 
 from ada_ensemble_tf.experts.base import Expert
-from ada_ensemble_tf.residual_unit import ResidualUnit
+from ada_ensemble_tf.layers.residual_unit import ResidualUnit
 
 
 @keras.saving.register_keras_serializable(package="ada_ensemble_tf")

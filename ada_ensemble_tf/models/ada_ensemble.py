@@ -8,11 +8,11 @@ import keras
 import tensorflow as tf
 
 from ada_ensemble_tf import losses
-from ada_ensemble_tf.estimator import Estimator
 from ada_ensemble_tf.gates import Gate, make_gate, prior_shares
+from ada_ensemble_tf.layers.estimator import Estimator
+from ada_ensemble_tf.layers.normalization import make_normalization
 from ada_ensemble_tf.models.base import CTRModel, Forward
 from ada_ensemble_tf.moe import AuxiliaryLosses, SparseMoE, annealing_schedules, propagate
-from ada_ensemble_tf.normalization import make_normalization
 from ada_ensemble_tf.schedule import StepSchedule
 
 EXPERTS = ("gated_dense", "cross", "polynomial", "convolution", "attention")

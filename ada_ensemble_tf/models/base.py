@@ -7,8 +7,8 @@ import keras
 import tensorflow as tf
 
 from ada_ensemble_tf import losses
-from ada_ensemble_tf.embedding import FusedEmbedding, Inputs, ids_of
 from ada_ensemble_tf.gates import Gate, GateReport
+from ada_ensemble_tf.layers.embedding import FusedEmbedding, Inputs, ids_of
 from ada_ensemble_tf.training.bilevel import BilevelModel
 
 

@@ -5,10 +5,10 @@ from collections.abc import Sequence
 import keras
 import tensorflow as tf
 
-from ada_ensemble_tf.estimator import Estimator
-from ada_ensemble_tf.mlp import MLP
+from ada_ensemble_tf.layers.estimator import Estimator
+from ada_ensemble_tf.layers.mlp import MLP
+from ada_ensemble_tf.layers.normalization import make_normalization
 from ada_ensemble_tf.models.base import CTRModel, Forward
-from ada_ensemble_tf.normalization import make_normalization
 
 
 @keras.saving.register_keras_serializable(package="ada_ensemble_tf")

@@ -5,9 +5,9 @@ from collections.abc import Sequence
 import keras
 import tensorflow as tf
 
-from ada_ensemble_tf.estimator import Estimator
+from ada_ensemble_tf.layers.estimator import Estimator
+from ada_ensemble_tf.layers.residual_unit import ResidualUnit
 from ada_ensemble_tf.models.base import CTRModel, Forward
-from ada_ensemble_tf.residual_unit import ResidualUnit
 
 
 @keras.saving.register_keras_serializable(package="ada_ensemble_tf")

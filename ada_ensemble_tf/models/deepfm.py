@@ -5,8 +5,8 @@ from collections.abc import Sequence
 import keras
 import tensorflow as tf
 
-from ada_ensemble_tf.estimator import Estimator
-from ada_ensemble_tf.mlp import MLP
+from ada_ensemble_tf.layers.estimator import Estimator
+from ada_ensemble_tf.layers.mlp import MLP
 from ada_ensemble_tf.models.base import CTRModel, Forward
 from ada_ensemble_tf.models.factorization_machine import pairwise_flops, pairwise_term
 

@@ -7,10 +7,10 @@ import keras
 import tensorflow as tf
 
 from ada_ensemble_tf.dhen import DHENLayer
-from ada_ensemble_tf.estimator import Estimator
-from ada_ensemble_tf.mlp import MLP
+from ada_ensemble_tf.layers.estimator import Estimator
+from ada_ensemble_tf.layers.mlp import MLP
+from ada_ensemble_tf.layers.normalization import make_normalization
 from ada_ensemble_tf.models.base import CTRModel, Forward
-from ada_ensemble_tf.normalization import make_normalization
 
 MAX_LAYERS = 8
 

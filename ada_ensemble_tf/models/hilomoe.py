@@ -6,11 +6,11 @@ import keras
 import tensorflow as tf
 
 from ada_ensemble_tf import losses
-from ada_ensemble_tf.dropout import make_dropout
-from ada_ensemble_tf.estimator import Estimator
-from ada_ensemble_tf.low_rank_experts import LowRankExperts
+from ada_ensemble_tf.layers.dropout import make_dropout
+from ada_ensemble_tf.layers.estimator import Estimator
+from ada_ensemble_tf.layers.low_rank_experts import LowRankExperts
+from ada_ensemble_tf.layers.normalization import make_normalization
 from ada_ensemble_tf.models.base import CTRModel, Forward
-from ada_ensemble_tf.normalization import make_normalization
 from ada_ensemble_tf.training.stages import Stage
 
 

@@ -6,11 +6,11 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from ada_ensemble_tf.cin import CompressedInteractionNetwork
-from ada_ensemble_tf.fields import field_dimension
-from ada_ensemble_tf.mlp import MLP
+from ada_ensemble_tf.layers.cin import CompressedInteractionNetwork
+from ada_ensemble_tf.layers.fields import field_dimension
+from ada_ensemble_tf.layers.mlp import MLP
+from ada_ensemble_tf.layers.normalization import make_normalization
 from ada_ensemble_tf.models.dcn_v2 import MatrixCross
-from ada_ensemble_tf.normalization import make_normalization
 
 INTERACTIONS = ("cin", "cross", "mlp", "fm")
 

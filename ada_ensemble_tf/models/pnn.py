@@ -6,8 +6,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from ada_ensemble_tf.estimator import Estimator
-from ada_ensemble_tf.mlp import MLP
+from ada_ensemble_tf.layers.estimator import Estimator
+from ada_ensemble_tf.layers.mlp import MLP
 from ada_ensemble_tf.models.base import CTRModel, Forward
 
 PRODUCTS = ("inner", "outer")

@@ -5,11 +5,11 @@ from collections.abc import Sequence
 import keras
 import tensorflow as tf
 
-from ada_ensemble_tf.dropout import make_dropout
-from ada_ensemble_tf.estimator import Estimator
 from ada_ensemble_tf.experts import make_expert
+from ada_ensemble_tf.layers.dropout import make_dropout
+from ada_ensemble_tf.layers.estimator import Estimator
+from ada_ensemble_tf.layers.normalization import make_normalization
 from ada_ensemble_tf.models.base import CTRModel, Forward
-from ada_ensemble_tf.normalization import make_normalization
 
 
 @keras.saving.register_keras_serializable(package="ada_ensemble_tf")

@@ -5,9 +5,9 @@ from collections.abc import Sequence
 import keras
 import tensorflow as tf
 
-from ada_ensemble_tf.embedding import FusedEmbedding, ids_of
-from ada_ensemble_tf.estimator import Estimator
-from ada_ensemble_tf.mlp import MLP
+from ada_ensemble_tf.layers.embedding import FusedEmbedding, ids_of
+from ada_ensemble_tf.layers.estimator import Estimator
+from ada_ensemble_tf.layers.mlp import MLP
 from ada_ensemble_tf.models.base import CTRModel, Forward
 
 # 2^64 over the golden ratio as a signed number: Knuth's multiplicative hashing.

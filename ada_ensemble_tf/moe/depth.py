@@ -5,8 +5,8 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
-from ada_ensemble_tf.estimator import Estimator
 from ada_ensemble_tf.gates import GateReport
+from ada_ensemble_tf.layers.estimator import Estimator
 from ada_ensemble_tf.moe.dispatch import take_rows
 from ada_ensemble_tf.moe.sparse_moe import SparseMoE
 

@@ -6,14 +6,14 @@ import keras
 import tensorflow as tf
 
 from ada_ensemble_tf.decorrelation import decorrelation_loss
-from ada_ensemble_tf.dropout import make_dropout
 from ada_ensemble_tf.experts import make_expert
 from ada_ensemble_tf.gates import GateReport, NoisyCosineGate
+from ada_ensemble_tf.layers.dropout import make_dropout
+from ada_ensemble_tf.layers.normalization import make_normalization
 from ada_ensemble_tf.moe.decorrelation import routed_decorrelation_loss
 from ada_ensemble_tf.moe.dense_dispatcher import DenseDispatcher
 from ada_ensemble_tf.moe.dispatch import SparseDispatcher
 from ada_ensemble_tf.moe.fusion import SparseFusion
-from ada_ensemble_tf.normalization import make_normalization
 
 DISPATCHERS = ("sparse", "dense", "vector_fusion", "bit_fusion")
 

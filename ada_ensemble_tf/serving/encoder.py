@@ -6,7 +6,7 @@ from pathlib import Path
 
 import tensorflow as tf
 
-from ada_ensemble_tf.embedding import Inputs
+from ada_ensemble_tf.layers.embedding import Inputs
 from ada_ensemble_tf.serving import transforms
 from data_pipelines.schema import PADDING, Field, Schema
 from data_pipelines.vocabulary import Vocabularies

@@ -8,7 +8,7 @@ import polars as pl
 import pyarrow as pa
 import tensorflow as tf
 
-from ada_ensemble_tf.embedding import Inputs
+from ada_ensemble_tf.layers.embedding import Inputs
 from ada_ensemble_tf.models import CTRModel
 from ada_ensemble_tf.training.scoring import Scorer
 from data_pipelines.errors import DataError, is_disk_full

@@ -5,8 +5,8 @@ from collections.abc import Mapping, Sequence
 import keras
 import tensorflow as tf
 
+from ada_ensemble_tf.layers.normalization import frozen_statistics
 from ada_ensemble_tf.losses import log_loss
-from ada_ensemble_tf.normalization import frozen_statistics
 from ada_ensemble_tf.training.finite import FiniteCheck
 from ada_ensemble_tf.training.reports import report_scalars
 from ada_ensemble_tf.training.second_order import second_order_gate_gradients

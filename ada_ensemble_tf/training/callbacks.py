@@ -3,7 +3,7 @@
 import keras
 import tensorflow as tf
 
-from ada_ensemble_tf.embedding import Inputs, ids_of
+from ada_ensemble_tf.layers.embedding import Inputs, ids_of
 from ada_ensemble_tf.training.reports import report_scalars
 
 

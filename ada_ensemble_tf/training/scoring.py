@@ -5,7 +5,7 @@ from collections.abc import Iterable
 import numpy as np
 import tensorflow as tf
 
-from ada_ensemble_tf.embedding import Inputs
+from ada_ensemble_tf.layers.embedding import Inputs
 
 
 class Scorer:

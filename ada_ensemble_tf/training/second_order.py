@@ -4,7 +4,7 @@ import contextlib
 
 import tensorflow as tf
 
-from ada_ensemble_tf.embedding import ids_of
+from ada_ensemble_tf.layers.embedding import ids_of
 from ada_ensemble_tf.optimizers.sparse import sum_duplicates
 
 RELATIVE_STEP = 0.01

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from ada_ensemble_tf.estimator import Estimator
+from ada_ensemble_tf.layers.estimator import Estimator
 from ada_ensemble_tf.moe import SparseMoE, propagate
 
 FIELDS, WIDTH, LAYERS = 6, 12, 3

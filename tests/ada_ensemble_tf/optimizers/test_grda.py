@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from ada_ensemble_tf.embedding import FusedEmbedding
+from ada_ensemble_tf.layers.embedding import FusedEmbedding
 from ada_ensemble_tf.optimizers import GRDA
 
 ROWS, WIDTH = 8, 3

@@ -4,7 +4,7 @@ import pytest
 import tensorflow as tf
 from ftrl_tables import ROWS, SETTINGS, WIDTH, batches, state, table
 
-from ada_ensemble_tf.embedding import FusedEmbedding
+from ada_ensemble_tf.layers.embedding import FusedEmbedding
 from ada_ensemble_tf.optimizers import GroupFtrl
 
 

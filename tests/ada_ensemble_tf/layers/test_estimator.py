@@ -4,7 +4,7 @@ import pytest
 import tensorflow as tf
 from layer_checks import check_gradients, check_zero_rows, config_round_trip, random_weights, round_trip
 
-from ada_ensemble_tf.estimator import Estimator
+from ada_ensemble_tf.layers.estimator import Estimator
 
 X = np.array([[1, 2, 3], [0, -1, 1]], np.float32)
 

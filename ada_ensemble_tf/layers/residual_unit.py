@@ -3,7 +3,7 @@
 import keras
 import tensorflow as tf
 
-from ada_ensemble_tf.mlp import MLP
+from ada_ensemble_tf.layers.mlp import MLP
 
 
 @keras.saving.register_keras_serializable(package="ada_ensemble_tf")

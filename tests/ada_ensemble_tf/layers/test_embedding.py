@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 from layer_checks import check_gradients, check_zero_rows, config_round_trip, float64_layers, round_trip
 
-from ada_ensemble_tf.embedding import FusedEmbedding
+from ada_ensemble_tf.layers.embedding import FusedEmbedding
 
 IDS = np.array([[0, 3, 1], [2, 2, 0]], np.int32)
 MIXED = {"num_rows": 9, "dimension": 2, "widths": [1, 3, 1, 2, 1], "value_rows": [(4, 8), (0, 1)]}

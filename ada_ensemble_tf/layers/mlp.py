@@ -5,8 +5,8 @@ from typing import Any
 
 import keras
 
-from ada_ensemble_tf.dropout import make_dropout
-from ada_ensemble_tf.normalization import make_normalization
+from ada_ensemble_tf.layers.dropout import make_dropout
+from ada_ensemble_tf.layers.normalization import make_normalization
 
 
 @keras.saving.register_keras_serializable(package="ada_ensemble_tf")

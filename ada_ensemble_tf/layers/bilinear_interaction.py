@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from ada_ensemble_tf.fields import field_dimension
+from ada_ensemble_tf.layers.fields import field_dimension
 
 KINDS = ("all", "each", "interaction")
 

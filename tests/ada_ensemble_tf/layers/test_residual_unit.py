@@ -10,7 +10,7 @@ from layer_checks import (
     round_trip,
 )
 
-from ada_ensemble_tf.residual_unit import ResidualUnit
+from ada_ensemble_tf.layers.residual_unit import ResidualUnit
 
 
 def test_output_by_hand():

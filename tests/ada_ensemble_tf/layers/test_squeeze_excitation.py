@@ -3,7 +3,7 @@ import pytest
 import tensorflow as tf
 from layer_checks import check_gradients, check_zero_rows, config_round_trip, float64_layers, random_weights, round_trip
 
-from ada_ensemble_tf.squeeze_excitation import SqueezeExcitation
+from ada_ensemble_tf.layers.squeeze_excitation import SqueezeExcitation
 
 X = np.random.default_rng(3).normal(size=(5, 8)).astype("float32")
 

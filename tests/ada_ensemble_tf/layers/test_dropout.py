@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from ada_ensemble_tf.dropout import make_dropout
+from ada_ensemble_tf.layers.dropout import make_dropout
 
 
 def test_a_share_is_dropped_in_training():

@@ -3,7 +3,7 @@ import pytest
 import tensorflow as tf
 from layer_checks import check_gradients, check_zero_rows, config_round_trip, float64_layers, random_weights, round_trip
 
-from ada_ensemble_tf.mlp import MLP
+from ada_ensemble_tf.layers.mlp import MLP
 
 X = np.random.default_rng(5).normal(size=(6, 4)).astype("float32")
 

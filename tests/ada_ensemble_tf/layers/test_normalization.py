@@ -4,7 +4,7 @@ import pytest
 import tensorflow as tf
 from layer_checks import check_gradients, check_zero_rows, config_round_trip, random_weights, round_trip
 
-from ada_ensemble_tf.normalization import RoutedBatchNormalization, frozen_statistics, make_normalization
+from ada_ensemble_tf.layers.normalization import RoutedBatchNormalization, frozen_statistics, make_normalization
 
 WIDTH = 4
 

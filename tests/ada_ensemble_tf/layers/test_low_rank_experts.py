@@ -10,7 +10,7 @@ from layer_checks import (
     round_trip,
 )
 
-from ada_ensemble_tf.low_rank_experts import LowRankExperts
+from ada_ensemble_tf.layers.low_rank_experts import LowRankExperts
 
 SIZES = {"units": 4, "num_experts": 3, "num_levels": 3, "query_rank": 2}
 

@@ -3,7 +3,7 @@
 import keras
 import tensorflow as tf
 
-from ada_ensemble_tf.fields import field_dimension
+from ada_ensemble_tf.layers.fields import field_dimension
 
 
 @keras.saving.register_keras_serializable(package="ada_ensemble_tf")

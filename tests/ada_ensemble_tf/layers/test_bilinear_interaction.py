@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 from layer_checks import check_gradients, check_zero_rows, config_round_trip, float64_layers, random_weights, round_trip
 
-from ada_ensemble_tf.bilinear_interaction import KINDS, BilinearInteraction
+from ada_ensemble_tf.layers.bilinear_interaction import KINDS, BilinearInteraction
 
 X = np.random.default_rng(3).normal(size=(5, 8)).astype("float32")
 

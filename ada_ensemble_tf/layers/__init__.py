@@ -1,0 +1,1 @@
+"""Layers that models, experts and modules are made of."""
