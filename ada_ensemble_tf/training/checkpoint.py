@@ -1,5 +1,6 @@
 """Checkpoints: the whole state of training, and the weights of the best model so far."""
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -19,10 +20,11 @@ class Checkpoint:
     """
 
     def __init__(self, folder: Path, variables: Sequence[keras.Variable | tf.Variable]):
-        names = [getattr(v, "path", v.name).replace("/", ".") for v in variables]
+        # Keras numbers random states by how many the process has made before: that is nothing of the model's.
+        names = [re.sub(r"^seed_generator_\d+/", "seed_generator/", getattr(v, "path", v.name)) for v in variables]
         values = [v.value if isinstance(v, keras.Variable) else v for v in variables]
         self._checkpoint = tf.train.Checkpoint(
-            **{f"{i:04d}.{n}": v for i, (n, v) in enumerate(zip(names, values, strict=True))}
+            **{f"{i:04d}.{n.replace('/', '.')}": v for i, (n, v) in enumerate(zip(names, values, strict=True))}
         )
         self._manager = tf.train.CheckpointManager(self._checkpoint, str(folder), max_to_keep=1)
 

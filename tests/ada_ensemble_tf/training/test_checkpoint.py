@@ -41,6 +41,23 @@ def test_variables_of_one_name_are_kept_apart(tmp_path):
     assert [others[i].numpy()[0, 0] for i in (0, 2)] == [1, 2]
 
 
+def test_random_states_are_those_of_any_process_whatever_it_made_before(tmp_path):
+    def random_states() -> list:
+        # Gates and dropout hold such states; Keras numbers them throughout the process.
+        return [keras.random.SeedGenerator(seed).state for seed in (1, 2)]
+
+    saved = random_states()
+    keras.random.uniform((2,), seed=keras.random.SeedGenerator(3))
+    saved[0].assign_add([0, 5])
+    Checkpoint(tmp_path, saved).save(1)
+    others = random_states()
+    assert others[0].path != saved[0].path
+    others[0].assign([9, 9])
+    Checkpoint(tmp_path, others).restore()
+    for one, other in zip(saved, others, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
 def test_layers_and_optimizers_come_back(tmp_path):
     def trained(steps: int) -> tuple[list[keras.Variable], keras.optimizers.Optimizer]:
         layer = keras.layers.Dense(2, name="dense")
