@@ -21,7 +21,7 @@ class Checkpoint:
 
     def __init__(self, folder: Path, variables: Sequence[keras.Variable | tf.Variable]):
         # Keras numbers random states by how many the process has made before: that is nothing of the model's.
-        names = [re.sub(r"^seed_generator_\d+/", "seed_generator/", getattr(v, "path", v.name)) for v in variables]
+        names = [re.sub(r"\bseed_generator_\d+/", "seed_generator/", getattr(v, "path", v.name)) for v in variables]
         values = [v.value if isinstance(v, keras.Variable) else v for v in variables]
         self._checkpoint = tf.train.Checkpoint(
             **{f"{i:04d}.{n.replace('/', '.')}": v for i, (n, v) in enumerate(zip(names, values, strict=True))}

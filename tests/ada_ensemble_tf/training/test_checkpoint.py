@@ -44,7 +44,8 @@ def test_variables_of_one_name_are_kept_apart(tmp_path):
 def test_random_states_are_those_of_any_process_whatever_it_made_before(tmp_path):
     def random_states() -> list:
         # Gates and dropout hold such states; Keras numbers them throughout the process.
-        return [keras.random.SeedGenerator(seed).state for seed in (1, 2)]
+        with keras.name_scope("member"):
+            return [keras.random.SeedGenerator(seed).state for seed in (1, 2)]
 
     saved = random_states()
     keras.random.uniform((2,), seed=keras.random.SeedGenerator(3))
