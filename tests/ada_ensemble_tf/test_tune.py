@@ -51,7 +51,8 @@ def tuning(monkeypatch, tmp_path):
     monkeypatch.setenv("PYTHONPATH", f"{Path(__file__).parents[1]}:{Path(__file__).parents[2]}")
 
     def make(folder="out", space=SPACE, seed=0, fingerprint="0123", **values) -> Tuning:
-        config = make_config("experiments/frappe.py", "logistic_regression", values)
+        # A config that reads no tuned values.
+        config = make_config("experiments/criteo.py", "logistic_regression", {"batch_size": 512} | values)
         return Tuning(config, space, tmp_path, fingerprint, tmp_path / folder, seed)
 
     return make

@@ -1,4 +1,5 @@
 import dhen_reference
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -11,6 +12,7 @@ LINEAR_CROSS = ("linear", "deep_cross")
 
 
 def built(*arguments, shape=(None, 4, 4), **keywords) -> DHENLayer:
+    keras.utils.set_random_seed(1)
     layer = DHENLayer(*arguments, **keywords)
     layer.build(shape)
     return layer
