@@ -65,9 +65,11 @@ class MatrixKernelProductExpert(KernelProductExpert):
     """p_ij = x_i^T W_ij x_j, W_ij a matrix; see `KernelProductExpert`."""
 
     def kernel_shape(self):
+        """`[D, D]`."""
         return self.dimension, self.dimension
 
     def products(self, fields, kernel):
+        """`[B, P]`, one matrix a pair."""
         left, right = tf.gather(fields, self.left, axis=1), tf.gather(fields, self.right, axis=1)
         return tf.reduce_sum(tf.einsum("bpd,pde->bpe", left, kernel) * right, axis=2)
 
@@ -81,9 +83,11 @@ class VectorKernelProductExpert(KernelProductExpert):
     """p_ij = sum_d w_ijd x_id x_jd, w_ij a vector; see `KernelProductExpert`."""
 
     def kernel_shape(self):
+        """`[D]`."""
         return (self.dimension,)
 
     def products(self, fields, kernel):
+        """`[B, P]`, one vector a pair."""
         left, right = tf.gather(fields, self.left, axis=1), tf.gather(fields, self.right, axis=1)
         return tf.reduce_sum(left * kernel * right, axis=2)
 
@@ -97,9 +101,11 @@ class ScalarKernelProductExpert(KernelProductExpert):
     """p_ij = w_ij <x_i, x_j>, w_ij a scalar; see `KernelProductExpert`."""
 
     def kernel_shape(self):
+        """A scalar."""
         return ()
 
     def products(self, fields, kernel):
+        """`[B, P]`, one number a pair."""
         inner = tf.reshape(tf.matmul(fields, fields, transpose_b=True), [-1, self.num_fields**2])
         return tf.gather(inner, self.left * self.num_fields + self.right, axis=1) * kernel
 

@@ -32,6 +32,7 @@ class CosineGate(Gate):
         return cosine / self.temperature
 
     def logits(self, x0, training=False):
+        """`[B, E]`, without noise."""
         return self.cosine_logits(self.hidden(x0))
 
     def flops(self) -> int:

@@ -44,6 +44,7 @@ class GumbelThresholdGate(GumbelTopKGate):
         self.threshold = threshold
 
     def kept(self, logits, k, training):
+        """`[B, E]` booleans: probable enough and among the k largest; the largest in any case."""
         perturbed = self.perturbed(logits, training)
         probable = tf.nn.softmax(perturbed) > self.threshold
         return (probable & top_k_mask(perturbed, k)) | top_k_mask(perturbed, 1)

@@ -31,4 +31,5 @@ class GumbelTopKGate(CosineGate):
         return logits - self.noise * tf.math.log(-tf.math.log(uniform))
 
     def kept(self, logits, k, training):
+        """`[B, E]` booleans: the k largest of the perturbed logits."""
         return top_k_mask(self.perturbed(logits, training), k)

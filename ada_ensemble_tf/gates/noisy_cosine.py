@@ -33,4 +33,5 @@ class NoisyCosineGate(CosineGate):
             raise ValueError(f"noise must lie in [0, 1]; received {noise}")
 
     def logits(self, x0, training=False):
+        """`[B, E]`, in training of a jittered x0."""
         return self.cosine_logits(self.hidden(x0, self.noise if training else 0.0))

@@ -28,6 +28,7 @@ class NoisyTopKGate(Gate):
             self.deviation = self.add_weight(name="deviation", shape=shape, initializer="zeros")
 
     def logits(self, x0, training=False):
+        """`[B, E]`, in training with noise of learned strength."""
         hidden = self.hidden(x0)
         scores = tf.matmul(hidden, tf.convert_to_tensor(self.score))
         if training and self.noise > 0.0:
