@@ -54,7 +54,7 @@ def main(argv) -> None:
         if label not in rows:
             continue
         paper = expected(label, _DATA_SET.value)
-        cells = [f"{value:.6g}" for value in paper] if paper else ["", ""]
+        cells = [f"{value:.4f}" if value > 0.1 else f"{value:.6f}" for value in paper] if paper else ["", ""]
         done = rows[label]["auc_mean"]
         here = [f"{float(rows[label][f'{name}_mean']):.4f}" if done else "failed" for name in ("auc", "logloss")]
         print(f"| {label} | {' | '.join(cells + here)} |")
