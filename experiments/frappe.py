@@ -15,7 +15,7 @@ def get_config(model: str = "ada_ensemble") -> ConfigDict:
     config.max_epochs = 15.0
     config.eval_every = 200
     config.patience = 2
-    # Gates learn on the rows that the weights do: a tenth kept for them costs more than it gives (results/frappe.md).
+    # All rows for weights and gates: rows are few, and bi-level training gave nothing beyond noise (results/frappe.md).
     config.training = "joint"
     if model in ("ada_ensemble", "dense_moe"):
         config.model.num_layers = 3

@@ -3,9 +3,9 @@
 A study is a function that returns {label: (model, {config key: value})}.
 """
 
-Study = dict[str, tuple[str, dict]]
+from experiments.models import EXPERTS
 
-SINGLE_EXPERTS = ("gated_dense", "cross", "polynomial", "convolution", "attention")
+Study = dict[str, tuple[str, dict]]
 
 
 def paper_table2() -> Study:
@@ -13,7 +13,7 @@ def paper_table2() -> Study:
     return (
         {f"sparse_k{k}": ("ada_ensemble", {"model.k": k}) for k in (1, 2, 3, 4)}
         | {"dense_moe": ("dense_moe", {}), "ensemble": ("ensemble", {})}
-        | {f"{expert}_only": ("single_expert", {"model.expert": expert}) for expert in SINGLE_EXPERTS}
+        | {f"{expert}_only": ("single_expert", {"model.expert": expert}) for expert in EXPERTS}
     )
 
 

@@ -247,5 +247,6 @@ class AdaEnsemble(CTRModel):
         """The model of `get_config`."""
         config = dict(config)
         for key in ("k_schedule", "depth_schedule"):
-            config[key] = config[key] and keras.saving.deserialize_keras_object(config[key])
+            if config.get(key):
+                config[key] = keras.saving.deserialize_keras_object(config[key])
         return cls(**config)

@@ -51,11 +51,3 @@ class DenseMoE(AdaEnsemble):
         config = super().get_config()
         del config["k"], config["k_schedule"]
         return config
-
-    @classmethod
-    def from_config(cls, config):
-        """The model of `get_config`."""
-        config = dict(config)
-        schedule = config["depth_schedule"]
-        config["depth_schedule"] = schedule and keras.saving.deserialize_keras_object(schedule)
-        return cls(**config)
