@@ -21,4 +21,7 @@ def get_config(model: str = "ada_ensemble") -> ConfigDict:
         config.weight_optimizer.learning_rate = 3e-3
         config.model.anneal_epochs = 0.5
         config.model.depth_prior = (0.3, 0.4, 0.3)
+    if model == "hilomoe":
+        # Rows are many: half an epoch settles the first two stages and leaves most of a short run to the last.
+        config.model.stage_epochs = (0.5, 0.5)
     return defaults.apply_tuned(config, "synthetic")
