@@ -1,8 +1,10 @@
-"""What AdaEnsemble's paper (arXiv 2301.08353) reports, beside what a comparison of these models gave.
+"""What AdaEnsemble's paper (arXiv 2301.08353) reports, beside what comparisons of these models gave.
 
 python -m experiments.paper --data_set=criteo --table=runs/criteo_slice/table.csv
+python -m experiments.paper --study=paper_table2 --table=runs/frappe/table2/table.csv,runs/planted/table2/table.csv
 
-prints the comparison's rows with the AUC and LogLoss of the paper's table 1, which are of the full data, in Markdown.
+print rows of comparisons with the AUC and LogLoss of the paper's table 1, or with what its study has on Criteo, in
+Markdown. The paper's figures are of the full data.
 """
 
 import csv
@@ -30,34 +32,82 @@ TABLE_1 = {
     "dcn_v2": ((0.8086, 0.4433), (0.7662, 0.3882), (0.7765, 0.005593)),
     "ada_ensemble": ((0.8132, 0.4394), (0.7687, 0.3865), (0.7807, 0.005550)),
 }
+# By study of `experiments.studies` and label: (test AUC, LogLoss, FLOPs an example) on Criteo; None where the paper
+# prints none. Of figure 5 it gives curves without numbers.
+STUDIES = {
+    "paper_table2": {
+        "sparse_k1": (0.8096, 0.4423, 2.26e6),
+        "sparse_k2": (0.8121, 0.4400, 4.14e6),
+        "sparse_k3": (0.8132, 0.4394, 6.02e6),
+        "sparse_k4": (0.8133, 0.4393, 7.09e6),
+        "dense_moe": (0.8133, 0.4392, 9.78e6),
+        "ensemble": (0.8120, 0.4401, 12.15e6),
+        "gated_dense_only": (0.8050, 0.4463, 3.71e6),
+        "cross_only": (0.8086, 0.4433, 3.36e6),
+        "polynomial_only": (0.8111, 0.4408, 3.32e6),
+        "convolution_only": (0.8022, 0.4501, 1.11e6),
+        "attention_only": (0.8051, 0.4465, 2.17e6),
+    },
+    "paper_table3": {
+        "with_controller": (None, 0.4394, 6.02e6),
+        "without_controller": (0.8128, 0.4396, 8.58e6),
+    },
+    "paper_figure5": {f"depth_{depth}": (None, None, None) for depth in (1, 2, 3, 4)},
+}
 
-_DATA_SET = flags.DEFINE_enum("data_set", None, DATA_SETS, "Which of the paper's data sets.", required=True)
-_TABLE = flags.DEFINE_string("table", None, "table.csv of python -m ada_ensemble_tf.compare.", required=True)
+_DATA_SET = flags.DEFINE_enum("data_set", "criteo", DATA_SETS, "Which of the data sets of the paper's table 1.")
+_STUDY = flags.DEFINE_enum("study", None, list(STUDIES), "A study of the paper on Criteo, in the place of table 1.")
+_TABLES = flags.DEFINE_list("table", None, "table.csv of python -m ada_ensemble_tf.compare; several by commas.")
+flags.mark_flag_as_required("table")
 
 
-def expected(model: str, data_set: str) -> tuple[float, float] | None:
-    """(test AUC, LogLoss) that the paper reports on the full data; None for models that it does not have."""
-    return TABLE_1[model][DATA_SETS.index(data_set)] if model in TABLE_1 else None
+def expected(data_set: str) -> dict[str, tuple[float, float]]:
+    """By model, (test AUC, LogLoss) that the paper's table 1 reports on a data set."""
+    return {model: figures[DATA_SETS.index(data_set)] for model, figures in TABLE_1.items()}
+
+
+def read(path: Path) -> dict[str, dict[str, str]]:
+    """The rows of a comparison by their labels.
+
+    Raises:
+        DataError: if there is no such file.
+    """
+    if not path.exists():
+        raise DataError(f"{path}: no such file; make it with python -m ada_ensemble_tf.compare --out={path.parent}")
+    with path.open(newline="") as file:
+        return {row["label"]: row for row in csv.DictReader(file)}
+
+
+def figure(value: float | None) -> str:
+    """A figure of the paper in a cell: FLOPs in millions."""
+    if value is None:
+        return ""
+    return f"{value / 1e6:.2f} M" if value > 1e3 else f"{value:.4f}" if value > 0.1 else f"{value:.6f}"
+
+
+def found(row: dict[str, str] | None, columns: int) -> list[str]:
+    """AUC, LogLoss and, of three columns, FLOPs of a comparison's row."""
+    if row is None or not row["auc_mean"]:
+        return ["" if row is None else "failed"] * columns
+    cells = [f"{float(row[name]):.4f}" for name in ("auc_mean", "logloss_mean")]
+    return cells + ([f"{float(row['flops_per_example']) / 1e6:.3f} M"] if columns == 3 else [])
 
 
 def main(argv) -> None:
     """Prints the table."""
     del argv
-    path = Path(_TABLE.value)
-    if not path.exists():
-        raise DataError(f"{path}: no such file; make it with python -m ada_ensemble_tf.compare --out={path.parent}")
-    with path.open(newline="") as file:
-        rows = {row["label"]: row for row in csv.DictReader(file)}
-    order = list(TABLE_1) + sorted(rows.keys() - TABLE_1.keys())
-    print("| model | paper, full data: AUC | LogLoss | these rows: AUC | LogLoss |\n|---|---|---|---|---|")
-    for label in order:
-        if label not in rows:
-            continue
-        paper = expected(label, _DATA_SET.value)
-        cells = [f"{value:.4f}" if value > 0.1 else f"{value:.6f}" for value in paper] if paper else ["", ""]
-        done = rows[label]["auc_mean"]
-        here = [f"{float(rows[label][f'{name}_mean']):.4f}" if done else "failed" for name in ("auc", "logloss")]
-        print(f"| {label} | {' | '.join(cells + here)} |")
+    paths = [Path(name) for name in _TABLES.value]
+    tables = [read(path) for path in paths]
+    paper = STUDIES[_STUDY.value] if _STUDY.value else expected(_DATA_SET.value)
+    names = ["AUC", "LogLoss", "FLOPs"][: 3 if _STUDY.value else 2]
+    columns = [f"{place}: {name}" for place in ("paper", *(path.parent for path in paths)) for name in names]
+    print("| | " + " | ".join(columns) + " |\n" + "|---" * (1 + len(columns)) + "|")
+    present = set().union(*tables)
+    for label in [*(label for label in paper if label in present), *sorted(present - paper.keys())]:
+        cells = [figure(value) for value in paper.get(label, [None] * len(names))]
+        for table in tables:
+            cells += found(table.get(label), len(names))
+        print(f"| {label} | " + " | ".join(cells) + " |")
 
 
 if __name__ == "__main__":

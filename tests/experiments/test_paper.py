@@ -4,8 +4,8 @@ import pytest
 from command_line import error_of, run
 
 from ada_ensemble_tf.models import MODELS
-from experiments import avazu, criteo, ipinyou
-from experiments.paper import TABLE_1, expected
+from experiments import avazu, criteo, ipinyou, studies
+from experiments.paper import STUDIES, TABLE_1, expected
 
 ADAPTIVE = ("ada_ensemble", "dense_moe", "single_expert", "ensemble")
 
@@ -22,14 +22,13 @@ def test_settings_of_section_4_1_4(dataset, model):
         assert config.embedding_optimizer.name == "ftrl"
         assert 1e-2 <= config.embedding_optimizer.learning_rate <= 1e-1
     else:
-        assert config.embedding_optimizer.name == ("group_ftrl" if model in ADAPTIVE else "adam")
+        assert config.embedding_optimizer.name == ("group_ftrl" if model in ADAPTIVE else "sparse_adam")
 
 
 def test_table_1():
     assert TABLE_1.keys() <= MODELS.keys() and len(TABLE_1) == 14
-    assert expected("xdeepint", "avazu") == (0.7672, 0.3876)
-    assert expected("logistic_regression", "ipinyou") == (0.7692, 0.005605)
-    assert expected("dhen", "criteo") is None
+    assert expected("avazu")["xdeepint"] == (0.7672, 0.3876)
+    assert expected("ipinyou")["logistic_regression"] == (0.7692, 0.005605)
     for column in range(3):
         best = max(TABLE_1, key=lambda model: TABLE_1[model][column][0])
         assert best == "ada_ensemble"
@@ -43,6 +42,25 @@ def test_printed_beside_a_comparison(tmp_path):
         "| logistic_regression | 0.7924 | 0.4577 | 0.7000 | 0.5100 |",
         "| dnn | 0.8051 | 0.4461 | failed | failed |",
         "| dhen |  |  | 0.7100 | 0.5000 |",
+    ]
+
+
+@pytest.mark.parametrize("name", sorted(STUDIES))
+def test_studies_have_the_papers_rows(name):
+    assert STUDIES[name].keys() == getattr(studies, name)().keys()
+
+
+def test_a_study_beside_several_comparisons(tmp_path):
+    header = "label,auc_mean,logloss_mean,flops_per_example\n"
+    for place, rows in (("a", "with_controller,0.9,0.3,250000\n"), ("b", "without_controller,0.8,0.4,1500000\n")):
+        (tmp_path / place).mkdir()
+        (tmp_path / place / "table.csv").write_text(header + rows)
+    tables = ",".join(str(tmp_path / place / "table.csv") for place in "ab")
+    printed = run("experiments.paper", "--study=paper_table3", f"--table={tables}").splitlines()
+    assert printed[0].count("FLOPs") == 3
+    assert printed[2:] == [
+        "| with_controller |  | 0.4394 | 6.02 M | 0.9000 | 0.3000 | 0.250 M |  |  |  |",
+        "| without_controller | 0.8128 | 0.4396 | 8.58 M |  |  |  | 0.8000 | 0.4000 | 1.500 M |",
     ]
 
 
