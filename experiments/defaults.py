@@ -16,7 +16,14 @@ def trainer() -> ConfigDict:
             "seed": 0,
             # Bit-equal reruns, at some cost in speed.
             "deterministic": False,
+            # "bfloat16": matrix products and feature maps in it, all else and the variables in float32.
+            "precision": "float32",
+            # Where to train. "auto": all GPUs of this machine, or all workers of the environment variable TF_CONFIG.
+            # "none": one device. "mirrored": all devices of this machine, CPU devices too.
+            "strategy": "auto",
+            # Rows of a weight update, over all devices and machines.
             "batch_size": 4096,
+            # Rows scored at once, by each machine.
             "eval_batch_size": 8192,
             "max_epochs": 10.0,
             # Weight updates between evaluations; at least one evaluation an epoch.
@@ -25,6 +32,8 @@ def trainer() -> ConfigDict:
             "patience": 3,
             # Weight updates between progress lines and TensorBoard points.
             "report_every": 100,
+            # Above 0: a TensorBoard profile of this many weight updates, taken after the first report.
+            "profile": 0,
             # "bilevel": gates learn on rows of their own, in turn with the weights. "joint": all on all rows.
             "training": "bilevel",
             # t: weight updates after each gate update.
@@ -86,15 +95,16 @@ def paper_config(model: str) -> ConfigDict:
 
     Batch 4096, D = 16, dense kernels with L2 1e-4 (searched from there to 1e-3), evaluation every 2000 steps with early
     stopping. Adam 1e-3 for the neural models, embeddings included; for AdaEnsemble's Adam and G-FTRL; for logistic
-    regression and factorisation machine FTRL. What the paper does not give, G-FTRL's settings and patience among it, is
-    `trainer`'s.
+    regression and factorisation machine FTRL. Embeddings have `RowSparseAdam`, which leaves rows as they are that a
+    batch does not have, where the paper's Adam would move them on by their momentum. What the paper does not give,
+    G-FTRL's settings and patience among it, is `trainer`'s.
 
     Raises:
         ValueError: for a model without a config.
     """
     config = config_for(model)
     if model not in OWN_OPTIMIZERS:
-        config.embedding_optimizer = ConfigDict({"name": "adam", "learning_rate": 1e-3})
+        config.embedding_optimizer = ConfigDict({"name": "sparse_adam", "learning_rate": 1e-3})
     return config
 
 

@@ -5,12 +5,17 @@ import keras
 from ada_ensemble_tf.optimizers.ftrl import Ftrl
 from ada_ensemble_tf.optimizers.grda import GRDA
 from ada_ensemble_tf.optimizers.group_ftrl import GroupFtrl
+from ada_ensemble_tf.optimizers.row_sparse import RowSparseOptimizer
+from ada_ensemble_tf.optimizers.sparse_adagrad import RowSparseAdagrad
+from ada_ensemble_tf.optimizers.sparse_adam import RowSparseAdam
 
 OPTIMIZERS: dict[str, type[keras.optimizers.Optimizer]] = {
     "adam": keras.optimizers.Adam,
     "ftrl": Ftrl,
     "grda": GRDA,
     "group_ftrl": GroupFtrl,
+    "sparse_adagrad": RowSparseAdagrad,
+    "sparse_adam": RowSparseAdam,
 }
 
 
@@ -28,4 +33,13 @@ def make_optimizer(name: str, **arguments: float) -> keras.optimizers.Optimizer:
         raise ValueError(f"optimizer {name!r}: {error}") from error
 
 
-__all__ = ["GRDA", "OPTIMIZERS", "Ftrl", "GroupFtrl", "make_optimizer"]
+__all__ = [
+    "GRDA",
+    "OPTIMIZERS",
+    "Ftrl",
+    "GroupFtrl",
+    "RowSparseAdagrad",
+    "RowSparseAdam",
+    "RowSparseOptimizer",
+    "make_optimizer",
+]

@@ -19,7 +19,8 @@ class Ftrl(GroupFtrl):
             -(z - sign(z) l1) / ((beta + sqrt(n)) / learning_rate + l2)             else
 
     McMahan et al., "Ad click prediction: a view from the trenches", KDD 2013, algorithm 1. Keras' own Ftrl updates all
-    rows of a table; this one reads and writes only rows with a gradient. Without l1 it equals `GroupFtrl`.
+    rows of a table; this one reads and writes only rows with a gradient, and leaves the others as they would be there.
+    Without l1 it equals `GroupFtrl`.
 
     Args:
         learning_rate: alpha.
@@ -31,7 +32,7 @@ class Ftrl(GroupFtrl):
         name: of the optimiser.
 
     Raises:
-        ValueError: for negative strengths.
+        ValueError: for negative strengths, and as `RowSparseOptimizer` does.
     """
 
     def __init__(
@@ -46,7 +47,7 @@ class Ftrl(GroupFtrl):
     ):
         super().__init__(learning_rate, beta, l1, l2, keep_initial, name, **kwargs)
 
-    def _check(self, variable):
+    def check(self, variable):
         """Each coordinate is a group, so that any shape will do."""
 
     def _norm_and_threshold(self, z):

@@ -3,11 +3,11 @@
 import keras
 import tensorflow as tf
 
-from ada_ensemble_tf.optimizers.sparse import sum_duplicates
+from ada_ensemble_tf.optimizers.row_sparse import RowSparseOptimizer
 
 
 @keras.saving.register_keras_serializable(package="ada_ensemble_tf")
-class GRDA(keras.optimizers.Optimizer):
+class GRDA(RowSparseOptimizer):
     """SGD whose weights are shrunk towards zero by a threshold that grows with the steps: it prunes as it trains.
 
     With g the gradient of a weight and t the number of the step, from 1:
@@ -29,11 +29,11 @@ class GRDA(keras.optimizers.Optimizer):
         name: of the optimiser.
 
     Raises:
-        ValueError: for a c or mu out of range.
+        ValueError: for a c or mu out of range, and as `RowSparseOptimizer` does.
     """
 
     def __init__(self, learning_rate: float = 0.005, c: float = 0.005, mu: float = 0.7, name: str = "grda", **kwargs):
-        super().__init__(learning_rate=learning_rate, name=name, **kwargs)
+        super().__init__(learning_rate, name, **kwargs)
         if c < 0.0:
             raise ValueError(f"c must not be negative; received {c}")
         if not 0.0 <= mu <= 1.0:
@@ -41,33 +41,18 @@ class GRDA(keras.optimizers.Optimizer):
         self.c = c
         self.mu = mu
 
-    def build(self, variables):
-        if self.built:
-            return
-        self._v = []
-        # Lifted out of a graph that may be traced twice: v must keep what it is given here.
-        with tf.init_scope():
-            super().build(variables)
-            for variable in variables:
-                self._v.append(self.add_variable_from_reference(variable, name="v"))
-                self._v[-1].assign(variable)
+    def slot_initializers(self):
+        return {"v": "zeros"}
 
-    def update_step(self, gradient, variable, learning_rate):
-        """Updates the rows that `gradient` has, all rows if it is dense."""
-        v_variable = self._v[self._get_variable_index(variable)]
-        rate = tf.cast(learning_rate, variable.dtype)
+    def started(self, w):
+        return {"v": w}
+
+    def updated(self, g, w, slots, learning_rate):
         # Keras counts the step after all variables have had it.
-        step = tf.cast(tf.convert_to_tensor(self.iterations) + 1, variable.dtype)
-        threshold = self.c * rate ** (0.5 + self.mu) * step**self.mu
-        if isinstance(gradient, tf.IndexedSlices):
-            gradient = sum_duplicates(gradient)
-            rows, g, v = gradient.indices, gradient.values, tf.gather(v_variable.value, gradient.indices)
-        else:
-            rows, g, v = None, gradient, tf.convert_to_tensor(v_variable)
-        v -= rate * g
-        w = tf.sign(v) * tf.maximum(tf.abs(v) - threshold, 0.0)
-        for target, value in ((variable, w), (v_variable, v)):
-            self.assign(target, value if rows is None else tf.IndexedSlices(value, rows))
+        step = tf.cast(tf.convert_to_tensor(self.iterations) + 1, w.dtype)
+        threshold = self.c * learning_rate ** (0.5 + self.mu) * step**self.mu
+        v = slots[0] - learning_rate * g
+        return tf.sign(v) * tf.maximum(tf.abs(v) - threshold, 0.0), (v,)
 
     def get_config(self):
         return super().get_config() | {"c": self.c, "mu": self.mu}

@@ -3,11 +3,11 @@
 import keras
 import tensorflow as tf
 
-from ada_ensemble_tf.optimizers.sparse import sum_duplicates
+from ada_ensemble_tf.optimizers.row_sparse import RowSparseOptimizer
 
 
 @keras.saving.register_keras_serializable(package="ada_ensemble_tf")
-class GroupFtrl(keras.optimizers.Optimizer):
+class GroupFtrl(RowSparseOptimizer):
     """FTRL-Proximal whose L1 term acts on whole rows, so that rows of little use become exactly zero.
 
     With g the gradient of a row of width d, summed over the batch, and element-wise arithmetic:
@@ -23,7 +23,7 @@ class GroupFtrl(keras.optimizers.Optimizer):
     regularized training algorithm", CIKM 2019. AdaEnsemble (arXiv 2301.08353, section 4.1.4) and xDeepInt (arXiv
     2301.01089) train embeddings with it.
 
-    Only rows with a gradient are read and written: the cost follows the batch and not the table.
+    A row without a gradient stays as it is, as it would if all rows were updated: this is the dense algorithm exactly.
 
     Args:
         learning_rate: alpha.
@@ -35,7 +35,7 @@ class GroupFtrl(keras.optimizers.Optimizer):
         name: of the optimiser.
 
     Raises:
-        ValueError: for negative strengths, or a variable that is no `[V, d]` matrix.
+        ValueError: for negative strengths, a variable that is no `[V, d]` matrix, and as `RowSparseOptimizer` does.
     """
 
     def __init__(
@@ -48,7 +48,7 @@ class GroupFtrl(keras.optimizers.Optimizer):
         name: str = "group_ftrl",
         **kwargs,
     ):
-        super().__init__(learning_rate=learning_rate, name=name, **kwargs)
+        super().__init__(learning_rate, name, **kwargs)
         if min(beta, l1, l2) < 0.0:
             raise ValueError(f"beta, l1 and l2 must not be negative; received {beta}, {l1} and {l2}")
         self.beta = beta
@@ -56,22 +56,13 @@ class GroupFtrl(keras.optimizers.Optimizer):
         self.l2 = l2
         self.keep_initial = keep_initial
 
-    def build(self, variables):
-        if self.built:
-            return
-        for variable in variables:
-            self._check(variable)
-        self._z, self._n = [], []
-        # Lifted out of a graph that may be traced twice: z must keep what it is given here.
-        with tf.init_scope():
-            super().build(variables)
-            for variable in variables:
-                self._z.append(self.add_variable_from_reference(variable, name="z"))
-                self._n.append(self.add_variable_from_reference(variable, name="n"))
-                if self.keep_initial:
-                    self._z[-1].assign(self._z_of(tf.convert_to_tensor(variable)))
+    def slot_initializers(self):
+        return {"z": "zeros", "n": "zeros"}
 
-    def _check(self, variable: keras.Variable) -> None:
+    def started(self, w):
+        return {"z": self._z_of(w)} if self.keep_initial else {}
+
+    def check(self, variable):
         if len(variable.shape) != 2:
             raise ValueError(f"GroupFtrl works on [V, d] tables; {variable.path} has shape {variable.shape}")
 
@@ -91,36 +82,23 @@ class GroupFtrl(keras.optimizers.Optimizer):
         w is a function of z and the rate: with z as it is, the next update of a row would scale the whole of it.
         Rows that are zero, or had no update since z = 0, stay.
         """
-        for variable, z_variable, n_variable in zip(self._trainable_variables, self._z, self._n, strict=True):
+        for variable in self._trainable_variables:
+            z_variable, n_variable = self.slots(variable)
             w, z, n = (tf.convert_to_tensor(v) for v in (variable, z_variable, n_variable))
             shrunk = -w * ((self.beta + tf.sqrt(n)) / learning_rate + self.l2)
             norm, threshold = self._norm_and_threshold(shrunk)
             rescaled = shrunk * (1.0 + tf.math.divide_no_nan(threshold, norm))
             z_variable.assign(tf.where(self._norm_and_threshold(z)[0] > threshold, rescaled, z))
 
-    def update_step(self, gradient, variable, learning_rate):
-        """Updates the rows that `gradient` has, all rows if it is dense."""
-        index = self._get_variable_index(variable)
-        z_variable, n_variable = self._z[index], self._n[index]
-        if isinstance(gradient, tf.IndexedSlices):
-            gradient = sum_duplicates(gradient)
-            rows, g = gradient.indices, gradient.values
-            w, z, n = (tf.gather(v, rows) for v in (variable, z_variable.value, n_variable.value))
-        else:
-            rows, g = None, gradient
-            w, z, n = (tf.convert_to_tensor(v) for v in (variable, z_variable, n_variable))
-        w, z, n = self._updated(g, w, z, n, tf.cast(learning_rate, w.dtype))
-        for target, value in ((variable, w), (z_variable, z), (n_variable, n)):
-            self.assign(target, value if rows is None else tf.IndexedSlices(value, rows))
-
-    def _updated(self, g, w, z, n, alpha):
+    def updated(self, g, w, slots, learning_rate):
+        z, n = slots
         new_n = n + tf.square(g)
         root = tf.sqrt(new_n)
-        new_z = z + g - (root - tf.sqrt(n)) / alpha * w
+        new_z = z + g - (root - tf.sqrt(n)) / learning_rate * w
         norm, threshold = self._norm_and_threshold(new_z)
         shrunk = new_z * (1.0 - tf.math.divide_no_nan(threshold, norm))
-        new_w = -shrunk / ((self.beta + root) / alpha + self.l2)
-        return tf.where(norm > threshold, new_w, tf.zeros_like(new_w)), new_z, new_n
+        new_w = -shrunk / ((self.beta + root) / learning_rate + self.l2)
+        return tf.where(norm > threshold, new_w, tf.zeros_like(new_w)), (new_z, new_n)
 
     def get_config(self):
         return super().get_config() | {

@@ -6,8 +6,26 @@ import tensorflow as tf
 def sum_duplicates(gradient: tf.IndexedSlices) -> tf.IndexedSlices:
     """The same gradient with each row once: the parts of a row that came up several times in a batch are summed.
 
-    What is not linear in the gradient, such as the squares that adaptive optimisers keep, is wrong without this.
+    What is not linear in the gradient, such as norms and the squares that adaptive optimisers keep, is wrong without
+    this. Rows come in the order of their first part.
     """
     rows, places = tf.unique(gradient.indices)
-    values = tf.math.unsorted_segment_sum(gradient.values, places, tf.shape(rows)[0])
+    values = _segment_sum(tf.convert_to_tensor(gradient.values), places, tf.size(rows))
     return tf.IndexedSlices(values, rows, gradient.dense_shape)
+
+
+def _segment_sum(values: tf.Tensor, segments: tf.Tensor, count: tf.Tensor) -> tf.Tensor:
+    """Sums of the rows of `values` `[N, ..]` by segment, `[count, ..]`; segments come in any order."""
+    width = values.shape[1:].num_elements()
+    if width is None or tf.config.list_logical_devices("GPU"):
+        return tf.math.unsorted_segment_sum(values, segments, count)
+    # The product with a matrix of zeros and ones: on CPUs several times as fast as unsorted_segment_sum, and as tf.sort
+    # with segment_sum. On GPUs it is refused where operations must be deterministic.
+    parts = tf.size(segments, tf.int64)
+    sums = tf.raw_ops.SparseTensorDenseMatMul(
+        a_indices=tf.stack([tf.cast(segments, tf.int64), tf.range(parts)], axis=1),
+        a_values=tf.ones([parts], values.dtype),
+        a_shape=tf.stack([tf.cast(count, tf.int64), parts]),
+        b=tf.reshape(values, [parts, width]),
+    )
+    return tf.reshape(sums, tf.concat([[count], values.shape[1:].as_list()], axis=0))

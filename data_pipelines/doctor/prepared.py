@@ -15,7 +15,16 @@ from data_pipelines.progress import Progress
 from data_pipelines.schema import Schema
 from data_pipelines.vocabulary import VOCABULARY_DIR, Vocabularies
 
-OPTIMIZER_SLOTS = {"adam": 2, "adagrad": 1, "ftrl": 2, "group_ftrl": 2, "sgd": 0}
+OPTIMIZER_SLOTS = {
+    "adam": 2,
+    "adagrad": 1,
+    "ftrl": 2,
+    "grda": 1,
+    "group_ftrl": 2,
+    "sgd": 0,
+    "sparse_adagrad": 1,
+    "sparse_adam": 2,
+}
 """Floats that an optimiser keeps for each weight."""
 _GIB = 1 << 30
 _SHOWN_FILES = 5

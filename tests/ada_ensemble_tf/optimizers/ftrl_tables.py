@@ -17,7 +17,7 @@ def table(seed: int = 0, width: int = WIDTH) -> keras.Variable:
 
 def state(optimizer: GroupFtrl, variable: keras.Variable) -> list[np.ndarray]:
     """w, z and n."""
-    return [v.numpy() for v in (variable, optimizer._z[0], optimizer._n[0])]
+    return [v.numpy() for v in (variable, *optimizer.slots(variable))]
 
 
 def batches(steps: int, rows: int, seed: int = 1) -> list[tuple[np.ndarray, np.ndarray]]:

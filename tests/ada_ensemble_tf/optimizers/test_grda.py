@@ -74,7 +74,7 @@ def test_sparse_gradients_touch_their_rows_alone_with_the_threshold_of_the_step(
         rows = np.unique(ids)
         reference.update(rows, np.stack([values[ids == row].sum(axis=0) for row in rows]))
     np.testing.assert_allclose(variable, reference.w, rtol=1e-4, atol=1e-5)
-    np.testing.assert_allclose(optimizer._v[0], reference.v, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(optimizer.slots(variable)[0], reference.v, rtol=1e-4, atol=1e-5)
     np.testing.assert_array_equal(variable.numpy()[0], initial[0])
 
 

@@ -66,7 +66,7 @@ def test_a_new_learning_rate_leaves_the_rows_where_they_are(keep_initial):
     optimizer.build([variable])
     for ids, gradient in batches(20, 8):
         optimizer.apply([tf.IndexedSlices(gradient, ids, (ROWS, WIDTH))], [variable])
-    before, n = variable.numpy(), optimizer._n[0].numpy()
+    before, n = variable.numpy(), optimizer.slots(variable)[1].numpy()
     zero_rows = ~before.any(axis=1)
     # Rows 2 to 4, where nothing keeps them from it.
     assert zero_rows.sum() == (0 if keep_initial else 3)
@@ -77,9 +77,9 @@ def test_a_new_learning_rate_leaves_the_rows_where_they_are(keep_initial):
     rows = tf.range(2, ROWS)
     optimizer.apply([tf.IndexedSlices(tf.zeros([ROWS - 2, WIDTH]), rows, (ROWS, WIDTH))], [variable])
     np.testing.assert_allclose(variable, before, rtol=1e-4, atol=1e-6)
-    np.testing.assert_array_equal(optimizer._n[0], n)
+    np.testing.assert_array_equal(optimizer.slots(variable)[1], n)
     # Rows 0 and 1 had no update: their z is that of the initial value, or still 0.
-    assert optimizer._z[0].numpy()[:2].any() == keep_initial
+    assert optimizer.slots(variable)[0].numpy()[:2].any() == keep_initial
     # Steps are a tenth.
     ones = tf.IndexedSlices(tf.fill([ROWS - 2, WIDTH], 0.5), rows, (ROWS, WIDTH))
     optimizer.apply([ones], [variable])

@@ -1,0 +1,66 @@
+"""What dense Adam does to a row at the steps that it has no gradient."""
+
+import math
+
+import tensorflow as tf
+
+REMAINDER = 1e-7
+"""Of the weight updates of a row that did not come, the share that is left out at most, about."""
+
+
+def most_skipped(beta_1: float, beta_2: float) -> int:
+    """After how many steps without a gradient the weight hardly moves.
+
+    Its updates shrink at least as fast as (beta_1 / sqrt(beta_2))^j.
+
+    Raises:
+        ValueError: if they do not shrink.
+    """
+    ratio = beta_1 / math.sqrt(beta_2) if beta_2 else math.inf
+    if ratio >= 1.0:
+        raise ValueError(
+            f"catch_up needs beta_1 below sqrt(beta_2), or rows without gradients would never come to rest; received "
+            f"beta_1 {beta_1} and beta_2 {beta_2}"
+        )
+    return math.ceil(math.log(REMAINDER) / math.log(ratio)) if ratio else 1
+
+
+def caught_up(w, m, v, last, now, learning_rate, beta_1: float, beta_2: float, epsilon: float):
+    """(w, m, v) of rows as dense Adam has them after step `now`, with gradients of zero since step `last`.
+
+    With k = now - last, m becomes beta_1^k m, v becomes beta_2^k v, and
+
+        w <- w - learning_rate sum_{j=1..k} sqrt(1 - beta_2^(last+j)) / (1 - beta_1^(last+j))
+                               beta_1^j m / (sqrt(beta_2^j v) + epsilon)
+
+    which has no closed form for epsilon above 0. Terms are added one by one up to the largest k among the rows, but no
+    more than `most_skipped`: what is left out is about `REMAINDER` of the sum.
+
+    Args:
+        w: weights `[n, ..]`.
+        m: first moments, like w.
+        v: second moments, like w.
+        last: the last step that w, m and v have seen, `[n]` integers; 0 for none, with moments of 0.
+        now: the step to catch up with, an integer; rows that have seen later ones stay as they are.
+        learning_rate: of all steps in between.
+        beta_1: decay of m.
+        beta_2: decay of v.
+        epsilon: above 0.
+    """
+    # Rows that never had a gradient have moments of zero, which nothing comes of.
+    steps = tf.where(last > 0, tf.maximum(now - last, 0), 0)
+    column = tf.concat([tf.shape(last), tf.ones([w.shape.rank - last.shape.rank], tf.int32)], axis=0)
+    skipped, start = (tf.cast(tf.reshape(x, column), w.dtype) for x in (steps, last))
+    terms = tf.minimum(tf.reduce_max(steps), most_skipped(beta_1, beta_2))
+    beta_1, beta_2 = tf.constant(beta_1, w.dtype), tf.constant(beta_2, w.dtype)
+    start_1, start_2, root = beta_1**start, beta_2**start, tf.sqrt(v)
+
+    def add_term(j, total):
+        power = tf.cast(j, w.dtype)
+        decay_1, decay_2 = beta_1**power, beta_2**power
+        correction = tf.sqrt(1.0 - start_2 * decay_2) / (1.0 - start_1 * decay_1)
+        factor = tf.where(power <= skipped, correction * decay_1, 0.0)
+        return j + 1, total + factor / (root * tf.sqrt(decay_2) + epsilon)
+
+    _, total = tf.while_loop(lambda j, _: j <= terms, add_term, (tf.ones([], terms.dtype), tf.zeros_like(w)))
+    return w - learning_rate * total * m, m * beta_1**skipped, v * beta_2**skipped

@@ -1,0 +1,161 @@
+"""What optimisers of embedding tables share: their cost follows the rows of the batch and not the table."""
+
+from collections.abc import Mapping, Sequence
+
+import keras
+import tensorflow as tf
+
+from ada_ensemble_tf.optimizers.sparse import sum_duplicates
+
+WHOLE_TABLE_OPTIONS = (
+    "weight_decay",
+    "use_ema",
+    "ema_overwrite_frequency",
+    "gradient_accumulation_steps",
+    "loss_scale_factor",
+)
+"""Options of Keras' optimisers that read or write all rows at each step, or have no row-sparse form."""
+
+CLIPPING = ("clipnorm", "clipvalue", "global_clipnorm")
+
+
+class RowSparseOptimizer(keras.optimizers.Optimizer):
+    """An optimiser that, given a row-sparse gradient, reads and writes the rows that have one and no others.
+
+    Subclasses give the arithmetic, `updated`, and name their slots: the state beside each variable.
+
+    A gradient `tf.IndexedSlices`, as lookups in a table `[V, D]` have, is first summed over the replicas of a
+    `tf.distribute` strategy, which send each other rows; then the parts of rows that came up several times are summed;
+    then it is clipped; then its rows are gathered from the variable and its slots, updated, and scattered back. With a
+    dense gradient the same is done to the whole variable.
+
+    Clipping is that of Keras' optimisers, of the gradient that is applied: by norm of a variable's gradient, by norm of
+    all, or by element. It sees each row once, and what all replicas have added to it.
+
+    Args:
+        learning_rate: a float, or a schedule of Keras'.
+        name: of the optimiser.
+        **kwargs: `clipnorm`, `global_clipnorm` or `clipvalue`, above 0 and at most one of them.
+
+    Raises:
+        ValueError: for Keras' options that would walk the whole table at each step (`WHOLE_TABLE_OPTIONS`), variables
+            with a constraint, which would too, a clipping that is not positive, and unknown arguments.
+    """
+
+    def __init__(self, learning_rate, name: str, **kwargs):
+        # Not by their truth: Keras walks the table for a weight decay of 0 too.
+        given = {option: kwargs[option] for option in WHOLE_TABLE_OPTIONS if kwargs.get(option) is not None}
+        refused = {option: value for option, value in given.items() if value is not False}
+        if refused:
+            raise ValueError(
+                f"{type(self).__name__} updates the rows of the batch alone, which these options do not allow: "
+                f"received {refused}; leave them out"
+            )
+        for option in CLIPPING:
+            if kwargs.get(option) is not None and kwargs[option] <= 0.0:
+                raise ValueError(f"{option} must be positive, or None for no clipping; received {kwargs[option]}")
+        super().__init__(learning_rate=learning_rate, name=name, **kwargs)
+
+    def slot_initializers(self) -> Mapping[str, str | keras.initializers.Initializer]:
+        """The name of each slot and how it starts."""
+        raise NotImplementedError
+
+    def slot_shape(self, name: str, variable: keras.Variable) -> tuple[tuple[int, ...], str]:
+        """(shape, dtype) of a slot; those of the variable, unless a subclass has others."""
+        return tuple(variable.shape), variable.dtype
+
+    def started(self, w: tf.Tensor) -> Mapping[str, tf.Tensor]:
+        """The values, by name, of slots that start at a function of the variable's values."""
+        return {}
+
+    def updated(
+        self, g: tf.Tensor, w: tf.Tensor, slots: Sequence[tf.Tensor], learning_rate: tf.Tensor
+    ) -> tuple[tf.Tensor, Sequence[tf.Tensor]]:
+        """The new (w, slots) of rows with gradient g.
+
+        Args:
+            g: gradients, summed over the batch.
+            w: weights of those rows, or of a whole variable; shape and dtype as g.
+            slots: their state, in the order of `slot_initializers`.
+            learning_rate: of this step.
+        """
+        raise NotImplementedError
+
+    def slots(self, variable: keras.Variable) -> list[keras.Variable]:
+        """The state beside a variable, in the order of `slot_initializers`."""
+        return self._slots[self._get_variable_index(variable)]
+
+    def check(self, variable: keras.Variable) -> None:
+        """Raises ValueError for a variable that the optimiser cannot train."""
+
+    def build(self, variables):
+        if self.built:
+            return
+        for variable in variables:
+            if variable.constraint is not None:
+                raise ValueError(
+                    f"{type(self).__name__} updates the rows of the batch alone, and a constraint would be applied to "
+                    f"all rows at each step: {variable.path} has {variable.constraint!r}; leave it out"
+                )
+            self.check(variable)
+        self._slots = []
+        # Lifted out of a graph that may be traced twice: slots must keep what they are given here.
+        with tf.init_scope():
+            super().build(variables)
+            for variable in variables:
+                slots = {name: self._add_slot(variable, name, i) for name, i in self.slot_initializers().items()}
+                self._slots.append(list(slots.values()))
+                for name, value in self.started(tf.convert_to_tensor(variable)).items():
+                    slots[name].assign(value)
+
+    def _add_slot(self, variable, name, initializer):
+        shape, dtype = self.slot_shape(name, variable)
+        # Where the variable's replicas are, and on their devices.
+        with self._distribution_strategy.extended.colocate_vars_with(variable.value):
+            slot_name = f"{variable.path.replace('/', '_')}_{name}"
+            return self.add_variable(shape=shape, initializer=initializer, dtype=dtype, name=slot_name)
+
+    def _distributed_tf_update_step(self, distribution, grads_and_vars, learning_rate):
+        for gradient, variable in grads_and_vars:
+            self.update_copies(distribution, self._update_rows, variable, (gradient, learning_rate))
+
+    def update_copies(self, distribution, function, variable: tf.Variable, args: Sequence) -> None:
+        """Calls function(copy, *args, *slots) for each replica's copy of a variable, with its slots there."""
+        slots = [distribution.experimental_local_results(slot.value) for slot in self.slots(variable)]
+        copies = distribution.experimental_local_results(variable)
+        # Not found by the strategy: gathering rows from a mirrored variable would read all of it.
+        slots_of_copy = {id(copy): own for copy, *own in zip(copies, *slots, strict=True)}
+
+        def update(copy, *args):
+            return function(copy, *args, *slots_of_copy[id(copy)])
+
+        distribution.extended.update(variable, update, args=tuple(args), group=False)
+
+    def _update_rows(self, variable, gradient, learning_rate, *slots):
+        """Updates the rows that `gradient` has, each once; all rows if it is dense."""
+        rows = gradient.indices if isinstance(gradient, tf.IndexedSlices) else None
+        g = tf.cast(gradient if rows is None else gradient.values, variable.dtype)
+        w, *state = (tf.convert_to_tensor(v) if rows is None else tf.gather(v, rows) for v in (variable, *slots))
+        w, state = self.updated(g, w, state, tf.cast(learning_rate, g.dtype))
+        for target, value in zip((variable, *slots), (w, *state), strict=True):
+            self.assign(target, value if rows is None else tf.IndexedSlices(value, rows))
+
+    def _clip_gradients(self, grads):
+        # Rows are not summed yet: `_all_reduce_sum_gradients` clips.
+        return grads
+
+    def _all_reduce_sum_gradients(self, grads_and_vars):
+        gradients, variables = zip(*super()._all_reduce_sum_gradients(grads_and_vars), strict=True)
+        gradients = [sum_duplicates(g) if isinstance(g, tf.IndexedSlices) else g for g in gradients]
+        # TensorFlow clips the values of IndexedSlices, which are right now that each row comes once.
+        if self.clipnorm is not None:
+            gradients = [tf.clip_by_norm(g, self.clipnorm) for g in gradients]
+        elif self.clipvalue is not None:
+            gradients = [tf.clip_by_value(g, -self.clipvalue, self.clipvalue) for g in gradients]
+        elif self.global_clipnorm is not None:
+            gradients, _ = tf.clip_by_global_norm(gradients, self.global_clipnorm)
+        return list(zip(gradients, variables, strict=True))
+
+    def get_config(self):
+        config = super().get_config()
+        return {key: value for key, value in config.items() if key not in (*WHOLE_TABLE_OPTIONS, "ema_momentum")}

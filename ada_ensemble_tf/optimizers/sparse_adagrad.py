@@ -1,0 +1,57 @@
+"""Adagrad for embedding tables."""
+
+import keras
+import tensorflow as tf
+
+from ada_ensemble_tf.optimizers.row_sparse import RowSparseOptimizer
+
+
+@keras.saving.register_keras_serializable(package="ada_ensemble_tf")
+class RowSparseAdagrad(RowSparseOptimizer):
+    """Adagrad that reads and writes only the rows of the batch.
+
+    With g the gradient of a row, summed over the batch, and element-wise arithmetic:
+
+        n <- n + g^2
+        w <- w - learning_rate g / sqrt(n + epsilon)
+
+    Duchi et al., "Adaptive subgradient methods for online learning and stochastic optimization", JMLR 2011. A gradient
+    of zero changes nothing, so this is dense Adagrad exactly: rows that do not come would stay as they are there too.
+    Keras' own updates all rows of a table, and of a row that comes up several times in a batch it adds up the squares
+    of the parts instead of the square of their sum.
+
+    Args:
+        learning_rate: as of SGD; each coordinate's falls with its own gradients.
+        initial_accumulator: n at first, at least 0.
+        epsilon: added to n under the root, above 0.
+        name: of the optimiser.
+
+    Raises:
+        ValueError: for an initial accumulator or epsilon out of range, and as `RowSparseOptimizer` does.
+    """
+
+    def __init__(
+        self,
+        learning_rate: float = 0.01,
+        initial_accumulator: float = 0.1,
+        epsilon: float = 1e-7,
+        name: str = "sparse_adagrad",
+        **kwargs,
+    ):
+        super().__init__(learning_rate, name, **kwargs)
+        if initial_accumulator < 0.0:
+            raise ValueError(f"initial_accumulator must not be negative; received {initial_accumulator}")
+        if epsilon <= 0.0:
+            raise ValueError(f"epsilon must be positive; received {epsilon}")
+        self.initial_accumulator = initial_accumulator
+        self.epsilon = epsilon
+
+    def slot_initializers(self):
+        return {"accumulator": keras.initializers.Constant(self.initial_accumulator)}
+
+    def updated(self, g, w, slots, learning_rate):
+        n = slots[0] + tf.square(g)
+        return w - learning_rate * g / tf.sqrt(n + self.epsilon), (n,)
+
+    def get_config(self):
+        return super().get_config() | {"initial_accumulator": self.initial_accumulator, "epsilon": self.epsilon}
