@@ -100,7 +100,7 @@ def measure_scaling(workdir: Path, small_rows: int, large_rows: int, repeats: in
 
 def measure_fuxictr(workdir: Path, python: str, rows: int, repeats: int) -> None:
     """Prepares one file with this project and with FuxiCTR in turn; prints rates, their ratio and the verdict."""
-    print(f"FuxiCTR {_fuxictr_version(python)}")
+    print(f"FuxiCTR {fuxictr_version(python)}")
     _prepare(workdir, START_ROWS)
     _prepare_with_fuxictr(workdir, START_ROWS, python)
     start_ours, _ = _prepare(workdir, START_ROWS)
@@ -154,45 +154,16 @@ def tree_bytes(root: psutil.Process) -> int:
     return total
 
 
-def _prepare(workdir: Path, rows: int) -> tuple[Run, int]:
-    """Prepares `rows` rows with this project; what it took, and the bytes on disk."""
-    raw = _raw(workdir, rows)
-    with tempfile.TemporaryDirectory(dir=workdir) as directory:
-        out = Path(directory, "data")
-        options = ["--dataset=criteo", f"--min_count={MIN_COUNT}", f"--memory_gb={flags.FLAGS.memory_gb}"]
-        command = [sys.executable, "-m", "data_pipelines.prepare", *options, f"--raw={raw}", f"--data_dir={out}"]
-        run = measured(command, workdir / "prepare.log")
-        return run, sum(file.stat().st_size for file in out.rglob("*") if file.is_file())
-
-
-def _prepare_with_fuxictr(workdir: Path, rows: int, python: str) -> Run:
-    csv_dir, log = _csv_files(workdir, rows), workdir / "fuxictr.log"
-    with tempfile.TemporaryDirectory(dir=workdir) as out:
-        script = str(Path(__file__).with_name("fuxictr_preparation.py"))
-        options = [f"--csv_dir={csv_dir}", f"--out={out}", f"--min_count={MIN_COUNT}"]
-        run = measured([python, script, *options], log)
-        found = pl.scan_parquet(Path(out, "criteo", "*.parquet")).select(pl.len()).collect().item()
-    if found != rows:
-        raise DataError(f"FuxiCTR wrote {found} rows instead of {rows}, see {log}")
-    return run
-
-
-def _fuxictr_version(python: str) -> str:
+def fuxictr_version(python: str) -> str:
+    """The version of FuxiCTR that this python has. DataError: it has none."""
     command = [python, "-c", "import fuxictr; print(fuxictr.__version__)"]
     try:
         return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
-    except subprocess.CalledProcessError:
+    except (OSError, subprocess.CalledProcessError):
         raise DataError(f"--fuxictr_python={python}: is no python that can import fuxictr") from None
 
 
-def _raw(workdir: Path, rows: int) -> Path:
-    raw = workdir / f"{rows}.txt"
-    if not raw.exists():
-        write(raw, rows)
-    return raw
-
-
-def _csv_files(workdir: Path, rows: int) -> Path:
+def csv_files(workdir: Path, rows: int) -> Path:
     """The rows as FuxiCTR wants them: train.csv, valid.csv and test.csv with a header."""
     csv_dir = workdir / f"{rows}_csv"
     if not csv_dir.exists():
@@ -205,6 +176,36 @@ def _csv_files(workdir: Path, rows: int) -> Path:
             frame[train : train + valid].write_csv(directory / "valid.csv")
             frame[train + valid :].write_csv(directory / "test.csv")
     return csv_dir
+
+
+def _prepare(workdir: Path, rows: int) -> tuple[Run, int]:
+    """Prepares `rows` rows with this project; what it took, and the bytes on disk."""
+    raw = _raw(workdir, rows)
+    with tempfile.TemporaryDirectory(dir=workdir) as directory:
+        out = Path(directory, "data")
+        options = ["--dataset=criteo", f"--min_count={MIN_COUNT}", f"--memory_gb={flags.FLAGS.memory_gb}"]
+        command = [sys.executable, "-m", "data_pipelines.prepare", *options, f"--raw={raw}", f"--data_dir={out}"]
+        run = measured(command, workdir / "prepare.log")
+        return run, sum(file.stat().st_size for file in out.rglob("*") if file.is_file())
+
+
+def _prepare_with_fuxictr(workdir: Path, rows: int, python: str) -> Run:
+    csv_dir, log = csv_files(workdir, rows), workdir / "fuxictr.log"
+    with tempfile.TemporaryDirectory(dir=workdir) as out:
+        script = str(Path(__file__).with_name("fuxictr_preparation.py"))
+        options = [f"--csv_dir={csv_dir}", f"--out={out}", f"--min_count={MIN_COUNT}"]
+        run = measured([python, script, *options], log)
+        found = pl.scan_parquet(Path(out, "criteo", "*.parquet")).select(pl.len()).collect().item()
+    if found != rows:
+        raise DataError(f"FuxiCTR wrote {found} rows instead of {rows}, see {log}")
+    return run
+
+
+def _raw(workdir: Path, rows: int) -> Path:
+    raw = workdir / f"{rows}.txt"
+    if not raw.exists():
+        write(raw, rows)
+    return raw
 
 
 def _show(title: str, rows: int, run: Run) -> None:
