@@ -64,3 +64,12 @@ def objectives() -> Study:
         "layer_normalization": ("ada_ensemble", {"model.normalization": "layer"}),
         "raw_embeddings": ("ada_ensemble", {"model.embedding_normalization": "none"}),
     }
+
+
+def precision() -> Study:
+    """Whether computing in bfloat16 costs AUC."""
+    return {
+        f"{model}_{precision}": (model, {"precision": precision})
+        for model in ("dcn_v2", "dense_moe", "ada_ensemble")
+        for precision in ("float32", "bfloat16")
+    }
