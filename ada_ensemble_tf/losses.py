@@ -1,6 +1,12 @@
-"""Loss terms, each a small function of tensors."""
+"""Loss terms, each a small function of tensors.
+
+Under a `tf.distribute` strategy means over rows are those of the replica's own rows, and the mean over replicas is
+trained; what is no such mean is over the global batch, see `ada_ensemble_tf.replicas`.
+"""
 
 import tensorflow as tf
+
+from ada_ensemble_tf.replicas import global_sums
 
 
 def log_loss(labels: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
@@ -37,5 +43,6 @@ def load_distribution_loss(load: tf.Tensor, probability: tf.Tensor, prior: tf.Te
 
 def router_z_loss(logits: tf.Tensor) -> tf.Tensor:
     """Mean squared logsumexp of unmasked router logits `[B, E]`, 0 for no rows (ST-MoE, arXiv 2202.08906, eq. 5)."""
-    rows = tf.maximum(tf.shape(logits)[0], 1)
-    return tf.reduce_sum(tf.square(tf.reduce_logsumexp(logits, axis=1))) / tf.cast(rows, logits.dtype)
+    squares = tf.reduce_sum(tf.square(tf.reduce_logsumexp(logits, axis=1)))
+    rows, total = global_sums(tf.cast(tf.shape(logits)[0], logits.dtype), squares)
+    return total / tf.maximum(rows, 1.0)

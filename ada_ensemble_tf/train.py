@@ -1,6 +1,11 @@
 """Trains a model:
 
 python -m ada_ensemble_tf.train --config=experiments/criteo.py:ada_ensemble --data_dir=DIR --workdir=DIR
+
+All GPUs of the machine are used. On several machines it is the same command on each, with the environment variable
+TF_CONFIG that says which they are, e.g. {"cluster": {"worker": ["host0:2222", "host1:2222"]}, "task": {"type":
+"worker", "index": 0}}, and directories that all of them share. A worker that dies is to be started again; the others
+wait for it and go on from the last checkpoint.
 """
 
 from absl import flags
@@ -22,9 +27,11 @@ def main(argv) -> None:
     del argv
     data = open_data(_DATA_DIR.value)
     # Imported here: a wrong flag or data directory is told without waiting for TensorFlow.
+    from ada_ensemble_tf.training.restarts import starting_anew
     from ada_ensemble_tf.training.run import train
 
-    results = train(_CONFIG.value, data, _WORKDIR.value)
+    with starting_anew(_WORKDIR.value):
+        results = train(_CONFIG.value, data, _WORKDIR.value)
     for split in ("validation", "test"):
         figures = results[split]
         print(f"{split}: AUC {figures['auc']:.5f}, LogLoss {figures['logloss']:.5f}, {figures['rows']} rows")

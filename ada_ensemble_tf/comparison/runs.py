@@ -118,7 +118,8 @@ class Workers:
     def start(self, run: Run) -> None:
         """Starts a run that is not done."""
         run.folder.mkdir(parents=True, exist_ok=True)
-        environment = dict(os.environ)
+        # Each run is one of its own, on this machine.
+        environment = {name: value for name, value in os.environ.items() if name != "TF_CONFIG"}
         if self.jobs > 1:
             threads = str(max(1, (os.cpu_count() or 1) // self.jobs))
             names = ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OMP_NUM_THREADS")

@@ -5,6 +5,8 @@ import tensorflow as tf
 
 from ada_ensemble_tf.dhen.base import InteractionModule
 from ada_ensemble_tf.dhen.list_projection import ListProjection
+from ada_ensemble_tf.layers.dense import Dense
+from ada_ensemble_tf.layers.precision import upcast
 
 
 @keras.saving.register_keras_serializable(package="ada_ensemble_tf")
@@ -38,15 +40,15 @@ class AttentionModule(InteractionModule):
         if size % self.heads:
             raise ValueError(f"heads must divide the embedding size D; received heads={self.heads} and D={size}")
         # One product gives queries, keys and values.
-        self.query_key_value = keras.layers.Dense(3 * size, name="query_key_value")
+        self.query_key_value = Dense(3 * size, name="query_key_value")
         self.query_key_value.build(shape)
-        self.mix = keras.layers.Dense(size, name="mix")
+        self.mix = Dense(size, name="mix")
         self.mix.build(shape)
         self.normalize_attended = keras.layers.LayerNormalization(epsilon=1e-5, name="normalize_attended")
         self.normalize_attended.build(shape)
-        self.expand = keras.layers.Dense(self.expansion * size, activation="relu", name="expand")
+        self.expand = Dense(self.expansion * size, activation="relu", name="expand")
         self.expand.build(shape)
-        self.contract = keras.layers.Dense(size, name="contract")
+        self.contract = Dense(size, name="contract")
         self.contract.build((None, self.num_inputs, self.expansion * size))
         self.normalize_encoded = keras.layers.LayerNormalization(epsilon=1e-5, name="normalize_encoded")
         self.normalize_encoded.build(shape)
@@ -54,8 +56,8 @@ class AttentionModule(InteractionModule):
         self.project.build(shape)
 
     def call(self, x):
-        attended = self.normalize_attended(x + self._attend(x))
-        encoded = self.normalize_encoded(attended + self.contract(self.expand(attended)))
+        attended = self.normalize_attended(upcast(x) + upcast(self._attend(x)))
+        encoded = self.normalize_encoded(upcast(attended) + upcast(self.contract(self.expand(attended))))
         return self.project(encoded)
 
     def _attend(self, x):

@@ -5,6 +5,7 @@ import tensorflow as tf
 
 from ada_ensemble_tf.dhen.base import InteractionModule
 from ada_ensemble_tf.dhen.list_projection import ListProjection
+from ada_ensemble_tf.layers.dense import Dense
 
 
 @keras.saving.register_keras_serializable(package="ada_ensemble_tf")
@@ -37,7 +38,7 @@ class ConvolutionModule(InteractionModule):
 
     def build(self, x_shape):
         super().build(x_shape)
-        self.convolve = keras.layers.Dense(self.filters, activation=self.activation, name="convolve")
+        self.convolve = Dense(self.filters, activation=self.activation, name="convolve")
         self.convolve.build((None, self.num_inputs, self.dimension, self.kernel_size**2))
         self.project = ListProjection(self.num_outputs, name="project")
         self.project.build((None, self.num_inputs * self.filters, self.dimension))

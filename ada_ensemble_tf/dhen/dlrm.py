@@ -8,6 +8,7 @@ import tensorflow as tf
 
 from ada_ensemble_tf.dhen.base import InteractionModule
 from ada_ensemble_tf.dhen.list_projection import ListProjection
+from ada_ensemble_tf.layers.dense import Dense
 from ada_ensemble_tf.layers.mlp import MLP
 
 
@@ -53,7 +54,7 @@ class DLRMModule(InteractionModule):
         # Places of the strict upper triangle in the flattened matrix of products.
         self.pairs = np.flatnonzero(np.triu(np.ones([count, count]), k=1))
         self.mlp.build((None, self.num_inputs * self.dimension + len(self.pairs)))
-        self.project = keras.layers.Dense(self.num_outputs * self.dimension, name="project")
+        self.project = Dense(self.num_outputs * self.dimension, name="project")
         self.project.build((None, self.mlp.hidden_units[-1]))
 
     def call(self, x):

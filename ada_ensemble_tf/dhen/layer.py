@@ -11,6 +11,7 @@ from ada_ensemble_tf.dhen.list_projection import ListProjection
 from ada_ensemble_tf.dhen.modules import MODULES, make_module
 from ada_ensemble_tf.layers.dropout import make_dropout
 from ada_ensemble_tf.layers.normalization import make_normalization
+from ada_ensemble_tf.layers.precision import upcast
 
 ENSEMBLES = ("concat", "sum", "weighted_sum")
 
@@ -99,7 +100,7 @@ class DHENLayer(keras.layers.Layer):
         y = self._combine(self.module_outputs(x))
         if self.drop is not None:
             y = self.drop(y, training=training)
-        y = y + (x if self.shortcut is None else self.shortcut(x))
+        y = upcast(y) + upcast(x if self.shortcut is None else self.shortcut(x))
         y = self.normalize(tf.reshape(y, [-1, *self._normalized_shape()[1:]]), training=training)
         return tf.reshape(y, [-1, self.output_length, self.dimension])
 

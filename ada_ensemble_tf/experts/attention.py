@@ -4,6 +4,7 @@ import keras
 import tensorflow as tf
 
 from ada_ensemble_tf.experts.base import Expert
+from ada_ensemble_tf.layers.dense import Dense
 
 
 @keras.saving.register_keras_serializable(package="ada_ensemble_tf")
@@ -35,13 +36,13 @@ class AttentionExpert(Expert):
         tokens = (None, self.num_fields, self.dimension)
         inner = (None, self.num_fields, self.inner_size)
         # One product gives queries, keys and values.
-        self.query_key_value = keras.layers.Dense(3 * self.inner_size, name="query_key_value")
+        self.query_key_value = Dense(3 * self.inner_size, name="query_key_value")
         self.query_key_value.build(tokens)
-        self.mix = keras.layers.Dense(self.inner_size, name="mix")
+        self.mix = Dense(self.inner_size, name="mix")
         self.mix.build(inner)
         self.normalize = keras.layers.LayerNormalization(epsilon=1e-5, name="normalize")
         self.normalize.build(inner)
-        self.project = keras.layers.Dense(self.width, activation=self.activation, name="project")
+        self.project = Dense(self.width, activation=self.activation, name="project")
         self.project.build((None, self.num_fields * self.inner_size))
 
     def call(self, x0, x):

@@ -6,6 +6,7 @@ import keras
 
 from ada_ensemble_tf.experts.base import Expert
 from ada_ensemble_tf.layers.cin import CompressedInteractionNetwork
+from ada_ensemble_tf.layers.dense import Dense
 
 
 @keras.saving.register_keras_serializable(package="ada_ensemble_tf")
@@ -29,7 +30,7 @@ class CINExpert(Expert):
     def build(self, x0_shape, x_shape):
         super().build(x0_shape, x_shape)
         self.network.build(x_shape)
-        self.project = keras.layers.Dense(self.width, name="project")
+        self.project = Dense(self.width, name="project")
         self.project.build((None, sum(self.network.feature_maps)))
 
     def call(self, x0, x):

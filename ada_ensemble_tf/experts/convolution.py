@@ -4,6 +4,7 @@ import keras
 import tensorflow as tf
 
 from ada_ensemble_tf.experts.base import Expert
+from ada_ensemble_tf.layers.dense import Dense
 
 
 @keras.saving.register_keras_serializable(package="ada_ensemble_tf")
@@ -41,11 +42,11 @@ class ConvolutionExpert(Expert):
 
     def build(self, x0_shape, x_shape):
         super().build(x0_shape, x_shape)
-        self.fuse = keras.layers.Dense(self.length, name="fuse")
+        self.fuse = Dense(self.length, name="fuse")
         self.fuse.build(x_shape)
-        self.convolve = keras.layers.Dense(self.filters, activation="relu", name="convolve")
+        self.convolve = Dense(self.filters, activation="relu", name="convolve")
         self.convolve.build((None, self.positions, self.kernel_size))
-        self.project = keras.layers.Dense(self.width, activation=self.activation, name="project")
+        self.project = Dense(self.width, activation=self.activation, name="project")
         self.project.build((None, self.pooled * self.filters))
 
     def call(self, x0, x):

@@ -3,6 +3,7 @@
 import keras
 
 from ada_ensemble_tf.experts.base import Expert
+from ada_ensemble_tf.layers.dense import Dense
 
 
 @keras.saving.register_keras_serializable(package="ada_ensemble_tf")
@@ -20,7 +21,7 @@ class DenseExpert(Expert):
 
     def build(self, x0_shape, x_shape):
         super().build(x0_shape, x_shape)
-        self.dense = keras.layers.Dense(self.width, activation=self.activation, name="dense")
+        self.dense = Dense(self.width, activation=self.activation, name="dense")
         self.dense.build(x_shape)
 
     def call(self, x0, x):

@@ -3,6 +3,7 @@
 import keras
 
 from ada_ensemble_tf.experts.dense import DenseExpert
+from ada_ensemble_tf.layers.dense import Dense
 
 
 @keras.saving.register_keras_serializable(package="ada_ensemble_tf")
@@ -27,9 +28,9 @@ class GatedDenseExpert(DenseExpert):
     def build(self, x0_shape, x_shape):
         super().build(x0_shape, x_shape)
         self.inner_width = max(1, self.width // self.reduction)
-        self.squeeze = keras.layers.Dense(self.inner_width, activation="relu", name="squeeze")
+        self.squeeze = Dense(self.inner_width, activation="relu", name="squeeze")
         self.squeeze.build(x0_shape)
-        self.excite = keras.layers.Dense(self.width, activation="sigmoid", name="excite")
+        self.excite = Dense(self.width, activation="sigmoid", name="excite")
         self.excite.build((x0_shape[0], self.inner_width))
 
     def call(self, x0, x):

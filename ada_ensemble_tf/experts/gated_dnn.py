@@ -3,6 +3,7 @@
 import keras
 
 from ada_ensemble_tf.experts.base import Expert
+from ada_ensemble_tf.layers.dense import Dense
 
 
 @keras.saving.register_keras_serializable(package="ada_ensemble_tf")
@@ -38,12 +39,12 @@ class GatedDNNExpert(Expert):
         self.hidden, self.gates = [], []
         width = self.width
         for i in range(1, self.num_layers + 1):
-            self.hidden.append(keras.layers.Dense(self.inner_width, activation=self.activation, name=f"hidden_{i}"))
+            self.hidden.append(Dense(self.inner_width, activation=self.activation, name=f"hidden_{i}"))
             self.hidden[-1].build((None, width))
-            self.gates.append(keras.layers.Dense(self.inner_width, activation="sigmoid", name=f"gate_{i}"))
+            self.gates.append(Dense(self.inner_width, activation="sigmoid", name=f"gate_{i}"))
             self.gates[-1].build((None, self.inner_width))
             width = self.inner_width
-        self.project = keras.layers.Dense(self.width, name="project")
+        self.project = Dense(self.width, name="project")
         self.project.build((None, width))
 
     def call(self, x0, x):

@@ -4,6 +4,7 @@ import keras
 import tensorflow as tf
 
 from ada_ensemble_tf.experts.base import Expert
+from ada_ensemble_tf.layers.dense import Dense
 
 
 @keras.saving.register_keras_serializable(package="ada_ensemble_tf")
@@ -46,7 +47,7 @@ class GeneralizedInteractionExpert(Expert):
             shape=(fields, fields, count),
             initializer=keras.initializers.RandomNormal(stddev=1 / fields),
         )
-        self.project = keras.layers.Dense(self.width, name="project")
+        self.project = Dense(self.width, name="project")
         self.project.build((None, count * self.dimension))
 
     def call(self, x0, x):

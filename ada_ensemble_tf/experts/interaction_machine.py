@@ -6,6 +6,8 @@ import keras
 import tensorflow as tf
 
 from ada_ensemble_tf.experts.base import Expert
+from ada_ensemble_tf.layers.dense import Dense
+from ada_ensemble_tf.layers.precision import upcast
 
 MAX_ORDER = 5
 
@@ -40,11 +42,12 @@ class InteractionMachineExpert(Expert):
 
     def build(self, x0_shape, x_shape):
         super().build(x0_shape, x_shape)
-        self.project = keras.layers.Dense(self.width, name="project")
+        self.project = Dense(self.width, name="project")
         self.project.build((None, self.orders * self.dimension))
 
     def call(self, x0, x):
-        fields = tf.reshape(x, [-1, self.num_fields, self.dimension])
+        # The identities cancel: in bfloat16 nothing would be left.
+        fields = tf.reshape(upcast(x), [-1, self.num_fields, self.dimension])
         power, power_sums = fields, [tf.reduce_sum(fields, axis=1)]
         for _ in range(1, self.orders):
             power = power * fields

@@ -5,6 +5,7 @@ import numpy as np
 import tensorflow as tf
 
 from ada_ensemble_tf.experts.base import Expert
+from ada_ensemble_tf.layers.dense import Dense
 
 
 class KernelProductExpert(Expert):
@@ -44,7 +45,7 @@ class KernelProductExpert(Expert):
         self.kernel = self.add_weight(
             name="kernel", shape=(len(self.left), *self.kernel_shape()), initializer=self._inner_product
         )
-        self.project = keras.layers.Dense(self.width, name="project")
+        self.project = Dense(self.width, name="project")
         self.project.build((None, len(self.left)))
 
     def _inner_product(self, shape, dtype=None):

@@ -4,6 +4,8 @@ import keras
 import tensorflow as tf
 
 from ada_ensemble_tf.experts.base import Expert
+from ada_ensemble_tf.layers.dense import Dense
+from ada_ensemble_tf.layers.precision import full_precision, upcast
 
 
 @keras.saving.register_keras_serializable(package="ada_ensemble_tf")
@@ -42,13 +44,15 @@ class LogarithmicExpert(Expert):
         super().build(x0_shape, x_shape)
         # Small powers keep the first products near 1: with random signs, tens of fields give exponents of about 1.
         initializer = keras.initializers.RandomNormal(stddev=0.1)
-        self.powers = keras.layers.Dense(self.neurons, use_bias=False, kernel_initializer=initializer, name="powers")
+        # An exponent's rounding error is the product's relative error.
+        dtype = full_precision(self.dtype_policy)
+        self.powers = Dense(self.neurons, use_bias=False, kernel_initializer=initializer, dtype=dtype, name="powers")
         self.powers.build((None, self.dimension, self.num_fields))
-        self.project = keras.layers.Dense(self.width, name="project")
+        self.project = Dense(self.width, name="project")
         self.project.build((None, self.dimension * self.neurons))
 
     def call(self, x0, x):
-        fields = tf.reshape(x, [-1, self.num_fields, self.dimension])
+        fields = tf.reshape(upcast(x), [-1, self.num_fields, self.dimension])
         logarithms = tf.transpose(tf.math.log(tf.maximum(tf.abs(fields), self.floor)), [0, 2, 1])
         products = tf.exp(tf.minimum(self.powers(logarithms), self.max_exponent))
         return self.project(tf.reshape(products, [-1, self.dimension * self.neurons]))

@@ -6,6 +6,8 @@ import tensorflow as tf
 
 from ada_ensemble_tf.gates.report import gate_report
 from ada_ensemble_tf.gates.top_k import masked_gates, top_k_mask
+from ada_ensemble_tf.layers.dense import Dense
+from ada_ensemble_tf.layers.precision import full_precision
 from ada_ensemble_tf.losses import router_z_loss
 
 
@@ -13,7 +15,8 @@ class Gate(keras.layers.Layer):
     """A layer that maps x0 `[B, M]` to (gates `[B, E]`, GateReport).
 
     The gates of a row are non-negative, those not kept are exactly 0, and the kept ones sum to 1; where one is kept it
-    is straight-through, see `gates.top_k.straight_through`.
+    is straight-through, see `gates.top_k.straight_through`. All of a gate computes in the type of its variables, under
+    mixed precision too: rounded logits would tie, and the lower index would win the rows.
 
     All gates share these arguments, so that one can take another's place by its name alone; the projection
     h = FFN(x0) of AdaEnsemble (arXiv 2301.08353, equation 7), M -> M / reduction (ReLU) -> hidden_size, is part of
@@ -52,6 +55,7 @@ class Gate(keras.layers.Layer):
         seed: int | None = None,
         **kwargs,
     ):
+        kwargs["dtype"] = full_precision(kwargs.get("dtype"))
         super().__init__(**kwargs)
         if num_choices < 1:
             raise ValueError(f"a gate needs at least one choice; received num_choices={num_choices}")
@@ -72,9 +76,9 @@ class Gate(keras.layers.Layer):
 
     def build(self, x0_shape):
         inner_width = max(1, x0_shape[-1] // self.reduction)
-        self.squeeze = keras.layers.Dense(inner_width, activation="relu", name="squeeze")
+        self.squeeze = Dense(inner_width, activation="relu", dtype=self.dtype_policy, name="squeeze")
         self.squeeze.build(x0_shape)
-        self.project = keras.layers.Dense(self.hidden_size, name="project")
+        self.project = Dense(self.hidden_size, dtype=self.dtype_policy, name="project")
         self.project.build((None, inner_width))
         self.raw_temperature = self.add_weight(
             name="raw_temperature",
@@ -88,12 +92,12 @@ class Gate(keras.layers.Layer):
         return tf.nn.softplus(tf.convert_to_tensor(self.raw_temperature))
 
     def hidden(self, x0: tf.Tensor, jitter: float = 0.0) -> tf.Tensor:
-        """`[B, d]`: h = FFN(x0 * U(1 - jitter, 1 + jitter)), in the precision of the variables."""
+        """`[B, d]`: h = FFN(x0 * U(1 - jitter, 1 + jitter))."""
         if self.stop_gradient:
             x0 = tf.stop_gradient(x0)
         if jitter > 0.0:
             x0 *= keras.random.uniform(tf.shape(x0), 1.0 - jitter, 1.0 + jitter, x0.dtype, self.noise_seed)
-        return tf.cast(self.project(self.squeeze(x0)), self.variable_dtype)
+        return self.project(self.squeeze(x0))
 
     def logits(self, x0: tf.Tensor, training: bool = False) -> tf.Tensor:
         """`[B, E]` router logits, before anything is dropped."""

@@ -8,6 +8,7 @@ from ada_ensemble_tf.gates.base import Gate
 from ada_ensemble_tf.gates.report import TINY, gate_report
 from ada_ensemble_tf.gates.smooth_step import smooth_step
 from ada_ensemble_tf.gates.top_k import straight_through, top_k_mask
+from ada_ensemble_tf.replicas import global_sums
 
 
 @keras.saving.register_keras_serializable(package="ada_ensemble_tf")
@@ -105,12 +106,12 @@ class DSelectKGate(Gate):
 
     def penalty(self, r: tf.Tensor) -> tf.Tensor:
         """The penalty of selectors r `[B, selectors, E]`, a scalar; 0 for no rows."""
-        rows = tf.cast(tf.maximum(tf.shape(r)[0], 1), r.dtype)
         penalty = -self.entropy_weight * tf.reduce_sum(r * tf.math.log(tf.maximum(r, TINY)))
         if self.num_choices < 2**self.bits:
             # Bounded where a selector is wholly at unused codes.
             penalty += self.unused_weight * tf.reduce_sum(1.0 / tf.maximum(tf.reduce_sum(r, axis=2), 1e-3))
-        return penalty / rows
+        rows, penalty = global_sums(tf.cast(tf.shape(r)[0], r.dtype), penalty)
+        return penalty / tf.maximum(rows, 1.0)
 
     def flops(self) -> int:
         """Per row: the FFN, codes, weights and the sum of selectors."""

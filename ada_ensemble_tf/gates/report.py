@@ -4,6 +4,8 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
+from ada_ensemble_tf import replicas
+
 TINY = 1e-30
 """Below every probability that matters; keeps the logarithm of 0 finite."""
 
@@ -11,7 +13,7 @@ TINY = 1e-30
 class GateReport(NamedTuple):
     """What a gate did with a batch: read by the auxiliary losses and by TensorBoard, by nothing else.
 
-    All shares and means are over the batch's rows; without rows they are 0.
+    All shares and means are over the batch's rows, those of all replicas; without rows they are 0.
     """
 
     load: tf.Tensor
@@ -55,19 +57,27 @@ def gate_report(
         temperature: what the logits were divided by.
         penalty: what the gate adds to the loss.
     """
-    count, dtype = tf.shape(gates)[0], gates.dtype
-    rows = tf.cast(tf.maximum(count, 1), dtype)
+    dtype = gates.dtype
     largest = tf.one_hot(tf.argmax(gates, axis=1), gates.shape[1], dtype=dtype)
-    # A zero joins the extremes so that they are 0, not infinite, where there are no rows.
-    some_logits = tf.pad(logits, [[0, tf.cast(count == 0, tf.int32)], [0, 0]])
+    count, load, routed, probability, entropy = replicas.global_sums(
+        tf.cast(tf.shape(gates)[0], dtype),
+        tf.reduce_sum(largest, axis=0),
+        tf.reduce_sum(tf.cast(gates > 0.0, dtype), axis=0),
+        tf.reduce_sum(probability, axis=0),
+        -tf.reduce_sum(probability * tf.math.log(tf.maximum(probability, TINY))),
+    )
+    rows = tf.maximum(count, 1.0)
+    # Of no rows the extremes are infinite: 0 takes their place.
+    extremes = replicas.global_min(tf.stack([tf.reduce_min(logits), -tf.reduce_max(logits)]))
+    logit_min, minus_max = tf.unstack(tf.where(count > 0.0, extremes, tf.zeros_like(extremes)))
     return GateReport(
-        load=tf.stop_gradient(tf.reduce_sum(largest, axis=0)) / rows,
-        routed=tf.reduce_sum(tf.cast(gates > 0.0, dtype), axis=0) / rows,
-        probability=tf.reduce_sum(probability, axis=0) / rows,
-        entropy=-tf.reduce_sum(probability * tf.math.log(tf.maximum(probability, TINY))) / rows,
+        load=tf.stop_gradient(load) / rows,
+        routed=routed / rows,
+        probability=probability / rows,
+        entropy=entropy / rows,
         z=tf.convert_to_tensor(z, dtype),
-        logit_min=tf.reduce_min(some_logits),
-        logit_max=tf.reduce_max(some_logits),
+        logit_min=logit_min,
+        logit_max=-minus_max,
         temperature=tf.convert_to_tensor(temperature),
         k=tf.convert_to_tensor(k),
         penalty=tf.convert_to_tensor(penalty, dtype),

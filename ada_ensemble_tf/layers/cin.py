@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import keras
 import tensorflow as tf
 
+from ada_ensemble_tf.layers.dense import Dense
 from ada_ensemble_tf.layers.fields import field_dimension
 
 
@@ -39,7 +40,7 @@ class CompressedInteractionNetwork(keras.layers.Layer):
             raise ValueError(f"feature_maps must be one or more positive sizes; received {list(feature_maps)}")
         self.num_fields = num_fields
         self.feature_maps = tuple(int(size) for size in feature_maps)
-        self.dense_layers = [keras.layers.Dense(h, name=f"dense_{k}") for k, h in enumerate(self.feature_maps, 1)]
+        self.dense_layers = [Dense(h, name=f"dense_{k}") for k, h in enumerate(self.feature_maps, 1)]
 
     def build(self, x_shape):
         self.dimension = field_dimension(x_shape, self.num_fields)

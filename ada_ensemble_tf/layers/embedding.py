@@ -90,6 +90,7 @@ class FusedEmbedding(keras.layers.Layer):
             name="table",
             shape=(self.num_rows, self.dimension),
             initializer=keras.initializers.RandomNormal(stddev=self.initial_scale),
+            autocast=False,
         )
 
     def call(self, inputs):

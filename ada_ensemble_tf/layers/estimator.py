@@ -3,6 +3,8 @@
 import keras
 import tensorflow as tf
 
+from ada_ensemble_tf.layers.precision import full_precision
+
 
 @keras.saving.register_keras_serializable(package="ada_ensemble_tf")
 class Estimator(keras.layers.Layer):
@@ -22,6 +24,7 @@ class Estimator(keras.layers.Layer):
     """
 
     def __init__(self, initial_logit: float = 0.0, **kwargs):
+        kwargs["dtype"] = full_precision(kwargs.get("dtype"))
         super().__init__(**kwargs)
         self.initial_logit = initial_logit
 

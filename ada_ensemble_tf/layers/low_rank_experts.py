@@ -5,6 +5,8 @@ import tensorflow as tf
 
 from ada_ensemble_tf.gates import GateReport, gate_report
 from ada_ensemble_tf.gates.top_k import top_k_gates
+from ada_ensemble_tf.layers.dense import Dense
+from ada_ensemble_tf.layers.precision import upcast
 from ada_ensemble_tf.losses import router_z_loss
 
 
@@ -57,7 +59,8 @@ class LowRankExperts(keras.layers.Layer):
         parallel: bool = True,
         **kwargs,
     ):
-        super().__init__(**kwargs)
+        # Routers read all digits of x; only the dense base takes it as it comes.
+        super().__init__(autocast=False, **kwargs)
         sizes = {"units": units, "num_experts": num_experts, "num_levels": num_levels, "query_rank": query_rank}
         for name, size in sizes.items():
             if size < 1:
@@ -70,24 +73,27 @@ class LowRankExperts(keras.layers.Layer):
         self.k = k
         self.query_rank = query_rank
         self.parallel = parallel
-        self.base = keras.layers.Dense(units, name="base")
+        self.base = Dense(units, name="base")
 
     def build(self, x_shape):
         width, experts = x_shape[-1], self.num_levels * self.num_experts
         self.base.build(tuple(x_shape))
         # Only U is called a kernel, which is what the models' l2 term takes: the norms of V and P are the routers'
         # temperature.
-        self.keys = self.add_weight(
-            name="keys", shape=(width, experts), initializer=keras.initializers.RandomNormal(stddev=1.0)
-        )
-        self.query_in = self.add_weight(name="query_in", shape=(width, self.query_rank), initializer="lecun_normal")
-        self.query_out = self.add_weight(name="query_out", shape=(self.query_rank, width), initializer="lecun_normal")
-        self.output_kernel = self.add_weight(name="output_kernel", shape=(experts, self.units), initializer="zeros")
+        unit_variance = keras.initializers.RandomNormal(stddev=1.0)
+        self.keys = self._add_float("keys", (width, experts), unit_variance)
+        self.query_in = self._add_float("query_in", (width, self.query_rank), "lecun_normal")
+        self.query_out = self._add_float("query_out", (self.query_rank, width), "lecun_normal")
+        self.output_kernel = self._add_float("output_kernel", (experts, self.units), "zeros")
+
+    def _add_float(self, name, shape, initializer):
+        """A weight that mixed precision does not round."""
+        return self.add_weight(name=name, shape=shape, initializer=initializer, autocast=False)
 
     def call(self, x):
-        experts, logits, scores = (self._in_parallel if self.parallel else self._in_sequence)(x)
+        experts, logits, scores = (self._in_parallel if self.parallel else self._in_sequence)(upcast(x))
         reports = [self._report(one, of_level) for one, of_level in zip(logits, scores, strict=True)]
-        return self.base(x) + experts, reports
+        return tf.cast(upcast(self.base(x)) + experts, self.compute_dtype), reports
 
     def _in_parallel(self, x):
         keys, query_in, query_out = map(tf.convert_to_tensor, (self.keys, self.query_in, self.query_out))

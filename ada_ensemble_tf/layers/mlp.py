@@ -5,8 +5,10 @@ from typing import Any
 
 import keras
 
+from ada_ensemble_tf.layers.dense import Dense
 from ada_ensemble_tf.layers.dropout import make_dropout
 from ada_ensemble_tf.layers.normalization import make_normalization
+from ada_ensemble_tf.layers.precision import apply_activation
 
 
 @keras.saving.register_keras_serializable(package="ada_ensemble_tf")
@@ -46,7 +48,7 @@ class MLP(keras.layers.Layer):
         self.activate = keras.activations.get(activation)
         self.normalization = normalization
         self.dropout = dropout
-        self.dense_layers = [keras.layers.Dense(u, name=f"dense_{i}") for i, u in enumerate(self.hidden_units, 1)]
+        self.dense_layers = [Dense(u, name=f"dense_{i}") for i, u in enumerate(self.hidden_units, 1)]
         self.norms = [make_normalization(normalization, f"normalize_{i}") for i in range(1, 1 + len(self.hidden_units))]
         self.drop = make_dropout(dropout)
 
@@ -59,7 +61,7 @@ class MLP(keras.layers.Layer):
 
     def call(self, x, training=False):
         for dense, norm in zip(self.dense_layers, self.norms, strict=True):
-            x = self.activate(norm(dense(x), training=training))
+            x = apply_activation(self.activate, norm(dense(x), training=training))
             if self.drop is not None:
                 x = self.drop(x, training=training)
         return x

@@ -6,6 +6,8 @@ from contextvars import ContextVar
 import keras
 import tensorflow as tf
 
+from ada_ensemble_tf.replicas import global_sum, global_sums
+
 _statistics_frozen: ContextVar[bool] = ContextVar("statistics_frozen", default=False)
 
 
@@ -28,7 +30,8 @@ class RoutedBatchNormalization(keras.layers.Layer):
     """Batch normalisation that stays defined when routing leaves fewer than two rows.
 
     With two rows or more it is the usual one (arXiv 1502.03167). With fewer the batch has no variance: the moving
-    statistics normalise it and are not updated, where Keras' layer would turn them into NaN for good.
+    statistics normalise it and are not updated, where Keras' layer would turn them into NaN for good. The batch is the
+    global one: under a `tf.distribute` strategy mean and variance are over the rows of all replicas.
 
     Args:
         momentum: share of the old value that a moving statistic keeps in an update.
@@ -43,7 +46,8 @@ class RoutedBatchNormalization(keras.layers.Layer):
     """
 
     def __init__(self, momentum: float = 0.9, epsilon: float = 1e-3, **kwargs):
-        super().__init__(**kwargs)
+        # Sums of rows want the digits that a cast on the way in would take.
+        super().__init__(autocast=False, **kwargs)
         if not 0.0 <= momentum < 1.0:
             raise ValueError(f"momentum must lie in [0, 1); received {momentum}")
         self.momentum = momentum
@@ -51,10 +55,14 @@ class RoutedBatchNormalization(keras.layers.Layer):
 
     def build(self, x_shape):
         shape = (x_shape[-1],)
-        self.gamma = self.add_weight(name="gamma", shape=shape, initializer="ones")
-        self.beta = self.add_weight(name="beta", shape=shape, initializer="zeros")
-        self.moving_mean = self.add_weight(name="moving_mean", shape=shape, initializer="zeros", trainable=False)
-        self.moving_variance = self.add_weight(name="moving_variance", shape=shape, initializer="ones", trainable=False)
+        self.gamma = self._add_vector("gamma", shape, "ones")
+        self.beta = self._add_vector("beta", shape, "zeros")
+        self.moving_mean = self._add_vector("moving_mean", shape, "zeros", trainable=False)
+        self.moving_variance = self._add_vector("moving_variance", shape, "ones", trainable=False)
+
+    def _add_vector(self, name, shape, initializer, trainable=True):
+        """A weight that mixed precision does not round."""
+        return self.add_weight(name=name, shape=shape, initializer=initializer, trainable=trainable, autocast=False)
 
     def call(self, x, training=False):
         moving_mean = tf.convert_to_tensor(self.moving_mean)
@@ -62,11 +70,12 @@ class RoutedBatchNormalization(keras.layers.Layer):
         mean, variance = moving_mean, moving_variance
         values = tf.cast(x, tf.float32)
         if training:
-            rows = tf.shape(x)[0]
-            enough = rows >= 2
-            count = tf.cast(tf.maximum(rows, 1), tf.float32)
-            batch_mean = tf.reduce_sum(values, axis=0) / count
-            batch_variance = tf.reduce_sum(tf.square(values - batch_mean), axis=0) / count
+            rows, total = global_sums(tf.cast(tf.shape(x)[0], tf.float32), tf.reduce_sum(values, axis=0))
+            enough = rows >= 2.0
+            count = tf.maximum(rows, 1.0)
+            batch_mean = total / count
+            # Not by the sum of squares, which cancels where the mean is large.
+            batch_variance = global_sum(tf.reduce_sum(tf.square(values - batch_mean), axis=0)) / count
             mean = tf.where(enough, batch_mean, moving_mean)
             variance = tf.where(enough, batch_variance, moving_variance)
             if not _statistics_frozen.get():
@@ -82,16 +91,21 @@ class RoutedBatchNormalization(keras.layers.Layer):
         return super().get_config() | {"momentum": self.momentum, "epsilon": self.epsilon}
 
 
-def make_normalization(name: str, layer_name: str) -> keras.layers.Layer:
+def make_normalization(name: str, layer_name: str, dtype: keras.DTypePolicy | None = None) -> keras.layers.Layer:
     """The normalisation layer called `name`: "batch", "layer" or "none".
+
+    Args:
+        name: the kind.
+        layer_name: the layer's name.
+        dtype: its policy; the global one by default. All kinds compute in float32 and round the result.
 
     Raises:
         ValueError: if `name` is none of these.
     """
     if name == "batch":
-        return RoutedBatchNormalization(name=layer_name)
+        return RoutedBatchNormalization(dtype=dtype, name=layer_name)
     if name == "layer":
-        return keras.layers.LayerNormalization(epsilon=1e-5, name=layer_name)
+        return keras.layers.LayerNormalization(epsilon=1e-5, dtype=dtype, name=layer_name)
     if name == "none":
-        return keras.layers.Identity(name=layer_name)
+        return keras.layers.Identity(dtype=dtype, name=layer_name)
     raise ValueError(f"normalization must be 'batch', 'layer' or 'none'; received {name!r}")

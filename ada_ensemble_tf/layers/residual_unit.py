@@ -3,6 +3,7 @@
 import keras
 import tensorflow as tf
 
+from ada_ensemble_tf.layers.dense import Dense
 from ada_ensemble_tf.layers.mlp import MLP
 
 
@@ -37,7 +38,7 @@ class ResidualUnit(keras.layers.Layer):
 
     def build(self, x_shape):
         self.inner.build(x_shape)
-        self.outer = keras.layers.Dense(x_shape[-1], name="outer")
+        self.outer = Dense(x_shape[-1], name="outer")
         self.outer.build((None, self.units))
 
     def call(self, x, training=False):

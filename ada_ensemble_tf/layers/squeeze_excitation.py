@@ -3,6 +3,7 @@
 import keras
 import tensorflow as tf
 
+from ada_ensemble_tf.layers.dense import Dense
 from ada_ensemble_tf.layers.fields import field_dimension
 
 
@@ -37,8 +38,8 @@ class SqueezeExcitation(keras.layers.Layer):
         self.num_fields = num_fields
         self.reduction = reduction
         units = max(1, num_fields // reduction)
-        self.squeeze = keras.layers.Dense(units, activation="relu", use_bias=False, name="squeeze")
-        self.excite = keras.layers.Dense(num_fields, activation="relu", use_bias=False, name="excite")
+        self.squeeze = Dense(units, activation="relu", use_bias=False, name="squeeze")
+        self.excite = Dense(num_fields, activation="relu", use_bias=False, name="excite")
 
     def build(self, x_shape):
         self.dimension = field_dimension(x_shape, self.num_fields)

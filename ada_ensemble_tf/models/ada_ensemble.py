@@ -249,4 +249,4 @@ class AdaEnsemble(CTRModel):
         for key in ("k_schedule", "depth_schedule"):
             if config.get(key):
                 config[key] = keras.saving.deserialize_keras_object(config[key])
-        return cls(**config)
+        return super().from_config(config)

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import keras
 import tensorflow as tf
 
+from ada_ensemble_tf.layers.dense import Dense
 from ada_ensemble_tf.layers.estimator import Estimator
 from ada_ensemble_tf.layers.mlp import MLP
 from ada_ensemble_tf.layers.normalization import make_normalization
@@ -44,8 +45,7 @@ class InteractingLayer(keras.layers.Layer):
         self.heads = heads
         self.scaled = scaled
         self.query, self.key, self.value, self.residual = (
-            keras.layers.Dense(attention_size, use_bias=False, name=name)
-            for name in ("query", "key", "value", "residual")
+            Dense(attention_size, use_bias=False, name=name) for name in ("query", "key", "value", "residual")
         )
 
     def build(self, fields_shape):

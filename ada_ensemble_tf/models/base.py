@@ -9,6 +9,7 @@ import tensorflow as tf
 from ada_ensemble_tf import losses
 from ada_ensemble_tf.gates import Gate, GateReport
 from ada_ensemble_tf.layers.embedding import FusedEmbedding, Inputs, ids_of
+from ada_ensemble_tf.layers.precision import full_precision, layers_of
 from ada_ensemble_tf.training.bilevel import BilevelModel
 
 
@@ -61,7 +62,8 @@ class CTRModel(BilevelModel):
         l2: float = 0.0,
         **kwargs,
     ):
-        super().__init__(**kwargs)
+        # Values beside the ids keep their digits under mixed precision; each layer casts what it takes.
+        super().__init__(autocast=False, **kwargs)
         if widths is not None and len(widths) != num_fields:
             raise ValueError(f"widths must be those of num_fields={num_fields} fields; received {list(widths)}")
         self.num_rows = num_rows
@@ -76,9 +78,20 @@ class CTRModel(BilevelModel):
         ids = tf.TensorSpec([None, sum(self.widths) if self.widths else self.num_fields], tf.int32)
         return {"ids": ids, "values": tf.TensorSpec([None, len(self.value_rows)])} if self.value_rows else ids
 
-    def make_embedding(self, dimension: int, name: str, initial_scale: float = 0.01) -> FusedEmbedding:
-        """A built table of all fields."""
-        embedding = FusedEmbedding(self.num_rows, dimension, initial_scale, self.widths, self.value_rows, name=name)
+    def make_embedding(
+        self, dimension: int, name: str, initial_scale: float = 0.01, exact: bool = False
+    ) -> FusedEmbedding:
+        """A built table of all fields.
+
+        Args:
+            dimension: D.
+            name: the layer's name.
+            initial_scale: standard deviation of the initial values.
+            exact: whether what it gives is float32 under mixed precision too, as what is summed into a logit must be.
+        """
+        reads = (self.widths, self.value_rows)
+        dtype = full_precision() if exact else None
+        embedding = FusedEmbedding(self.num_rows, dimension, initial_scale, *reads, dtype=dtype, name=name)
         embedding.build(tf.nest.map_structure(lambda spec: tuple(spec.shape), self.input_signature))
         return embedding
 
@@ -132,9 +145,17 @@ class CTRModel(BilevelModel):
     def get_config(self):
         return {
             "name": self.name,
+            "dtype": self.dtype_policy.name,
             "num_rows": self.num_rows,
             "num_fields": self.num_fields,
             "widths": None if self.widths is None else list(self.widths),
             "value_rows": [list(pair) for pair in self.value_rows],
             "l2": self.l2,
         }
+
+    @classmethod
+    def from_config(cls, config):
+        """The model of `get_config`, in the precision of the one that gave it: its "dtype", or else float32."""
+        config = dict(config)
+        with layers_of(config.pop("dtype", "float32")):
+            return cls(**config)

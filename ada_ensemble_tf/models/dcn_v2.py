@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import keras
 import tensorflow as tf
 
+from ada_ensemble_tf.layers.dense import Dense
 from ada_ensemble_tf.layers.estimator import Estimator
 from ada_ensemble_tf.layers.mlp import MLP
 from ada_ensemble_tf.layers.normalization import make_normalization
@@ -36,9 +37,9 @@ class MatrixCross(keras.layers.Layer):
     def build(self, x0_shape, x_shape):
         shape, self.project = tuple(x_shape), None
         if self.rank:
-            self.project = keras.layers.Dense(self.rank, use_bias=False, name="project")
+            self.project = Dense(self.rank, use_bias=False, name="project")
             self.project.build(shape)
-        self.dense = keras.layers.Dense(shape[-1], name="dense")
+        self.dense = Dense(shape[-1], name="dense")
         self.dense.build((None, self.rank) if self.rank else shape)
 
     def call(self, x0, x):

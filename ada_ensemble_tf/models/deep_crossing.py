@@ -53,7 +53,9 @@ class DeepCrossing(CTRModel):
         self.initial_logit = initial_logit
         self.embedding = self.make_embedding(dimension, "embedding")
         shape = (None, num_fields * dimension)
-        self.embedding_bias = self.add_weight(name="embedding_bias", shape=shape[1:], initializer="zeros")
+        self.embedding_bias = self.add_weight(
+            name="embedding_bias", shape=shape[1:], initializer="zeros", autocast=False
+        )
         self.units = []
         for i, units in enumerate(self.hidden_units, 1):
             self.units.append(ResidualUnit(units, normalization, dropout, name=f"unit_{i}"))

@@ -46,8 +46,8 @@ class DeepFM(CTRModel):
         super().__init__(num_rows, num_fields, widths, value_rows, l2, name=name)
         self.dimension = dimension
         self.initial_logit = initial_logit
-        self.level_weights = self.make_embedding(dimension=1, name="level_weights", initial_scale=0.0)
-        self.embedding = self.make_embedding(dimension, "embedding")
+        self.level_weights = self.make_embedding(dimension=1, name="level_weights", initial_scale=0.0, exact=True)
+        self.embedding = self.make_embedding(dimension, "embedding", exact=True)
         self.mlp = MLP(hidden_units, activation, normalization, dropout, name="mlp")
         self.mlp.build((None, num_fields * dimension))
         self.estimator = Estimator(initial_logit, name="estimator")

@@ -61,9 +61,10 @@ class FactorizationMachine(CTRModel):
         super().__init__(num_rows, num_fields, widths, value_rows, name=name)
         self.dimension = dimension
         self.initial_logit = initial_logit
-        self.level_weights = self.make_embedding(dimension=1, name="level_weights", initial_scale=0.0)
-        self.embedding = self.make_embedding(dimension, "embedding")
-        self.bias = self.add_weight(name="bias", shape=(), initializer=keras.initializers.Constant(initial_logit))
+        self.level_weights = self.make_embedding(dimension=1, name="level_weights", initial_scale=0.0, exact=True)
+        self.embedding = self.make_embedding(dimension, "embedding", exact=True)
+        start = keras.initializers.Constant(initial_logit)
+        self.bias = self.add_weight(name="bias", shape=(), initializer=start, autocast=False)
         self.built = True
 
     def forward(self, inputs, training=False) -> Forward:

@@ -10,6 +10,7 @@ from ada_ensemble_tf.layers.dropout import make_dropout
 from ada_ensemble_tf.layers.estimator import Estimator
 from ada_ensemble_tf.layers.low_rank_experts import LowRankExperts
 from ada_ensemble_tf.layers.normalization import make_normalization
+from ada_ensemble_tf.layers.precision import apply_activation
 from ada_ensemble_tf.models.base import CTRModel, Forward
 from ada_ensemble_tf.training.stages import Stage
 
@@ -148,7 +149,7 @@ class HiLoMoE(CTRModel):
             y, levels = layer(x)
             outputs[f"output of {layer.name}"] = y
             reports |= {f"{layer.name}/level_{i}": report for i, report in enumerate(levels, 1)}
-            x = self.activate(norm(y, training=training))
+            x = apply_activation(self.activate, norm(y, training=training))
             if self.drop is not None:
                 x = self.drop(x, training=training)
         logit = self.estimator(x)

@@ -7,6 +7,7 @@ import keras
 import tensorflow as tf
 
 from ada_ensemble_tf.layers.cin import CompressedInteractionNetwork
+from ada_ensemble_tf.layers.dense import Dense
 from ada_ensemble_tf.layers.fields import field_dimension
 from ada_ensemble_tf.layers.mlp import MLP
 from ada_ensemble_tf.layers.normalization import make_normalization
@@ -83,7 +84,7 @@ class InteractionExpert(keras.layers.Layer):
         else:
             self.layers = []
         self.normalize = make_normalization(normalization, "normalize")
-        self.project = keras.layers.Dense(size, activation=activation, name="project")
+        self.project = Dense(size, activation=activation, name="project")
 
     def build(self, x0_shape):
         shape = tuple(x0_shape)

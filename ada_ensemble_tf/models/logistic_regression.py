@@ -31,8 +31,9 @@ class LogisticRegression(CTRModel):
     ):
         super().__init__(num_rows, num_fields, widths, value_rows, name=name)
         self.initial_logit = initial_logit
-        self.level_weights = self.make_embedding(dimension=1, name="level_weights", initial_scale=0.0)
-        self.bias = self.add_weight(name="bias", shape=(), initializer=keras.initializers.Constant(initial_logit))
+        self.level_weights = self.make_embedding(dimension=1, name="level_weights", initial_scale=0.0, exact=True)
+        start = keras.initializers.Constant(initial_logit)
+        self.bias = self.add_weight(name="bias", shape=(), initializer=start, autocast=False)
         self.built = True
 
     def forward(self, inputs, training=False) -> Forward:

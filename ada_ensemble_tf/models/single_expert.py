@@ -9,6 +9,7 @@ from ada_ensemble_tf.experts import make_expert
 from ada_ensemble_tf.layers.dropout import make_dropout
 from ada_ensemble_tf.layers.estimator import Estimator
 from ada_ensemble_tf.layers.normalization import make_normalization
+from ada_ensemble_tf.layers.precision import upcast
 from ada_ensemble_tf.models.base import CTRModel, Forward
 
 
@@ -81,7 +82,7 @@ class SingleExpert(CTRModel):
         tensors = {"embedding output x0": x0}
         for expert, norm in zip(self.experts, self.norms, strict=True):
             seen = (x0, x) if self.drop is None else [self.drop(seen, training=training) for seen in (x0, x)]
-            x = norm(x + expert(*seen, training=training), training=training)
+            x = norm(upcast(x) + upcast(expert(*seen, training=training)), training=training)
             tensors[f"output of {expert.name}"] = x
         tensors["logit"] = logit = self.estimator(x)
         per_row = sum(expert.flops() for expert in self.experts) + self.estimator.flops()

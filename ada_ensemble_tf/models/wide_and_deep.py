@@ -8,6 +8,7 @@ import tensorflow as tf
 from ada_ensemble_tf.layers.embedding import FusedEmbedding, ids_of
 from ada_ensemble_tf.layers.estimator import Estimator
 from ada_ensemble_tf.layers.mlp import MLP
+from ada_ensemble_tf.layers.precision import full_precision
 from ada_ensemble_tf.models.base import CTRModel, Forward
 
 # 2^64 over the golden ratio as a signed number: Knuth's multiplicative hashing.
@@ -78,11 +79,12 @@ class WideAndDeep(CTRModel):
         self.crosses = tuple(tuple(int(field) for field in cross) for cross in crosses)
         self.cross_buckets = cross_buckets
         self.initial_logit = initial_logit
-        self.level_weights = self.make_embedding(dimension=1, name="level_weights", initial_scale=0.0)
+        self.level_weights = self.make_embedding(dimension=1, name="level_weights", initial_scale=0.0, exact=True)
         self.cross_columns = self._columns_of_crosses()
         self.cross_weights = None
         if self.crosses:
-            self.cross_weights = FusedEmbedding(len(self.crosses) * cross_buckets, 1, 0.0, name="cross_weights")
+            rows = len(self.crosses) * cross_buckets
+            self.cross_weights = FusedEmbedding(rows, 1, 0.0, dtype=full_precision(), name="cross_weights")
             self.cross_weights.build((None, len(self.crosses)))
         self.embedding = self.make_embedding(dimension, "embedding")
         self.mlp = MLP(hidden_units, activation, normalization, dropout, name="mlp")

@@ -53,7 +53,7 @@ class XDeepFM(CTRModel):
         self.dimension = dimension
         self.embedding_normalization = embedding_normalization
         self.initial_logit = initial_logit
-        self.level_weights = self.make_embedding(dimension=1, name="level_weights", initial_scale=0.0)
+        self.level_weights = self.make_embedding(dimension=1, name="level_weights", initial_scale=0.0, exact=True)
         self.embedding = self.make_embedding(dimension, "embedding")
         shape = (None, num_fields * dimension)
         self.normalize = make_normalization(embedding_normalization, "normalize")

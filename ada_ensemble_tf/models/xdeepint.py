@@ -5,8 +5,10 @@ from collections.abc import Sequence
 import keras
 import tensorflow as tf
 
+from ada_ensemble_tf.layers.dense import Dense
 from ada_ensemble_tf.layers.estimator import Estimator
 from ada_ensemble_tf.layers.normalization import make_normalization
+from ada_ensemble_tf.layers.precision import full_precision, upcast
 from ada_ensemble_tf.models.base import CTRModel, Forward
 
 
@@ -15,6 +17,7 @@ class PolynomialInteraction(keras.layers.Layer):
     """x * (1 + W x0), without bias: each layer adds one to the degree and keeps the lower ones.
 
     xDeepInt (arXiv 2301.01089), the layer of its polynomial interaction network. W mixes what is on the last axis.
+    Under mixed precision x stays float32 and only W x0 is bfloat16: beside the 1, a small W x0 would be rounded away.
 
     Call arguments:
         x0, x: `[N, X]`, N may be 0.
@@ -23,12 +26,15 @@ class PolynomialInteraction(keras.layers.Layer):
         `[N, X]`.
     """
 
+    def __init__(self, **kwargs):
+        super().__init__(autocast=False, **kwargs)
+
     def build(self, x0_shape, x_shape):
-        self.dense = keras.layers.Dense(x_shape[-1], use_bias=False, name="dense")
+        self.dense = Dense(x_shape[-1], use_bias=False, name="dense")
         self.dense.build(x0_shape)
 
     def call(self, x0, x):
-        return x * (1 + self.dense(x0))
+        return upcast(x) * (1 + upcast(self.dense(x0)))
 
     def compute_output_shape(self, x0_shape, x_shape):
         return x_shape
@@ -84,13 +90,13 @@ class XDeepInt(CTRModel):
         self.subspaces = subspaces
         self.embedding_normalization = embedding_normalization
         self.initial_logit = initial_logit
-        self.embedding = self.make_embedding(dimension, "embedding")
+        self.embedding = self.make_embedding(dimension, "embedding", exact=True)
         if subspaces < 1 or dimension % subspaces:
             raise ValueError(
                 f"subspaces must be positive and divide dimension; "
                 f"received subspaces={subspaces} and dimension={dimension}"
             )
-        self.normalize = make_normalization(embedding_normalization, "normalize")
+        self.normalize = make_normalization(embedding_normalization, "normalize", full_precision())
         self.normalize.build((None, num_fields * dimension))
         self.interactions = [PolynomialInteraction(name=f"interaction_{i}") for i in range(1, num_layers + 1)]
         shape = (None, subspaces * num_fields)

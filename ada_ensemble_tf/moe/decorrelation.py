@@ -7,6 +7,7 @@ import tensorflow as tf
 
 from ada_ensemble_tf.decorrelation import mean_square_correlation, standardize, two_or_more
 from ada_ensemble_tf.moe.dispatch import take_rows
+from ada_ensemble_tf.replicas import global_sum
 
 
 def routed_decorrelation_loss(outputs: Sequence[tf.Tensor], gates: tf.Tensor, dense: bool = False) -> tf.Tensor:
@@ -37,6 +38,6 @@ def routed_decorrelation_loss(outputs: Sequence[tf.Tensor], gates: tf.Tensor, de
         both = tf.where(routed[i] & routed[j])[:, 0]
         shared = [standardize(take_rows(outputs[e], tf.gather(places[e], both))) for e in (i, j)]
         squares.append(mean_square_correlation(*shared))
-        weights.append(tf.cast(tf.maximum(tf.shape(both)[0] - 1, 0), tf.float32))
-    weights = tf.stack(weights)
+        weights.append(tf.cast(tf.shape(both)[0], tf.float32))
+    weights = tf.maximum(global_sum(tf.stack(weights)) - 1.0, 0.0)
     return tf.reduce_sum(weights * tf.stack(squares)) / tf.maximum(tf.reduce_sum(weights), 1.0)

@@ -4,6 +4,8 @@ from collections.abc import Iterable, Sequence
 
 import tensorflow as tf
 
+from ada_ensemble_tf.layers.precision import upcast
+
 
 class DenseDispatcher:
     """Sends every row to every expert and sums what comes back, weighted by the gates.
@@ -28,12 +30,9 @@ class DenseDispatcher:
         return dict.fromkeys(range(self.gates.shape[1]) if experts is None else experts, x)
 
     def combine(self, outputs: Sequence[tf.Tensor]) -> tf.Tensor:
-        """`[B, M]`: the experts' outputs, each `[B, M]`, weighted by their gates and summed."""
+        """`[B, M]`: the experts' outputs, each `[B, M]`, weighted by their gates and summed; of bfloat16 in float32."""
         columns = tf.unstack(self.gates, axis=1)
-        weighted = [
-            output * tf.cast(column, output.dtype)[:, None] for output, column in zip(outputs, columns, strict=True)
-        ]
-        return tf.add_n(weighted)
+        return tf.add_n([upcast(output) * column[:, None] for output, column in zip(outputs, columns, strict=True)])
 
     def counts(self) -> tf.Tensor:
         """`[E]` float32: how many rows went to each expert, which is all of them."""

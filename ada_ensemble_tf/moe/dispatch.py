@@ -4,6 +4,8 @@ from collections.abc import Iterable, Sequence
 
 import tensorflow as tf
 
+from ada_ensemble_tf.layers.precision import upcast
+
 
 @tf.custom_gradient
 def take_rows(x: tf.Tensor, rows: tf.Tensor):
@@ -14,7 +16,7 @@ def take_rows(x: tf.Tensor, rows: tf.Tensor):
     """
 
     def gradient(upstream):
-        return tf.math.unsorted_segment_sum(upstream, rows, tf.shape(x)[0]), None
+        return tf.cast(tf.math.unsorted_segment_sum(upcast(upstream), rows, tf.shape(x)[0]), upstream.dtype), None
 
     return tf.gather(x, rows), gradient
 
@@ -50,9 +52,12 @@ class SparseDispatcher:
         return dict(zip(readers, parts, strict=True))
 
     def combine(self, outputs: Sequence[tf.Tensor]) -> tf.Tensor:
-        """`[B, M]`: the experts' outputs, each `[B_j, M]`, weighted by their gates and summed in row order."""
+        """`[B, M]`: the experts' outputs, each `[B_j, M]`, weighted by their gates and summed in row order.
+
+        Of bfloat16 outputs the sum is float32.
+        """
         weighted = [
-            output * tf.cast(tf.gather(column, rows), output.dtype)[:, None]
+            upcast(output) * tf.gather(column, rows)[:, None]
             for output, column, rows in zip(outputs, self.columns, self.rows, strict=True)
         ]
         return tf.math.unsorted_segment_sum(tf.concat(weighted, axis=0), tf.concat(self.rows, axis=0), self.num_rows)

@@ -8,6 +8,7 @@ import tensorflow as tf
 
 from ada_ensemble_tf.gates import GateReport, gate_report
 from ada_ensemble_tf.gates.smooth_step import smooth_step
+from ada_ensemble_tf.layers.precision import upcast
 from ada_ensemble_tf.moe.sparsemax import sparsemax
 
 FUSION_MODES = ("vector", "bit")
@@ -35,14 +36,15 @@ class SparseFusion(keras.layers.Layer):
         outputs: the E experts' outputs, each `[B, M]`; B may be 0.
 
     Returns:
-        `[B, M]`.
+        `[B, M]`; of bfloat16 outputs float32.
 
     Raises:
         ValueError: for an unknown mode or activation, or another number of outputs.
     """
 
     def __init__(self, num_experts: int, mode: str = "vector", activation: str = "softmax", **kwargs):
-        super().__init__(**kwargs)
+        # The weights keep the digits of their softmax under mixed precision; outputs come as they are.
+        super().__init__(autocast=False, **kwargs)
         if num_experts < 1:
             raise ValueError(f"num_experts must be positive; received {num_experts}")
         if mode not in FUSION_MODES:
@@ -56,11 +58,14 @@ class SparseFusion(keras.layers.Layer):
     def build(self, outputs_shape):
         shape = outputs_shape[0] if isinstance(outputs_shape[0], Sequence) else outputs_shape
         width = 1 if self.mode == "vector" else shape[-1]
-        self.logits = self.add_weight(name="logits", shape=(self.num_experts, width), initializer="zeros")
+        shape = (self.num_experts, width)
+        self.logits = self.add_weight(name="logits", shape=shape, initializer="zeros", autocast=False)
         self.raw_temperature = None
         if self.activation in ("softmax", "sparsemax"):
             one = keras.initializers.Constant(float(np.log(np.expm1(1.0))))
-            self.raw_temperature = self.add_weight(name="raw_temperature", shape=(width,), initializer=one)
+            self.raw_temperature = self.add_weight(
+                name="raw_temperature", shape=(width,), initializer=one, autocast=False
+            )
 
     @property
     def temperature(self) -> tf.Tensor:
@@ -82,8 +87,8 @@ class SparseFusion(keras.layers.Layer):
     def call(self, outputs):
         if len(outputs) != self.num_experts:
             raise ValueError(f"a fusion of {self.num_experts} experts needs as many outputs; received {len(outputs)}")
-        weights = tf.unstack(tf.cast(self.weights_of_experts(), outputs[0].dtype))
-        return tf.add_n([output * weight for output, weight in zip(outputs, weights, strict=True)])
+        weights = tf.unstack(self.weights_of_experts())
+        return tf.add_n([upcast(output) * weight for output, weight in zip(outputs, weights, strict=True)])
 
     def report(self) -> GateReport:
         """The weights as a gate's report, for TensorBoard: shares of their sum, of all rows alike.

@@ -10,6 +10,7 @@ from ada_ensemble_tf.experts import make_expert
 from ada_ensemble_tf.gates import GateReport, NoisyCosineGate
 from ada_ensemble_tf.layers.dropout import make_dropout
 from ada_ensemble_tf.layers.normalization import make_normalization
+from ada_ensemble_tf.layers.precision import upcast
 from ada_ensemble_tf.moe.decorrelation import routed_decorrelation_loss
 from ada_ensemble_tf.moe.dense_dispatcher import DenseDispatcher
 from ada_ensemble_tf.moe.dispatch import SparseDispatcher
@@ -122,7 +123,7 @@ class SparseMoE(keras.layers.Layer):
             else:
                 loss = routed_decorrelation_loss(outputs, gates, dense=self.dispatcher == "dense")
             report = report._replace(decorrelation=loss)
-        return self.normalize(x + mixed, training=training), report, flops
+        return self.normalize(upcast(x) + mixed, training=training), report, flops
 
     def expert_outputs(self, x0: tf.Tensor, x: tf.Tensor, training: bool = False) -> list[tf.Tensor]:
         """What each expert makes of all rows, each `[B, M]`."""

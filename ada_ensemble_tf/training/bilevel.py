@@ -1,10 +1,12 @@
 """Bi-level training: gates on rows of their own, weights on the training rows, in turn."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import keras
 import tensorflow as tf
 
+from ada_ensemble_tf import replicas
+from ada_ensemble_tf.layers.embedding import ids_of
 from ada_ensemble_tf.layers.normalization import frozen_statistics
 from ada_ensemble_tf.losses import log_loss
 from ada_ensemble_tf.training.finite import FiniteCheck
@@ -37,6 +39,7 @@ class BilevelModel(keras.Model):
         self.step = self.add_weight(name="step", shape=(), dtype="int64", initializer="zeros", trainable=False)
         self.finite = FiniteCheck()
         self._frozen = frozenset()
+        self._distribute = None
 
     def stages(self) -> Sequence[Stage]:
         """The stages of training in their order; none is one stage that trains everything.
@@ -50,6 +53,22 @@ class BilevelModel(keras.Model):
         self._frozen = frozenset(id(v) for v in variables)
         if hasattr(self, "_weight_step"):
             self._weight_step = self._make_weight_step()
+
+    def distribute(self, replicate: Callable[[Callable], Callable]) -> None:
+        """Has every update done by `replicate(update)`, in functions that are yet to be traced.
+
+        Args:
+            replicate: makes of an update, which takes rows and returns logs, one on all replicas.
+        """
+        self._distribute = replicate
+        self._weight_step = self._make_weight_step()
+
+    def bring_up_to_date(self) -> None:
+        """Does what an optimiser has put off for rows of tables that did not come, see `RowSparseAdam`."""
+        for optimizer, variables in self.groups().values():
+            if hasattr(optimizer, "bring_up_to_date"):
+                for variable in variables:
+                    optimizer.bring_up_to_date(variable)
 
     def annealing_steps(self) -> int:
         """Weight updates after which every schedule of the model has reached its final value.
@@ -113,11 +132,12 @@ class BilevelModel(keras.Model):
         self._weight_step = self._make_weight_step()
 
     def _make_weight_step(self):
-        if self.run_eagerly or tf.distribute.has_strategy():
+        if self.run_eagerly or (tf.distribute.has_strategy() and self._distribute is None):
             return self._update_weights
-        # One function, traced and optimised once however many updates a train step has. Under a strategy updates
-        # must not be inside a function, so there they are unrolled.
-        return tf.function(self._update_weights, reduce_retracing=True, experimental_attributes={"_noinline": True})
+        # One function, traced and optimised once however many updates a train step has. Within a replica updates must
+        # not be inside a function, so where Keras' `fit` runs the replicas they are unrolled.
+        update = self._on_replicas(self._update_weights)
+        return tf.function(update, reduce_retracing=True, experimental_attributes={"_noinline": True})
 
     def groups(self) -> dict[str, tuple[keras.optimizers.Optimizer, list[keras.Variable]]]:
         """(optimiser, variables) of each group that has any."""
@@ -165,7 +185,7 @@ class BilevelModel(keras.Model):
         `bad_step` the weight update that it came up in.
         """
         if not isinstance(data, Mapping):
-            return self._joint_step(*data)
+            return self._on_replicas(self._joint_step)(*data)
         train_inputs, train_labels = data["train"]
         steps = train_labels.shape[0]
         if steps is None:
@@ -176,13 +196,16 @@ class BilevelModel(keras.Model):
         if not self.gate_variables:
             raise ValueError(f"{self.name} has no gates: train it on (inputs, labels), not on bi-level elements")
         batches = [(tf.nest.map_structure(lambda x, i=i: x[i], train_inputs), train_labels[i]) for i in range(steps)]
-        logs = self._gate_step(*data["gate"], *batches[0])
+        logs = self._on_replicas(self._gate_step)(*data["gate"], *batches[0])
         first_bad, bad_step = logs["first_bad"], logs["bad_step"]
         for inputs, labels in batches:
             logs |= self._weight_step(inputs, labels)
             bad_step = tf.where(first_bad >= 0, bad_step, logs["bad_step"])
             first_bad = tf.where(first_bad >= 0, first_bad, logs["first_bad"])
         return logs | {"first_bad": first_bad, "bad_step": bad_step}
+
+    def _on_replicas(self, update):
+        return update if self._distribute is None else self._distribute(update)
 
     def _update_weights(self, inputs, labels):
         return self._update(inputs, labels, ("embedding", "weight"), "weight update")
@@ -199,8 +222,9 @@ class BilevelModel(keras.Model):
         ]
         groups = [group for group in groups if group[1]]
         gradients, logs = self.compute_gradients(inputs, labels, [variables for _, variables in groups], stage)
+        lookups = ids_of(inputs).shape.num_elements() if replicas.count() > 1 else None
         for (optimizer, variables), group_gradients in zip(groups, gradients, strict=True):
-            optimizer.apply(group_gradients, variables)
+            optimizer.apply([replicas.to_send(gradient, lookups) for gradient in group_gradients], variables)
         self.step.assign_add(1)
         return logs
 
@@ -223,15 +247,17 @@ class BilevelModel(keras.Model):
             forward = self.forward(inputs, training=True)
             terms = self.objective(forward, labels)
             loss = tf.add_n(list(terms.values()))
-        gradients = tape.gradient(loss, [[v.value for v in group] for group in groups])
+            # The optimisers sum the gradients of all replicas: together they are those of the mean of the losses.
+            share = loss if replicas.count() == 1 else loss / replicas.count()
+        gradients = tape.gradient(share, [[v.value for v in group] for group in groups])
         pairs = [pair for group in zip(groups, gradients, strict=True) for pair in zip(*group, strict=True)]
-        named = {f"gradient of {variable.path}": gradient for variable, gradient in pairs}
-        tensors = forward.tensors | {f"loss term {name}": term for name, term in terms.items()} | named
+        outcomes = {f"loss term {name}": term for name, term in terms.items()}
+        outcomes |= {f"gradient of {variable.path}": gradient for variable, gradient in pairs}
         rows = tf.cast(tf.maximum(tf.shape(labels)[0], 1), tf.float32)
         logs = {"loss": loss, "log_loss": log_loss(labels, forward.logit)} | terms
         logs |= report_scalars(forward.reports, self.choice_names()) | {"flops_per_example": forward.flops / rows}
-        logs |= {"first_bad": self.finite.first_bad(stage, tensors), "bad_step": tf.convert_to_tensor(self.step) + 1}
-        return gradients, logs
+        first_bad = self.finite.first_bad_if(stage, forward.tensors, outcomes)
+        return gradients, logs | {"first_bad": first_bad, "bad_step": tf.convert_to_tensor(self.step) + 1}
 
     def choice_names(self) -> dict[str, list[str]]:
         """What each gate chooses among, by the gate's name in the reports."""

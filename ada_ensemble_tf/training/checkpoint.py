@@ -31,7 +31,11 @@ class Checkpoint:
     @property
     def exists(self) -> bool:
         """Whether there is a save to restore."""
-        return self._manager.latest_checkpoint is not None
+        return self._latest() is not None
+
+    def _latest(self) -> str | None:
+        # Not the manager's, which knows only its own saves: another worker may have written since.
+        return tf.train.latest_checkpoint(self._manager.directory)
 
     def save(self, step: int) -> None:
         """Saves the variables' values; `step` names the files."""
@@ -43,7 +47,7 @@ class Checkpoint:
         Raises:
             ValueError: if there is none, or it is of other variables.
         """
-        path = self._manager.latest_checkpoint
+        path = self._latest()
         if path is None:
             raise ValueError(f"{self._manager.directory}: no checkpoint; train first")
         try:

@@ -1,15 +1,38 @@
 """Naming the first tensor that is not finite."""
 
+from collections.abc import Mapping
+
 import tensorflow as tf
+
+NamedTensors = Mapping[str, tf.Tensor | tf.IndexedSlices | None]
+
+
+def is_finite(tensor: tf.Tensor | tf.IndexedSlices) -> tf.Tensor:
+    """Whether all of a tensor, or of its rows that there are, is finite: a scalar boolean."""
+    values = tensor.values if isinstance(tensor, tf.IndexedSlices) else tensor
+    # 0 * x is NaN just for infinities and NaN, and unlike x its sum cannot overflow.
+    return tf.reduce_sum(0.0 * values) == 0.0
 
 
 class FiniteCheck:
-    """Finds the first non-finite tensor among named ones, inside a graph and at the cost of one pass over them."""
+    """Finds the first non-finite tensor among named ones, inside a graph."""
 
     def __init__(self):
         self.names: list[str] = []
 
-    def first_bad(self, stage: str, tensors: dict[str, tf.Tensor | tf.IndexedSlices | None]) -> tf.Tensor:
+    def first_bad_if(self, stage: str, tensors: NamedTensors, outcomes: NamedTensors) -> tf.Tensor:
+        """`first_bad` of `tensors` and then `outcomes`, looked for only where one of the latter is not finite.
+
+        `tensors` are what the outcomes, losses and gradients, came from: going over all of them at each step would cost
+        more than over the outcomes alone, and what reaches no outcome does no harm.
+        """
+        finite = [is_finite(tensor) for tensor in outcomes.values() if tensor is not None]
+        everything = {**tensors, **outcomes}
+        return tf.cond(
+            tf.reduce_all(tf.stack(finite)), lambda: tf.constant(-1), lambda: self.first_bad(stage, everything)
+        )
+
+    def first_bad(self, stage: str, tensors: NamedTensors) -> tf.Tensor:
         """int32 scalar: the place in `names` of the first tensor that holds an infinity or NaN, -1 if none does.
 
         `names` grows by "`stage`: name" for each name it does not hold yet. Tensors that are None are passed over.
@@ -22,9 +45,7 @@ class FiniteCheck:
             if full_name not in self.names:
                 self.names.append(full_name)
             places.append(self.names.index(full_name))
-            values = tensor.values if isinstance(tensor, tf.IndexedSlices) else tensor
-            # 0 * x is NaN just for infinities and NaN, and unlike x its sum cannot overflow.
-            finite.append(tf.reduce_sum(0.0 * values) == 0.0)
+            finite.append(is_finite(tensor))
         if not finite:
             return tf.constant(-1)
         bad = tf.logical_not(tf.stack(finite))

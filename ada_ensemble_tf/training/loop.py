@@ -1,5 +1,6 @@
 """The training loop: steps, reports, evaluation, early stopping, checkpoints, resuming."""
 
+import contextlib
 import logging
 import math
 import time
@@ -10,8 +11,8 @@ import tensorflow as tf
 
 from ada_ensemble_tf import metrics
 from ada_ensemble_tf.training.checkpoint import Checkpoint
-from ada_ensemble_tf.training.expert_correlation import ExpertCorrelation
-from ada_ensemble_tf.training.scoring import Scorer
+from ada_ensemble_tf.training.distribution import Distribution
+from ada_ensemble_tf.training.evaluator import Evaluator
 from ada_ensemble_tf.training.stages import StageSchedule
 from ada_ensemble_tf.training.tensorboard import TensorBoardWriter
 from data_pipelines.dataset import PreparedData, pair
@@ -42,13 +43,18 @@ class TrainingLoop:
         data: the prepared data.
         config: see `experiments/defaults.py`.
         workdir: where checkpoints and TensorBoard files go.
+        distribution: who trains together; the model must be made within its scope. All workers need the directory,
+            and the chief alone writes there. By default there is one device.
 
     Raises:
-        DataError: if `config.training` is neither "bilevel" nor "joint".
+        DataError: if `config.training` is neither "bilevel" nor "joint", or the replicas cannot have equal parts of
+            a batch.
     """
 
-    def __init__(self, model, data: PreparedData, config, workdir: Path):
+    def __init__(self, model, data: PreparedData, config, workdir: Path, distribution: Distribution | None = None):
         self.model, self.data, self.config = model, data, config
+        self.distribution = distribution or Distribution()
+        self.worker_batch = self.distribution.worker_batch(config.batch_size)
         if config.training not in ("bilevel", "joint"):
             raise DataError(f"config.training must be 'bilevel' or 'joint'; received {config.training!r}")
         self.bilevel = config.training == "bilevel" and bool(model.gate_variables)
@@ -66,14 +72,19 @@ class TrainingLoop:
         everything = model.variables + model.optimizer_variables + state
         self.last = Checkpoint(workdir / "checkpoints" / "last", everything)
         self.best = Checkpoint(workdir / "checkpoints" / "best", model.variables)
-        self.board = TensorBoardWriter(workdir / "tensorboard")
-        self.scorer = Scorer(model)
-        self.expert_correlation = ExpertCorrelation(model)
+        self.board = TensorBoardWriter(workdir / "tensorboard" if self.distribution.is_chief else None)
+        self._steps_to_profile = self._whole_calls(config.profile) if config.profile else 0
+        gate_source = config.gate_source if self.bilevel else None
+        self.evaluator = Evaluator(model, data, config, self.distribution, gate_source)
+        self._who = {"worker": self.distribution.worker, "workers": self.distribution.workers}
         self._reported_before = False
         self.stages = StageSchedule(model, self.stride)
         if self.last.exists:
             self.last.restore()
             logger.info("resuming at step %d of %d", self._step(), self.max_steps)
+        if self.distribution.replicas > 1:
+            model.distribute(self.distribution.replicate)
+            self.distribution.spread_seeds(model)
 
     def finished(self) -> bool:
         """Whether there is nothing left to train."""
@@ -106,9 +117,12 @@ class TrainingLoop:
                 run_calls, self._reported_before = self._compiled_calls(), False
             self._train_until(self._next_stop(), run_calls, batches)
             self._evaluate()
-            self.last.save(self._step())
+            if self.distribution.is_chief:
+                self.last.save(self._step())
         if self._out_of_patience():
             logger.info("stopped early: no better validation AUC in %d evaluations", self.config.patience)
+        # Others must not read it before the chief has written it.
+        self.distribution.agree(True)
         self.best.restore()
         self.board.close()
 
@@ -117,11 +131,6 @@ class TrainingLoop:
         that was all."""
         seconds = float(self.seconds.numpy())
         return float(self.timed_steps.numpy()) * self.config.batch_size / seconds if seconds else float("nan")
-
-    def validation_batches(self) -> tf.data.Dataset:
-        """The validation rows that early stopping reads: those the gates have not learned from."""
-        used = self.config.gate_share if self.bilevel and self.config.gate_source == "validation" else 0.0
-        return self.data.evaluation("validation", self.config.eval_batch_size, gate_share=used)
 
     def _gate_share_of_train(self) -> float:
         return self.config.gate_share if self.bilevel and self.config.gate_source == "train" else 0.0
@@ -145,13 +154,13 @@ class TrainingLoop:
 
     def _batches(self) -> tf.data.Dataset:
         config, step = self.config, self._step()
-        train = self.data.train(
-            config.batch_size, config.seed, step * config.batch_size, gate_share=self._gate_share_of_train()
-        )
+        first_row, share = step * config.batch_size, self._gate_share_of_train()
+        train = self.data.train(self.worker_batch, config.seed, first_row, gate_share=share, **self._who)
         if not self.bilevel:
             return train
         gate_rows = step // self.stride * config.batch_size
-        gate = self.data.gate(config.batch_size, config.seed, gate_rows, config.gate_source, config.gate_share)
+        source, share = config.gate_source, config.gate_share
+        gate = self.data.gate(self.worker_batch, config.seed, gate_rows, source, share, **self._who)
         return pair(train, gate, self.stride)
 
     def _compiled_calls(self):
@@ -176,10 +185,18 @@ class TrainingLoop:
         every = self._whole_calls(self.config.report_every)
         while (step := self._step()) < target:
             steps = min(every - step % every, target - step)
+            # After a report: tracing is done.
+            profiled = self._reported_before and self._steps_to_profile > 0
+            if profiled:
+                steps = min(steps, self._steps_to_profile)
+                self._steps_to_profile -= steps
+                # As of a report with tracing, its time says nothing of the speed.
+                self._reported_before = False
             started = time.monotonic()
-            with self.data.reading():
+            with self.data.reading(), self.board.profile() if profiled else contextlib.nullcontext():
                 logs, bad, bad_step = run_calls(batches, tf.constant(steps // self.stride))
-            if (place := int(bad)) >= 0:
+                place = int(bad)
+            if place >= 0:
                 raise NonFiniteError(
                     f"step {int(bad_step)}: not finite: {self.model.finite.names[place]}; training stopped, the last "
                     "checkpoint is kept. Lower the learning rates, or look at the data with this step in mind"
@@ -203,9 +220,9 @@ class TrainingLoop:
 
     def _evaluate(self) -> None:
         started = time.monotonic()
-        with self.data.reading():
-            labels, probabilities, flops = self.scorer.score(self.validation_batches())
-            layers = self.expert_correlation(self.validation_batches(), CORRELATION_ROWS)
+        self.model.bring_up_to_date()
+        labels, probabilities, flops = self.evaluator.score("validation")
+        layers = self.evaluator.expert_correlation("validation", CORRELATION_ROWS)
         step, results = self._step(), metrics.all_metrics(labels, probabilities)
         correlation = {f"experts/correlation/{layer}": value["absolute"] for layer, value in layers.items()}
         self.board.validation(step, results | {"flops_per_example": flops} | correlation)
@@ -215,7 +232,8 @@ class TrainingLoop:
             self.best_auc.assign(results["auc"])
             self.best_step.assign(step)
             self.evaluations_since_best.assign(0)
-            self.best.save(step)
+            if self.distribution.is_chief:
+                self.best.save(step)
         elif annealed:
             self.evaluations_since_best.assign_add(1)
         logger.info(

@@ -1,5 +1,6 @@
 """A training run from config to metrics.json."""
 
+import json
 import logging
 import platform
 from pathlib import Path
@@ -10,6 +11,9 @@ import numpy as np
 import tensorflow as tf
 
 from ada_ensemble_tf import metrics
+from ada_ensemble_tf.models import CTRModel
+from ada_ensemble_tf.training.cluster import read_cluster
+from ada_ensemble_tf.training.distribution import Distribution, make_distribution
 from ada_ensemble_tf.training.loop import TrainingLoop
 from ada_ensemble_tf.training.scoring import Scorer
 from ada_ensemble_tf.training.setup import build_model, compile_model, seed_everything
@@ -26,6 +30,8 @@ CORRELATION_ROWS = 8192
 
 def train(config, data: PreparedData, workdir: str | Path, score_test: bool = True) -> dict[str, Any]:
     """Trains, evaluates and writes metrics.json; goes on where an earlier run of the same config stopped.
+
+    On several devices or machines, see `training.distribution`, all machines do so together, and the chief writes.
 
     Args:
         config: a config of `experiments/`.
@@ -46,28 +52,32 @@ def train(config, data: PreparedData, workdir: str | Path, score_test: bool = Tr
                 f"{data.path}: the {split} split has {data.positives[split]} positives in {data.rows[split]} rows; "
                 "training and AUC need rows of both labels: prepare more data or another --split"
             )
-    seed_everything(config.seed, config.deterministic)
-    model = build_model(config, data)
-    compile_model(model, config)
     directory = Workdir(workdir)
-    directory.claim(config.to_dict(), data)
-    directory.save_model_config(model)
-    loop = TrainingLoop(model, data, config, directory.path)
+    # Before the others are waited for: one that was started again at the very end would wait for those that are done.
+    if read_cluster() is not None and (results := _results_of(directory, config, data)) is not None:
+        return results
+    distribution = make_distribution(config.strategy)
+    distribution.worker_batch(config.batch_size)
+    if config.xi and distribution.replicas > 1:
+        raise DataError(f"config.xi={config.xi}: the second-order gate update knows of one device; set config.xi to 0")
+    seed_everything(config.seed, config.deterministic)
+    with distribution.scope():
+        model = build_model(config, data)
+        compile_model(model, config)
+    _claim(directory, config, data, model, distribution)
+    loop = TrainingLoop(model, data, config, directory.path, distribution)
     if directory.metrics_file.exists() and loop.finished():
         logger.info("%s: already trained; raise config.max_epochs to go on, or use another --workdir", directory.path)
         return load_json(directory.metrics_file)
     loop.run()
-    splits = {"validation": loop.validation_batches()}
-    if score_test:
-        splits["test"] = data.evaluation("test", config.eval_batch_size)
+    splits = ("validation", "test") if score_test else ("validation",)
     scores, flops = {}, 0.0
-    for split, batches in splits.items():
-        scores[split], flops = score_split(loop.scorer, batches, data)
-    with data.reading():
-        correlation = loop.expert_correlation(splits["test" if score_test else "validation"], CORRELATION_ROWS)
+    for split in splits:
+        labels, probabilities, flops = loop.evaluator.score(split)
+        scores[split] = metrics.all_metrics(labels, probabilities)
     results = scores | {
         "flops_per_example": flops,
-        "expert_correlation": correlation,
+        "expert_correlation": loop.evaluator.expert_correlation(splits[-1], CORRELATION_ROWS),
         "parameters": sum(int(np.prod(v.shape)) for v in model.trainable_variables),
         "examples_per_second": loop.examples_per_second(),
         "best_step": int(loop.best_step.numpy()),
@@ -80,8 +90,43 @@ def train(config, data: PreparedData, workdir: str | Path, score_test: bool = Tr
             "numpy": np.__version__,
         },
     }
-    write_json(directory.metrics_file, results)
+    if distribution.is_chief:
+        write_json(directory.metrics_file, results)
+    # The others stay until all is written: one that ends looks as if it had died.
+    distribution.agree(True)
     return results
+
+
+def _results_of(directory: Workdir, config, data: PreparedData) -> dict[str, Any] | None:
+    """What metrics.json holds, if it is of this very config and data."""
+    if not directory.metrics_file.exists():
+        return None
+    results = load_json(directory.metrics_file)
+    same = results["config"] == json.loads(json.dumps(config.to_dict()))
+    return results if same and results["data_fingerprint"] == data.fingerprint else None
+
+
+def _claim(directory: Workdir, config, data: PreparedData, model: CTRModel, distribution: Distribution) -> None:
+    """The chief makes the directory this run's own, and the others see that it did."""
+
+    def claim():
+        if distribution.is_chief:
+            directory.claim(config.to_dict(), data)
+            directory.save_model_config(model)
+
+    def check():
+        if not distribution.is_chief:
+            directory.check(config.to_dict(), data)
+
+    for step in (claim, check):
+        refused = None
+        try:
+            step()
+        except (DataError, OSError) as error:
+            refused = error
+        # All end where one does: else the others would take it for lost, and wait.
+        if not distribution.agree(refused is None):
+            raise refused or DataError("another worker refused the run: see what it printed")
 
 
 def score_split(scorer: Scorer, batches, data: PreparedData) -> tuple[dict[str, float], float]:

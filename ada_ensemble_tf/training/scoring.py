@@ -6,6 +6,7 @@ import numpy as np
 import tensorflow as tf
 
 from ada_ensemble_tf.layers.embedding import Inputs
+from ada_ensemble_tf.training.distribution import Distribution
 
 
 class Scorer:
@@ -13,11 +14,12 @@ class Scorer:
 
     Args:
         model: a `CTRModel`.
+        distribution: of several workers, `score` is given what a worker has of each global batch, on all of them.
     """
 
-    def __init__(self, model):
+    def __init__(self, model, distribution: Distribution | None = None):
         self._forward = tf.function(self._score, input_signature=[model.input_signature])
-        self._model = model
+        self._model, self._distribution = model, distribution or Distribution()
 
     def _score(self, inputs):
         forward = self._model.forward(inputs, training=False)
@@ -29,12 +31,14 @@ class Scorer:
         return self._forward(typed)[0].numpy()
 
     def score(self, batches: Iterable[tuple[Inputs, tf.Tensor]]) -> tuple[np.ndarray, np.ndarray, float]:
-        """(labels `[N]`, probabilities `[N]`, mean FLOPs per example as routed) of (inputs, labels) batches."""
-        labels, probabilities, flops = [], [], 0.0
-        for inputs, batch_labels in batches:
-            batch_probabilities, batch_flops = self._forward(inputs)
-            labels.append(batch_labels.numpy())
-            probabilities.append(batch_probabilities.numpy())
+        """(labels `[N]`, probabilities `[N]`, mean FLOPs per example as routed) of (inputs, labels) batches.
+
+        N are the rows of all workers, in the order of the file.
+        """
+        rows, flops = [], 0.0
+        for inputs, labels in batches:
+            probabilities, batch_flops = self._forward(inputs)
+            rows.append(np.stack([labels.numpy(), probabilities.numpy()], axis=1))
             flops += float(batch_flops)
-        labels = np.concatenate(labels)
-        return labels, np.concatenate(probabilities), flops / len(labels)
+        labels, probabilities = np.ascontiguousarray(self._distribution.in_file_order(rows).T)
+        return labels, probabilities, float(self._distribution.total([flops])[0]) / len(labels)

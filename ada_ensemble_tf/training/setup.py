@@ -6,6 +6,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from ada_ensemble_tf.layers.precision import PRECISIONS, layers_of
 from ada_ensemble_tf.models import CTRModel, model_class
 from ada_ensemble_tf.optimizers import make_optimizer
 from data_pipelines.dataset import PreparedData
@@ -36,12 +37,18 @@ def model_inputs(schema: Schema) -> dict[str, Any]:
 def build_model(config, data: PreparedData) -> CTRModel:
     """The model that `config.model` describes, for the fields and base rate of `data`.
 
+    With `config.precision` "bfloat16" it multiplies matrices and keeps feature maps in bfloat16, see
+    `layers.precision`; its variables are float32. The precision is the model's for good: its config has it, so that
+    evaluation, prediction and export compute as training did and give the scores that were measured.
+
     `config.model.anneal_epochs`, where a model has it, becomes the constructor's `anneal_steps`, and the pair
     `stage_epochs` its `stage_steps`.
 
     Raises:
         DataError: if a value does not fit.
     """
+    if config.precision not in PRECISIONS:
+        raise DataError(f"config.precision: must be one of {', '.join(PRECISIONS)}; received {config.precision!r}")
     arguments = config.model.to_dict()
     name = arguments.pop("name")
     if (epochs := arguments.pop("anneal_epochs", None)) is not None:
@@ -50,11 +57,12 @@ def build_model(config, data: PreparedData) -> CTRModel:
         arguments["stage_steps"] = [math.ceil(epochs * data.rows["train"] / config.batch_size) for epochs in stages]
     rate = data.positives["train"] / data.rows["train"]
     try:
-        return model_class(name)(
-            **model_inputs(data.schema),
-            initial_logit=math.log(rate / (1.0 - rate)),
-            **arguments,
-        )
+        with layers_of(PRECISIONS[config.precision]):
+            return model_class(name)(
+                **model_inputs(data.schema),
+                initial_logit=math.log(rate / (1.0 - rate)),
+                **arguments,
+            )
     except (TypeError, ValueError) as error:
         raise DataError(f"config.model: {error}") from error
 

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 import keras
 import numpy as np
+import tensorflow as tf
 
 logger = logging.getLogger(__name__)
 
@@ -55,7 +56,7 @@ class StageSchedule:
         ends = itertools.accumulate(-(-stage.steps // stride) * stride for stage in self.stages[:-1])
         self._ends = list(ends)
         self._groups = [model.groups()[name] for name in ("embedding", "weight") if name in model.groups()]
-        self._rates = [float(optimizer.learning_rate) for optimizer, _ in self._groups] if self.stages else []
+        self._rates = [learning_rate(optimizer) for optimizer, _ in self._groups] if self.stages else []
 
     @property
     def last_start(self) -> int:
@@ -105,13 +106,18 @@ class StageSchedule:
                 optimizer.iterations.assign(0)
 
 
+def learning_rate(optimizer: keras.optimizers.Optimizer) -> float:
+    """The present learning rate of an optimiser, under a `tf.distribute` strategy too."""
+    return float(tf.convert_to_tensor(optimizer.learning_rate))
+
+
 def set_learning_rate(optimizer: keras.optimizers.Optimizer, rate: float) -> None:
     """Gives an optimiser a learning rate, leaving variables where they are.
 
     Optimisers that hold a variable through a state of which the learning rate is the scale, as FTRL does, say so by a
     method `rescale_state(new_rate)`.
     """
-    if np.float32(optimizer.learning_rate) == np.float32(rate):
+    if np.float32(learning_rate(optimizer)) == np.float32(rate):
         return
     if hasattr(optimizer, "rescale_state"):
         optimizer.rescale_state(rate)

@@ -1,9 +1,15 @@
 """What TensorBoard shows of a training run."""
 
-from collections.abc import Mapping
+import contextlib
+import logging
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import tensorflow as tf
+
+from ada_ensemble_tf.training.stages import learning_rate
+
+logger = logging.getLogger(__name__)
 
 
 class TensorBoardWriter:
@@ -13,12 +19,14 @@ class TensorBoardWriter:
     `speed/*`, `schedule/stage` where a model has stages, `experts/correlation/*` where it has experts.
 
     Args:
-        folder: the folder to point TensorBoard at.
+        folder: the folder to point TensorBoard at; with None nothing is written.
     """
 
-    def __init__(self, folder: Path):
-        self._training = tf.summary.create_file_writer(str(folder / "training"))
-        self._validation = tf.summary.create_file_writer(str(folder / "validation"))
+    def __init__(self, folder: Path | None):
+        self._folder = folder
+        runs = ("training", "validation")
+        writers = [tf.summary.create_file_writer(str(folder / run)) if folder else None for run in runs]
+        self._training, self._validation = (writer or tf.summary.create_noop_writer() for writer in writers)
 
     def training(self, step: int, logs: Mapping[str, float], model) -> None:
         """Writes a report's means and the optimisers' learning rates."""
@@ -28,7 +36,7 @@ class TensorBoardWriter:
                 tf.summary.scalar(tags.get(name, name if "/" in name else f"loss/{name}"), value)
             for part in ("embedding", "weight", "gate"):
                 if optimizer := getattr(model, f"{part}_optimizer"):
-                    tf.summary.scalar(f"learning_rate/{part}", float(optimizer.learning_rate))
+                    tf.summary.scalar(f"learning_rate/{part}", learning_rate(optimizer))
         self._training.flush()
 
     def validation(self, step: int, results: Mapping[str, float]) -> None:
@@ -37,6 +45,16 @@ class TensorBoardWriter:
             for name, value in results.items():
                 tf.summary.scalar(name if "/" in name else f"metrics/{name}", value)
         self._validation.flush()
+
+    @contextlib.contextmanager
+    def profile(self) -> Iterator[None]:
+        """Writes a profile of what runs within it, which must have ended by then."""
+        if self._folder is None:
+            yield
+            return
+        with tf.profiler.experimental.Profile(str(self._folder)):
+            yield
+        logger.info("profile: %s/plugins/profile", self._folder)
 
     def close(self) -> None:
         """Closes the files."""

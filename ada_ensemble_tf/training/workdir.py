@@ -24,8 +24,8 @@ from data_pipelines.json_files import load_json
 from data_pipelines.schema import Schema
 from data_pipelines.vocabulary import VOCABULARY_DIR
 
-MAY_CHANGE = ("max_epochs", "patience", "report_every")
-"""Config keys that a resumed run may change: they say when to stop or report, not what is computed."""
+MAY_CHANGE = ("max_epochs", "patience", "report_every", "profile", "strategy")
+"""Config keys that a resumed run may change: they say when to stop or report, or where, not what is computed."""
 
 
 class Workdir:
@@ -55,7 +55,7 @@ class Workdir:
             DataError: if it is that of another run, or of something else.
         """
         if (self.path / "checkpoints" / "last" / "checkpoint").exists():
-            self._check_same_run(config, data)
+            self.check(config, data)
         elif self._is_of_something_else():
             raise DataError(f"{self.path}: not empty and not a training directory; choose another --workdir")
         self.path.mkdir(parents=True, exist_ok=True)
@@ -65,7 +65,16 @@ class Workdir:
         # Written last: it says that the rest is there.
         write_json(self.path / "config.json", config)
 
-    def _check_same_run(self, config: dict[str, Any], data: PreparedData) -> None:
+    def check(self, config: dict[str, Any], data: PreparedData) -> None:
+        """Sees that the directory is that of a run of `config` on `data`.
+
+        Raises:
+            DataError: if it is that of another run, or of none.
+        """
+        if not (self.path / "config.json").exists():
+            raise DataError(
+                f"{self.path}: no training directory; all workers need the chief's --workdir, on a shared disk"
+            )
         before = _flat(load_json(self.path / "config.json"))
         now = _flat(json.loads(json.dumps(config)))
         for key in sorted(before.keys() | now.keys()):

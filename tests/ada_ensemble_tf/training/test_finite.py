@@ -68,6 +68,14 @@ def test_stages_share_the_list_of_names():
     assert len(check.names) == 4
 
 
+def test_what_reaches_no_outcome_is_let_be():
+    check = FiniteCheck()
+    assert int(check.first_bad_if("weights", {"a": bad(np.nan)}, {"loss": GOOD, "none": None})) == -1
+    place = check.first_bad_if("weights", {"a": GOOD, "b": bad(np.nan)}, {"loss": bad(np.inf), "gradient": GOOD})
+    assert check.names[int(place)] == "weights: b"
+    assert check.names[int(check.first_bad_if("weights", {"a": GOOD}, {"loss": bad(np.inf)}))] == "weights: loss"
+
+
 @pytest.mark.parametrize("compiled", [False, True])
 def test_in_a_graph_the_check_is_not_optimised_away(compiled):
     check = FiniteCheck()

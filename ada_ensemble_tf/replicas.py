@@ -1,0 +1,69 @@
+"""Sums over all replicas of a training step.
+
+Under a `tf.distribute` strategy each replica has a part of the global batch. What is a mean over rows may stay one over
+the replica's own rows, for the mean of the replicas' losses is what is trained. What is not, as the variance of a batch
+or the product of two means, is computed from sums over the global batch, so that n replicas compute what one would.
+
+Without a strategy, and outside of its replicas (in inference, say), there is one replica: nothing here then adds
+anything to the graph. Gradients flow through.
+"""
+
+import tensorflow as tf
+
+
+def count() -> int:
+    """How many replicas take part in the step that is being traced."""
+    context = tf.distribute.get_replica_context()
+    return 1 if context is None else context.num_replicas_in_sync
+
+
+def index() -> tf.Tensor:
+    """int32 scalar: which of all replicas this one is, from 0."""
+    return tf.cast(tf.distribute.get_replica_context().replica_id_in_sync_group, tf.int32)
+
+
+def global_sum(x: tf.Tensor) -> tf.Tensor:
+    """`x` summed over the replicas, of the same shape on each."""
+    if count() == 1:
+        return x
+    # The identity is on the replica's device, as an argument of the traced function need not be.
+    return tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.SUM, tf.identity(x))
+
+
+def global_sums(*tensors: tf.Tensor) -> tuple[tf.Tensor, ...]:
+    """Each of some tensors of one type summed over the replicas, all in one exchange."""
+    if count() == 1:
+        return tensors
+    sizes = [tensor.shape.num_elements() for tensor in tensors]
+    total = global_sum(tf.concat([tf.reshape(tensor, [-1]) for tensor in tensors], axis=0))
+    parts = tf.split(total, sizes)
+    return tuple(tf.reshape(part, tensor.shape) for part, tensor in zip(parts, tensors, strict=True))
+
+
+def of_all(x: tf.Tensor) -> tf.Tensor:
+    """`[R, ..]`: the x of each replica."""
+    if count() == 1:
+        return x[None]
+    mine = tf.reshape(tf.range(count()) == index(), [-1] + [1] * x.shape.rank)
+    return global_sum(tf.where(mine, x[None], tf.zeros_like(x)[None]))
+
+
+def global_min(x: tf.Tensor) -> tf.Tensor:
+    """The smallest of the replicas' x, element by element."""
+    return x if count() == 1 else tf.reduce_min(of_all(x), axis=0)
+
+
+def to_send(gradient: tf.Tensor | tf.IndexedSlices | None, parts: int | None) -> tf.Tensor | tf.IndexedSlices | None:
+    """A gradient as the replicas may exchange it: one of a table has `parts` rows (if that is known), on each
+    replica and in each step.
+
+    What replicas exchange of a table are rows. Between machines TensorFlow wants them to be as many in all steps of a
+    graph's loop, but where fields have several values their number varies: zeros for the first row make up for it.
+    """
+    if count() == 1 or not isinstance(gradient, tf.IndexedSlices) or parts in (None, gradient.indices.shape[0]):
+        return gradient
+    rows, values = gradient.indices, gradient.values
+    missing = parts - tf.size(rows)
+    rows = tf.ensure_shape(tf.concat([rows, tf.fill([missing], rows[0])], axis=0), [parts])
+    values = tf.pad(values, [[0, missing]] + [[0, 0]] * (values.shape.rank - 1))
+    return tf.IndexedSlices(tf.ensure_shape(values, [parts, *values.shape[1:]]), rows, gradient.dense_shape)
