@@ -90,7 +90,10 @@ def found(row: dict[str, str] | None, columns: int) -> list[str]:
     if row is None or not row["auc_mean"]:
         return ["" if row is None else "failed"] * columns
     cells = [f"{float(row[name]):.4f}" for name in ("auc_mean", "logloss_mean")]
-    return cells + ([f"{float(row['flops_per_example']) / 1e6:.3f} M"] if columns == 3 else [])
+    if columns == 3:
+        # The best possible prediction has none.
+        cells.append(f"{float(row['flops_per_example']) / 1e6:.3f} M" if row["flops_per_example"] else "")
+    return cells
 
 
 def main(argv) -> None:

@@ -12,8 +12,8 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 from absl import flags
-from sklearn.metrics import normalized_mutual_info_score
 
+from ada_ensemble_tf.reporting.field_routing import information, shares
 from data_pipelines import synthetic
 from data_pipelines.errors import DataError, run_main
 from data_pipelines.schema import Schema
@@ -22,22 +22,6 @@ from data_pipelines.vocabulary import Vocabularies
 _WORKDIR = flags.DEFINE_string("workdir", None, "Directory of a trained AdaEnsemble.", required=True)
 _FIELD = flags.DEFINE_string("field", None, "Field to compare with; by default the planted group.")
 _ROWS = flags.DEFINE_integer("rows", 100_000, "Test rows to read, rounded up to whole batches.")
-
-
-def information(gates: np.ndarray, classes: np.ndarray) -> tuple[float, float]:
-    """Normalised mutual information of classes `[N]` with the largest of gates `[N, E]`, and with the kept ones."""
-    kept = (gates > 0.0) @ (1 << np.arange(gates.shape[1]))
-    return tuple(
-        float(normalized_mutual_info_score(classes, choices)) for choices in (gates.argmax(axis=1), kept)
-    )
-
-
-def shares(gates: np.ndarray, classes: np.ndarray, count: int) -> np.ndarray:
-    """`[count, E]`: by class, the share of its rows whose largest gate is each choice; NaN for a class without rows."""
-    table = np.zeros((count, gates.shape[1]))
-    np.add.at(table, (classes, gates.argmax(axis=1)), 1.0)
-    with np.errstate(invalid="ignore"):
-        return table / table.sum(axis=1, keepdims=True)
 
 
 def classes_of(ids: np.ndarray, schema: Schema, vocabularies: Vocabularies, field: str | None):

@@ -221,6 +221,9 @@ def test_wrong_use_is_one_clear_error(trained, prepared_criteo, criteo_raw_file,
     )
     assert "annealing ends at step" in error_of(TRAIN, *TINY_MODEL, data, fresh, "--config.max_epochs=0.5")
     assert "no trained model here" in error_of("ada_ensemble_tf.evaluate", f"--workdir={tmp_path}/none")
+    (tmp_path / "old").mkdir()
+    (tmp_path / "old" / "model.json").write_text('{"model": "dnn", "arguments": {"layers": 3}}')
+    assert "of another version of this code" in error_of("ada_ensemble_tf.evaluate", f"--workdir={tmp_path}/old")
     bad = tmp_path / "bad.txt"
     bad.write_text(criteo_raw_file.read_text().splitlines()[0] + "\n1\t2\t3\n")
     message = error_of("ada_ensemble_tf.predict", f"--workdir={trained}", f"--raw={bad}", f"--out={tmp_path}/out.csv")

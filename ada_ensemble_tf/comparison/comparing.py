@@ -11,6 +11,7 @@ from typing import Any
 from ada_ensemble_tf.comparison.configs import Variants, check_label, make_config
 from ada_ensemble_tf.comparison.runs import Run, Workers, alone_in
 from ada_ensemble_tf.comparison.table import Table
+from ada_ensemble_tf.reporting.comparison_page import comparison_page
 from data_pipelines.errors import DataError
 from data_pipelines.json_files import load_json
 from data_pipelines.preparation import Preparation, load_complete
@@ -49,6 +50,8 @@ def plan(
 def compare(runs: Sequence[Run], data_dir: Path, out: Path, jobs: int, truth: Path | None) -> bool:
     """Trains what is not done, and writes OUT/table.md and table.csv after each run; prints the former at the end.
 
+    OUT/report.html is written at the end, if a run is done.
+
     Returns:
         Whether all runs are done.
 
@@ -81,6 +84,9 @@ def compare(runs: Sequence[Run], data_dir: Path, out: Path, jobs: int, truth: Pa
             )  # fmt: skip
             table.write(out)
         print(table.write(out))
+        if any(run.done() for run in runs):
+            comparison_page(table).write(out / "report.html")
+            logger.info("report: %s", out / "report.html")
     return not failures
 
 

@@ -24,6 +24,13 @@ class DeLong(NamedTuple):
     p: float
 
 
+class Placements(NamedTuple):
+    """Of each positive `[m]` the share of negatives below it, of each negative `[n]` that of positives above it."""
+
+    above: np.ndarray
+    below: np.ndarray
+
+
 def delong(labels: np.ndarray, predictions: np.ndarray, other: np.ndarray) -> DeLong:
     """Tests whether two models' AUCs on the same rows differ by more than the choice of rows explains.
 
@@ -41,16 +48,16 @@ def delong(labels: np.ndarray, predictions: np.ndarray, other: np.ndarray) -> De
     Raises:
         ValueError: if there are fewer than two rows of either label, or the lengths differ.
     """
-    labels = np.asarray(labels) > 0.5
     if not len(labels) == len(predictions) == len(other):
         raise ValueError(f"labels and predictions differ in length: {len(labels)}, {len(predictions)}, {len(other)}")
-    positives, negatives = int(labels.sum()), int((~labels).sum())
-    if min(positives, negatives) < 2:
-        raise ValueError(f"needs two rows of each label; received {positives} positives, {negatives} negatives")
-    above, below = _placements(labels, np.asarray(predictions))
-    other_above, other_below = _placements(labels, np.asarray(other))
+    return compare_placements(placements(labels, predictions), placements(labels, other))
+
+
+def compare_placements(one: Placements, other: Placements) -> DeLong:
+    """`delong` of what `placements` gives of both models on the same rows."""
+    (above, below), (other_above, other_below) = one, other
     auc, other_auc = float(above.mean()), float(other_above.mean())
-    variance = np.var(above - other_above, ddof=1) / positives + np.var(below - other_below, ddof=1) / negatives
+    variance = np.var(above - other_above, ddof=1) / len(above) + np.var(below - other_below, ddof=1) / len(below)
     error, difference = float(np.sqrt(variance)), auc - other_auc
     z = difference / error if error else float(np.sign(difference) * np.inf) if difference else 0.0
     return DeLong(auc, other_auc, error, z, two_sided(z))
@@ -67,9 +74,18 @@ def midranks(values: np.ndarray) -> np.ndarray:
     return (np.cumsum(counts) - (counts - 1) / 2.0)[places]
 
 
-def _placements(labels: np.ndarray, predictions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def placements(labels: np.ndarray, predictions: np.ndarray) -> Placements:
+    """The placements of a model's rows. Ranking is most of the work of a test: of many models do it once for each.
+
+    Raises:
+        ValueError: if there are fewer than two rows of either label.
+    """
+    labels, predictions = np.asarray(labels) > 0.5, np.asarray(predictions)
+    positives, negatives = int(labels.sum()), int((~labels).sum())
+    if min(positives, negatives) < 2:
+        raise ValueError(f"needs two rows of each label; received {positives} positives, {negatives} negatives")
     ranks = midranks(predictions)
     positive, negative = predictions[labels], predictions[~labels]
     above = (ranks[labels] - midranks(positive)) / len(negative)
     below = 1.0 - (ranks[~labels] - midranks(negative)) / len(positive)
-    return above, below
+    return Placements(above, below)

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from scipy.special import stdtr
 
-from ada_ensemble_tf.comparison.delong import delong, two_sided
+from ada_ensemble_tf.comparison.delong import compare_placements, delong, placements, two_sided
 
 LEVEL = 0.05
 RULE = (
@@ -60,11 +60,37 @@ def against_best(predictions: Mapping[str, Mapping[int, Path]], labels: Path, be
         for label, files in predictions.items()
         if label != best
     }
-    tested = [label for label, verdict in verdicts.items() if verdict.p_delong is not None]
-    corrected = holm([verdicts[label].p_delong for label in tested])
-    for label, p in zip(tested, corrected, strict=True):
-        verdicts[label] = dataclasses.replace(verdicts[label], p_delong_holm=p)
-    return verdicts
+    return _corrected(verdicts)
+
+
+def all_pairs(
+    predictions: Mapping[str, Mapping[int, Path]], labels: Path, order: Sequence[str]
+) -> dict[tuple[str, str], Verdict]:
+    """The verdict on each pair (better, worse) of `order`, the worse against the better, Holm's correction over all.
+
+    Args:
+        predictions: files of predictions by label and seed.
+        labels: the file of the test rows' labels.
+        order: all labels, best first.
+    """
+    pairs = [(better, worse) for i, better in enumerate(order) for worse in order[i + 1 :]]
+    results, known = {pair: [] for pair in pairs}, np.load(labels)
+    # Seed by seed, so that one seed's placements of all models are in memory and no more.
+    for seed in sorted({seed for files in predictions.values() for seed in files}):
+        placed = {label: placements(known, np.load(f[seed])) for label, f in predictions.items() if seed in f}
+        for better, worse in pairs:
+            if better in placed and worse in placed:
+                results[better, worse].append(compare_placements(placed[worse], placed[better]))
+    return _corrected({pair: _verdict(found) for pair, found in results.items()})
+
+
+def _corrected(verdicts: dict) -> dict:
+    tested = [key for key, verdict in verdicts.items() if verdict.p_delong is not None]
+    p_values = holm([verdicts[key].p_delong for key in tested])
+    corrected = {
+        key: dataclasses.replace(verdicts[key], p_delong_holm=p) for key, p in zip(tested, p_values, strict=True)
+    }
+    return verdicts | corrected
 
 
 def holm(p_values: Sequence[float]) -> list[float]:

@@ -99,12 +99,17 @@ class Workdir:
         """The model with its best weights.
 
         Raises:
-            DataError: if nothing was trained here.
+            DataError: if nothing was trained here, or by another version of this code.
         """
         if not (self.path / "model.json").exists():
             raise DataError(f"{self.path}: no trained model here; train first (python -m ada_ensemble_tf.train)")
         saved = load_json(self.path / "model.json")
-        model = model_class(saved["model"]).from_config(saved["arguments"])
+        try:
+            model = model_class(saved["model"]).from_config(saved["arguments"])
+        except TypeError as error:
+            raise DataError(
+                f"{self.path / 'model.json'}: of another version of this code ({error}); train again"
+            ) from error
         try:
             Checkpoint(self.path / "checkpoints" / "best", model.variables).restore()
         except ValueError as error:

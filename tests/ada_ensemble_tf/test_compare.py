@@ -80,6 +80,14 @@ def test_the_figures_are_those_of_the_runs(compared, prepared_criteo):
     assert open_data(prepared_criteo).fingerprint in text and "with 2 runs at once" in text and "--seeds=2" in text
 
 
+def test_the_page_is_there_and_names_what_failed(compared):
+    out, printed, _ = compared
+    page = (out / "report.html").read_text()
+    assert f"report: {out}/report.html" in printed
+    assert "plain has the highest AUC." in page and "Failed: broken, seed 0: " in page
+    assert not list(out.glob("*.incomplete"))
+
+
 def test_a_failed_run_fails_alone_and_is_told(compared):
     out, printed, code = compared
     assert code == 1

@@ -6,33 +6,10 @@ from data_pipelines import synthetic
 from data_pipelines.errors import DataError
 from data_pipelines.raw_format import Input, RawFormat
 from data_pipelines.vocabulary import Vocabularies
-from experiments.routing import classes_of, information, report, shares
+from experiments.routing import classes_of, report
 
 CLASSES = np.array([0, 0, 1, 1])
 FOLLOWS = np.array([[0.9, 0.1, 0.0], [0.6, 0.4, 0.0], [0.0, 0.3, 0.7], [0.0, 0.4, 0.6]])
-
-
-def test_information_is_one_where_gates_follow_and_zero_where_they_do_not():
-    assert information(FOLLOWS, CLASSES) == pytest.approx((1.0, 1.0))
-    assert information(np.ones((4, 3)), CLASSES) == pytest.approx((0.0, 0.0))
-    # The largest gate follows, while all are kept.
-    assert information(FOLLOWS + 0.01, CLASSES) == pytest.approx((1.0, 0.0))
-
-
-def test_information_by_hand():
-    # One row of four goes astray: I = ln 2 - 3/4 H(1/3), over the mean of the entropies ln 2 and H(1/4).
-    gates = np.eye(2)[[0, 0, 1, 0]]
-
-    def entropy(p):
-        return -p * np.log(p) - (1 - p) * np.log(1 - p)
-
-    expected = (np.log(2) - 0.75 * entropy(1 / 3)) / ((np.log(2) + entropy(1 / 4)) / 2)
-    assert information(gates, CLASSES)[0] == pytest.approx(expected)
-
-
-def test_shares_by_hand():
-    assert shares(FOLLOWS, np.array([0, 0, 0, 2]), 3)[[0, 2]].tolist() == [[2 / 3, 0, 1 / 3], [0, 0, 1]]
-    assert np.isnan(shares(FOLLOWS, np.array([0, 0, 0, 2]), 3)[1]).all()
 
 
 def test_report_names_choices_and_classes():

@@ -5,7 +5,7 @@ import pytest
 from scipy.stats import ttest_1samp
 
 from ada_ensemble_tf.comparison.delong import delong, two_sided
-from ada_ensemble_tf.comparison.significance import against_best, holm, paired_t
+from ada_ensemble_tf.comparison.significance import against_best, all_pairs, holm, paired_t
 
 
 @pytest.fixture
@@ -40,6 +40,26 @@ def test_p_is_that_of_the_median_z_over_seeds_and_is_corrected(files):
     verdicts = against_best(predictions, labels, "good")
     assert verdicts["twin"].p_delong == pytest.approx(two_sided(sorted(z)[1]))
     assert verdicts["bad"].p_delong_holm == pytest.approx(2 * verdicts["bad"].p_delong)
+
+
+def test_all_pairs_are_the_single_tests_corrected_over_all(files):
+    predictions, labels = files
+    pairs = all_pairs(predictions, labels, ["good", "twin", "bad"])
+    assert list(pairs) == [("good", "twin"), ("good", "bad"), ("twin", "bad")]
+    for best in ("good", "twin"):
+        for other, verdict in against_best(predictions, labels, best).items():
+            if (best, other) in pairs:
+                assert pairs[best, other].p_delong == pytest.approx(verdict.p_delong, rel=1e-9)
+                assert pairs[best, other].difference == pytest.approx(verdict.difference)
+    corrected = holm([verdict.p_delong for verdict in pairs.values()])
+    assert [verdict.p_delong_holm for verdict in pairs.values()] == corrected
+    assert [verdict.mark for verdict in pairs.values()] == ["≈", "<", "<"]
+
+
+def test_a_pair_without_a_common_seed_is_not_tested(files):
+    predictions, labels = files
+    apart = {"good": predictions["good"], "bad": {7: predictions["bad"][0]}}
+    assert all_pairs(apart, labels, ["good", "bad"])["good", "bad"].mark == "?"
 
 
 def test_seeds_that_disagree_are_noise(files):

@@ -1,0 +1,51 @@
+"""A page that shows what came of a training, or of a comparison; one file, read without network:
+
+python -m ada_ensemble_tf.report --workdir=DIR [--out=report.html]
+python -m ada_ensemble_tf.report --compare=DIR [--out=report.html]
+"""
+
+import logging
+from pathlib import Path
+
+from absl import flags
+
+from data_pipelines.errors import DataError, run_main
+
+_WORKDIR = flags.DEFINE_string("workdir", None, "Directory of a training run.")
+_COMPARE = flags.DEFINE_string("compare", None, "Directory of a comparison: the --out of ada_ensemble_tf.compare.")
+_OUT = flags.DEFINE_string("out", None, "The page; report.html in the directory by default.")
+_DATA_DIR = flags.DEFINE_string("data_dir", None, "Prepared data of --workdir; where it was in training by default.")
+_ROWS = flags.DEFINE_integer("rows", 100_000, "Test rows for all that follows the metrics, which read all rows.")
+_IMPORTANCE_ROWS = flags.DEFINE_integer("importance_rows", 10_000, "Of these, rows for permutation importance.")
+
+
+def main(argv) -> None:
+    """Writes the page and prints where to."""
+    del argv
+    if (_WORKDIR.value is None) == (_COMPARE.value is None):
+        raise DataError("give one of --workdir and --compare")
+    # Drawing for the first time builds a list of fonts, which is nothing to tell.
+    logging.getLogger("matplotlib").setLevel(logging.WARNING)
+    out = Path(_OUT.value or Path(_WORKDIR.value or _COMPARE.value) / "report.html")
+    page = _comparison() if _COMPARE.value else _run()
+    page.write(out)
+    print(f"report: {out}")
+
+
+def _run():
+    from ada_ensemble_tf.reporting.gathering import Gathering
+    from ada_ensemble_tf.reporting.run_page import run_page
+    from ada_ensemble_tf.training.workdir import Workdir
+
+    gathering = Gathering(Workdir(_WORKDIR.value), _DATA_DIR.value, _ROWS.value, _IMPORTANCE_ROWS.value)
+    return run_page(gathering.evidence())
+
+
+def _comparison():
+    from ada_ensemble_tf.reporting.comparison_page import comparison_page, table_of
+
+    return comparison_page(table_of(Path(_COMPARE.value)))
+
+
+if __name__ == "__main__":
+    run_main(main)

@@ -1,0 +1,229 @@
+"""What is wrong with a trained model, in plain words."""
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+from scipy.special import ndtri
+
+from ada_ensemble_tf import metrics
+from ada_ensemble_tf.reporting.alluvial import DEPTH
+from ada_ensemble_tf.reporting.evidence import Evidence
+from ada_ensemble_tf.reporting.gate_use import GateUse
+from ada_ensemble_tf.reporting.intervals import SEED, Interval, Z
+from ada_ensemble_tf.reporting.learning_curves import Curve
+from ada_ensemble_tf.reporting.slices import Slice
+from ada_ensemble_tf.reporting.vocabulary_coverage import Coverage
+
+DEAD_SHARE = 0.005
+"""Share of a gate's rows below which a choice is dead: one row in 200 does not train an expert or repay its memory."""
+COLLAPSED_SHARE = 0.99
+"""Share of a gate's rows with the same largest choice from which on the gate is a constant."""
+COLLAPSED_WEIGHT = 0.9
+"""Mean gate of that choice from which on the others have no say either."""
+MIN_REACHED = 100
+"""Rows that must reach a gate before its shares say anything: a share of 0.5 % is half a row of them."""
+CALIBRATION_TOLERANCE = 0.02
+"""With millions of rows an interval excludes 1 for any model; 2 % in a bid is less than the noise of a day."""
+RELIABILITY_TOLERANCE = 0.05
+"""Expected calibration error over the base rate from which on parts of the rows are priced wrong."""
+RELIABILITY_REPLICATES = 100
+"""Draws of labels from the predictions: the largest error among them is what chance gives."""
+FLOOD_RISE = 0.10
+"""Rise of a field's out-of-vocabulary share from training to test: one row in ten has lost what the field said."""
+MOSTLY_UNKNOWN = 0.5
+"""Out-of-vocabulary share of the training split itself from which on a field mostly says nothing."""
+LOGLOSS_RISE = 0.02
+"""Relative rise of validation LogLoss over its lowest value that evaluation noise seldom makes."""
+AUC_AGREEMENT = 1e-3
+"""AUC differs by less between machines and batch sizes, in bfloat16 too."""
+
+
+class Finding(NamedTuple):
+    """`severity` is "problem", "note" or "good"; `kind` a name for programs; `message` what, how much, what to do."""
+
+    severity: str
+    kind: str
+    message: str
+
+
+def find(evidence: Evidence, intervals: Mapping[str, Interval], slices: Sequence[Slice]) -> list[Finding]:
+    """All findings, problems first.
+
+    Args:
+        evidence: of the model.
+        intervals: its metrics on the test split, by the names that metrics.json has.
+        slices: of its test rows.
+    """
+    found = [
+        *data_findings(evidence.results, intervals, evidence.same_data),
+        *gate_findings(evidence.uses),
+        *calibration_findings(evidence.labels, evidence.probabilities, intervals["calibration"]),
+        *vocabulary_findings(evidence.coverage),
+        *training_findings(evidence.validation, evidence.results.get("best_step")),
+        *slice_findings(slices, evidence),
+    ]
+    return sorted(found, key=lambda one: one.severity != "problem")
+
+
+def data_findings(results: Mapping, intervals: Mapping[str, Interval], same_data: bool) -> list[Finding]:
+    """Whether what is shown is of the data and the weights that metrics.json is of."""
+    if not same_data:
+        text = "The prepared data are not those of the training: test rows may have been trained on. Train again."
+        return [Finding("problem", "other_data", text)]
+    known, now = results.get("test", {}).get("auc"), intervals["auc"].value
+    if known is not None and abs(known - now) > AUC_AGREEMENT:
+        text = (
+            f"metrics.json has a test AUC of {known:.5f}, the checkpoint now gives {now:.5f}: weights or code changed."
+        )
+        return [Finding("problem", "other_weights", text)]
+    return []
+
+
+def gate_findings(uses: Sequence[GateUse]) -> list[Finding]:
+    """Dead experts, collapsed gates, and exits or layers that hardly a row comes to."""
+    found = []
+    all_rows = max((use.rows for use in uses), default=0)
+    for use in uses:
+        if use.rows < max(MIN_REACHED, DEAD_SHARE * all_rows):
+            text = (
+                f"{use.place} is reached by {use.rows:,} of {all_rows:,} rows: the model is shallower than it is built."
+            )
+            found.append(Finding("note", "unreached_layer", text))
+            continue
+        first = int(np.argmax(use.load))
+        if use.load[first] >= COLLAPSED_SHARE:
+            found.append(_collapsed(use, first))
+            if found[-1].severity == "problem":
+                # All other choices are then dead of the same cause.
+                continue
+        for name, routed, weight in zip(use.choices, use.routed, use.weight, strict=True):
+            if min(routed, weight) < DEAD_SHARE:
+                found.append(_dead(use.place, name, routed, weight))
+    return found
+
+
+def _collapsed(use: GateUse, first: int) -> Finding:
+    name, share, weight = use.choices[first], use.load[first], use.weight[first]
+    if weight < COLLAPSED_WEIGHT:
+        text = f"{use.place}: {name} has the largest gate on {share:.1%} of rows, though others share in the output."
+        return Finding("note", "one_leader", text)
+    cure = "depth_load_weight" if use.place == DEPTH else "expert_load_weight"
+    text = (
+        f"Collapsed gate: {use.place} gives {name} to {share:.1%} of rows, so it decides nothing. "
+        f"Raise {cure} or the gate's temperature, or do without the gate."
+    )
+    return Finding("problem", "collapsed_gate", text)
+
+
+def _dead(place: str, name: str, routed: float, weight: float) -> Finding:
+    shares = f"{routed:.2%} of rows, mean gate {weight:.4f}"
+    if place == DEPTH:
+        return Finding("note", "unused_exit", f"Unused exit: {name} is taken by {shares}.")
+    text = f"Dead expert: {name} in {place} gets {shares}. Raise expert_load_weight, anneal K for longer, or drop it."
+    return Finding("problem", "dead_expert", text)
+
+
+def calibration_findings(labels: np.ndarray, probabilities: np.ndarray, calibration: Interval) -> list[Finding]:
+    """Whether predictions are right in the mean, and where they are not in parts."""
+    if miscalibrated(calibration):
+        value = calibration.value
+        way = "high" if value > 1.0 else "low"
+        text = (
+            f"Mis-calibrated: the mean prediction is {value:.3f} times the click rate, 95 % interval "
+            f"{calibration.low:.3f} to {calibration.high:.3f}: too {way} by {abs(value - 1.0):.1%}. "
+            "Recalibrate before bidding by it."
+        )
+        return [Finding("problem", "miscalibrated", text)]
+    error, chance = metrics.expected_calibration_error(labels, probabilities), _chance_of_error(probabilities)
+    relative = error / max(float(np.mean(labels)), 1e-12)
+    if error > chance and relative > RELIABILITY_TOLERANCE:
+        text = (
+            f"Mis-calibrated in parts: the mean is right within its interval, but predictions are off by {error:.4f} "
+            f"on average over groups of like prediction, {relative:.1%} of the click rate; chance gives "
+            f"{chance:.4f} at most. See Calibration."
+        )
+        return [Finding("problem", "miscalibrated", text)]
+    return []
+
+
+def miscalibrated(calibration: Interval) -> bool:
+    """Whether mean prediction over click rate is off by more than both chance and `CALIBRATION_TOLERANCE`."""
+    return calibration.excludes(1.0) and abs(calibration.value - 1.0) > CALIBRATION_TOLERANCE
+
+
+def _chance_of_error(probabilities: np.ndarray) -> float:
+    """The largest calibration error of labels drawn from the predictions, for which these are right."""
+    rng = np.random.default_rng(SEED)
+    p = np.sort(np.asarray(probabilities, np.float64))
+    groups = np.array_split(p, 20)
+    sizes = np.array([len(group) for group in groups if len(group)])
+    means = np.array([group.mean() for group in groups if len(group)])
+    # Clicks of a group are close to binomial of its mean; its spread of predictions only makes them vary less.
+    drawn = rng.binomial(sizes, means, size=(RELIABILITY_REPLICATES, len(sizes)))
+    return float((np.abs(drawn - sizes * means).sum(axis=1) / len(p)).max())
+
+
+def vocabulary_findings(coverage: Sequence[Coverage]) -> list[Finding]:
+    """Floods of out-of-vocabulary values."""
+    found = []
+    for one in coverage:
+        test, train = one.shares["test"], one.shares["train"]
+        if test - train > FLOOD_RISE:
+            validation = one.shares.get("validation", train)
+            text = (
+                f"Out-of-vocabulary flood: {test:.1%} of test values of {one.field} are unknown to the model, of "
+                f"training {train:.1%}, of validation {validation:.1%}. "
+            )
+            if validation - train > FLOOD_RISE:
+                text += "Most of its values are new in whatever rows come next: train on more, or raise min_count."
+            else:
+                text += "The log has moved on: prepare and train on newer rows, or look at the field."
+            found.append(Finding("problem", "vocabulary_flood", text))
+        elif train > MOSTLY_UNKNOWN:
+            text = (
+                f"{one.field}: {train:.1%} of training values are out of vocabulary; lower min_count or drop the field."
+            )
+            found.append(Finding("note", "mostly_unknown", text))
+    return found
+
+
+def training_findings(validation: Mapping[str, Curve], best_step: int | None) -> list[Finding]:
+    """Hints of over-fitting, or of a training that ended too soon."""
+    if "metrics/logloss" not in validation or "metrics/auc" not in validation or best_step is None:
+        return []
+    found, losses = [], validation["metrics/logloss"]
+    lowest, last = losses.values.min(), losses.values[-1]
+    kept = losses.values[np.argmin(np.abs(losses.steps - best_step))]
+    if kept > lowest * (1.0 + LOGLOSS_RISE):
+        text = (
+            f"Over-confident at the kept checkpoint: by AUC step {best_step:,} is best, but its validation LogLoss "
+            f"{kept:.5f} is {kept / lowest - 1.0:.1%} above the lowest, {lowest:.5f}. Regularise more, or recalibrate."
+        )
+        found.append(Finding("note", "overconfident", text))
+    if losses.steps[-1] > best_step and last > kept * (1.0 + LOGLOSS_RISE):
+        text = (
+            f"Over-fitting after step {best_step:,}: validation LogLoss rose from {kept:.5f} to {last:.5f} by step "
+            f"{int(losses.steps[-1]):,}. Early stopping kept the better checkpoint; more training will not help."
+        )
+        found.append(Finding("note", "overfitting", text))
+    if best_step >= validation["metrics/auc"].steps[-1] > validation["metrics/auc"].steps[0]:
+        text = f"The last evaluation, at step {best_step:,}, was the best: longer training (max_epochs) may give more."
+        found.append(Finding("note", "still_learning", text))
+    return found
+
+
+def slice_findings(slices: Sequence[Slice], evidence: Evidence) -> list[Finding]:
+    """Slices on which a constant would do better than the model, beyond what so many slices give by chance."""
+    limit = ndtri(1.0 - 0.05 / len(slices)) if slices else 0.0
+    errors = [(one.high - one.difference) / Z for one in slices]
+    bad = [one for one, error in zip(slices, errors, strict=True) if one.difference > limit * error]
+    if not bad:
+        return []
+    worst, more = bad[0], f", and {len(bad) - 1} more slices" if len(bad) > 1 else ""
+    name = f"{worst.field} = {evidence.value_name(worst.field, worst.id)}"
+    text = (
+        f"Worse than a constant where {name} ({worst.rows:,} rows){more}: LogLoss {worst.logloss:.4f}, "
+        f"that of the slice's own click rate {worst.base_logloss:.4f}."
+    )
+    return [Finding("problem", "bad_slice", text)]

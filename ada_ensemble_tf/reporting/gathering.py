@@ -1,0 +1,216 @@
+"""From a working directory to the evidence of its report."""
+
+import logging
+from collections.abc import Iterator
+
+import numpy as np
+import tensorflow as tf
+
+from ada_ensemble_tf.layers.embedding import Inputs, ids_of
+from ada_ensemble_tf.reporting import exits
+from ada_ensemble_tf.reporting.costs import Cost
+from ada_ensemble_tf.reporting.evidence import Evidence
+from ada_ensemble_tf.reporting.gate_use import GateUse, gate_uses
+from ada_ensemble_tf.reporting.importance import Columns, Importance, permutation_importance
+from ada_ensemble_tf.reporting.intervals import auc_interval
+from ada_ensemble_tf.reporting.learning_curves import read_curves
+from ada_ensemble_tf.reporting.vocabulary_coverage import coverage
+from ada_ensemble_tf.training.scoring import Scorer
+from ada_ensemble_tf.training.workdir import Workdir
+from data_pipelines.errors import DataError
+from data_pipelines.json_files import load_json
+from data_pipelines.progress import Progress
+from data_pipelines.schema import Schema
+from data_pipelines.vocabulary import Vocabularies
+
+logger = logging.getLogger(__name__)
+
+
+class Gathering:
+    """Reads a trained model and its data.
+
+    Args:
+        workdir: of the training run.
+        data_dir: the prepared data; where they were in training by default.
+        rows: test rows that sections other than the metrics read, and as many of the other splits.
+        importance_rows: of these, how many permutation importance reads.
+
+    Raises:
+        DataError: if nothing was trained here to the end, the data are gone, or a number of rows is not positive.
+    """
+
+    def __init__(self, workdir: Workdir, data_dir: str | None, rows: int, importance_rows: int):
+        for name, value in (("rows", rows), ("importance_rows", importance_rows)):
+            if value < 1:
+                raise DataError(f"--{name} must be at least 1; received {value}")
+        if not (workdir.path / "model.json").exists() or not workdir.metrics_file.exists():
+            raise DataError(
+                f"{workdir.path}: no completely trained model here; train first (python -m ada_ensemble_tf.train)"
+            )
+        self._workdir, self._model = workdir, workdir.load_model()
+        self._data, self._schema = workdir.open_data(data_dir), workdir.schema()
+        self._rows, self._importance_rows = rows, importance_rows
+        self._results = load_json(workdir.metrics_file, way_out="train again")
+        self._batch = int(workdir.config()["eval_batch_size"])
+
+    def evidence(self) -> Evidence:
+        """All there is to show; tells how far it is."""
+        model, scorer = self._model, Scorer(self._model)
+        kept: list[Inputs] = []
+        with self._data.reading():
+            labels, probabilities, flops = scorer.score(self._test_batches(kept))
+        inputs = _numpy(kept, min(self._rows, len(labels)))
+        n = len(ids_of(inputs))
+        gates = self._gates(inputs)
+        vocabularies = Vocabularies.load(self._workdir.path, self._schema)
+        functions = exits.forwards(model)
+        logger.info("exits: %d ways through the model, on %d rows each", len(functions), n)
+        scores = {name: exits.score(one, _batches(inputs, self._batch)) for name, one in functions.items()}
+        costs = [Cost(name, s.flops, auc_interval(labels[:n], s.probabilities), name == "as routed")
+                 for name, s in scores.items()]  # fmt: skip
+        logger.info("latency: %d calls of each at %s rows", exits.CALLS, " and ".join(map(str, exits.BATCHES)))
+        times = exits.latencies(functions, lambda count: _tensors(_first(inputs, count)))
+        columns, offsets = columns_of(self._schema), {field.name: field.offset for field in self._schema.fields}
+        return Evidence(
+            name=str(self._workdir.path),
+            model=load_json(self._workdir.path / "model.json")["model"],
+            facts=self._facts(n),
+            results=self._results,
+            same_data=self._results["data_fingerprint"] == self._data.fingerprint,
+            labels=labels,
+            probabilities=probabilities,
+            flops=flops,
+            ids=ids_of(inputs),
+            columns=columns,
+            value_name=lambda field, id: value_name(self._schema, vocabularies, field, id),
+            gates=gates,
+            choices=model.choice_names(),
+            uses=gate_uses(gates, model.choice_names()) if gates else self._uses_in_reports(inputs),
+            coverage=coverage(self._ids_by_split(ids_of(inputs)), columns, offsets),
+            importance=self._importance(scorer, labels, inputs, columns),
+            costs=costs,
+            latencies=times,
+            machine=exits.machine(),
+            training=read_curves(self._workdir.path / "tensorboard" / "training"),
+            validation=read_curves(self._workdir.path / "tensorboard" / "validation"),
+        )
+
+    def _test_batches(self, kept: list[Inputs]) -> Iterator[tuple[Inputs, tf.Tensor]]:
+        """The test split's batches; the inputs of as many as are wanted go into `kept`."""
+        done, progress = 0, Progress("scoring the test split", self._data.rows["test"], logger.info)
+        for inputs, labels in self._data.evaluation("test", self._batch):
+            if done < self._rows:
+                kept.append(inputs)
+            yield inputs, labels
+            done += len(labels)
+            progress.update(done, done)
+
+    def _ids_by_split(self, test: np.ndarray) -> dict[str, np.ndarray]:
+        found = {}
+        for split in ("train", "validation"):
+            batches, rows = [], 0
+            with self._data.reading():
+                for inputs, _ in self._data.evaluation(split, self._batch):
+                    batches.append(ids_of(inputs).numpy())
+                    rows += len(batches[-1])
+                    if rows >= self._rows:
+                        break
+            found[split] = np.concatenate(batches)[: self._rows]
+        return found | {"test": test}
+
+    def _gates(self, inputs: Inputs) -> dict[str, np.ndarray]:
+        if not hasattr(self._model, "gates"):
+            return {}
+        function = tf.function(self._model.gates, input_signature=[self._model.input_signature])
+        batches = [function(one) for one in _batches(inputs, self._batch)]
+        # A compiled function gives dictionaries back in the order of their keys, of which layer_10 is before layer_2.
+        places = [place for place in self._model.choice_names() if place in batches[0]]
+        return {place: np.concatenate([_float(one[place]) for one in batches]) for place in places}
+
+    def _uses_in_reports(self, inputs: Inputs) -> list[GateUse]:
+        """Of models whose gates cannot be asked row by row: what their reports say, weighted by rows."""
+        names = self._model.choice_names()
+        if not names:
+            return []
+
+        @tf.function(input_signature=[self._model.input_signature])
+        def shares(inputs):
+            reports = self._model.forward(inputs, training=False).reports
+            return {place: tf.stack([r.load, r.routed, r.probability]) for place, r in reports.items()}
+
+        totals, rows = {}, 0
+        for one in _batches(inputs, self._batch):
+            count = len(ids_of(one))
+            totals = {place: totals.get(place, 0.0) + count * _float(s) for place, s in shares(one).items()}
+            rows += count
+        places = [place for place in names if place in totals]
+        return [GateUse(place, tuple(names[place]), rows, *(totals[place] / rows)) for place in places]
+
+    def _importance(self, scorer: Scorer, labels, inputs: Inputs, columns) -> list[Importance]:
+        few = _first(inputs, min(self._importance_rows, len(ids_of(inputs))))
+
+        def score(ids: np.ndarray, values: np.ndarray | None) -> np.ndarray:
+            moved = ids if values is None else {"ids": ids, "values": values}
+            return np.concatenate([scorer(one) for one in _batches(moved, self._batch)])
+
+        values = few["values"] if isinstance(few, dict) else None
+        ids = ids_of(few)
+        return permutation_importance(score, labels[: len(ids)], ids, values, columns, show=logger.info)
+
+    def _facts(self, rows: int) -> dict[str, str]:
+        data, results = self._data, self._results
+        return {
+            "data": f"{data.path}, fingerprint {data.fingerprint}",
+            "rows": ", ".join(f"{split} {count:,}" for split, count in data.rows.items()),
+            "rows read by the sections after Calibration": f"{rows:,} of test",
+            "fields": f"{self._schema.num_fields}, {self._schema.num_rows:,} rows of the embedding table",
+            "parameters": f"{results['parameters']:,}",
+            "kept checkpoint": f"step {results['best_step']:,}",
+            "versions": ", ".join(f"{name} {version}" for name, version in results["versions"].items()),
+        }
+
+
+def columns_of(schema: Schema) -> dict[str, Columns]:
+    """Where each field stands in a row."""
+    starts = np.cumsum([0, *schema.widths])
+    values = {index: place for place, index in enumerate(schema.value_fields)}
+    return {
+        field.name: Columns(
+            slice(int(starts[i]), int(starts[i + 1])), slice(values[i], values[i] + 1) if i in values else slice(0, 0)
+        )
+        for i, field in enumerate(schema.fields)
+    }
+
+
+def value_name(schema: Schema, vocabularies: Vocabularies, field: str, id: int) -> str:
+    """What an id of a field stands for."""
+    one = next(f for f in schema.fields if f.name == field)
+    if id == one.offset:
+        return "(out of vocabulary)"
+    return vocabularies.levels[field][id - one.offset - 1] or "(missing)"
+
+
+def _first(inputs: Inputs, count: int) -> Inputs:
+    """The first rows, from the start again where there are fewer."""
+    places = np.arange(count) % len(ids_of(inputs))
+    return {name: one[places] for name, one in inputs.items()} if isinstance(inputs, dict) else inputs[places]
+
+
+def _float(tensor: tf.Tensor) -> np.ndarray:
+    # A model in bfloat16 may have gates in it, of which NumPy knows little.
+    return tf.cast(tensor, tf.float32).numpy()
+
+
+def _tensors(inputs: Inputs) -> Inputs:
+    return tf.nest.map_structure(tf.convert_to_tensor, inputs)
+
+
+def _batches(inputs: Inputs, size: int) -> Iterator[Inputs]:
+    for start in range(0, len(ids_of(inputs)), size):
+        yield tf.nest.map_structure(lambda one, start=start: one[start : start + size], inputs)
+
+
+def _numpy(batches: list[Inputs], rows: int) -> Inputs:
+    if isinstance(batches[0], dict):
+        return {name: np.concatenate([one[name].numpy() for one in batches])[:rows] for name in batches[0]}
+    return np.concatenate([one.numpy() for one in batches])[:rows]

@@ -1,0 +1,91 @@
+"""The page of made-up evidence, also in a real browser."""
+
+import os
+import re
+import shutil
+import subprocess
+
+import matplotlib.image
+import numpy as np
+import pytest
+from made_up_evidence import CHOICES, made_up_evidence
+from test_page import Reading
+
+from ada_ensemble_tf.reporting.gate_use import gate_uses
+from ada_ensemble_tf.reporting.run_page import run_page
+
+SECTIONS = [
+    "Findings", "Metrics", "Learning curves", "Calibration", "Which experts rows choose", "Exit depths",
+    "Which fields and values route where", "Permutation importance", "Worst slices", "Out-of-vocabulary values",
+    "FLOPs, AUC and latency", "The run",
+]  # fmt: skip
+FIGURES = [
+    "learning-curves", "reliability", "alluvial", "gate-use", "exit-depths", "field-routing", "importance", "costs",
+]  # fmt: skip
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+
+
+@pytest.fixture(scope="module")
+def text() -> str:
+    return run_page(made_up_evidence()).html()
+
+
+def test_sections_and_figures_are_there(text):
+    reading = Reading(text)
+    assert reading.texts["h2"] == SECTIONS
+    assert re.findall(r'<figure id="figure-([\w-]+)">', text) == FIGURES
+    assert len(reading.ids) == len(set(reading.ids))
+    outside = {address.removeprefix("#") for address in reading.addresses} - set(reading.ids)
+    # Heat maps are images, and stand within the page.
+    assert outside and all(address.startswith("data:image/png;base64,") for address in outside)
+
+
+def test_figures_and_tables_tell_the_numbers(text):
+    evidence, reading = made_up_evidence(), Reading(text)
+    cells = reading.texts["td"]
+    assert f"{evidence.results['test']['auc']:.5f}" in cells and "1,234" in cells and "1.50 (2.50)" in cells
+    assert "made up <by hand>" in cells and "city no. 3" in cells
+    share = f"exit_1 {np.mean(evidence.gates['depth'][:, 0]):.0%}"
+    assert share in [one.strip() for one in reading.texts["text"]]
+    assert "No dead expert" in text and "measured while this page was written, on an abacus" in text
+
+
+def test_a_model_without_gates_has_the_sections_that_apply():
+    reading = Reading(run_page(made_up_evidence(with_gates=False, training={}, validation={})).html())
+    left_out = {"Learning curves", "Which experts rows choose", "Exit depths", "Which fields and values route where"}
+    assert reading.texts["h2"] == [section for section in SECTIONS if section not in left_out]
+
+
+def test_problems_stand_at_the_top():
+    evidence = made_up_evidence()
+    gates = evidence.gates | {"layer_1": np.tile([0.0, 1.0, 0.0], (len(evidence.ids), 1))}
+    text = run_page(made_up_evidence(gates=gates, uses=gate_uses(gates, CHOICES))).html()
+    assert '<li class="problem" data-kind="collapsed_gate">' in text.split('<h2 id="metrics">')[0]
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="no chromium here (Debian: apt-get install chromium)")
+def test_chromium_shows_the_charts_without_network(text, tmp_path):
+    (tmp_path / "report.html").write_text(text)
+    # As if there were no network: no name is found.
+    command = [
+        CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars",
+        f"--user-data-dir={tmp_path}/user", "--host-resolver-rules=MAP * ~NOTFOUND",
+        "--window-size=1100,5200", "--enable-logging=stderr",
+    ]  # fmt: skip
+    address = f"file://{tmp_path}/report.html"
+    environment = os.environ | {"HOME": str(tmp_path)}
+    shot = [*command, f"--screenshot={tmp_path}/page.png", address]
+    done = subprocess.run(shot, capture_output=True, text=True, timeout=120, env=environment, check=True)
+    # A console message would be something that the page's own policy refused, or that is broken.
+    assert "CONSOLE" not in done.stderr
+    dump = subprocess.run(
+        [*command, "--dump-dom", address], capture_output=True, text=True, timeout=120, env=environment, check=True
+    ).stdout
+    for name in FIGURES:
+        (svg,) = re.findall(rf'<figure id="figure-{name}"><svg.*?</svg>', dump, re.DOTALL)
+        assert "<path" in svg and "<text" in svg, name
+    pixels = (matplotlib.image.imread(tmp_path / "page.png")[..., :3] * 255).round().astype(int)
+    # The colours of experts, exits and bars were painted, not just text on white.
+    for paint in ("#0072b2", "#e69f00", "#009e73", "#8a8f98", "#d55e00"):
+        wanted = [int(paint[i : i + 2], 16) for i in (1, 3, 5)]
+        assert (pixels == wanted).all(axis=-1).sum() > 200, paint
