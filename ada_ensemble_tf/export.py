@@ -1,23 +1,83 @@
-"""Exports a trained model for TF Serving: python -m ada_ensemble_tf.export --workdir=.. [--export_dir=..]"""
+"""Exports a trained model for TF Serving:
+
+python -m ada_ensemble_tf.export --workdir=DIR [--export_dir=DIR] [--raw=FILE] [--weights=bfloat16]
+
+The numbered folder appears once its scores are seen to be those of the model in Python, on rows of --raw, or of the
+prepared data with ids turned back into text, or where neither is at hand on rows made of the vocabularies. The same
+rows are the warm-up requests and what `python -m ada_ensemble_tf.serving.check` sends.
+"""
+
+import logging
 
 from absl import flags
 
-from data_pipelines.errors import run_main
+from data_pipelines.errors import DataError, run_main
 
 _WORKDIR = flags.DEFINE_string("workdir", None, "Directory of the training run.", required=True)
 _EXPORT_DIR = flags.DEFINE_string("export_dir", None, "Where numbered versions go; WORKDIR/export by default.")
+_RAW = flags.DEFINE_list("raw", [], "Raw files whose first rows are checked and sent as warm-up requests.")
+_ROWS = flags.DEFINE_integer("rows", 256, "How many.", lower_bound=1, upper_bound=10_000)
+_DATA_DIR = flags.DEFINE_string("data_dir", None, "Prepared data; where it was in training by default.")
+_NUMBERS = flags.DEFINE_enum(
+    "example_numbers", "text", ["text", "native"], "Numbers in tf.Examples: the log's text, or int64 and float lists."
+)
+_WEIGHTS = flags.DEFINE_enum("weights", "float32", ["float32", "bfloat16", "float16"], "Type of stored embeddings.")
+_PRUNE = flags.DEFINE_bool("prune_zero_rows", False, "Leave out embedding rows that are exactly zero.")
+
+logger = logging.getLogger("ada_ensemble_tf.export")
 
 
 def main(argv) -> None:
     """Exports and prints where to."""
     del argv
-    from ada_ensemble_tf.serving.signatures import export
+    from ada_ensemble_tf.serving.publish import export
+    from ada_ensemble_tf.serving.tables import Storage
     from ada_ensemble_tf.training.workdir import Workdir
+    from data_pipelines.json_files import load_json
 
     workdir = Workdir(_WORKDIR.value)
-    model = workdir.load_model()
-    folder = export(model, workdir.schema(), workdir.path, _EXPORT_DIR.value or workdir.path / "export")
+    model, schema = workdir.load_model(), workdir.schema()
+    storage = Storage(_WEIGHTS.value, _PRUNE.value)
+    test = None
+    if not storage.is_plain:
+        test = workdir.open_data(_DATA_DIR.value).evaluation("test", workdir.config()["eval_batch_size"])
+    folder = export(
+        model,
+        schema,
+        workdir.path,
+        _EXPORT_DIR.value or workdir.path / "export",
+        columns=_rows(workdir, schema),
+        storage=storage,
+        example_numbers=_NUMBERS.value,
+        training=load_json(workdir.metrics_file) if workdir.metrics_file.exists() else {},
+        config=workdir.config(),
+        test=test,
+    )
     print(f"SavedModel: {folder}")
+
+
+def _rows(workdir, schema) -> dict[str, list[str]] | None:
+    """Raw columns of some rows; None if there are none at hand."""
+    from ada_ensemble_tf.serving.raw_text import raw_text
+    from data_pipelines.columns import texts
+    from data_pipelines.raw import RawReader
+    from data_pipelines.vocabulary import Vocabularies
+
+    if _RAW.value:
+        for chunk in RawReader(schema.format, schema.fields, _RAW.value, label="optional"):
+            return texts(chunk.columns.slice(0, _ROWS.value)).to_dict(as_series=False)
+        raise DataError(f"--raw={','.join(_RAW.value)}: no rows")
+    try:
+        data = workdir.open_data(_DATA_DIR.value)
+    except (DataError, OSError) as error:
+        if _DATA_DIR.value:
+            raise
+        logger.info("rows are made of the vocabularies, for the prepared data is not at hand: %s", error)
+        return None
+    for inputs, _ in data.evaluation("test", _ROWS.value).take(1):
+        ids, values = (inputs["ids"], inputs["values"].numpy()) if schema.value_fields else (inputs, None)
+        return raw_text(Vocabularies.load(workdir.path, schema), ids.numpy(), values)
+    return None
 
 
 if __name__ == "__main__":

@@ -1,83 +1,122 @@
 """Raw columns to the inputs of a model, inside the graph."""
 
 import tempfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
+import numpy as np
 import tensorflow as tf
 
 from ada_ensemble_tf.layers.embedding import Inputs
 from ada_ensemble_tf.serving import transforms
+from ada_ensemble_tf.serving.checks import number_of_rows
 from data_pipelines.schema import PADDING, Field, Schema
 from data_pipelines.vocabulary import Vocabularies
 
-_ASSET_PREFIX = "="
-"""Begins each line of an asset: TensorFlow's tables refuse the empty line that the missing value's level would be."""
+_FIRST_LINE = "<field>=<level>"
+"""Of the asset: TensorFlow's tables refuse an empty file, which levels of none would be."""
 
 
 class RawEncoder(tf.Module):
     """The graph's twin of `data_pipelines.vocabulary.Vocabularies`: text of the log's columns to ids and values.
 
     A level that training did not see, and text that its column's rule cannot read, gets the field's out-of-vocabulary
-    row; no text fails a batch.
+    row; no text fails a batch. All fields share one table, and all that share a rule are read at once: for one row, the
+    number of operations is what takes the time.
 
     Args:
         schema: the fields.
-        data_dir: the directory with their vocabulary files, which become assets of a SavedModel.
+        data_dir: the directory with their vocabulary files, which become an asset of a SavedModel.
     """
 
     def __init__(self, schema: Schema, data_dir: str | Path):
         super().__init__()
         self._schema = schema
-        vocabularies = Vocabularies.load(data_dir, schema)
-        # The files that become assets; they must stay until the SavedModel is written.
-        self._assets = tempfile.TemporaryDirectory()
-        self._tables = {
-            field.name: _table(Path(self._assets.name) / f"{field.name}.txt", vocabularies.levels[field.name])
-            for field in schema.fields
-            if field.size > 1
-        }
+        self._numbers = {field.name: i for i, field in enumerate(schema.fields)}
+        self._single = _by_rule([field for field in schema.fields if not field.separator])
+        # The file that becomes an asset; it must stay until the SavedModel is written.
+        self._asset = tempfile.TemporaryDirectory()
+        self._table = _table(Path(self._asset.name) / "levels.txt", schema, Vocabularies.load(data_dir, schema))
 
     def __call__(self, columns: Mapping[str, tf.Tensor]) -> Inputs:
         """The model's inputs of raw text, one string tensor `[B]` a raw column.
 
         Returns:
             ids int32 `[B, C]`, or where the schema has fields with values {"ids": them, "values": float32 `[B, N]`}.
+
+        Raises:
+            tf.errors.InvalidArgumentError: when run, if the columns differ in length; names the column.
         """
-        fields = self._schema.fields
-        ids = tf.concat([self._encode(columns[field.column], field) for field in fields], axis=1)
+        fields, rows = self._schema.fields, number_of_rows(columns)
+        single = [field for group in self._single for field in group]
+        parts = [self._encode_single(columns, rows)] if single else []
+        several = [field for field in fields if field.separator]
+        parts += [self._encode_list(columns[field.column], field) for field in several]
+        ids = parts[0] if len(parts) == 1 else tf.concat(parts, axis=1)
+        made = [field.name for field in single + several for _ in range(field.width)]
+        wanted = [field.name for field in fields for _ in range(field.width)]
+        if made != wanted:
+            first = {name: made.index(name) for name in self._numbers}
+            order = [first[field.name] + i for field in fields for i in range(field.width)]
+            ids = tf.gather(ids, order, axis=1)
         with_value = [fields[i] for i in self._schema.value_fields]
         if not with_value:
             return ids
         values = [transforms.values(columns[field.column], field.transform, field.parameters) for field in with_value]
         return {"ids": ids, "values": tf.stack(values, axis=1)}
 
-    def _encode(self, text: tf.Tensor, field: Field) -> tf.Tensor:
-        """Ids `[B, width]`."""
-        if not field.separator:
-            return self._rows(transforms.levels(text, field.transform, field.parameters), field)[:, None]
+    def _encode_single(self, columns: Mapping[str, tf.Tensor], rows: tf.Tensor) -> tf.Tensor:
+        """Ids `[B, fields of one value]`, rule by rule."""
+        found = []
+        for group in self._single:
+            text = tf.concat([columns[field.column] for field in group], axis=0)
+            found.append(transforms.levels(text, group[0].transform, group[0].parameters))
+        fields = [field for group in self._single for field in group]
+        levels = tf.reshape(tf.concat(found, axis=0), [len(fields), rows])
+        numbers = np.array([self._numbers[field.name] for field in fields])[:, None]
+        prefixes = tf.broadcast_to(tf.constant([[f"{number}="] for (number,) in numbers]), tf.shape(levels))
+        offsets = np.array([[field.offset] for field in fields])
+        return tf.transpose(self._rows(tf.strings.join([prefixes, levels]), numbers, offsets))
+
+    def _encode_list(self, text: tf.Tensor, field: Field) -> tf.Tensor:
+        """Ids `[B, width]` of a field of several values."""
         parts = tf.strings.split(text, field.separator)
         used = parts.flat_values != ""
         parts = tf.RaggedTensor.from_value_rowids(
             tf.boolean_mask(parts.flat_values, used), tf.boolean_mask(parts.value_rowids(), used), parts.nrows()
         )[:, : field.width]
-        ids = parts.with_flat_values(self._rows(parts.flat_values, field))
+        ids = parts.with_flat_values(self._rows_of(parts.flat_values, field))
         ids = ids.to_tensor(default_value=PADDING, shape=[None, field.width])
         # Where no value is left, the field is missing.
-        first = tf.where(parts.row_lengths() > 0, ids[:, 0], self._rows(tf.constant([""]), field))
+        first = tf.where(parts.row_lengths() > 0, ids[:, 0], self._rows_of(tf.constant([""]), field))
         return tf.concat([first[:, None], ids[:, 1:]], axis=1)
 
-    def _rows(self, level: tf.Tensor, field: Field) -> tf.Tensor:
-        """Row numbers int32 of level texts."""
-        if field.name not in self._tables:
-            return tf.fill(tf.shape(level), field.offset)
-        line = self._tables[field.name].lookup(tf.strings.join([_ASSET_PREFIX, level]))
-        # The table's default, -1, leads to the field's first row, which is the out-of-vocabulary one.
-        return tf.cast(field.offset + 1 + line, tf.int32)
+    def _rows_of(self, level: tf.Tensor, field: Field) -> tf.Tensor:
+        number = self._numbers[field.name]
+        return self._rows(tf.strings.join([f"{number}=", level]), number, field.offset)
+
+    def _rows(self, keys: tf.Tensor, number: np.ndarray | int, offset: np.ndarray | int) -> tf.Tensor:
+        """Row numbers int32 of keys "number=level" of the fields of these numbers and offsets."""
+        line = self._table.lookup(keys)
+        # The lines before a field's are the rows before it, less one out-of-vocabulary row a field.
+        return tf.cast(tf.where(line >= 0, line + number, offset), tf.int32)
 
 
-def _table(path: Path, levels: Iterable[str]) -> tf.lookup.StaticHashTable:
-    path.write_bytes("".join(f"{_ASSET_PREFIX}{level}\n" for level in levels).encode("utf-8"))
+def _by_rule(fields: list[Field]) -> list[list[Field]]:
+    """The fields that share a rule and its parameters, together."""
+    groups: dict[tuple, list[Field]] = {}
+    for field in fields:
+        # The parameters of values say nothing of their level.
+        parameters = () if field.has_value else field.parameters
+        groups.setdefault((field.transform, parameters), []).append(field)
+    return list(groups.values())
+
+
+def _table(path: Path, schema: Schema, vocabularies: Vocabularies) -> tf.lookup.StaticHashTable:
+    with path.open("w", encoding="utf-8", newline="\n") as file:
+        file.write(_FIRST_LINE + "\n")
+        for number, field in enumerate(schema.fields):
+            file.writelines(f"{number}={level}\n" for level in vocabularies.levels[field.name])
     initializer = tf.lookup.TextFileInitializer(
         str(path),
         key_dtype=tf.string,

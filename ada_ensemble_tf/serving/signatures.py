@@ -1,114 +1,169 @@
 """The exported model: raw columns in, click probability out."""
 
-import keyword
-import logging
-import os
-import re
-import shutil
-from collections.abc import Sequence
 from pathlib import Path
 
 import tensorflow as tf
 
+from ada_ensemble_tf.layers.embedding import Inputs
 from ada_ensemble_tf.models import CTRModel
+from ada_ensemble_tf.serving.arguments import argument_names
+from ada_ensemble_tf.serving.checks import checked_inputs
 from ada_ensemble_tf.serving.encoder import RawEncoder
-from data_pipelines.errors import DataError, is_disk_full
+from ada_ensemble_tf.serving.examples import parse_examples
+from ada_ensemble_tf.serving.tables import Storage, StoredTables
 from data_pipelines.schema import Schema
 
-logger = logging.getLogger(__name__)
+_PLAIN = Storage()
+_METHODS = {"classify": "tensorflow/serving/classify", "regress": "tensorflow/serving/regress"}
 
 
 class ServedModel(tf.Module):
-    """What a SavedModel holds: encoder, model weights and the signature `serving_default`.
+    """What a SavedModel holds: encoder, model weights and signatures, with named inputs and outputs.
 
-    The signature takes one string tensor `[B]` a raw column, by the log's column name, holding the log's own text
-    (empty for missing), and returns `ctr`, float32 `[B]`. Where TensorFlow does not take a column's name, the input has
-    another, see `argument_names`.
+    * `serving_default`: a string tensor `[B]` a raw column, by the log's column name, with the log's own text (empty
+      for missing) -> `ctr`, float32 `[B]`. Where TensorFlow does not take a column's name, the input has another, see
+      `argument_names`.
+    * `examples`: `examples`, serialized tf.Examples `[B]` (see `serving.examples`) -> `ctr`.
+    * `ids`: `ids`, int32 `[B, C]`, and where the schema has value fields `values`, float32 `[B, N]` -> `ctr`.
+    * `explain`, of models whose gates can be read: raw columns -> `ctr`, `exit_depth`, int32 `[B]` from 1, where rows
+      exit early, and `gates_layer_1` .. `gates_layer_L`, float32 `[B, E]`, zeros in layers that a row does not reach.
+    * `classify`: `inputs`, serialized tf.Examples -> `classes`, "0" and "1", and `scores`, each `[B, 2]`.
+    * `regress`: `inputs`, the same -> `outputs`, the click probability `[B]`.
+
+    The last two are for TF Serving's Classify and Regress; `set_methods` marks them as such in the SavedModel.
 
     Args:
         model: the trained model; its annealing is finished first, so that K and depth have their final values.
         schema: the fields.
         data_dir: the directory with the vocabulary files.
-
-    Attributes:
-        arguments: the signature's name of each raw column.
+        storage: how embedding tables are stored; the model takes on the values that they give back.
+        example_numbers: what tf.Examples hold of numbers, "text" or "native", see `serving.examples`.
     """
 
-    def __init__(self, model: CTRModel, schema: Schema, data_dir: str | Path):
+    def __init__(
+        self,
+        model: CTRModel,
+        schema: Schema,
+        data_dir: str | Path,
+        storage: Storage = _PLAIN,
+        example_numbers: str = "text",
+    ):
         super().__init__()
         model.finish_annealing()
         self.encoder = RawEncoder(schema, data_dir)
-        self.arguments = argument_names(schema.columns)
+        self.tables = StoredTables(model, storage)
         # The variables alone: the Keras object would bring graphs of its own.
-        self.weights = [v.value for v in model.variables]
+        self.weights = self.tables.others(model)
+        self._signatures = _Signatures(model, schema, self.encoder, self.tables, example_numbers)
 
-        def serve(**text: tf.Tensor) -> dict[str, tf.Tensor]:
-            columns = {column: text[name] for column, name in self.arguments.items()}
-            forward = model.forward(self.encoder(columns), training=False)
-            return {"ctr": tf.sigmoid(forward.logit)}
+    @property
+    def arguments(self) -> dict[str, str]:
+        """The signatures' name of each raw column."""
+        return self._signatures.arguments
 
-        specs = {name: tf.TensorSpec([None], tf.string, name=name) for name in self.arguments.values()}
-        self.serve = tf.function(serve, autograph=False)
-        self.signature = self.serve.get_concrete_function(**specs)
+    @property
+    def functions(self) -> dict[str, tf.types.experimental.ConcreteFunction]:
+        """The concrete functions of all signatures, by name."""
+        return self._signatures.functions
+
+    @property
+    def inputs(self) -> dict[str, dict[str, tf.TensorSpec]]:
+        """By signature, what it takes by name."""
+        return self._signatures.inputs
+
+    @property
+    def signature(self) -> tf.types.experimental.ConcreteFunction:
+        """That of `serving_default`."""
+        return self.functions["serving_default"]
 
 
-def argument_names(columns: Sequence[str]) -> dict[str, str]:
-    """The signature's name of each raw column.
+class _Signatures:
+    """The functions behind the signatures; a plain object, for what a tf.Module knows of is saved a second time.
 
-    A column keeps its name if that has ASCII letters, digits and underscores alone, begins with a letter, and is no
-    Python keyword ("class"), not "self", and not another one's but for upper and lower case. Else other characters
-    become underscores ("site id" is site_id), and where that is still no such name, the column is called by its
-    position, from 1, among the columns that are read ("1st", as the third of them, is column_3).
+    What signatures share are functions of their own, traced and stored once.
     """
-    names: dict[str, str] = {}
-    taken: set[str] = set()
 
-    def claim(column: str, name: str) -> None:
-        usable = re.fullmatch(r"[A-Za-z][A-Za-z0-9_]*", name) and not keyword.iskeyword(name) and name != "self"
-        # TensorFlow's graphs do not tell upper from lower case.
-        if column not in names and usable and name.lower() not in taken:
-            names[column] = name
-            taken.add(name.lower())
+    def __init__(
+        self, model: CTRModel, schema: Schema, encoder: RawEncoder, tables: StoredTables, example_numbers: str
+    ):
+        self._model, self._schema, self._encoder, self._tables = model, schema, encoder, tables
+        self._example_numbers = example_numbers
+        self.arguments = argument_names(schema.columns)
+        specs, strings = model.input_signature, tf.TensorSpec([None], tf.string)
+        self._score = tf.function(self._score_inputs, input_signature=[specs], autograph=False)
+        self._encode = tf.function(
+            self._encode_texts, input_signature=[[strings] * len(self.arguments)], autograph=False
+        )
+        self._score_examples = tf.function(self._score_serialized, input_signature=[strings], autograph=False)
+        columns = {name: tf.TensorSpec([None], tf.string, name=name) for name in self.arguments.values()}
+        functions = {
+            "serving_default": (self._serve, columns),
+            "examples": (self._serve_examples, {"examples": strings}),
+            "ids": (self._serve_inputs, specs if isinstance(specs, dict) else {"ids": specs}),
+            "classify": (self._classify, {"inputs": strings}),
+            "regress": (self._regress, {"inputs": strings}),
+        }
+        if hasattr(model, "gates"):
+            functions["explain"] = (self._explain, columns)
+        self.functions = {name: _traced(*function) for name, function in functions.items()}
+        self.inputs = {name: inputs for name, (_, inputs) in functions.items()}
+        if "explain" in self.functions and len(self.functions["explain"].structured_outputs) == 1:
+            del self.functions["explain"]
 
-    for column in columns:
-        claim(column, column)
-    for column in columns:
-        claim(column, re.sub(r"[^A-Za-z0-9_]", "_", column))
-    for position, column in enumerate(columns, start=1):
-        # Underscores only where another column is called column_3.
-        for underscores in range(len(columns) + 1):
-            claim(column, f"column_{position}" + "_" * underscores)
-    return {column: names[column] for column in columns}
+    def _score_inputs(self, inputs: Inputs) -> tf.Tensor:
+        with self._tables.in_use():
+            return tf.sigmoid(self._model.forward(inputs, training=False).logit)
+
+    def _encode_texts(self, texts: list[tf.Tensor]) -> Inputs:
+        return self._encoder(dict(zip(self.arguments, texts, strict=True)))
+
+    def _encode_named(self, text: dict[str, tf.Tensor]) -> Inputs:
+        return self._encode([text[name] for name in self.arguments.values()])
+
+    def _score_serialized(self, serialized: tf.Tensor) -> tf.Tensor:
+        columns = parse_examples(serialized, self._schema, self._example_numbers)
+        return self._score(self._encode([columns[column] for column in self.arguments]))
+
+    def _serve(self, **text: tf.Tensor) -> dict[str, tf.Tensor]:
+        return {"ctr": self._score(self._encode_named(text))}
+
+    def _serve_inputs(self, ids: tf.Tensor, values: tf.Tensor | None = None) -> dict[str, tf.Tensor]:
+        inputs = ids if values is None else {"ids": ids, "values": values}
+        return {"ctr": self._score(checked_inputs(inputs, self._schema))}
+
+    def _serve_examples(self, examples: tf.Tensor) -> dict[str, tf.Tensor]:
+        return {"ctr": self._score_examples(examples)}
+
+    def _classify(self, inputs: tf.Tensor) -> dict[str, tf.Tensor]:
+        ctr = self._score_examples(inputs)
+        classes = tf.broadcast_to(tf.constant([["0", "1"]]), [tf.size(ctr), 2])
+        return {"classes": classes, "scores": tf.stack([1.0 - ctr, ctr], axis=1)}
+
+    def _regress(self, inputs: tf.Tensor) -> dict[str, tf.Tensor]:
+        return {"outputs": self._score_examples(inputs)}
+
+    def _explain(self, **text: tf.Tensor) -> dict[str, tf.Tensor]:
+        inputs = self._encode_named(text)
+        outputs = {"ctr": self._score(inputs)}
+        with self._tables.in_use():
+            gates = self._model.gates(inputs)
+        exits = gates.pop("depth", None)
+        if exits is not None:
+            outputs["exit_depth"] = tf.argmax(exits, axis=1, output_type=tf.int32) + 1
+        for number, name in enumerate(gates):
+            reached = 1.0 if exits is None else tf.cast(outputs["exit_depth"] > number, tf.float32)[:, None]
+            outputs[f"gates_{name}"] = gates[name] * reached
+        return outputs
 
 
-def export(model: CTRModel, schema: Schema, data_dir: str | Path, export_dir: str | Path) -> Path:
-    """Writes a SavedModel into the next numbered folder of `export_dir`, as TF Serving looks for them.
+def set_methods(folder: str | Path) -> None:
+    """Marks a SavedModel's `classify` and `regress` as those of TF Serving's requests of these names."""
+    updater = tf.compat.v1.saved_model.signature_def_utils.MethodNameUpdater(str(folder))
+    for name, method in _METHODS.items():
+        updater.replace_method_name(name, method, tags="serve")
+    updater.save()
 
-    Returns:
-        The version's folder. It appears under its name once it is complete.
 
-    Raises:
-        DataError: if the disk is full.
-    """
-    export_dir = Path(export_dir)
-    export_dir.mkdir(parents=True, exist_ok=True)
-    versions = [int(path.name) for path in export_dir.iterdir() if path.name.isdigit()]
-    final = export_dir / str(max(versions, default=0) + 1)
-    # Not a number: TF Serving passes it over.
-    staging = export_dir / f"{final.name}.incomplete"
-    shutil.rmtree(staging, ignore_errors=True)
-    try:
-        served = ServedModel(model, schema, data_dir)
-        tf.saved_model.save(served, str(staging), signatures={"serving_default": served.signature})
-        os.rename(staging, final)
-        for column, name in served.arguments.items():
-            if column != name:
-                logger.info("column %r is the signature's input %s", column, name)
-    except BaseException as error:
-        shutil.rmtree(staging, ignore_errors=True)
-        if is_disk_full(error):
-            raise DataError(
-                f"{export_dir}: the disk is full; free some space or choose another --export_dir"
-            ) from error
-        raise
-    return final
+def _traced(function, specs: dict[str, tf.TensorSpec]):
+    named = {name: tf.TensorSpec(spec.shape, spec.dtype, name=name) for name, spec in specs.items()}
+    return tf.function(function, autograph=False).get_concrete_function(**named)

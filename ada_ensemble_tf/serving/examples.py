@@ -1,0 +1,130 @@
+"""tf.Examples of raw rows: to columns of text in the graph, and from them in Python.
+
+A feature is called by the raw log's column. What it holds is a bytes list with the log's own text, or with
+`numbers="native"` an int64 list for a column of integers and a float list for one of other numbers. A feature that is
+absent is a missing value, as empty text is. The values of a list, where the column is of several values, are those of
+the list feature. Another type, or several values where there is one, is an error of TensorFlow's that names the column.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import tensorflow as tf
+
+from data_pipelines.kinds import INTEGER, NUMBER
+from data_pipelines.raw_format import column_kinds
+from data_pipelines.schema import Schema
+
+NUMBERS = ("text", "native")
+_MISSING_INTEGER = tf.int64.min
+_DIGITS = range(6, 10)
+"""Significant digits: six give back the text of most logs, nine tell any two float32 apart."""
+
+
+def feature_types(schema: Schema, numbers: str) -> dict[str, tf.DType]:
+    """The type of each column's feature: tf.string, tf.int64 or tf.float32.
+
+    Raises:
+        ValueError: if `numbers` is none of `NUMBERS`.
+    """
+    if numbers not in NUMBERS:
+        raise ValueError(f"numbers must be one of {NUMBERS}; received {numbers!r}")
+    types = {}
+    for column, kinds in column_kinds(schema.fields).items():
+        types[column] = tf.string
+        if numbers == "native" and {"text", "time"}.isdisjoint(kinds):
+            types[column] = tf.float32 if kinds == ("number",) else tf.int64
+    return types
+
+
+def parse_examples(serialized: tf.Tensor, schema: Schema, numbers: str = "text") -> dict[str, tf.Tensor]:
+    """The raw columns, a string tensor `[B]` each, of serialized tf.Examples `[B]`."""
+    types = feature_types(schema, numbers)
+    defaults = {tf.string: "", tf.int64: _MISSING_INTEGER, tf.float32: float("nan")}
+    separators = _separators(schema)
+    features = {
+        column: tf.io.RaggedFeature(dtype)
+        if column in separators
+        else tf.io.FixedLenFeature([], dtype, default_value=defaults[dtype])
+        for column, dtype in types.items()
+    }
+    parsed = tf.io.parse_example(serialized, features)
+    for column, separator in separators.items():
+        parsed[column] = tf.strings.reduce_join(parsed[column], axis=1, separator=separator)
+    for dtype, as_text in ((tf.int64, _integer_text), (tf.float32, _float_text)):
+        columns = [column for column in types if types[column] == dtype]
+        if columns:
+            texts = tf.unstack(as_text(tf.stack([parsed[column] for column in columns])))
+            parsed |= dict(zip(columns, texts, strict=True))
+    return {column: parsed[column] for column in types}
+
+
+def make_examples(columns: Mapping[str, Sequence[str]], schema: Schema, numbers: str = "text") -> list[bytes]:
+    """The rows of raw columns as serialized tf.Examples; text that is no number has no feature among numbers."""
+    types, separators = feature_types(schema, numbers), _separators(schema)
+    examples = []
+    for row in range(len(next(iter(columns.values())))):
+        example = tf.train.Example()
+        for column, dtype in types.items():
+            text, feature = columns[column][row], example.features.feature[column]
+            if dtype == tf.string:
+                parts = text.split(separators[column]) if column in separators else [text]
+                feature.bytes_list.value.extend(part.encode() for part in parts)
+            elif (number := _number(text, dtype)) is None:
+                del example.features.feature[column]
+            else:
+                (feature.int64_list if dtype == tf.int64 else feature.float_list).value.append(number)
+        examples.append(example.SerializeToString(deterministic=True))
+    return examples
+
+
+def as_carried(columns: Mapping[str, Sequence[str]], schema: Schema, numbers: str) -> dict[str, list[str]]:
+    """The columns as `parse_examples` gives them back: what is no number becomes missing, floats lose digits."""
+    types = feature_types(schema, numbers)
+    return {
+        column: list(text) if types[column] == tf.string else [_number_text(t, types[column]) for t in text]
+        for column, text in columns.items()
+    }
+
+
+def _separators(schema: Schema) -> dict[str, str]:
+    """Of columns that fields of several values alone read, all with this separator."""
+    found: dict[str, set[str]] = {}
+    for field in schema.fields:
+        found.setdefault(field.column, set()).add(field.separator)
+    return {column: next(iter(some)) for column, some in found.items() if len(some) == 1 and some != {""}}
+
+
+def _number(text: str, dtype: tf.DType) -> int | float | None:
+    if dtype == tf.int64:
+        # Twenty characters are a sign and the digits of an int64; more would be slow to read.
+        readable = len(text) <= 20 and re.fullmatch(INTEGER, text, re.ASCII)
+        return int(text) if readable and _MISSING_INTEGER < int(text) <= tf.int64.max else None
+    if not re.fullmatch(NUMBER, text, re.ASCII):
+        return None
+    with np.errstate(over="ignore"):
+        number = np.float32(text)
+    return float(number) if np.isfinite(number) else None
+
+
+def _number_text(text: str, dtype: tf.DType) -> str:
+    number = _number(text, dtype)
+    if number is None:
+        return ""
+    if dtype == tf.int64:
+        return str(number)
+    return next(t for digits in _DIGITS if np.float32(t := f"{number:.{digits}g}") == np.float32(number))
+
+
+def _integer_text(v: tf.Tensor) -> tf.Tensor:
+    return tf.where(v == _MISSING_INTEGER, "", tf.strings.as_string(v))
+
+
+def _float_text(v: tf.Tensor) -> tf.Tensor:
+    """The shortest of the texts with six to nine digits that is the same float32, so that 0.1 is not 0.100000001."""
+    text = tf.strings.as_string(v, precision=_DIGITS[-1], shortest=True)
+    for digits in reversed(_DIGITS[:-1]):
+        shorter = tf.strings.as_string(v, precision=digits, shortest=True)
+        text = tf.where(tf.strings.to_number(shorter, tf.float32) == v, shorter, text)
+    return tf.where(tf.math.is_nan(v), "", text)

@@ -1,0 +1,108 @@
+"""Rows with known scores: what a SavedModel must give, and what checks and warm-up requests are made of."""
+
+import base64
+import dataclasses
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+
+from ada_ensemble_tf.models import CTRModel
+from ada_ensemble_tf.serving.arguments import argument_names
+from ada_ensemble_tf.serving.examples import as_carried, make_examples
+from ada_ensemble_tf.serving.raw_scores import encoded
+from ada_ensemble_tf.serving.raw_text import UNSEEN
+from data_pipelines.columns import coded
+from data_pipelines.errors import DataError
+from data_pipelines.json_files import load_json
+from data_pipelines.schema import Schema
+from data_pipelines.vocabulary import Vocabularies
+
+ODD_TEXTS = ("", UNSEEN, "x" * 2000, "-9223372036854775809", "1e400")
+"""Missing, unseen, oversized and out of range: each a row with this text in all columns."""
+FILE = "assets.extra/golden_rows.json"
+
+
+@dataclasses.dataclass(frozen=True)
+class GoldenRows:
+    """Rows in all forms that signatures take, with their scores.
+
+    Attributes:
+        columns: texts by the signatures' names of the columns.
+        examples: the rows as serialized tf.Examples.
+        inputs: "ids" and, where the schema has value fields, "values".
+        ctr: float32 [n], of the model in Python.
+        real: how many rows came from data; the odd ones follow them.
+    """
+
+    columns: Mapping[str, Sequence[str]]
+    examples: Sequence[bytes]
+    inputs: Mapping[str, np.ndarray]
+    ctr: np.ndarray
+    real: int
+
+    def feed(self, signature: str, rows: Sequence[int]) -> dict[str, np.ndarray]:
+        """The inputs of a signature for some of the rows, by name."""
+        if signature == "ids":
+            return {name: array[rows] for name, array in self.inputs.items()}
+        if signature in ("examples", "classify", "regress"):
+            name = "examples" if signature == "examples" else "inputs"
+            return {name: np.array([self.examples[i] for i in rows], object)}
+        return {name: np.array([text[i].encode() for i in rows], object) for name, text in self.columns.items()}
+
+    def save(self, folder: Path) -> None:
+        """Writes `FILE` below a SavedModel's folder."""
+        value = {
+            "columns": dict(self.columns),
+            "examples": [base64.b64encode(example).decode() for example in self.examples],
+            "inputs": {name: array.tolist() for name, array in self.inputs.items()},
+            "ctr": self.ctr.tolist(),
+            "real": self.real,
+        }
+        (folder / FILE).parent.mkdir(exist_ok=True)
+        (folder / FILE).write_text(json.dumps(value) + "\n", encoding="utf-8")
+
+    @classmethod
+    def load(cls, folder: Path) -> "GoldenRows":
+        """Reads `FILE`. Raises DataError where it is missing or malformed."""
+        value = load_json(folder / FILE, "export the model again")
+        try:
+            inputs = {"ids": np.array(value["inputs"]["ids"], np.int32)}
+            if "values" in value["inputs"]:
+                inputs["values"] = np.array(value["inputs"]["values"], np.float32)
+            examples = [base64.b64decode(example) for example in value["examples"]]
+            return cls(value["columns"], examples, inputs, np.array(value["ctr"], np.float32), value["real"])
+        except (KeyError, TypeError, ValueError) as error:
+            raise DataError(f"{folder / FILE}: malformed ({error!r}); export the model again") from None
+
+
+def golden_rows(
+    model: CTRModel,
+    schema: Schema,
+    vocabularies: Vocabularies,
+    columns: Mapping[str, Sequence[str]],
+    example_numbers: str = "text",
+) -> GoldenRows:
+    """The rows of raw columns, and odd ones after them, scored by the model in Python from preparation's ids.
+
+    Args:
+        model: as it will be served.
+        schema: the fields.
+        vocabularies: their levels.
+        columns: texts by raw column.
+        example_numbers: see `serving.examples`; with "native" the rows are those that tf.Examples can carry.
+    """
+    real = len(next(iter(columns.values())))
+    columns = {column: [*columns[column], *ODD_TEXTS] for column in schema.columns}
+    columns = as_carried(columns, schema, example_numbers)
+    inputs = encoded(vocabularies, coded(columns))
+    names = argument_names(schema.columns)
+    return GoldenRows(
+        columns={names[column]: text for column, text in columns.items()},
+        examples=make_examples(columns, schema, example_numbers),
+        inputs=inputs if isinstance(inputs, dict) else {"ids": inputs},
+        ctr=model(tf.nest.map_structure(tf.constant, inputs)).numpy(),
+        real=real,
+    )

@@ -1,0 +1,45 @@
+"""The gate before publishing: does the SavedModel give what the model in Python gives?"""
+
+from pathlib import Path
+
+import numpy as np
+
+from ada_ensemble_tf.serving.golden_rows import GoldenRows
+from ada_ensemble_tf.serving.session import ServingSession, click_probabilities
+from data_pipelines.errors import DataError
+
+TOLERANCES = {"float32": 1e-4, "bfloat16": 1e-2}
+"""Largest relative difference of click probabilities by what a model computes in: two orders of the same sums."""
+ABSOLUTE = 1e-7
+
+
+def difference(found: np.ndarray, expected: np.ndarray) -> np.ndarray:
+    """Relative differences `[n]`; of what is not finite infinite."""
+    wrong = np.maximum(np.abs(found - expected) - ABSOLUTE, 0.0) / np.maximum(expected, ABSOLUTE)
+    return np.where(np.isfinite(wrong), wrong, np.inf)
+
+
+def check_parity(folder: str | Path, session: ServingSession, rows: GoldenRows, tolerance: float) -> float:
+    """Scores the golden rows by every signature of a SavedModel.
+
+    Returns:
+        The largest relative difference.
+
+    Raises:
+        DataError: if one is above the tolerance; names signature and row.
+    """
+    largest, all_rows = 0.0, np.arange(len(rows.ctr))
+    for signature in session.signatures:
+        found = click_probabilities(signature, session(signature, rows.feed(signature, all_rows)))
+        if found.shape != rows.ctr.shape:
+            raise DataError(f"{folder}: signature {signature} gives {found.shape} for {rows.ctr.shape[0]} rows")
+        wrong = difference(found, rows.ctr)
+        worst = int(np.argmax(wrong))
+        if wrong[worst] > tolerance:
+            raise DataError(
+                f"{folder}: not published: signature {signature} gives golden row {worst} a ctr of {found[worst]:.7g}, "
+                f"the model in Python {rows.ctr[worst]:.7g}; the relative difference {wrong[worst]:.2g} is above "
+                f"{tolerance:g}, at {np.sum(wrong > tolerance)} of {len(wrong)} rows"
+            )
+        largest = max(largest, float(wrong[worst]))
+    return largest

@@ -1,0 +1,145 @@
+"""Exporting: a SavedModel that appears in its versioned folder once it is complete and its scores were checked."""
+
+import logging
+import os
+import shutil
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from ada_ensemble_tf import metrics
+from ada_ensemble_tf.models import CTRModel
+from ada_ensemble_tf.serving import model_card
+from ada_ensemble_tf.serving.golden_rows import golden_rows
+from ada_ensemble_tf.serving.parity import TOLERANCES, check_parity
+from ada_ensemble_tf.serving.raw_text import random_ids, raw_text
+from ada_ensemble_tf.serving.session import ServingSession
+from ada_ensemble_tf.serving.signatures import ServedModel, set_methods
+from ada_ensemble_tf.serving.tables import Storage
+from ada_ensemble_tf.serving.warmup import write_warmup
+from ada_ensemble_tf.training.scoring import Scorer
+from data_pipelines.errors import DataError, is_disk_full
+from data_pipelines.schema import Schema
+from data_pipelines.vocabulary import Vocabularies
+
+logger = logging.getLogger(__name__)
+
+RANDOM_ROWS = 64
+_PLAIN = Storage()
+
+
+def export(
+    model: CTRModel,
+    schema: Schema,
+    data_dir: str | Path,
+    export_dir: str | Path,
+    columns: Mapping[str, Sequence[str]] | None = None,
+    storage: Storage = _PLAIN,
+    example_numbers: str = "text",
+    training: Mapping[str, Any] | None = None,
+    config: Mapping[str, Any] | None = None,
+    test: Iterable[tuple[Any, tf.Tensor]] | None = None,
+) -> Path:
+    """Writes a SavedModel into the next numbered folder of `export_dir`, as TF Serving looks for them.
+
+    The folder has MODEL_CARD.md, and in assets.extra golden rows and, with tensorflow-serving-api, warm-up requests.
+
+    Args:
+        model: the trained model; takes on what its stored tables give back.
+        schema: the fields.
+        data_dir: the directory with the vocabulary files.
+        export_dir: where numbered folders go.
+        columns: rows by raw column, for golden rows and warm-up; made of the vocabularies by default.
+        storage: how embedding tables are stored.
+        example_numbers: what tf.Examples hold of numbers, see `serving.examples`.
+        training: what metrics.json holds, for the card.
+        config: that it was trained with, for the card.
+        test: (inputs, labels) batches, to tell AUC before and after what `storage` does.
+
+    Returns:
+        The version's folder. It appears under its name once it is complete.
+
+    Raises:
+        DataError: if the SavedModel gives other scores than the model in Python, or the disk is full.
+    """
+    export_dir = Path(export_dir)
+    export_dir.mkdir(parents=True, exist_ok=True)
+    versions = [int(path.name) for path in export_dir.iterdir() if path.name.isdigit()]
+    final = export_dir / str(max(versions, default=0) + 1)
+    # Not a number: TF Serving passes it over.
+    staging = export_dir / f"{final.name}.incomplete"
+    shutil.rmtree(staging, ignore_errors=True)
+    try:
+        model.finish_annealing()
+        vocabularies = Vocabularies.load(data_dir, schema)
+        before = None if test is None else _figures(Scorer(model), test)
+        size = sum(v.value.dtype.size * int(np.prod(v.shape)) for v in model.variables)
+        served = ServedModel(model, schema, data_dir, storage, example_numbers)
+        tf.saved_model.save(served, str(staging), signatures=served.functions)
+        set_methods(staging)
+        if columns is None:
+            columns = raw_text(vocabularies, *random_ids(schema, RANDOM_ROWS))
+        rows = golden_rows(model, schema, vocabularies, columns, example_numbers)
+        session = ServingSession(staging)
+        tolerance = TOLERANCES["bfloat16" if model.dtype_policy.compute_dtype == "bfloat16" else "float32"]
+        largest = check_parity(staging, session, rows, tolerance)
+        told = [f"Weights are {size:,} bytes."]
+        if not storage.is_plain:
+            stored = sum(v.dtype.size * int(np.prod(v.shape)) for v in served.variables) + served.tables.constant_bytes
+            told = [f"Embedding tables are stored as {storage.weights}: weights are {stored:,} bytes, {size:,} before."]
+        if storage.prune_zero_rows:
+            dropped, zeros = served.tables.dropped, served.tables.zeros
+            told.append(
+                f"{dropped:,} of {zeros:,} rows of zeros were left out; a table is cut only if that saves space."
+            )
+        if before is not None:
+            after = _figures(_by_ids(session), test)
+            figures = [f"{name} {before[name]:.6f} before, {after[name]:.6f} after" for name in ("auc", "logloss")]
+            told.append(f"On {before['rows']:,} test rows: {', '.join(figures)}.")
+        rows.save(staging)
+        try:
+            write_warmup(staging, session, rows, model.name)
+        except DataError as error:
+            told.append("It has no warm-up requests.")
+            logger.warning("%s", error)
+        session.close()
+        parity = (
+            f"{len(rows.ctr)} rows were scored by each signature in TensorFlow's session, and by the model in Python: "
+            f"the largest relative difference of a click probability is {largest:.1e} (at most {tolerance:g} is let "
+            "pass). They are in assets.extra/golden_rows.json."
+        )
+        card = model_card.Card(
+            final.name, model, schema, served, example_numbers, training or {}, config or {}, parity, told
+        )
+        (staging / model_card.FILE).write_text(card.text(), encoding="utf-8")
+        os.rename(staging, final)
+    except BaseException as error:
+        shutil.rmtree(staging, ignore_errors=True)
+        if is_disk_full(error):
+            raise DataError(
+                f"{export_dir}: the disk is full; free some space or choose another --export_dir"
+            ) from error
+        raise
+    for line in (parity, *told):
+        logger.info("%s", line)
+    for column, name in served.arguments.items():
+        if column != name:
+            logger.info("column %r is the signature's input %s", column, name)
+    return final
+
+
+def _by_ids(session: ServingSession):
+    def score(inputs):
+        named = inputs if isinstance(inputs, Mapping) else {"ids": inputs}
+        return session("ids", {name: tensor.numpy() for name, tensor in named.items()})["ctr"]
+
+    return score
+
+
+def _figures(score, batches: Iterable[tuple[Any, tf.Tensor]]) -> dict[str, float]:
+    scored = [(labels.numpy(), score(inputs)) for inputs, labels in batches]
+    labels, probabilities = (np.concatenate(parts) for parts in zip(*scored, strict=True))
+    return metrics.all_metrics(labels, probabilities)

@@ -1,0 +1,132 @@
+"""Weights as a SavedModel has them: tables in fewer bits and without rows that are zero, small ones as constants."""
+
+import contextlib
+import dataclasses
+from collections.abc import Iterator
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from ada_ensemble_tf.layers.embedding import FusedEmbedding
+from ada_ensemble_tf.models import CTRModel
+
+TYPES = ("float32", "bfloat16", "float16")
+LARGEST_CONSTANT = 2**16
+"""Elements of a variable that becomes a constant of the graph."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Storage:
+    """How embedding tables are stored. Rows are turned into float32 as they are read, so all is computed in it.
+
+    Dense weights stay float32: to turn them around at each request would cost more time than their size is worth.
+
+    Attributes:
+        weights: "float32", "bfloat16" or "float16".
+        prune_zero_rows: whether rows that are exactly zero, as G-FTRL leaves those that do not help, are left out
+            behind a map of rows. A table that this would not make smaller stays whole.
+
+    Raises:
+        ValueError: for another type.
+    """
+
+    weights: str = "float32"
+    prune_zero_rows: bool = False
+
+    def __post_init__(self) -> None:
+        if self.weights not in TYPES:
+            raise ValueError(f"weights must be one of {TYPES}; received {self.weights!r}")
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether tables are stored as they are."""
+        return self == Storage()
+
+
+class StoredTable(tf.Module):
+    """A table `[V, D]` that only lookups read.
+
+    Args:
+        table: the values, float32 `[V, D]`.
+        storage: how they are kept.
+
+    Attributes:
+        zeros: how many rows are zero.
+        dropped: how many rows were left out.
+    """
+
+    def __init__(self, table: np.ndarray, storage: Storage):
+        super().__init__()
+        dtype = tf.as_dtype(storage.weights)
+        used = np.any(table != 0.0, axis=1)
+        kept_bytes = (used.sum() + 1) * table.shape[1] * dtype.size + len(table) * tf.int32.size
+        self.zeros = int(len(table) - used.sum())
+        self.dropped, self.places = 0, None
+        if storage.prune_zero_rows and kept_bytes < table.size * dtype.size:
+            self.dropped = self.zeros
+            self.places = tf.Variable(np.where(used, np.cumsum(used), 0).astype(np.int32), trainable=False)
+            table = np.concatenate([np.zeros_like(table[:1]), table[used]])
+        self.rows = tf.Variable(tf.cast(table, dtype), trainable=False)
+
+    def sparse_read(self, indices: tf.Tensor, name: str | None = None) -> tf.Tensor:
+        """Float32 rows of the table; what tf.gather calls where its source is no tensor."""
+        if self.places is not None:
+            indices = tf.gather(self.places, indices)
+        return tf.cast(tf.gather(self.rows, indices), tf.float32, name=name)
+
+
+class StoredTables(tf.Module):
+    """The tables of a model, stored; the model itself takes on the values that they give back.
+
+    Small variables of other layers become constants: reading them one by one takes much of the time of a single row,
+    and what depends on them alone, such as the scale of a normalisation or K, is worked out once.
+
+    Args:
+        model: rounded to what is stored.
+        storage: how.
+    """
+
+    def __init__(self, model: CTRModel, storage: Storage):
+        super().__init__()
+        embeddings = [layer.table for layer in model._flatten_layers() if isinstance(layer, FusedEmbedding)]
+        variables = [] if storage.is_plain else embeddings
+        self.tables = []
+        for variable in variables:
+            self.tables.append(StoredTable(variable.numpy(), storage))
+            variable.assign(tf.cast(tf.cast(variable.value, storage.weights), tf.float32))
+        self._of = tuple(id(variable) for variable in variables)
+        apart = {id(variable) for variable in embeddings}
+        constants = {
+            id(v): v.numpy() for v in model.variables if id(v) not in apart and np.prod(v.shape) <= LARGEST_CONSTANT
+        }
+        # Behind a function, as a tf.Module takes dictionaries apart.
+        self._constants = lambda: constants
+
+    @property
+    def zeros(self) -> int:
+        """How many rows of all tables are zero."""
+        return sum(table.zeros for table in self.tables)
+
+    @property
+    def dropped(self) -> int:
+        """How many of them were left out."""
+        return sum(table.dropped for table in self.tables)
+
+    @property
+    def constant_bytes(self) -> int:
+        """Size of the constants."""
+        return sum(value.nbytes for value in self._constants().values())
+
+    def others(self, model: CTRModel) -> list[tf.Variable]:
+        """The model's variables that are not stored here."""
+        return [v.value for v in model.variables if id(v) not in {*self._of, *self._constants()}]
+
+    @contextlib.contextmanager
+    def in_use(self) -> Iterator[None]:
+        """Within it, the model reads these tables and constants."""
+        with keras.StatelessScope() as scope:
+            # Set here, for the constructor would turn them into tensors, which are whole tables.
+            scope.state_mapping.update(zip(self._of, self.tables, strict=True))
+            scope.state_mapping.update({of: tf.constant(value) for of, value in self._constants().items()})
+            yield

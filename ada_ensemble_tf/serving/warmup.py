@@ -1,0 +1,94 @@
+"""Warm-up requests: what TF Serving replays when it loads a model, so that the first request need not wait.
+
+TensorFlow optimises a signature's graph at its first request, which takes seconds.
+"""
+
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+
+from ada_ensemble_tf.serving.golden_rows import GoldenRows
+from ada_ensemble_tf.serving.session import ServingSession
+from data_pipelines.errors import DataError
+
+FILE = "assets.extra/tf_serving_warmup_requests"
+BATCH_SIZES = (1, 8, 64)
+"""Rows of the requests of each signature."""
+
+
+def write_warmup(folder: str | Path, session: ServingSession, rows: GoldenRows, name: str) -> int:
+    """Writes `FILE`: for each signature and batch size a request of the rows that came from data.
+
+    Args:
+        folder: of the SavedModel.
+        session: of it.
+        rows: whose requests.
+        name: of the model, as TF Serving calls it; warm-up does not read it.
+
+    Returns:
+        The number of requests.
+
+    Raises:
+        DataError: if tensorflow-serving-api is not installed.
+    """
+    messages = _messages()
+    (Path(folder) / FILE).parent.mkdir(exist_ok=True)
+    count = 0
+    with tf.io.TFRecordWriter(str(Path(folder) / FILE)) as writer:
+        for signature in session.signatures:
+            for size in BATCH_SIZES:
+                feed = rows.feed(signature, np.arange(size) % rows.real)
+                writer.write(_log(messages, signature, feed, name).SerializeToString())
+                count += 1
+    return count
+
+
+def replay_warmup(folder: str | Path, session: ServingSession) -> int:
+    """Sends the requests of `FILE`, as TF Serving does at loading; returns how many.
+
+    Raises:
+        DataError: if there is no such file, or tensorflow-serving-api is not installed.
+    """
+    path = Path(folder) / FILE
+    if not path.exists():
+        raise DataError(f"{path}: no warm-up requests; export with tensorflow-serving-api installed")
+    messages, count = _messages(), 0
+    for record in tf.data.TFRecordDataset(str(path)).as_numpy_iterator():
+        log = messages.prediction_log_pb2.PredictionLog.FromString(record)
+        kind = log.WhichOneof("log_type")
+        request = getattr(log, kind).request
+        if kind == "predict_log":
+            feed = {name: tf.make_ndarray(tensor) for name, tensor in request.inputs.items()}
+        else:
+            examples = [example.SerializeToString() for example in request.input.example_list.examples]
+            feed = {"inputs": np.array(examples, object)}
+        session(request.model_spec.signature_name, feed)
+        count += 1
+    return count
+
+
+def _log(messages, signature: str, feed: dict[str, np.ndarray], name: str):
+    log = messages.prediction_log_pb2.PredictionLog()
+    if signature in ("classify", "regress"):
+        request = (log.classify_log if signature == "classify" else log.regress_log).request
+        for serialized in feed["inputs"]:
+            request.input.example_list.examples.add().ParseFromString(serialized)
+    else:
+        request = log.predict_log.request
+        for key, value in feed.items():
+            request.inputs[key].CopyFrom(tf.make_tensor_proto(value))
+    request.model_spec.name = name
+    request.model_spec.signature_name = signature
+    return log
+
+
+def _messages():
+    try:
+        from tensorflow_serving import apis
+        from tensorflow_serving.apis import prediction_log_pb2  # noqa: F401 - makes it an attribute of apis
+    except ImportError:
+        raise DataError(
+            "warm-up requests need tensorflow-serving-api: pip install 'ada_ensemble_tf[serving]'"
+        ) from None
+    return apis
