@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ada_ensemble_tf.comparison.configs import Variants, check_label, make_config
+from ada_ensemble_tf.comparison.configs import Variants, check_label, flat, make_config
 from ada_ensemble_tf.comparison.runs import Run, Workers, alone_in
 from ada_ensemble_tf.comparison.table import Table
 from ada_ensemble_tf.reporting.comparison_page import comparison_page
@@ -37,13 +37,16 @@ def plan(
     """
     if seeds < 1:
         raise DataError(f"--seeds must be at least 1; received {seeds}")
-    runs = []
+    runs, changed = [], {key for _, own in variants.values() for key in own}
     for seed in range(seeds):
         for label, (model, own) in variants.items():
             check_label(label)
             config = make_config(config_file, model, {**values, **own, "seed": seed})
             folder = out / label / f"seed_{seed}"
-            runs.append(Run(label, config.to_dict(), folder, data_dir.absolute(), out.absolute() / "test_labels.npy"))
+            differing = {key: value for key, value in flat(config.to_dict()).items() if key in changed}
+            hparams = {"label": label, "model": model, "seed": seed} | differing
+            labels_file = out.absolute() / "test_labels.npy"
+            runs.append(Run(label, config.to_dict(), folder, data_dir.absolute(), labels_file, hparams))
     return runs
 
 

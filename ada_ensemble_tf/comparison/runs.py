@@ -3,6 +3,7 @@
 A run's folder is a training's working directory (`ada_ensemble_tf.training.workdir`) with, besides,
 
 train.log                what the process printed
+tensorboard/hparams/     its row of TensorBoard's HParams table
 test_probabilities.npy   float32, of the test rows in the order of the prepared data
 run.json                 how many runs there were at once; written last, it says that the run is done
 """
@@ -16,7 +17,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,8 @@ from data_pipelines.json_files import load_json
 
 WORKER = "ada_ensemble_tf.comparison.worker"
 PROBABILITIES = "test_probabilities.npy"
+HPARAMS_FOLDER = "tensorboard/hparams"
+"""A run of its own: TensorBoard's HParams table makes columns of all scalars that it finds below a training's row."""
 _POLL_SECONDS = 0.1
 
 
@@ -39,6 +42,7 @@ class Run:
         folder: where it goes.
         data_dir: the prepared data.
         labels_file: where the labels of the test rows go, once for all runs; None leaves the test split unread.
+        hparams: the values that tell it from the others, by name, for TensorBoard.
     """
 
     label: str
@@ -46,6 +50,7 @@ class Run:
     folder: Path
     data_dir: Path
     labels_file: Path | None = None
+    hparams: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
     @property
     def seed(self) -> int:

@@ -3,7 +3,8 @@
 OUT/<model>/journal.log   the trials, as Optuna keeps them
 OUT/<model>/<hash>/       a trial's run, named by its config: an interrupted one goes on, the same one is not run twice
 
-The test split is not scored.
+The test split is not scored. A trial's folders are deleted when it has ended, but for its row of TensorBoard's HParams
+table.
 """
 
 import ast
@@ -22,7 +23,7 @@ from optuna.storages.journal import JournalFileBackend
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from ada_ensemble_tf.comparison.configs import config_hash, flat
-from ada_ensemble_tf.comparison.runs import Run, Workers
+from ada_ensemble_tf.comparison.runs import HPARAMS_FOLDER, Run, Workers
 from data_pipelines.errors import DataError
 from data_pipelines.json_files import load_json
 from experiments.overrides import override
@@ -154,7 +155,9 @@ class Tuning:
     def _run_of(self, trial: Trial) -> Run:
         config = ConfigDict(self.config.to_dict()).lock()
         override(config, trial.user_attrs["values"])
-        return Run(config.model.name, config.to_dict(), self.folder / config_hash(config.to_dict()), self.data_dir)
+        model, folder = config.model.name, self.folder / config_hash(config.to_dict())
+        hparams = {"model": model} | trial.user_attrs["values"]
+        return Run(model, config.to_dict(), folder, self.data_dir, hparams=hparams)
 
     def _tell(self, trial: Trial, run: Run, failure: str | None) -> None:
         if failure is None:
@@ -167,9 +170,7 @@ class Tuning:
             result = f"failed: {failure}"
         values = ", ".join(f"{key}={value}" for key, value in trial.user_attrs["values"].items())
         logger.info("%s, trial %d (%s): %s", run.label, trial.number, values, result)
-        for folder in run.folder.iterdir():
-            if folder.is_dir():
-                shutil.rmtree(folder)
+        _delete_folders(run.folder, run.folder / HPARAMS_FOLDER)
 
 
 def write_best(path: Path, model: str, best: dict[str, Any]) -> None:
@@ -180,6 +181,15 @@ def write_best(path: Path, model: str, best: dict[str, Any]) -> None:
     temporary = path.with_name(path.name + ".incomplete")
     temporary.write_text(json.dumps(known, indent=2, sort_keys=True) + "\n", encoding="utf-8")
     os.replace(temporary, path)
+
+
+def _delete_folders(folder: Path, keep: Path) -> None:
+    """Deletes a folder's folders, but for `keep` somewhere in it, where it exists."""
+    for path in folder.iterdir():
+        if path in keep.parents and keep.exists():
+            _delete_folders(path, keep)
+        elif path.is_dir() and path != keep:
+            shutil.rmtree(path)
 
 
 def _suggest(trial: Trial, name: str, allowed: Range) -> Any:

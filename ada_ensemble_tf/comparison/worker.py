@@ -1,4 +1,4 @@
-"""The process of one run: trains it, saves the test rows' probabilities, says that it is done.
+"""The process of one run: trains it, saves the test rows' probabilities and its hyperparameters, says that it is done.
 
 Started by `ada_ensemble_tf.comparison.runs.Workers`, which puts a pickled (Run, jobs) into stdin and leaves it open.
 """
@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from ml_collections import ConfigDict
 
-from ada_ensemble_tf.comparison.runs import PROBABILITIES, Run
+from ada_ensemble_tf.comparison.runs import HPARAMS_FOLDER, PROBABILITIES, Run
 from data_pipelines.errors import run_main
 
 
@@ -21,14 +21,16 @@ def main(argv) -> None:
     del argv
     run, jobs = pickle.load(sys.stdin.buffer)
     threading.Thread(target=_end_with_parent, daemon=True).start()
+    from ada_ensemble_tf.comparison.hparams import write_hparams
     from ada_ensemble_tf.training.run import train
     from ada_ensemble_tf.training.workdir import write_json
     from data_pipelines.dataset import open_data
 
     data, config = open_data(run.data_dir), ConfigDict(run.config).lock()
-    train(config, data, run.folder, score_test=run.labels_file is not None)
+    results = train(config, data, run.folder, score_test=run.labels_file is not None)
     if run.labels_file is not None:
         _save_predictions(run, data)
+    write_hparams(run.folder / HPARAMS_FOLDER, run.hparams, results)
     write_json(run.folder / "run.json", {"jobs": jobs})
 
 

@@ -85,7 +85,7 @@ def gate_findings(uses: Sequence[GateUse]) -> list[Finding]:
     found = []
     all_rows = max((use.rows for use in uses), default=0)
     for use in uses:
-        if use.rows < max(MIN_REACHED, DEAD_SHARE * all_rows):
+        if not is_reached(use.rows, all_rows):
             text = (
                 f"{use.place} is reached by {use.rows:,} of {all_rows:,} rows: the model is shallower than it is built."
             )
@@ -98,9 +98,19 @@ def gate_findings(uses: Sequence[GateUse]) -> list[Finding]:
                 # All other choices are then dead of the same cause.
                 continue
         for name, routed, weight in zip(use.choices, use.routed, use.weight, strict=True):
-            if min(routed, weight) < DEAD_SHARE:
+            if is_dead(routed, weight):
                 found.append(_dead(use.place, name, routed, weight))
     return found
+
+
+def is_reached(rows: int, all_rows: int) -> bool:
+    """Whether so many of all rows come to a gate that its shares say anything."""
+    return rows >= max(MIN_REACHED, DEAD_SHARE * all_rows)
+
+
+def is_dead(routed: float, weight: float) -> bool:
+    """Whether a choice is dead, by the share of rows whose gate is not zero and the mean gate."""
+    return min(routed, weight) < DEAD_SHARE
 
 
 def _collapsed(use: GateUse, first: int) -> Finding:

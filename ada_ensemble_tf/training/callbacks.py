@@ -4,6 +4,7 @@ import keras
 import tensorflow as tf
 
 from ada_ensemble_tf.layers.embedding import Inputs, ids_of
+from ada_ensemble_tf.training.dead_experts import dead_in_reports
 from ada_ensemble_tf.training.reports import report_scalars
 
 
@@ -11,7 +12,7 @@ class GateReports(keras.callbacks.Callback):
     """Writes every gate's report to TensorBoard at the end of each epoch.
 
     The reports are those of one forward pass in inference mode over given rows: load and share of rows per expert and
-    layer, exit depths, entropy, temperature, the current K, and the FLOPs per example as routed.
+    layer, dead experts, exit depths, entropy, temperature, the current K, and the FLOPs per example as routed.
 
     Args:
         log_dir: the folder to point TensorBoard at.
@@ -31,7 +32,8 @@ class GateReports(keras.callbacks.Callback):
         """Writes the reports of one forward pass."""
         forward = self.model.forward(self._inputs, training=False)
         with self._writer.as_default(epoch):
-            for name, value in report_scalars(forward.reports, self.model.choice_names()).items():
+            scalars = report_scalars(forward.reports, self.model.choice_names())
+            for name, value in (scalars | dead_in_reports(scalars)).items():
                 tf.summary.scalar(name, value)
             tf.summary.scalar("speed/flops_per_example", forward.flops / len(ids_of(self._inputs)))
         self._writer.flush()

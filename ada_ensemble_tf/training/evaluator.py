@@ -3,6 +3,7 @@
 import numpy as np
 import tensorflow as tf
 
+from ada_ensemble_tf.layers.embedding import Inputs
 from ada_ensemble_tf.training.distribution import Distribution
 from ada_ensemble_tf.training.expert_correlation import ExpertCorrelation
 from ada_ensemble_tf.training.scoring import Scorer
@@ -40,6 +41,17 @@ class Evaluator:
             return {}
         with self._data.reading():
             return self._correlation(self._batches(split), rows)
+
+    def first_rows(self, split: str, rows: int) -> Inputs:
+        """The inputs of a split's first rows, of all workers."""
+        parts, left = [], rows
+        with self._data.reading():
+            for inputs, labels in self._batches(split):
+                parts.append(tf.nest.map_structure(lambda x, rows=left: x[:rows], inputs))
+                left -= len(labels)
+                if left <= 0:
+                    break
+        return tf.nest.map_structure(lambda *x: tf.concat(x, axis=0), *parts)
 
     def _batches(self, split: str, worker: int = 0, workers: int = 1) -> tf.data.Dataset:
         used = self._config.gate_share if split == self._gate_source else 0.0

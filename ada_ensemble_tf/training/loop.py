@@ -1,20 +1,23 @@
 """The training loop: steps, reports, evaluation, early stopping, checkpoints, resuming."""
 
 import contextlib
+import functools
 import logging
 import math
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import tensorflow as tf
 
 from ada_ensemble_tf import metrics
+from ada_ensemble_tf.training import dashboard
 from ada_ensemble_tf.training.checkpoint import Checkpoint
 from ada_ensemble_tf.training.distribution import Distribution
 from ada_ensemble_tf.training.evaluator import Evaluator
+from ada_ensemble_tf.training.graph_loop import WAIT, graph_loop
 from ada_ensemble_tf.training.stages import StageSchedule
 from ada_ensemble_tf.training.tensorboard import TensorBoardWriter
+from ada_ensemble_tf.training.unknown_ids import UnknownIds
 from data_pipelines.dataset import PreparedData, pair
 from data_pipelines.errors import DataError
 
@@ -76,6 +79,8 @@ class TrainingLoop:
         self._steps_to_profile = self._whole_calls(config.profile) if config.profile else 0
         gate_source = config.gate_source if self.bilevel else None
         self.evaluator = Evaluator(model, data, config, self.distribution, gate_source)
+        self._dashboard = dashboard.Dashboard(model, data.schema)
+        self._shown_rows = functools.cache(lambda: self.evaluator.first_rows("validation", dashboard.ROWS))
         self._who = {"worker": self.distribution.worker, "workers": self.distribution.workers}
         self._reported_before = False
         self.stages = StageSchedule(model, self.stride)
@@ -108,13 +113,16 @@ class TrainingLoop:
                 f"annealing ends at step {self.model.annealing_steps()}, training at {self.max_steps}: "
                 "lower config.model.anneal_epochs or raise config.max_epochs"
             )
+        self.board.lay_out(self.model)
         run_calls = batches = None
         while not self.finished():
             if batches is None:
                 with self.data.reading():
                     batches = iter(self._batches())
             if self.stages.enter(self._step()) or run_calls is None:
-                run_calls, self._reported_before = self._compiled_calls(), False
+                timed = not self.config.deterministic
+                run_calls = graph_loop(self.model.training_logs, UnknownIds(self.data.schema), timed)
+                self._reported_before = False
             self._train_until(self._next_stop(), run_calls, batches)
             self._evaluate()
             if self.distribution.is_chief:
@@ -163,24 +171,6 @@ class TrainingLoop:
         gate = self.data.gate(self.worker_batch, config.seed, gate_rows, source, share, **self._who)
         return pair(train, gate, self.stride)
 
-    def _compiled_calls(self):
-        step = tf.function(self.model.training_logs)
-
-        @tf.function
-        def run_calls(batches: Iterator, calls: tf.Tensor):
-            """(mean logs of up to `calls` train steps, place of the first bad tensor, its step); ends at a bad one."""
-            names = step.get_concrete_function(batches.element_spec).structured_outputs
-            totals = {name: tf.constant(0.0) for name in names if name not in ("first_bad", "bad_step")}
-            done, bad, bad_step = tf.constant(0), tf.constant(-1), tf.constant(0, tf.int64)
-            while done < calls and bad < 0:
-                logs = step(next(batches))
-                bad, bad_step = logs["first_bad"], logs["bad_step"]
-                totals = {name: total + logs[name] for name, total in totals.items()}
-                done += 1
-            return {name: total / tf.cast(done, tf.float32) for name, total in totals.items()}, bad, bad_step
-
-        return run_calls
-
     def _train_until(self, target: int, run_calls, batches) -> None:
         every = self._whole_calls(self.config.report_every)
         while (step := self._step()) < target:
@@ -216,7 +206,8 @@ class TrainingLoop:
             step, self.max_steps, logs["loss"], logs["log_loss"], rate, duration(left),
         )  # fmt: skip
         stage = {"schedule/stage": float(self.stages.index(step - 1) + 1)} if self.stages.stages else {}
-        self.board.training(step, logs | stage | {"examples_per_second": rate}, self.model)
+        speed = {"examples_per_second": rate} | ({WAIT: logs[WAIT] / seconds} if WAIT in logs else {})
+        self.board.training(step, logs | stage | speed, self.model)
 
     def _evaluate(self) -> None:
         started = time.monotonic()
@@ -225,7 +216,10 @@ class TrainingLoop:
         layers = self.evaluator.expert_correlation("validation", CORRELATION_ROWS)
         step, results = self._step(), metrics.all_metrics(labels, probabilities)
         correlation = {f"experts/correlation/{layer}": value["absolute"] for layer, value in layers.items()}
-        self.board.validation(step, results | {"flops_per_example": flops} | correlation)
+        shown = results | {"flops_per_example": flops} | correlation
+        if self.distribution.is_chief:
+            scalars, images = self._dashboard(labels, probabilities, self._shown_rows())
+            self.board.validation(step, shown | scalars, images)
         annealed = step >= self.model.annealing_steps()
         better = annealed and results["auc"] > float(self.best_auc.numpy())
         if better:

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from command_line import error_of, run, start
+from hparams_table import hparams_table
 
 from ada_ensemble_tf import metrics
 from ada_ensemble_tf.comparison import comparing, runs
@@ -108,6 +109,19 @@ def test_the_saved_predictions_have_the_metrics(compared):
         result = json.loads((folder / "metrics.json").read_text())
         assert probabilities.dtype == np.float32 and result["config"]["seed"] == seed
         assert metrics.auc(labels, probabilities) == pytest.approx(result["test"]["auc"], abs=1e-9)
+
+
+def test_the_hparams_table_has_a_row_of_each_run(compared):
+    out, _, _ = compared
+    columns, rows = hparams_table(out)
+    assert columns == {"validation/auc", "validation/logloss", "test/auc", "test/logloss"}
+    assert rows.keys() == {f"plain/seed_{seed}/tensorboard/hparams" for seed in range(SEEDS)}
+    for name, (hparams, values) in rows.items():
+        result = json.loads((out / name).parents[1].joinpath("metrics.json").read_text())
+        # Only "broken" has another activation, a key that this model has not.
+        assert hparams == {"label": "plain", "model": "logistic_regression", "seed": result["config"]["seed"]}
+        assert values["test/auc"] == pytest.approx(result["test"]["auc"], abs=1e-6)
+        assert values["validation/logloss"] == pytest.approx(result["validation"]["logloss"], abs=1e-6)
 
 
 def test_only_what_is_missing_or_interrupted_is_trained(compared, studies, arguments, tmp_path):

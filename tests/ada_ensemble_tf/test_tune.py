@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from command_line import error_of, run
+from hparams_table import hparams_table
 
 from ada_ensemble_tf.comparison import runs
 from ada_ensemble_tf.comparison.configs import make_config
@@ -31,7 +32,14 @@ def test_three_trials_write_a_file_that_configs_read(prepared_criteo, tmp_path):
     trials = [json.loads((folder / "metrics.json").read_text()) for folder in folders]
     rates = {trial["validation"]["auc"]: trial["config"]["embedding_optimizer"]["learning_rate"] for trial in trials}
     assert len(folders) == 3 and not any("test" in trial for trial in trials)
-    assert not any(path.is_dir() for folder in folders for path in folder.iterdir())
+    assert [path.name for folder in folders for path in folder.iterdir() if path.is_dir()] == ["tensorboard"] * 3
+    columns, rows = hparams_table(tmp_path / "out")
+    assert columns == {"validation/auc", "validation/logloss"}
+    aucs = {trial["config"]["embedding_optimizer"]["learning_rate"]: trial["validation"]["auc"] for trial in trials}
+    shown = {hparams[RATE]: values["validation/auc"] for hparams, values in rows.values()}
+    assert shown == pytest.approx(aucs, abs=1e-6)
+    assert [hparams["model"] for hparams, _ in rows.values()] == ["logistic_regression"] * 3
+    assert all(path.name == "hparams" for folder in folders for path in (folder / "tensorboard").iterdir())
     assert 0.02 in rates.values() and all(0.01 <= rate <= 0.1 for rate in rates.values())
     assert (best["trials"], best["failed"], best["validation_auc"]) == (3, 0, max(rates))
     assert best["values"] == {RATE: rates[max(rates)]}

@@ -1,0 +1,70 @@
+"""The order in which TensorBoard's Custom Scalars show a run."""
+
+import re
+from collections.abc import Sequence
+
+from tensorboard.plugins.custom_scalar.layout_pb2 import Category, Chart, Layout, MultilineChartContent
+
+from ada_ensemble_tf.reporting.alluvial import DEPTH
+
+QUALITY = (
+    ("AUC", "metrics/auc"),
+    ("LogLoss", "metrics/logloss|loss/log_loss"),
+    ("Calibration: mean prediction over click rate", "metrics/calibration"),
+    ("Expected calibration error", "metrics/expected_calibration_error"),
+)
+LOSSES = (
+    ("Whole loss", "loss/loss"),
+    ("Terms of the loss", "loss/(?!loss$).*"),
+    ("Learning rates", "learning_rate/.*"),
+)
+GATE_UPDATE = ("Gate update", "gate_update/.*")
+STAGE = ("Stage", "schedule/stage")
+EXPERTS = (
+    ("Dead experts by layer", ".*/dead_experts"),
+    ("Entropy of the gates (nats)", ".*/entropy"),
+    ("Temperature", ".*/temperature"),
+    ("K: choices kept a row, at most", ".*/k"),
+    ("How alike the experts are: mean absolute correlation", "experts/correlation/.*"),
+)
+COST = (
+    ("FLOPs per example, as routed", "(speed|metrics)/flops_per_example"),
+    ("Training examples per second", "speed/examples_per_second"),
+)
+EMBEDDINGS = (
+    ("Mean norm of rows", "embeddings/norm/.*"),
+    ("Share of rows that are zero", "embeddings/zero_rows/.*"),
+)
+INPUT = (
+    ("Share of the time that training waited for rows", "input/wait"),
+    ("Out-of-vocabulary share of all ids", "input/out_of_vocabulary/all"),
+    ("Out-of-vocabulary share by field, validation", "input/out_of_vocabulary/(?!all$).*"),
+)
+
+
+def dashboard_layout(model) -> Layout:
+    """The charts of a run of a `CTRModel` by category.
+
+    Every run has all categories, if empty: TensorBoard merges the layouts of runs, and drops charts of a category that
+    the first run does not have.
+    """
+    places = list(model.choice_names())
+    layers = [(f"{one}: share of rows by expert", f"{re.escape(one)}/load/.*") for one in places if one != DEPTH]
+    exits = [("Share of rows by exit", f"{DEPTH}/load/.*")] if DEPTH in places else []
+    gate_update, stage = [GATE_UPDATE] * bool(model.gate_variables), [STAGE] * bool(model.stages())
+    categories = {
+        "Quality": QUALITY,
+        "Losses": [*LOSSES, *gate_update, *stage],
+        "Experts": [*layers, *EXPERTS] if layers else [],
+        "Exits": exits,
+        "Cost and speed": COST,
+        "Embeddings": EMBEDDINGS,
+        "Input": INPUT,
+    }
+    return Layout(category=[_category(title, charts) for title, charts in categories.items()])
+
+
+def _category(title: str, charts: Sequence[tuple[str, str]]) -> Category:
+    # Matched from the tag's start; without the end "loss/l" would be every term that begins so.
+    lines = [Chart(title=name, multiline=MultilineChartContent(tag=[f"(?:{tags})$"])) for name, tags in charts]
+    return Category(title=title, chart=lines)

@@ -1,0 +1,51 @@
+"""How large a model's embeddings are, and how many have been pruned."""
+
+import tensorflow as tf
+
+from ada_ensemble_tf.layers.embedding import FusedEmbedding
+
+CHUNK = 65536
+"""Rows at a time: as many as make the work on each far more than its start."""
+
+
+class EmbeddingNorms:
+    """Mean Euclidean norm of the rows of each table, and the share of rows that are zero throughout.
+
+    Such rows are those that G-FTRL has pruned, or that no training row has had where tables start from 0. Traced once,
+    so keep it for as long as the model.
+
+    Args:
+        model: a `CTRModel`.
+    """
+
+    def __init__(self, model):
+        self._tables = {
+            layer.name: layer.table for layer in model._flatten_layers() if isinstance(layer, FusedEmbedding)
+        }
+        self._run = tf.function(self._all_tables)
+
+    def __call__(self) -> dict[str, float]:
+        """`embeddings/norm/<table>` and `embeddings/zero_rows/<table>` of all tables."""
+        return {name: float(value) for name, value in self._run().items()}
+
+    def _all_tables(self):
+        results = {}
+        for name, table in self._tables.items():
+            norms, zeros = self._sums(table)
+            results |= {
+                f"embeddings/norm/{name}": norms / table.shape[0],
+                f"embeddings/zero_rows/{name}": zeros / table.shape[0],
+            }
+        return results
+
+    def _sums(self, table):
+        """(sum of the rows' norms, number of zero rows), in float64: float32 counts to 2^24."""
+        rows = table.shape[0]
+        norms, zeros, start = tf.constant(0.0, tf.float64), tf.constant(0.0, tf.float64), tf.constant(0)
+        while start < rows:
+            # Gathering, for reading a variable that is updated by rows copies all of it.
+            chunk = tf.gather(table.value, tf.range(start, tf.minimum(start + CHUNK, rows)))
+            norms += tf.reduce_sum(tf.cast(tf.norm(chunk, axis=1), tf.float64))
+            zeros += tf.reduce_sum(tf.cast(tf.reduce_all(chunk == 0.0, axis=1), tf.float64))
+            start += CHUNK
+        return norms, zeros
