@@ -56,32 +56,39 @@ def staged_directory(final: Path, identity: str) -> Iterator[Staging]:
     """
     final.parent.mkdir(parents=True, exist_ok=True)
     path = final.parent / (final.name + SUFFIX)
-    path.mkdir(exist_ok=True)
-    lock = os.open(path, os.O_RDONLY)
+    lock = staging = None
     try:
+        path.mkdir(exist_ok=True)
+        lock = os.open(path, os.O_RDONLY)
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise DataError(f"{path}: another process is preparing this directory; wait for it to end") from None
         staging = _left_behind(path, final, identity)
-        try:
-            yield staging
-            (path / _STAGE_FILE).unlink(missing_ok=True)
-            os.rename(path, final)
-        except BaseException as error:
-            if isinstance(error, KeyboardInterrupt) and staging.stage:
-                logging.warning("%s: %s is kept; the same command goes on after it", path, staging.stage)
-                raise
-            shutil.rmtree(path, ignore_errors=True)
-            if is_disk_full(error):
-                free = shutil.disk_usage(final.parent).free
-                raise DataError(
-                    f"{final}: the disk is full ({free:,} bytes free after cleaning up); "
-                    "free some space or choose another --data_dir"
-                ) from error
+        yield staging
+        (path / _STAGE_FILE).unlink(missing_ok=True)
+        os.rename(path, final)
+    except BaseException as error:
+        if staging is None:
+            if isinstance(error, KeyboardInterrupt):
+                # What an earlier run left is not ours to remove; a directory that was just made is empty.
+                with contextlib.suppress(OSError):
+                    path.rmdir()
             raise
+        if isinstance(error, KeyboardInterrupt) and staging.stage:
+            logging.warning("%s: %s is kept; the same command goes on after it", path, staging.stage)
+            raise
+        shutil.rmtree(path, ignore_errors=True)
+        if is_disk_full(error):
+            free = shutil.disk_usage(final.parent).free
+            raise DataError(
+                f"{final}: the disk is full ({free:,} bytes free after cleaning up); "
+                "free some space or choose another --data_dir"
+            ) from error
+        raise
     finally:
-        os.close(lock)
+        if lock is not None:
+            os.close(lock)
 
 
 def _left_behind(path: Path, final: Path, identity: str) -> Staging:
