@@ -22,7 +22,8 @@ class RawEncoder(tf.Module):
 
     A level that training did not see, and text that its column's rule cannot read, gets the field's out-of-vocabulary
     row; no text fails a batch. All fields share one table, and all that share a rule are read at once: for one row, the
-    number of operations is what takes the time.
+    number of operations is what takes the time. Columns of plain text are looked up beside the others, whose rules take
+    longer.
 
     Args:
         schema: the fields.
@@ -33,7 +34,10 @@ class RawEncoder(tf.Module):
         super().__init__()
         self._schema = schema
         self._numbers = {field.name: i for i, field in enumerate(schema.fields)}
-        self._single = _by_rule([field for field in schema.fields if not field.separator])
+        single = [field for field in schema.fields if not field.separator]
+        plain = [field for field in single if field.transform == "text"]
+        ruled = [field for field in single if field.transform != "text"]
+        self._lookups = [_by_rule(fields) for fields in (plain, ruled) if fields]
         # The file that becomes an asset; it must stay until the SavedModel is written.
         self._asset = tempfile.TemporaryDirectory()
         self._table = _table(Path(self._asset.name) / "levels.txt", schema, Vocabularies.load(data_dir, schema))
@@ -48,8 +52,8 @@ class RawEncoder(tf.Module):
             tf.errors.InvalidArgumentError: when run, if the columns differ in length; names the column.
         """
         fields, rows = self._schema.fields, number_of_rows(columns)
-        single = [field for group in self._single for field in group]
-        parts = [self._encode_single(columns, rows)] if single else []
+        single = [field for groups in self._lookups for group in groups for field in group]
+        parts = [self._encode_single(columns, groups, rows) for groups in self._lookups]
         several = [field for field in fields if field.separator]
         parts += [self._encode_list(columns[field.column], field) for field in several]
         ids = parts[0] if len(parts) == 1 else tf.concat(parts, axis=1)
@@ -65,13 +69,13 @@ class RawEncoder(tf.Module):
         values = [transforms.values(columns[field.column], field.transform, field.parameters) for field in with_value]
         return {"ids": ids, "values": tf.stack(values, axis=1)}
 
-    def _encode_single(self, columns: Mapping[str, tf.Tensor], rows: tf.Tensor) -> tf.Tensor:
-        """Ids `[B, fields of one value]`, rule by rule."""
+    def _encode_single(self, columns: Mapping[str, tf.Tensor], groups: list[list[Field]], rows: tf.Tensor) -> tf.Tensor:
+        """Ids `[B, fields of the groups]`, rule by rule, of fields of one value."""
         found = []
-        for group in self._single:
+        for group in groups:
             text = tf.concat([columns[field.column] for field in group], axis=0)
             found.append(transforms.levels(text, group[0].transform, group[0].parameters))
-        fields = [field for group in self._single for field in group]
+        fields = [field for group in groups for field in group]
         levels = tf.reshape(tf.concat(found, axis=0), [len(fields), rows])
         numbers = np.array([self._numbers[field.name] for field in fields])[:, None]
         prefixes = tf.broadcast_to(tf.constant([[f"{number}="] for (number,) in numbers]), tf.shape(levels))

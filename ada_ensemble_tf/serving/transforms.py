@@ -12,6 +12,7 @@ import tensorflow as tf
 from data_pipelines import levels as rules
 from data_pipelines.kinds import INTEGER, MISSING_NUMBER, NUMBER, TIMES
 
+_SHORT_INTEGER = "-?[0-9]{1,18}"
 _LOW_DIGITS = 9
 _LARGEST_HIGH, _LARGEST_LOW = divmod(tf.int64.max, 10**_LOW_DIGITS)
 _DIGITS = len(str(tf.int64.max))
@@ -46,7 +47,19 @@ def _numbers(text: tf.Tensor) -> tf.Tensor:
 
 
 def _int64(text: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """(values, 0 where unreadable; whether the text is an int64). Digits are read in two halves, as many do not fit."""
+    """(values, 0 where unreadable; whether the text is an int64)."""
+    short = tf.strings.regex_full_match(text, _SHORT_INTEGER)
+    value = tf.strings.to_number(tf.where(short, text, "0"), tf.int64)
+    rest = tf.where(short, "", text)
+    # Hardly any request has other text than this and none at all.
+    others, readable = tf.cond(
+        tf.reduce_all(rest == ""), lambda: (tf.zeros_like(value), tf.zeros_like(short)), lambda: _long_int64(rest)
+    )
+    return tf.where(short, value, others), short | readable
+
+
+def _long_int64(text: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """`_int64` of text of any length. Digits are read in two halves, as many do not fit."""
     negative = tf.strings.regex_full_match(text, "-.*")
     digits = tf.strings.regex_replace(text, "^-?0*", "")
     integer = tf.strings.regex_full_match(text, INTEGER) & (tf.strings.length(digits) <= _DIGITS)
@@ -64,8 +77,9 @@ def _int64(text: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
 
 def _log_square(text: tf.Tensor, parameters: tuple[float, ...]) -> tf.Tensor:
     v, readable = _int64(text)
-    number = tf.searchsorted(tf.constant(rules.LOG_SQUARE_BOUNDARIES), v, side="right")
-    level = tf.where(v > rules.LARGEST_EXACT, _label(rules.LOG_PREFIX, number), _label(rules.EXACT_PREFIX, v))
+    number = tf.searchsorted(tf.constant(rules.LOG_SQUARE_BOUNDARIES), v, side="right", out_type=tf.int64)
+    exact = v <= rules.LARGEST_EXACT
+    level = _label(tf.where(exact, rules.EXACT_PREFIX, rules.LOG_PREFIX), tf.where(exact, v, number))
     return _or_missing(level, readable, text == "")
 
 
@@ -73,7 +87,7 @@ def _log_of_square(text: tf.Tensor, parameters: tuple[float, ...]) -> tf.Tensor:
     v, readable = _int64(text)
     magnitude = tf.abs(tf.maximum(v, -tf.int64.max))  # |-2^63| is no int64; the bin is the same
     number = tf.searchsorted(tf.constant(rules.LOG_OF_SQUARE_BOUNDARIES), magnitude, side="right")
-    level = tf.where(v > 0, _label(rules.LOG_PREFIX, number), _label(rules.NEGATIVE_LOG_PREFIX, number))
+    level = _label(tf.where(v > 0, rules.LOG_PREFIX, rules.NEGATIVE_LOG_PREFIX), number)
     return _or_missing(tf.where(v == 0, rules.EXACT_PREFIX + "0", level), readable, text == "")
 
 
@@ -141,7 +155,7 @@ def _first(names: tuple[str, ...], text: tf.Tensor) -> tf.Tensor:
     return found
 
 
-def _label(prefix: str, number: tf.Tensor) -> tf.Tensor:
+def _label(prefix: str | tf.Tensor, number: tf.Tensor) -> tf.Tensor:
     return tf.strings.join([prefix, tf.strings.as_string(number)])
 
 
