@@ -5,7 +5,12 @@
 Each worker is a process of this machine; they talk over the loopback device. Synthetic Criteo rows, small models of few
 experts, without noise, for replicas draw other noise than one process does.
 
-* losses: of every report of a run, a few updates each, the largest difference between two workers and one process.
+* losses: of every report of a run, a few updates each, the largest difference between two workers and one process. Two
+  processes add up in another order than one, and training makes much of the last digit: at the kink of a ReLU and at a
+  tie of two experts a row that is on the other side changes a gradient by whole per cents. So models are compared with
+  options under which one process agrees with itself, `STEADY`.
+* rounding: the same with the options of their configs, beside what one process differs from itself if nothing but the
+  rounding of its matrix products changes (TF_ENABLE_ONEDNN_OPTS=0).
 * killed: AdaEnsemble on two workers, of which one (then the other, which is the chief) is killed with SIGKILL after the
   first checkpoint and started again; its validation and test metrics against those of the run that was left alone.
 
@@ -20,7 +25,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from absl import flags
@@ -45,6 +50,12 @@ SMALL = {
     ],
 }
 """What makes a model small; other models are as their configs have them."""
+STEADY = {
+    "ada_ensemble": ["--config.embedding_optimizer.learning_rate=0.001", "--config.embedding_optimizer.beta=1.0"],
+    "dcn_v2": ["--config.model.activation=gelu"],
+}
+"""What keeps a model's training from making much of the last digit."""
+OTHER_ROUNDING = {"TF_ENABLE_ONEDNN_OPTS": "0"}
 
 
 def main(argv: Sequence[str]) -> None:
@@ -56,18 +67,14 @@ def main(argv: Sequence[str]) -> None:
     models = flags.FLAGS.models.split(",")
     lines = []
     for model in models:
-        arguments = training_arguments(model, data, epochs)
-        folders = {name: workdir / f"{model}_{name}" for name in ("one", "two")}
-        for name, workers in (("one", 1), ("two", 2)):
-            shutil.rmtree(folders[name], ignore_errors=True)
-            seconds = finish(start(arguments, folders[name], workers), folders[name])
-            print(f"{model}: {workers} worker(s) took {seconds:.0f} s", flush=True)
-        losses = [reported(folders[name]) for name in ("one", "two")]
-        if losses[0].keys() != losses[1].keys() or not losses[0]:
-            raise DataError(f"{workdir}: the reports of {model} are of other steps on two workers")
-        worst = max(abs(losses[0][key] - losses[1][key]) for key in losses[0])
-        found = f"{worst:.1e} over {len(losses[0])} figures to step {max(step for _, step in losses[0])}"
+        arguments, steady = training_arguments(model, data, epochs), STEADY.get(model, [])
+        one = _train([*arguments, *steady], workdir / f"{model}_steady_one")
+        worst, found = _worst(one, _train([*arguments, *steady], workdir / f"{model}_steady_two", workers=2))
         lines.append(verdict(f"{model}: losses of two workers within {TOLERANCE:.0e}", worst <= TOLERANCE, found))
+        one = _train(arguments, workdir / f"{model}_one")
+        _, workers = _worst(one, _train(arguments, workdir / f"{model}_two", workers=2))
+        _, rounding = _worst(one, _train(arguments, workdir / f"{model}_rounding", environment=OTHER_ROUNDING))
+        lines.append(f"{model}, options of its config: two workers {workers}; rounding alone {rounding}")
     for killed in (1, 0):
         folder = workdir / f"{models[0]}_killed_{killed}"
         shutil.rmtree(folder, ignore_errors=True)
@@ -79,6 +86,25 @@ def main(argv: Sequence[str]) -> None:
     print(*lines, sep="\n")
 
 
+def _train(
+    arguments: Sequence[str], workdir: Path, workers: int = 1, environment: Mapping[str, str] | None = None
+) -> Path:
+    shutil.rmtree(workdir, ignore_errors=True)
+    seconds = finish(start(arguments, workdir, workers, environment=environment), workdir)
+    print(f"{workdir.name}: {workers} worker(s) took {seconds:.0f} s", flush=True)
+    return workdir
+
+
+def _worst(one: Path, other: Path) -> tuple[float, str]:
+    """The largest difference of a loss between two runs, and where it was."""
+    both = (reported(workdir) for workdir in (one, other))
+    losses, others = ({k: v for k, v in run.items() if not k[0].startswith("metrics/")} for run in both)
+    if losses.keys() != others.keys() or not losses:
+        raise DataError(f"{other}: its reports are of other steps than those of {one}")
+    worst, (_, step) = max((abs(losses[key] - others[key]), key) for key in losses)
+    return worst, f"{worst:.1e} (step {step}) over {len(losses)} losses to step {max(step for _, step in losses)}"
+
+
 def training_arguments(model: str, data: PreparedData, epochs: float) -> list[str]:
     """Those of `ada_ensemble_tf.train` but --workdir: short reports, an evaluation an epoch, no early stopping."""
     fixed = {"batch_size": BATCH, "report_every": 4, "patience": 1000, "max_epochs": epochs}
@@ -86,7 +112,13 @@ def training_arguments(model: str, data: PreparedData, epochs: float) -> list[st
     return [f"--config=experiments/synthetic.py:{model}", f"--data_dir={data.path}", *options, *SMALL.get(model, [])]
 
 
-def start(arguments: Sequence[str], workdir: Path, workers: int, addresses: Sequence[str] = ()) -> list:
+def start(
+    arguments: Sequence[str],
+    workdir: Path,
+    workers: int,
+    addresses: Sequence[str] = (),
+    environment: Mapping[str, str] | None = None,
+) -> list:
     """Starts the workers of a training, which print to `workdir`.worker_<i>.log.
 
     Args:
@@ -94,16 +126,23 @@ def start(arguments: Sequence[str], workdir: Path, workers: int, addresses: Sequ
         workdir: of the training.
         workers: how many; one has no TF_CONFIG.
         addresses: where they listen; free ports of this machine by default.
+        environment: variables beside this process's, or in the place of its own.
     """
     addresses = addresses or [f"127.0.0.1:{port}" for port in free_ports(workers)]
     for i in range(workers):
         log_of(workdir, i).unlink(missing_ok=True)
-    return [start_one(arguments, workdir, addresses, i) for i in range(workers)]
+    return [start_one(arguments, workdir, addresses, i, environment) for i in range(workers)]
 
 
-def start_one(arguments: Sequence[str], workdir: Path, addresses: Sequence[str], worker: int) -> subprocess.Popen:
+def start_one(
+    arguments: Sequence[str],
+    workdir: Path,
+    addresses: Sequence[str],
+    worker: int,
+    environment: Mapping[str, str] | None = None,
+) -> subprocess.Popen:
     """Starts one of the workers that listen at `addresses`."""
-    environment = os.environ | {"TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": ""}
+    environment = os.environ | {"TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": ""} | dict(environment or {})
     environment.pop("TF_CONFIG", None)
     if len(addresses) > 1:
         task = {"type": "worker", "index": worker}
