@@ -34,12 +34,13 @@ def main(argv) -> None:
     for name, auc, logloss, flops in rows:
         cost = f"{flops / 1e6:.3f}" if flops else ""
         way = f"{(auc - 0.5) / (best - 0.5):.1%}" if best else ""
-        print(f"{name:24}{auc:10.4f}{logloss:10.4f}{cost:>10}{way:>20}")
+        print(f"{name:24}{auc:10.4f}{logloss:10.4f}{cost:>10}{way:>20}".rstrip())
     if best:
         print("share of the way: (AUC - 0.5) / (Bayes-optimal AUC - 0.5)")
     print(f"\nmetrics    {run}/ada_ensemble/metrics.json")
     print(f"SavedModel {sorted((run / 'ada_ensemble' / 'export').iterdir())[-1]}")
     print(f"dashboard  .venv/bin/tensorboard --logdir={run}")
+    print(f"report     .venv/bin/python -m ada_ensemble_tf.report --workdir={run}/ada_ensemble")
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ from matplotlib.figure import Figure
 
 from ada_ensemble_tf import metrics
 from ada_ensemble_tf.reporting.figures import COLORS, barely_grid, new_figure, title
+from data_pipelines.progress import Progress
 
 REPEATS = 3
 """Random orders a field: enough to show the spread, and the cost is one scoring of all rows each."""
@@ -57,12 +58,12 @@ def permutation_importance(
     base = score(ids, values)
     auc, logloss = metrics.auc(labels, base), metrics.logloss(labels, base)
     orders = [np.random.default_rng([seed, repeat]).permutation(len(ids)) for repeat in range(repeats)]
-    found = []
+    found, progress = [], Progress("permutation importance", len(columns), show)
     for number, (field, where) in enumerate(columns.items(), 1):
         scores = [score(_moved(ids, where.ids, order), _moved(values, where.values, order)) for order in orders]
         losses = np.array([auc - metrics.auc(labels, one) for one in scores])
         found.append(Importance(field, losses, np.array([metrics.logloss(labels, one) - logloss for one in scores])))
-        show(f"permutation importance: field {number} of {len(columns)}, {field}")
+        progress.update(number * repeats * len(ids), number)
     return sorted(found, key=lambda one: -one.logloss_rise.mean())
 
 
@@ -79,6 +80,7 @@ def importance_figure(found: Sequence[Importance]) -> Figure:
         axes.barh(places, means, color=paint, height=0.7, xerr=np.maximum(spread, 0.0), error_kw={"elinewidth": 1})
         axes.set_ylim(len(found) - 0.4, -0.6)
         title(axes, text)
+        axes.locator_params(axis="x", nbins=5)
         barely_grid(axes, "x")
     aucs.set_yticks(places, [one.field for one in found])
     loglosses.set_yticks(places, [])

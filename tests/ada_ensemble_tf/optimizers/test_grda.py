@@ -3,7 +3,6 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from ada_ensemble_tf.layers.embedding import FusedEmbedding
 from ada_ensemble_tf.optimizers import GRDA
 
 ROWS, WIDTH = 8, 3
@@ -109,21 +108,6 @@ def test_config_round_trip():
     loaded = keras.optimizers.deserialize(keras.optimizers.serialize(optimizer))
     assert type(loaded) is GRDA and loaded.get_config() == optimizer.get_config()
     assert (loaded.c, loaded.mu, loaded.name) == (0.4, 0.5, "pruning")
-
-
-def test_saved_with_a_model_it_goes_on_as_if_never_saved(tmp_path):
-    model = keras.Sequential([keras.Input((2,), dtype="int32"), FusedEmbedding(6, 3), keras.layers.Dense(1)])
-    model.compile(GRDA(0.1, c=0.01), loss="mse")
-    ids, targets = np.array([[0, 1], [4, 1], [2, 5]], np.int32), np.ones((3, 1), np.float32)
-    model.train_on_batch(ids, targets)
-    model.save(tmp_path / "model.keras")
-    loaded = keras.saving.load_model(tmp_path / "model.keras")
-    for one in (model, loaded):
-        one.train_on_batch(ids[:2], targets[:2])
-    for ours, expected in zip(
-        loaded.variables + loaded.optimizer.variables, model.variables + model.optimizer.variables, strict=True
-    ):
-        np.testing.assert_array_equal(expected, ours)
 
 
 @pytest.mark.parametrize(

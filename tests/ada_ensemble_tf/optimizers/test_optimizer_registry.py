@@ -1,6 +1,8 @@
 import keras
+import numpy as np
 import pytest
 
+from ada_ensemble_tf.layers.embedding import FusedEmbedding
 from ada_ensemble_tf.optimizers import GRDA, Ftrl, GroupFtrl, RowSparseAdagrad, RowSparseAdam, make_optimizer
 
 KINDS = {
@@ -34,3 +36,31 @@ def test_unknown_argument_is_refused_by_name(name):
 def test_argument_of_a_wrong_type_is_refused_with_the_optimizer():
     with pytest.raises(ValueError, match="optimizer 'group_ftrl': "):
         make_optimizer("group_ftrl", l1="much")
+
+
+# All that take the vectors of dense layers too.
+SAVED = [
+    Ftrl(0.1, beta=0.5, l1=0.01, l2=0.02, keep_initial=True, clipnorm=1.0),
+    GRDA(0.1, c=0.01),
+    RowSparseAdagrad(0.1, initial_accumulator=0.3, epsilon=1e-6, clipnorm=1.0),
+    RowSparseAdam(0.1, 0.8, 0.9, 1e-6, clipnorm=1.0),
+    RowSparseAdam(0.1, 0.8, 0.9, 1e-6, catch_up=True),
+]
+
+
+@pytest.mark.parametrize("optimizer", SAVED, ids=lambda optimizer: optimizer.name)
+def test_saved_with_a_model_it_goes_on_as_if_never_saved(optimizer, tmp_path):
+    model = keras.Sequential([keras.Input((2,), dtype="int32"), FusedEmbedding(6, 3), keras.layers.Dense(1)])
+    model.compile(type(optimizer).from_config(optimizer.get_config()), loss="mse")
+    ids, targets = np.array([[0, 1], [4, 1], [2, 5]], np.int32), np.ones((3, 1), np.float32)
+    model.train_on_batch(ids, targets)
+    model.save(tmp_path / "model.keras")
+    loaded = keras.saving.load_model(tmp_path / "model.keras")
+    assert type(loaded.optimizer) is type(optimizer)
+    assert loaded.optimizer.get_config() == model.optimizer.get_config() == optimizer.get_config()
+    for one in (model, loaded):
+        one.train_on_batch(ids[:2], targets[:2])
+    for ours, expected in zip(
+        loaded.variables + loaded.optimizer.variables, model.variables + model.optimizer.variables, strict=True
+    ):
+        np.testing.assert_array_equal(expected, ours)

@@ -3,7 +3,6 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from ada_ensemble_tf.layers.embedding import FusedEmbedding
 from ada_ensemble_tf.optimizers import RowSparseAdagrad
 
 ROWS, WIDTH = 7, 3
@@ -53,22 +52,6 @@ def test_rows_that_do_not_come_stay_bit_for_bit():
     optimizer.apply([tf.IndexedSlices(tf.ones((3, WIDTH)), tf.constant([2, 5, 2]))], [variable])
     for old, new in zip(before, (variable, *optimizer.slots(variable)), strict=True):
         assert (old != new.numpy()).any(axis=1).nonzero()[0].tolist() == [2, 5]
-
-
-def test_saved_with_a_model_it_goes_on_as_if_never_saved(tmp_path):
-    model = keras.Sequential([keras.Input((2,), dtype="int32"), FusedEmbedding(6, 3), keras.layers.Dense(1)])
-    model.compile(RowSparseAdagrad(0.1, initial_accumulator=0.3, epsilon=1e-6, clipnorm=1.0), loss="mse")
-    ids, targets = np.array([[0, 1], [4, 1], [2, 5]], np.int32), np.ones((3, 1), np.float32)
-    model.train_on_batch(ids, targets)
-    model.save(tmp_path / "model.keras")
-    loaded = keras.saving.load_model(tmp_path / "model.keras")
-    assert loaded.optimizer.get_config() == model.optimizer.get_config()
-    for one in (model, loaded):
-        one.train_on_batch(ids[:2], targets[:2])
-    for ours, expected in zip(
-        loaded.variables + loaded.optimizer.variables, model.variables + model.optimizer.variables, strict=True
-    ):
-        np.testing.assert_array_equal(expected, ours)
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,6 @@ import pytest
 import tensorflow as tf
 from adam_tables import ROWS, WIDTH, DenseAdam, gradient_of, state, table
 
-from ada_ensemble_tf.layers.embedding import FusedEmbedding
 from ada_ensemble_tf.optimizers import RowSparseAdam
 from ada_ensemble_tf.training.checkpoint import Checkpoint
 
@@ -103,23 +102,6 @@ def test_a_batch_without_rows_counts_as_a_step_and_changes_nothing():
     for old, new in zip(before, state(optimizer, variable), strict=True):
         np.testing.assert_array_equal(old, new)
     assert int(optimizer.iterations) == 2
-
-
-@pytest.mark.parametrize("catch_up", [False, True])
-def test_saved_with_a_model_it_goes_on_as_if_never_saved(catch_up, tmp_path):
-    model = keras.Sequential([keras.Input((2,), dtype="int32"), FusedEmbedding(6, 3), keras.layers.Dense(1)])
-    model.compile(RowSparseAdam(0.1, 0.8, 0.9, 1e-6, catch_up, clipnorm=1.0), loss="mse")
-    ids, targets = np.array([[0, 1], [4, 1], [2, 5]], np.int32), np.ones((3, 1), np.float32)
-    model.train_on_batch(ids, targets)
-    model.save(tmp_path / "model.keras")
-    loaded = keras.saving.load_model(tmp_path / "model.keras")
-    assert loaded.optimizer.get_config() == model.optimizer.get_config()
-    for one in (model, loaded):
-        one.train_on_batch(ids[:2], targets[:2])
-    for ours, expected in zip(
-        loaded.variables + loaded.optimizer.variables, model.variables + model.optimizer.variables, strict=True
-    ):
-        np.testing.assert_array_equal(expected, ours)
 
 
 @pytest.mark.parametrize("catch_up", [False, True])

@@ -53,10 +53,11 @@ def test_a_fields_columns_and_floats_move_together_and_nothing_else_moves(rows):
     assert {tuple(row) for row in moved[:, 1:]} <= pairs and sorted(moved[:, 1]) == sorted(ids[:, 1])
 
 
-def test_progress_is_told_field_by_field(rows):
+def test_progress_is_told_and_the_figure_shows_the_means(rows, monkeypatch):
+    monkeypatch.setattr("data_pipelines.progress._SECONDS_BETWEEN_LINES", 0.0)
     lines = []
     found = permutation_importance(score, *rows, COLUMNS, show=lines.append)
-    assert len(lines) == 2 and "field 2 of 2, b" in lines[1]
+    assert len(lines) == 2 and "permutation importance:  50%" in lines[0] and "100%" in lines[1]
     aucs, loglosses = importance_figure(found).axes
     assert [bar.get_width() for bar in aucs.patches] == pytest.approx([one.auc_loss.mean() for one in found])
     assert [bar.get_width() for bar in loglosses.patches] == pytest.approx([one.logloss_rise.mean() for one in found])
