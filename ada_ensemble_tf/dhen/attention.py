@@ -65,7 +65,8 @@ class AttentionModule(InteractionModule):
         head_size = self.dimension // self.heads
         split = tf.reshape(self.query_key_value(x), [-1, self.num_inputs, 3, self.heads, head_size])
         query, key, value = tf.unstack(tf.transpose(split, [2, 0, 3, 1, 4]))
-        shares = tf.nn.softmax(tf.matmul(query, key, transpose_b=True) / head_size**0.5)
+        # Not the scores are divided, which are more and in bfloat16 slow to divide.
+        shares = tf.nn.softmax(tf.matmul(query / head_size**0.5, key, transpose_b=True))
         attended = tf.transpose(tf.matmul(shares, value), [0, 2, 1, 3])
         return self.mix(tf.reshape(attended, [-1, self.num_inputs, self.dimension]))
 

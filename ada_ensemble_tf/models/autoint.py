@@ -59,10 +59,11 @@ class InteractingLayer(keras.layers.Layer):
         return tf.transpose(split, [0, 2, 1, 3])
 
     def call(self, fields):
-        scores = tf.matmul(self._by_head(self.query(fields)), self._by_head(self.key(fields)), transpose_b=True)
+        query, key, value = (self._by_head(dense(fields)) for dense in (self.query, self.key, self.value))
         if self.scaled:
-            scores /= (self.attention_size // self.heads) ** 0.5
-        heads = tf.matmul(tf.nn.softmax(scores), self._by_head(self.value(fields)))
+            # Not the scores, which are more.
+            query /= (self.attention_size // self.heads) ** 0.5
+        heads = tf.matmul(tf.nn.softmax(tf.matmul(query, key, transpose_b=True)), value)
         together = tf.reshape(tf.transpose(heads, [0, 2, 1, 3]), [-1, self.num_fields, self.attention_size])
         return tf.nn.relu(together + self.residual(fields))
 
