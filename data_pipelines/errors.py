@@ -2,6 +2,7 @@
 
 import errno
 import logging
+import os
 import sys
 from collections.abc import Callable, Sequence
 
@@ -53,7 +54,12 @@ def _guarded(main: Callable[[Sequence[str]], int | None]) -> Callable[[Sequence[
 
 
 def _show_progress() -> None:
-    """Lets this project's INFO messages through, with the time of day; other libraries keep to warnings."""
+    """Lets this project's INFO messages through, with the time of day; other libraries keep to warnings.
+
+    TensorFlow, which no command has imported yet, reads its level from the environment; what it says while it loads
+    heeds none.
+    """
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "1")
     absl_logging.get_absl_handler().setFormatter(logging.Formatter("%(asctime)s %(message)s", "%H:%M:%S"))
     absl_logging.set_verbosity(absl_logging.WARNING)
     for package in ("data_pipelines", "ada_ensemble_tf"):
