@@ -12,7 +12,8 @@ import tensorflow as tf
 from data_pipelines import levels as rules
 from data_pipelines.kinds import INTEGER, MISSING_NUMBER, NUMBER, TIMES
 
-_SHORT_INTEGER = "-?[0-9]{1,18}"
+_SHORT_DIGITS = 18
+_SHORT_INTEGER = f"-?[0-9]{{1,{_SHORT_DIGITS}}}"
 _LOW_DIGITS = 9
 _LARGEST_HIGH, _LARGEST_LOW = divmod(tf.int64.max, 10**_LOW_DIGITS)
 _DIGITS = len(str(tf.int64.max))
@@ -51,9 +52,11 @@ def _int64(text: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     short = tf.strings.regex_full_match(text, _SHORT_INTEGER)
     value = tf.strings.to_number(tf.where(short, text, "0"), tf.int64)
     rest = tf.where(short, "", text)
-    # Hardly any request has other text than this and none at all.
+    # Shorter text is no integer at all, and hardly any request has longer.
     others, readable = tf.cond(
-        tf.reduce_all(rest == ""), lambda: (tf.zeros_like(value), tf.zeros_like(short)), lambda: _long_int64(rest)
+        tf.reduce_any(tf.strings.length(rest) > _SHORT_DIGITS),
+        lambda: _long_int64(rest),
+        lambda: (tf.zeros_like(value), tf.zeros_like(short)),
     )
     return tf.where(short, value, others), short | readable
 
