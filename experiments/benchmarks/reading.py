@@ -18,8 +18,6 @@ What is made stands in --workdir by the number of rows, and later runs use it ag
 """
 
 import statistics
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -27,10 +25,10 @@ from pathlib import Path
 import tensorflow as tf
 from absl import flags
 
-from data_pipelines.dataset import PreparedData, open_data
+from data_pipelines.dataset import PreparedData
 from data_pipelines.errors import DataError, run_main
-from data_pipelines.synthetic import write
 from experiments.benchmarks import made_once, verdict
+from experiments.benchmarks.prepared_rows import prepared
 
 EXAMPLE_FILES = 4
 SHUFFLE_ROWS = 100_000
@@ -44,7 +42,7 @@ def main(argv: Sequence[str]) -> None:
     rows, batch_size = flags.FLAGS.rows, flags.FLAGS.batch_size
     workdir = Path(flags.FLAGS.workdir)
     workdir.mkdir(parents=True, exist_ok=True)
-    data = _prepared(workdir, rows)
+    data = prepared(workdir, rows)
     example_dir = workdir / f"{rows}_examples"
     if not example_dir.is_dir():
         print(f"{example_dir}: writing {data.rows['train']:,} rows, a tf.Example each", flush=True)
@@ -87,16 +85,6 @@ def read_examples(files: Sequence[Path], names: Sequence[str], batch_size: int, 
     )
     batches = rows.shuffle(SHUFFLE_ROWS, seed=seed).batch(batch_size)
     return batches.map(parse, num_parallel_calls=tf.data.AUTOTUNE, deterministic=False).prefetch(tf.data.AUTOTUNE)
-
-
-def _prepared(workdir: Path, rows: int) -> PreparedData:
-    raw, data_dir = workdir / f"{rows}.txt", workdir / f"{rows}_prepared"
-    write(raw, rows)
-    if not data_dir.is_dir():
-        prepare = [sys.executable, "-m", "data_pipelines.prepare", "--dataset=criteo"]
-        if subprocess.run([*prepare, f"--raw={raw}", f"--data_dir={data_dir}"]).returncode:
-            raise DataError(f"{data_dir}: could not be prepared, see above")
-    return open_data(data_dir)
 
 
 def _write_examples(data: PreparedData, directory: Path) -> None:

@@ -30,10 +30,10 @@ from pathlib import Path
 
 from absl import flags
 
-from data_pipelines.dataset import PreparedData, open_data
+from data_pipelines.dataset import PreparedData
 from data_pipelines.errors import DataError, run_main
-from data_pipelines.synthetic import write
 from experiments.benchmarks import verdict
+from experiments.benchmarks.prepared_rows import prepared
 
 BATCH = 256
 TOLERANCE = 1e-5
@@ -62,7 +62,7 @@ def main(argv: Sequence[str]) -> None:
     """Runs all, prints what differs, and the verdicts."""
     del argv
     workdir, steps = Path(flags.FLAGS.workdir), flags.FLAGS.steps
-    data = _prepared(workdir, flags.FLAGS.rows)
+    data = prepared(workdir, flags.FLAGS.rows)
     epochs = steps * BATCH / data.part_rows("train", 0.1)
     models = flags.FLAGS.models.split(",")
     lines = []
@@ -226,17 +226,6 @@ def worst_difference(*workdirs: Path) -> float:
     one, other = (json.loads((workdir / "metrics.json").read_text()) for workdir in workdirs)
     pairs = [(one[split], other[split]) for split in ("validation", "test")]
     return max(abs(a[name] - b[name]) / max(1.0, abs(a[name])) for a, b in pairs for name in a)
-
-
-def _prepared(workdir: Path, rows: int) -> PreparedData:
-    raw, data_dir = workdir / f"{rows}.txt", workdir / f"{rows}_prepared"
-    workdir.mkdir(parents=True, exist_ok=True)
-    write(raw, rows)
-    if not data_dir.is_dir():
-        prepare = [sys.executable, "-m", "data_pipelines.prepare", "--dataset=criteo"]
-        if subprocess.run([*prepare, f"--raw={raw}", f"--data_dir={data_dir}"]).returncode:
-            raise DataError(f"{data_dir}: could not be prepared, see above")
-    return open_data(data_dir)
 
 
 if __name__ == "__main__":

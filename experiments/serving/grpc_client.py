@@ -46,8 +46,11 @@ def main() -> None:
     examples = [base64.b64decode(example) for example in golden["examples"]]
     with grpc.insecure_channel(arguments.server) as channel:
         stub = prediction_service_pb2_grpc.PredictionServiceStub(channel)
-        predicted = stub.Predict(predict_request(arguments.model, golden["columns"]), timeout=60)
-        regressed = stub.Regress(regress_request(arguments.model, examples), timeout=60)
+        try:
+            predicted = stub.Predict(predict_request(arguments.model, golden["columns"]), timeout=60)
+            regressed = stub.Regress(regress_request(arguments.model, examples), timeout=60)
+        except grpc.RpcError as error:
+            raise SystemExit(f"error: {arguments.server}: {error.details()}") from None
     by_request = {
         "Predict": tf.make_ndarray(predicted.outputs["ctr"]),
         "Regress": np.array([one.value for one in regressed.result.regressions]),

@@ -23,7 +23,7 @@ def predict(
         signature: "serving_default" or "explain".
 
     Raises:
-        RuntimeError: what the server says is wrong.
+        RuntimeError: what the server says is wrong, or why it was not reached.
     """
     body = json.dumps({"signature_name": signature, "inputs": columns}).encode()
     outputs = _post(f"{server}/v1/models/{model}:predict", body)["outputs"]
@@ -38,6 +38,8 @@ def _post(url: str, body: bytes) -> dict:
             return json.load(response)
     except urllib.error.HTTPError as error:
         raise RuntimeError(f"{url}: {error.read().decode(errors='replace')}") from None
+    except urllib.error.URLError as error:
+        raise RuntimeError(f"{url}: {error.reason}; is the server running?") from None
 
 
 def main() -> None:
@@ -48,7 +50,10 @@ def main() -> None:
     parser.add_argument("--export_dir", required=True, help="folder of the version that the server serves")
     arguments = parser.parse_args()
     golden = json.loads((Path(arguments.export_dir) / "assets.extra" / "golden_rows.json").read_text(encoding="utf-8"))
-    ctr = predict(arguments.server, arguments.model, golden["columns"])["ctr"]
+    try:
+        ctr = predict(arguments.server, arguments.model, golden["columns"])["ctr"]
+    except RuntimeError as error:
+        raise SystemExit(f"error: {error}") from None
     off = max(abs(found - expected) for found, expected in zip(ctr, golden["ctr"], strict=True))
     print(f"{len(ctr)} rows, the first at {ctr[0]:.6f}; off by at most {off:.1e}")
 

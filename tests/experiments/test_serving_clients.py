@@ -1,6 +1,7 @@
 """The configuration of TF Serving's image, and that the clients' requests are what an exported model takes."""
 
 import json
+import socket
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -97,6 +98,16 @@ def test_the_grpc_client_gets_the_golden_scores(served, monkeypatch, capsys):
     assert [line.split(":")[0] for line in lines] == ["Predict", "Regress"]
     assert all(float(line.split()[-1]) < 1e-6 for line in lines)
     assert all(f"{len(served.rows.ctr)} rows, the first at {served.rows.ctr[0]:.6f}" in line for line in lines)
+
+
+@pytest.mark.parametrize("client", [rest_client, grpc_client])
+def test_a_server_that_is_not_there_is_one_clear_line(served, monkeypatch, client):
+    with socket.create_server(("localhost", 0)) as free:
+        port = free.getsockname()[1]
+    server = f"http://localhost:{port}" if client is rest_client else f"localhost:{port}"
+    monkeypatch.setattr("sys.argv", ["client", f"--server={server}", f"--export_dir={served.folder}"])
+    with pytest.raises(SystemExit, match=rf"^error: {server}.*[Rr]efused"):
+        client.main()
 
 
 def test_the_configuration_is_what_the_server_reads():
