@@ -76,7 +76,6 @@ def export(
         model.finish_annealing()
         vocabularies = Vocabularies.load(data_dir, schema)
         before = None if test is None else _figures(Scorer(model), test)
-        size = sum(v.value.dtype.size * int(np.prod(v.shape)) for v in model.variables)
         served = ServedModel(model, schema, data_dir, storage, example_numbers)
         tf.saved_model.save(served, str(staging), signatures=served.functions)
         set_methods(staging)
@@ -86,19 +85,9 @@ def export(
         session = ServingSession(staging)
         tolerance = TOLERANCES["bfloat16" if model.dtype_policy.compute_dtype == "bfloat16" else "float32"]
         largest = check_parity(staging, session, rows, tolerance)
-        told = [f"Weights are {size:,} bytes."]
-        if not storage.is_plain:
-            stored = sum(v.dtype.size * int(np.prod(v.shape)) for v in served.variables) + served.tables.constant_bytes
-            told = [f"Embedding tables are stored as {storage.weights}: weights are {stored:,} bytes, {size:,} before."]
-        if storage.prune_zero_rows:
-            dropped, zeros = served.tables.dropped, served.tables.zeros
-            told.append(
-                f"{dropped:,} of {zeros:,} rows of zeros were left out; a table is cut only if that saves space."
-            )
+        told = _sizes(model, served, storage)
         if before is not None:
-            after = _figures(_by_ids(session), test)
-            figures = [f"{name} {before[name]:.6f} before, {after[name]:.6f} after" for name in ("auc", "logloss")]
-            told.append(f"On {before['rows']:,} test rows: {', '.join(figures)}.")
+            told.append(_change(before, _figures(_by_ids(session), test)))
         rows.save(staging)
         try:
             write_warmup(staging, session, rows, model.name)
@@ -129,6 +118,24 @@ def export(
         if column != name:
             logger.info("column %r is the signature's input %s", column, name)
     return final
+
+
+def _sizes(model: CTRModel, served: ServedModel, storage: Storage) -> list[str]:
+    """What the weights take, and what `storage` saved, in sentences."""
+    size = sum(v.value.dtype.size * int(np.prod(v.shape)) for v in model.variables)
+    if storage.is_plain:
+        return [f"Weights are {size:,} bytes."]
+    stored = sum(v.dtype.size * int(np.prod(v.shape)) for v in served.variables) + served.tables.constant_bytes
+    told = [f"Embedding tables are stored as {storage.weights}: weights are {stored:,} bytes, {size:,} before."]
+    if storage.prune_zero_rows:
+        dropped, zeros = served.tables.dropped, served.tables.zeros
+        told.append(f"{dropped:,} of {zeros:,} rows of zeros were left out; a table is cut only if that saves space.")
+    return told
+
+
+def _change(before: Mapping[str, float], after: Mapping[str, float]) -> str:
+    figures = [f"{name} {before[name]:.6f} before, {after[name]:.6f} after" for name in ("auc", "logloss")]
+    return f"On {before['rows']:,} test rows: {', '.join(figures)}."
 
 
 def _by_ids(session: ServingSession):
