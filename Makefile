@@ -35,9 +35,10 @@ train: setup
 	$(BIN)/python -m ada_ensemble_tf.export --workdir=$(RUN)/ada_ensemble
 	$(BIN)/python -m experiments.summary --run=$(RUN) $(if $(TRUTH),--truth=$(TRUTH))
 
-# Two processes: most tests trace graphs, which is one core's work. A file's tests stay together, as its fixtures do.
+# Two processes: most tests trace graphs, which is one core's work. A file's tests stay together, as its fixtures do;
+# tests/conftest.py says which files come first.
 test: setup
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 lint: setup
 	$(BIN)/ruff check .

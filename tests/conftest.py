@@ -8,6 +8,14 @@ from made_up_rows import criteo_lines
 SHARED_DATA = Path(__file__).parents[1].parent / "shared" / "data"
 
 
+LONG = ("test_end_to_end", "test_workers", "test_spark", "test_compare", "test_tune", "test_publish", "test_readme")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files of minutes first: of several processes one would otherwise have them last, and the others nothing."""
+    items.sort(key=lambda item: item.path.stem not in LONG)
+
+
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
     """The directory of real slices beside the checkout; skips where it is absent."""
