@@ -13,7 +13,7 @@ from absl import flags
 
 from ada_ensemble_tf.comparison.comparing import compare, plan
 from ada_ensemble_tf.comparison.configs import Variants, load_study
-from data_pipelines.errors import DataError, run_main
+from data_pipelines.errors import UserError, run_main
 from experiments.models import MODELS
 from experiments.overrides import parse
 
@@ -32,7 +32,7 @@ def main(argv) -> int:
     """Trains, and prints the table."""
     del argv
     if (_MODELS.value is None) == (_STUDY.value is None):
-        raise DataError("give one of --models and --study")
+        raise UserError("give one of --models and --study")
     variants = load_study(_STUDY.value) if _STUDY.value else _variants(_MODELS.value)
     data_dir, out = Path(_DATA_DIR.value), Path(_OUT.value)
     runs = plan(_CONFIG.value, variants, parse(_SET.value), _SEEDS.value, data_dir, out)

@@ -11,7 +11,7 @@ import logging
 
 from absl import flags
 
-from data_pipelines.errors import DataError, run_main
+from data_pipelines.errors import UserError, run_main
 
 _WORKDIR = flags.DEFINE_string("workdir", None, "Directory of the training run.", required=True)
 _EXPORT_DIR = flags.DEFINE_string("export_dir", None, "Where numbered versions go; WORKDIR/export by default.")
@@ -66,10 +66,10 @@ def _rows(workdir, schema) -> dict[str, list[str]] | None:
     if _RAW.value:
         for chunk in RawReader(schema.format, schema.fields, _RAW.value, label="optional"):
             return texts(chunk.columns.slice(0, _ROWS.value)).to_dict(as_series=False)
-        raise DataError(f"--raw={','.join(_RAW.value)}: no rows")
+        raise UserError(f"--raw={','.join(_RAW.value)}: no rows")
     try:
         data = workdir.open_data(_DATA_DIR.value)
-    except (DataError, OSError) as error:
+    except (UserError, OSError) as error:
         if _DATA_DIR.value:
             raise
         logger.info("rows are made of the vocabularies, for the prepared data is not at hand: %s", error)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from absl import flags
 
-from data_pipelines.errors import DataError, run_main
+from data_pipelines.errors import UserError, run_main
 
 _WORKDIR = flags.DEFINE_string("workdir", None, "Directory of a training run.")
 _COMPARE = flags.DEFINE_string("compare", None, "Directory of a comparison: the --out of ada_ensemble_tf.compare.")
@@ -23,7 +23,7 @@ def main(argv) -> None:
     """Writes the page and prints where to."""
     del argv
     if (_WORKDIR.value is None) == (_COMPARE.value is None):
-        raise DataError("give one of --workdir and --compare")
+        raise UserError("give one of --workdir and --compare")
     # Drawing for the first time builds a list of fonts, which is nothing to tell.
     logging.getLogger("matplotlib").setLevel(logging.WARNING)
     out = Path(_OUT.value or Path(_WORKDIR.value or _COMPARE.value) / "report.html")

@@ -9,7 +9,7 @@ from typing import Protocol
 
 from data_pipelines.engines.local import LocalEngine
 from data_pipelines.engines.memory import DEFAULT_GB
-from data_pipelines.errors import DataError
+from data_pipelines.errors import UserError
 from data_pipelines.json_files import canonical_json
 from data_pipelines.preparation import (
     FILE_NAME,
@@ -64,7 +64,7 @@ def build(
         show: gets progress and summary lines.
 
     Raises:
-        DataError: bad input, a split without rows or of one class only, a full disk, or `data_dir` holds
+        UserError: bad input, a split without rows or of one class only, a full disk, or `data_dir` holds
             something else.
     """
     start = time.monotonic()
@@ -105,7 +105,7 @@ def _describe(
 ) -> None:
     written = {split: sum(shard.rows for shard in files) for split, files in shards.items()}
     if written != counted.rows:
-        raise DataError(f"the raw files changed while they were read: {counted.rows} rows counted, {written} encoded")
+        raise UserError(f"the raw files changed while they were read: {counted.rows} rows counted, {written} encoded")
     preparation = Preparation(
         options,
         tuple(raw),
@@ -136,23 +136,23 @@ def _check_same(
 ) -> None:
     way_out = "choose another --data_dir or delete it"
     if not (final / FILE_NAME).is_file():
-        raise DataError(f"{final}: exists and is not a prepared data directory; {way_out}")
+        raise UserError(f"{final}: exists and is not a prepared data directory; {way_out}")
     _, found = load_complete(final)
     if found.options.format != options.format or found.options.inputs != options.inputs:
         there, asked = (_fields_text(one, other) for one, other in ((found.options, options), (options, found.options)))
-        raise DataError(f"{final}: was prepared as {there}, not {asked}; {way_out}")
+        raise UserError(f"{final}: was prepared as {there}, not {asked}; {way_out}")
     for name in ("min_count", "split", "seed", "block_rows"):
         there, asked = getattr(found.options, name), getattr(options, name)
         if there != asked:
-            raise DataError(f"{final}: was prepared with --{name}={there}, not {asked}; {way_out}")
+            raise UserError(f"{final}: was prepared with --{name}={there}, not {asked}; {way_out}")
     if found.raw != raw or found.clicks != clicks:
         names = [
             ", ".join(f"{file.name} ({file.size:,} bytes)" for file in files)
             for files in (found.raw + found.clicks, raw + clicks)
         ]
-        raise DataError(f"{final}: was prepared from {names[0]}, not from this {names[1]}; {way_out}")
+        raise UserError(f"{final}: was prepared from {names[0]}, not from this {names[1]}; {way_out}")
     if found.bad_rows > max_bad_rows:
-        raise DataError(f"{final}: was prepared leaving out {found.bad_rows} bad rows, more than allowed; {way_out}")
+        raise UserError(f"{final}: was prepared leaving out {found.bad_rows} bad rows, more than allowed; {way_out}")
 
 
 def _fields_text(one: Options, other: Options) -> str:

@@ -12,7 +12,7 @@ from pathlib import Path
 import tensorflow as tf
 
 from data_pipelines import streams
-from data_pipelines.errors import DataError
+from data_pipelines.errors import UserError
 from data_pipelines.preparation import SPLITS, Preparation, Shard, load_complete
 from data_pipelines.schema import Schema
 from data_pipelines.streams import BlockFiles, Part, Worker
@@ -92,7 +92,7 @@ class PreparedData:
             worker, workers: whose rows, from 0, and how many there are.
 
         Raises:
-            DataError: an argument is out of range, or the part has no rows.
+            UserError: an argument is out of range, or the part has no rows.
         """
         part, who = Part(gate_share, 1.0), Worker(worker, workers)
         return self._shuffled("train", part, batch_size, seed, _TRAIN_STREAM, start_row, epochs, who)
@@ -121,10 +121,10 @@ class PreparedData:
             worker, workers: whose rows, from 0, and how many there are.
 
         Raises:
-            DataError: an argument is out of range, or the part has no rows.
+            UserError: an argument is out of range, or the part has no rows.
         """
         if source not in GATE_SHARES:
-            raise DataError(f"gate source should be train or validation, got {source!r}")
+            raise UserError(f"gate source should be train or validation, got {source!r}")
         part, who = Part(0.0, GATE_SHARES[source] if share is None else share), Worker(worker, workers)
         return self._shuffled(source, part, batch_size, seed, _GATE_STREAM, start_row, None, who)
 
@@ -140,7 +140,7 @@ class PreparedData:
             worker, workers: whose rows, from 0, and how many there are.
 
         Raises:
-            DataError: an argument is out of range, or the part has no rows.
+            UserError: an argument is out of range, or the part has no rows.
         """
         part, who = Part(gate_share, 1.0), Worker(worker, workers)
         rows = self._checked_rows(split, part, batch_size, 0)
@@ -149,14 +149,14 @@ class PreparedData:
 
     @contextlib.contextmanager
     def reading(self) -> Iterator[None]:
-        """Wraps a loop over batches: damage met while reading becomes a DataError that names the file."""
+        """Wraps a loop over batches: damage met while reading becomes a UserError that names the file."""
         try:
             yield
         except (tf.errors.DataLossError, tf.errors.InvalidArgumentError) as error:
             damage = self.find_damage()
             if damage is None:
                 raise
-            raise DataError(damage) from error
+            raise UserError(damage) from error
 
     def find_damage(self) -> str | None:
         """Reads all record files, checksums included: what is wrong with the first bad one, or None."""
@@ -197,14 +197,14 @@ class PreparedData:
 
     def _checked_rows(self, split: str, part: Part, batch_size: int, start_row: int) -> int:
         if batch_size < 1:
-            raise DataError(f"batch size should be at least 1, got {batch_size}")
+            raise UserError(f"batch size should be at least 1, got {batch_size}")
         if start_row < 0:
-            raise DataError(f"start row should be at least 0, got {start_row}")
+            raise UserError(f"start row should be at least 0, got {start_row}")
         if not 0 <= part.start < part.end <= 1:
-            raise DataError(f"gate share should be at least 0 and below 1, got {part.start or part.end}")
+            raise UserError(f"gate share should be at least 0 and below 1, got {part.start or part.end}")
         rows = self.part_rows(split, part.start, part.end)
         if not rows:
-            raise DataError(
+            raise UserError(
                 f"{self.path}: rows {part.start:g} to {part.end:g} of each block of {split} are none; "
                 f"the split has {self.rows[split]} rows: use another gate share"
             )
@@ -217,7 +217,7 @@ class PreparedData:
 
     def _shards(self, split: str) -> tuple[Shard, ...]:
         if split not in SPLITS:
-            raise DataError(f"unknown split {split!r}; known: {', '.join(SPLITS)}")
+            raise UserError(f"unknown split {split!r}; known: {', '.join(SPLITS)}")
         return self.preparation.shards[split]
 
 
@@ -225,7 +225,7 @@ def open_data(data_dir: str | Path) -> PreparedData:
     """Opens a prepared directory and checks that it is complete.
 
     Raises:
-        DataError: a file is missing, malformed or of another size than recorded; the message names it.
+        UserError: a file is missing, malformed or of another size than recorded; the message names it.
     """
     return PreparedData(Path(data_dir), *load_complete(data_dir))
 
@@ -242,9 +242,9 @@ def pair(train: tf.data.Dataset, gate: tf.data.Dataset, weight_steps: int) -> tf
         {"train": (inputs, label [t, B]), each tensor of t batches; "gate": (inputs, label [B])}.
 
     Raises:
-        DataError: `weight_steps` is below 1.
+        UserError: `weight_steps` is below 1.
     """
     if weight_steps < 1:
-        raise DataError(f"weight steps should be at least 1, got {weight_steps}")
+        raise UserError(f"weight steps should be at least 1, got {weight_steps}")
     steps = train.batch(weight_steps, drop_remainder=True)
     return tf.data.Dataset.zip({"train": steps, "gate": gate}).prefetch(tf.data.AUTOTUNE)

@@ -10,14 +10,21 @@ from absl import app, flags
 from absl import logging as absl_logging
 
 
-class DataError(ValueError):
-    """Wrong data or a wrong request; the message names file, line, field, value and the way out."""
+class UserError(ValueError):
+    """What a user can put right: wrong data, a wrong flag, a taken port, a loss that is not finite.
+
+    The message is one sentence or two: it names the file, line, field and value, and says what to do.
+    """
+
+
+DataError = UserError
+"""The former name, for code that is being moved; nothing new uses it."""
 
 
 def run_main(main: Callable[[Sequence[str]], int | None]) -> None:
     """Runs a command line's `main(argv)` under absl and ends the process.
 
-    What a user can put right (a `DataError`, a missing file, a full disk, a damaged record, a bad flag, an
+    What a user can put right (a `UserError`, a missing file, a full disk, a damaged record, a bad flag, an
     unknown key of a config flag) is printed as one line `error: ...` on stderr, with exit code 1 and no
     traceback. Anything else is a defect of the program and keeps its traceback.
 
@@ -41,7 +48,7 @@ def _guarded(main: Callable[[Sequence[str]], int | None]) -> Callable[[Sequence[
             return _complain(f"unexpected argument {argv[1]!r}: options are written --name=value")
         try:
             return main(argv)
-        except (DataError, OSError) as error:
+        except (UserError, OSError) as error:
             return _complain(_one_line(error))
         except KeyboardInterrupt:
             return _complain("interrupted", code=130)

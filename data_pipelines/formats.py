@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from data_pipelines import avazu, criteo, ipinyou, tabular
-from data_pipelines.errors import DataError
+from data_pipelines.errors import UserError
 from data_pipelines.raw_format import Input, RawFormat
 
 DATASETS = ("criteo", "avazu", "ipinyou", "ipinyou_contest", "tabular")
@@ -24,18 +24,18 @@ def make_format(
         schema_file: what the columns are ("tabular").
 
     Raises:
-        DataError: an unknown name, or an option that the data set does not have.
+        UserError: an unknown name, or an option that the data set does not have.
     """
     if dataset not in DATASETS:
-        raise DataError(f"unknown dataset {dataset!r}; known: {', '.join(DATASETS)}")
+        raise UserError(f"unknown dataset {dataset!r}; known: {', '.join(DATASETS)}")
     if numeric_bins not in ("log_square", "log_of_square"):
-        raise DataError(f"--numeric_bins should be log_square or log_of_square, got {numeric_bins!r}")
+        raise UserError(f"--numeric_bins should be log_square or log_of_square, got {numeric_bins!r}")
     if numeric_bins != "log_square" and dataset not in ("criteo", "tabular"):
-        raise DataError(f"--numeric_bins: {dataset} has no integer columns to bin")
+        raise UserError(f"--numeric_bins: {dataset} has no integer columns to bin")
     if with_hour and dataset != "avazu":
-        raise DataError(f"--with_hour is for avazu; {dataset} has no such column")
+        raise UserError(f"--with_hour is for avazu; {dataset} has no such column")
     if (schema_file is None) == (dataset == "tabular"):
-        raise DataError("--schema says what the columns of --dataset=tabular are; give both or neither")
+        raise UserError("--schema says what the columns of --dataset=tabular are; give both or neither")
     if dataset == "criteo":
         return criteo.FORMAT, criteo.inputs(numeric_bins)
     if dataset == "avazu":

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from data_pipelines.errors import DataError
+from data_pipelines.errors import UserError
 
 
 def canonical_json(value: Any) -> str:
@@ -18,31 +18,31 @@ def save_json(path: str | Path, value: Any) -> None:
 
 
 def load_json(path: str | Path, way_out: str = "prepare the data again") -> Any:
-    """Reads a JSON file. Raises DataError, ending in `way_out`, where it is missing or malformed."""
+    """Reads a JSON file. Raises UserError, ending in `way_out`, where it is missing or malformed."""
     try:
         return json.loads(Path(path).read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise DataError(f"{path}: file not found; {way_out}") from None
+        raise UserError(f"{path}: file not found; {way_out}") from None
     except ValueError as error:
-        raise DataError(f"{path}: not valid JSON ({error}); {way_out}") from None
+        raise UserError(f"{path}: not valid JSON ({error}); {way_out}") from None
 
 
 def checked_keys(value: Any, types: dict[str, type], source: str, optional: tuple[str, ...] = ()) -> dict[str, Any]:
     """Returns `value` if it is a dictionary with these keys and types; only `optional` ones may be missing.
 
     Raises:
-        DataError: naming the source and the first key that is missing, unknown or of the wrong type.
+        UserError: naming the source and the first key that is missing, unknown or of the wrong type.
     """
     if not isinstance(value, dict):
-        raise DataError(f"{source}: expected an object, got {type(value).__name__}")
+        raise UserError(f"{source}: expected an object, got {type(value).__name__}")
     for key in value:
         if key not in types:
-            raise DataError(f"{source}: unknown key {key!r}, expected {', '.join(types)}")
+            raise UserError(f"{source}: unknown key {key!r}, expected {', '.join(types)}")
     for key, kind in types.items():
         if key not in value:
             if key in optional:
                 continue
-            raise DataError(f"{source}: key {key!r} is missing")
+            raise UserError(f"{source}: key {key!r} is missing")
         if not isinstance(value[key], kind) or (kind is int and isinstance(value[key], bool)):
-            raise DataError(f"{source}: {key!r} should be {kind.__name__}, got {value[key]!r}")
+            raise UserError(f"{source}: {key!r} should be {kind.__name__}, got {value[key]!r}")
     return value

@@ -5,7 +5,7 @@ import hashlib
 from pathlib import Path
 from typing import Any
 
-from data_pipelines.errors import DataError
+from data_pipelines.errors import UserError
 from data_pipelines.json_files import canonical_json, checked_keys, load_json, save_json
 from data_pipelines.raw_format import Input, RawFormat
 from data_pipelines.schema import Schema, from_plain, plain
@@ -37,15 +37,15 @@ class Options:
     block_rows: int = 4096
 
     def __post_init__(self) -> None:
-        """Raises DataError for values out of range."""
+        """Raises UserError for values out of range."""
         if self.min_count < 1:
-            raise DataError(f"--min_count should be at least 1, got {self.min_count}")
+            raise UserError(f"--min_count should be at least 1, got {self.min_count}")
         if len(self.split) != 3 or min(self.split) <= 0 or abs(sum(self.split) - 1) > 1e-9:
-            raise DataError(f"--split should be three positive shares that sum to 1, got {self.split}")
+            raise UserError(f"--split should be three positive shares that sum to 1, got {self.split}")
         if self.seed < 0 or self.seed >= 2**63:
-            raise DataError(f"--seed should be between 0 and 2^63 - 1, got {self.seed}")
+            raise UserError(f"--seed should be between 0 and 2^63 - 1, got {self.seed}")
         if self.block_rows < 1:
-            raise DataError(f"--block_rows should be at least 1, got {self.block_rows}")
+            raise UserError(f"--block_rows should be at least 1, got {self.block_rows}")
 
     def to_json(self) -> dict[str, Any]:
         """Plain dictionaries and lists."""
@@ -53,7 +53,7 @@ class Options:
 
     @classmethod
     def from_json(cls, value: dict[str, Any], source: str) -> "Options":
-        """The inverse of `to_json`. Raises DataError, naming `source`, where `value` does not fit."""
+        """The inverse of `to_json`. Raises UserError, naming `source`, where `value` does not fit."""
         raw_format = from_plain(RawFormat, value["format"], f"{source}, format")
         inputs = tuple(from_plain(Input, one, f"{source}, inputs[{i}]") for i, one in enumerate(value["inputs"]))
         return cls(**value | {"format": raw_format, "inputs": inputs, "split": tuple(value["split"])})
@@ -69,10 +69,10 @@ class RawFile:
 
     @classmethod
     def of(cls, path: str | Path) -> "RawFile":
-        """Describes the file at `path`. Raises DataError where there is none."""
+        """Describes the file at `path`. Raises UserError where there is none."""
         path = Path(path)
         if not path.is_file():
-            raise DataError(f"{path}: raw file not found")
+            raise UserError(f"{path}: raw file not found")
         size = path.stat().st_size
         digest = hashlib.sha256(str(size).encode())
         with path.open("rb") as file:
@@ -132,11 +132,11 @@ class Preparation:
 
     @classmethod
     def from_json(cls, value: Any, source: str) -> "Preparation":
-        """The inverse of `to_json`. Raises DataError, naming `source`, where `value` is malformed."""
+        """The inverse of `to_json`. Raises UserError, naming `source`, where `value` is malformed."""
         keys = {field.name: _KINDS.get(field.name, dict) for field in dataclasses.fields(cls)}
         value = checked_keys(value, {"format_version": int, "rows": dict} | keys, source)
         if value["format_version"] != FORMAT_VERSION:
-            raise DataError(
+            raise UserError(
                 f"{source}: format version {value['format_version']} instead of {FORMAT_VERSION}; "
                 "prepare the data again"
             )
@@ -147,7 +147,7 @@ class Preparation:
             positives = {split: int(value["positives"][split]) for split in SPLITS}
             vocabulary = {str(field): int(size) for field, size in value["vocabulary"].items()}
         except (KeyError, TypeError, ValueError) as error:
-            raise DataError(f"{source}: malformed ({error}); prepare the data again") from None
+            raise UserError(f"{source}: malformed ({error}); prepare the data again") from None
         return cls(options, raw, clicks, value["bad_rows"], positives, shards, vocabulary, value["schema_fingerprint"])
 
     def save(self, data_dir: str | Path) -> None:
@@ -156,7 +156,7 @@ class Preparation:
 
     @classmethod
     def load(cls, data_dir: str | Path) -> "Preparation":
-        """Reads preparation.json. Raises DataError where it is missing or malformed."""
+        """Reads preparation.json. Raises UserError where it is missing or malformed."""
         path = Path(data_dir) / FILE_NAME
         return cls.from_json(load_json(path), str(path))
 
@@ -165,26 +165,26 @@ def load_complete(data_dir: str | Path) -> tuple[Schema, Preparation]:
     """Reads a prepared directory's schema and preparation, and checks that all its files are there.
 
     Raises:
-        DataError: a file is missing, malformed or of another size than recorded; the message names it.
+        UserError: a file is missing, malformed or of another size than recorded; the message names it.
     """
     path = Path(data_dir)
     if not path.is_dir():
-        raise DataError(f"{path}: no such directory; prepare it first (python -m data_pipelines.prepare)")
+        raise UserError(f"{path}: no such directory; prepare it first (python -m data_pipelines.prepare)")
     if not (path / FILE_NAME).is_file():
-        raise DataError(f"{path}: not a prepared data directory ({FILE_NAME} is missing); prepare the data again")
+        raise UserError(f"{path}: not a prepared data directory ({FILE_NAME} is missing); prepare the data again")
     preparation = Preparation.load(path)
     schema = Schema.load(path / "schema.json")
     if schema.fingerprint() != preparation.schema_fingerprint:
-        raise DataError(f"{path / 'schema.json'}: not the schema of this preparation; prepare the data again")
+        raise UserError(f"{path / 'schema.json'}: not the schema of this preparation; prepare the data again")
     sizes = {"dataset_info.json": None, "features.json": None}
     sizes |= {f"vocabulary/{field.name}.txt": preparation.vocabulary.get(field.name) for field in schema.fields}
     sizes |= {shard.file: shard.size for shards in preparation.shards.values() for shard in shards}
     for name, size in sizes.items():
         file = path / name
         if not file.is_file():
-            raise DataError(f"{file}: file is missing; prepare the data again")
+            raise UserError(f"{file}: file is missing; prepare the data again")
         if size is not None and file.stat().st_size != size:
-            raise DataError(f"{file}: {file.stat().st_size} bytes instead of {size}; prepare the data again")
+            raise UserError(f"{file}: {file.stat().st_size} bytes instead of {size}; prepare the data again")
     return schema, preparation
 
 

@@ -10,7 +10,7 @@ from absl import flags
 from data_pipelines.build import build
 from data_pipelines.engines.local import LocalEngine
 from data_pipelines.engines.memory import DEFAULT_GB
-from data_pipelines.errors import DataError, run_main
+from data_pipelines.errors import UserError, run_main
 from data_pipelines.formats import DATASETS, make_format
 from data_pipelines.preparation import Options
 
@@ -54,7 +54,7 @@ def main(argv: Sequence[str]) -> None:
 def _engine():
     if _ENGINE.value == "local":
         if _SPARK_MASTER.value is not None:
-            raise DataError("--spark_master needs --engine=spark")
+            raise UserError("--spark_master needs --engine=spark")
         return LocalEngine(_MEMORY_GB.value, _show)
     from data_pipelines.engines.spark import SparkEngine
 
@@ -69,7 +69,7 @@ def _shares(texts: Sequence[str]) -> tuple[float, float, float]:
     try:
         first, second, third = (float(text) for text in texts)
     except ValueError:
-        raise DataError(f"--split should be three numbers like 0.7,0.1,0.2, got {','.join(texts)!r}") from None
+        raise UserError(f"--split should be three numbers like 0.7,0.1,0.2, got {','.join(texts)!r}") from None
     return first, second, third
 
 

@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from data_pipelines.errors import DataError
+from data_pipelines.errors import UserError
 
 TRANSFORMS = {
     "text": "text",
@@ -78,24 +78,24 @@ class Input:
     max_values: int = 1
 
     def __post_init__(self) -> None:
-        """Raises DataError for values that do not go together."""
+        """Raises UserError for values that do not go together."""
         if self.transform not in TRANSFORMS:
-            raise DataError(f"field {self.name}: unknown transform {self.transform!r}; known: {', '.join(TRANSFORMS)}")
+            raise UserError(f"field {self.name}: unknown transform {self.transform!r}; known: {', '.join(TRANSFORMS)}")
         if not self.name or "/" in self.name or "\0" in self.name or self.name.startswith("."):
-            raise DataError(f"field {self.name!r}: a name should not be empty, hold '/' or begin with '.'")
+            raise UserError(f"field {self.name!r}: a name should not be empty, hold '/' or begin with '.'")
         if not self.column:
-            raise DataError(f"field {self.name}: a column without a name cannot be read; give it one in the header")
+            raise UserError(f"field {self.name}: a column without a name cannot be read; give it one in the header")
         if self.min_count is not None and self.min_count < 1:
-            raise DataError(f"field {self.name}: min_count should be at least 1, got {self.min_count}")
+            raise UserError(f"field {self.name}: min_count should be at least 1, got {self.min_count}")
         if (self.transform == "equal_frequency") != (self.bins > 0) or not 0 <= self.bins <= MAX_BINS or self.bins == 1:
-            raise DataError(
+            raise UserError(
                 f"field {self.name}: bins should be 2 to {MAX_BINS} for equal_frequency and not be given otherwise, "
                 f"got {self.bins}"
             )
         if self.separator and self.transform != "text":
-            raise DataError(f"field {self.name}: a multi-valued field should be categorical, got {self.transform}")
+            raise UserError(f"field {self.name}: a multi-valued field should be categorical, got {self.transform}")
         if self.max_values < 1 or (self.max_values > 1 and not self.separator):
-            raise DataError(f"field {self.name}: max_values={self.max_values} needs a separator and should be above 0")
+            raise UserError(f"field {self.name}: max_values={self.max_values} needs a separator and should be above 0")
 
 
 def column_kinds(fields) -> dict[str, tuple[str, ...]]:

@@ -10,7 +10,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from data_pipelines.errors import DataError
+from data_pipelines.errors import UserError
 from data_pipelines.json_files import canonical_json, checked_keys, load_json, save_json
 from data_pipelines.raw_format import TRANSFORMS, VALUE_TRANSFORMS, RawFormat
 
@@ -69,24 +69,24 @@ class Schema:
     fields: tuple[Field, ...]
 
     def __post_init__(self) -> None:
-        """Raises DataError where fields do not tile the fused table or a transform is unknown."""
+        """Raises UserError where fields do not tile the fused table or a transform is unknown."""
         if not self.fields:
-            raise DataError("a schema needs at least one field")
+            raise UserError("a schema needs at least one field")
         offset = 0
         for field in self.fields:
             if field.transform not in TRANSFORMS:
-                raise DataError(
+                raise UserError(
                     f"field {field.name}: unknown transform {field.transform!r}; known: {', '.join(TRANSFORMS)}"
                 )
             if field.size < 1 or field.offset != offset or field.width < 1:
-                raise DataError(
+                raise UserError(
                     f"field {field.name}: expected size and width >= 1 and offset {offset}, "
                     f"got size {field.size}, width {field.width} and offset {field.offset}"
                 )
             offset += field.size
         check_names([field.name for field in self.fields])
         if offset > 2**31 - 1:
-            raise DataError(f"{offset} table rows do not fit int32 ids; raise --min_count")
+            raise UserError(f"{offset} table rows do not fit int32 ids; raise --min_count")
 
     @property
     def dataset(self) -> str:
@@ -135,15 +135,15 @@ class Schema:
             source: named in errors, usually the file's path.
 
         Raises:
-            DataError: a key is missing, unknown or of the wrong type.
+            UserError: a key is missing, unknown or of the wrong type.
         """
         value = checked_keys(value, {"format": dict, "fields": list}, source)
         fields = tuple(from_plain(Field, field, f"{source}, fields[{i}]") for i, field in enumerate(value["fields"]))
         raw_format = from_plain(RawFormat, value["format"], f"{source}, format")
         try:
             return cls(raw_format, fields)
-        except DataError as error:
-            raise DataError(f"{source}: {error}") from None
+        except UserError as error:
+            raise UserError(f"{source}: {error}") from None
 
     def save(self, path: str | Path) -> None:
         """Writes the schema as a JSON file."""
@@ -151,14 +151,14 @@ class Schema:
 
     @classmethod
     def load(cls, path: str | Path) -> "Schema":
-        """Reads a schema file. Raises DataError where it is missing or malformed."""
+        """Reads a schema file. Raises UserError where it is missing or malformed."""
         return cls.from_json(load_json(path), str(path))
 
 
 def check_names(names: list[str]) -> None:
-    """Raises DataError where field names repeat."""
+    """Raises UserError where field names repeat."""
     if len(set(names)) != len(names):
-        raise DataError(f"field names repeat: {', '.join(sorted(n for n in names if names.count(n) > 1))}")
+        raise UserError(f"field names repeat: {', '.join(sorted(n for n in names if names.count(n) > 1))}")
 
 
 def plain(value: Any) -> dict[str, Any]:
@@ -167,9 +167,9 @@ def plain(value: Any) -> dict[str, Any]:
 
 
 def from_plain(cls: type, value: Any, source: str) -> Any:
-    """The inverse of `plain`. Raises DataError, naming `source`, where `value` does not fit."""
+    """The inverse of `plain`. Raises UserError, naming `source`, where `value` does not fit."""
     if not isinstance(value, dict):
-        raise DataError(f"{source}: expected an object, got {type(value).__name__}")
+        raise UserError(f"{source}: expected an object, got {type(value).__name__}")
     kinds = {}
     for field in dataclasses.fields(cls):
         text = str(field.type)

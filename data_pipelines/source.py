@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from data_pipelines.errors import DataError
+from data_pipelines.errors import UserError
 from data_pipelines.preparation import SPLITS, Options
 from data_pipelines.raw import RawReader
 from data_pipelines.raw.clicks import ClickLog, read_clicks
@@ -32,7 +32,7 @@ class Source:
 
     @cached_property
     def clicks(self) -> ClickLog | None:
-        """The clicks, read once. Raises DataError where they are given and the format has labels."""
+        """The clicks, read once. Raises UserError where they are given and the format has labels."""
         return read_clicks(self.click_files, self.options.format)
 
     def reader(self, chunk_bytes: int, files: Sequence | None = None, first_row: int = 0) -> RawReader:
@@ -81,15 +81,15 @@ class Counted:
         return dict(zip(SPLITS, self._rows[:, 1].tolist(), strict=True))
 
     def check(self) -> None:
-        """Raises DataError where a split has no rows, no positives or no negatives."""
+        """Raises UserError where a split has no rows, no positives or no negatives."""
         for split, rows in self.rows.items():
             if not rows:
-                raise DataError(f"the {split} split gets none of the {self.total} rows; raise its share in --split")
+                raise UserError(f"the {split} split gets none of the {self.total} rows; raise its share in --split")
         for split, rows in self.rows.items():
             if self.positives[split] in (0, rows):
                 kind = "negatives" if self.positives[split] else "positives"
                 why = "nothing could be learned" if split == "train" else "its AUC would have no meaning"
-                raise DataError(
+                raise UserError(
                     f"the {split} split has {rows:,} rows but no {kind}: {why}; "
                     "check the label column, or raise the split's share in --split"
                 )

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from data_pipelines.errors import DataError, is_disk_full
+from data_pipelines.errors import UserError, is_disk_full
 from data_pipelines.json_files import load_json, save_json
 
 SUFFIX = ".preparing"
@@ -51,7 +51,7 @@ def staged_directory(final: Path, identity: str) -> Iterator[Staging]:
         identity: tells this work from other work.
 
     Raises:
-        DataError: another process is writing the same directory, or the disk is full (naming the directory
+        UserError: another process is writing the same directory, or the disk is full (naming the directory
             and what is free).
     """
     final.parent.mkdir(parents=True, exist_ok=True)
@@ -63,7 +63,7 @@ def staged_directory(final: Path, identity: str) -> Iterator[Staging]:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise DataError(f"{path}: another process is preparing this directory; wait for it to end") from None
+            raise UserError(f"{path}: another process is preparing this directory; wait for it to end") from None
         staging = _left_behind(path, final, identity)
         yield staging
         (path / _STAGE_FILE).unlink(missing_ok=True)
@@ -81,7 +81,7 @@ def staged_directory(final: Path, identity: str) -> Iterator[Staging]:
         shutil.rmtree(path, ignore_errors=True)
         if is_disk_full(error):
             free = shutil.disk_usage(final.parent).free
-            raise DataError(
+            raise UserError(
                 f"{final}: the disk is full ({free:,} bytes free after cleaning up); "
                 "free some space or choose another --data_dir"
             ) from error

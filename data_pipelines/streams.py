@@ -15,7 +15,7 @@ from collections.abc import Sequence
 
 import tensorflow as tf
 
-from data_pipelines.errors import DataError
+from data_pipelines.errors import UserError
 
 CYCLE_FILES = 8
 """Files read in turn. Part of the order of rows, hence a constant and not a matter of the machine's cores."""
@@ -57,9 +57,9 @@ class Worker:
     count: int = 1
 
     def __post_init__(self) -> None:
-        """Raises DataError where there is no such worker."""
+        """Raises UserError where there is no such worker."""
         if not 0 <= self.index < self.count:
-            raise DataError(f"worker should be 0 to workers - 1, got worker {self.index} of workers {self.count}")
+            raise UserError(f"worker should be 0 to workers - 1, got worker {self.index} of workers {self.count}")
 
 
 @dataclasses.dataclass(frozen=True)

@@ -32,7 +32,7 @@ from absl import flags
 from scipy import optimize, special
 from sklearn.metrics import log_loss, roc_auc_score
 
-from data_pipelines.errors import DataError, run_main
+from data_pipelines.errors import UserError, run_main
 from data_pipelines.levels import LOG_SQUARE_BOUNDARIES
 from data_pipelines.progress import Progress
 
@@ -89,11 +89,11 @@ def generate(rows: int, seed: int = 0, chunk_rows: int = CHUNK_ROWS) -> Iterator
     """Yields `rows` rows in chunks; a chunk depends on its size, its number and `seed` alone.
 
     Raises:
-        DataError: rows or chunk_rows below 1, or a negative seed.
+        UserError: rows or chunk_rows below 1, or a negative seed.
     """
     for name, value, least in (("rows", rows, 1), ("chunk_rows", chunk_rows, 1), ("seed", seed, 0)):
         if value < least:
-            raise DataError(f"{name} should be at least {least}, got {value}")
+            raise UserError(f"{name} should be at least {least}, got {value}")
     latents, bias = _model()
     for number, first in enumerate(range(0, rows, chunk_rows)):
         rng = np.random.Generator(np.random.Philox(np.random.SeedSequence(seed, spawn_key=(number,))))
@@ -106,10 +106,10 @@ def generate(rows: int, seed: int = 0, chunk_rows: int = CHUNK_ROWS) -> Iterator
 
 
 def group_of(levels: pl.Series) -> np.ndarray:
-    """Indices into `GROUPS`, int8 [n], of the texts of C17. DataError: a text that is no level of it."""
+    """Indices into `GROUPS`, int8 [n], of the texts of C17. UserError: a text that is no level of it."""
     known = _text(GROUP_COLUMN, np.arange(len(GROUP_OF_RANK)), np.zeros(len(GROUP_OF_RANK), bool))
     if not levels.is_in(known.implode()).all() or levels.null_count():
-        raise DataError(f"{GROUP_COLUMN} should hold only {', '.join(known)}, got others")
+        raise UserError(f"{GROUP_COLUMN} should hold only {', '.join(known)}, got others")
     return levels.replace_strict(known, pl.Series(GROUP_OF_RANK), return_dtype=pl.Int8).to_numpy()
 
 
@@ -119,20 +119,20 @@ def write(out: str | Path, rows: int, seed: int = 0, show: Callable[[str], None]
     The rows get their name last, when all is complete. Memory: a chunk, and some 60 bytes a row for the AUC.
 
     Raises:
-        DataError: bad arguments, or `out` exists and holds other rows (the same ones are left alone).
+        UserError: bad arguments, or `out` exists and holds other rows (the same ones are left alone).
         OSError: the directory cannot be written, or the disk is full.
     """
     out, request = Path(out), {"rows": rows, "seed": seed, "model_version": _MODEL_VERSION}
     beside = out.with_name(out.name + ".json")
     if not os.access(out.parent, os.W_OK):
-        raise DataError(f"{out.parent} is no directory that can be written; make it or choose another --out")
+        raise UserError(f"{out.parent} is no directory that can be written; make it or choose another --out")
     if out.exists():
         found = json.loads(beside.read_text()) if beside.exists() else {}
         if request.items() <= found.items():
             show(f"{out} is already there")
             return found
         held = {key: found.get(key, "unknown") for key in request}
-        raise DataError(f"{out} exists with {held}, asked for {request}; delete it or choose another --out")
+        raise UserError(f"{out} exists with {held}, asked for {request}; delete it or choose another --out")
     partial = out.with_name(f"{out.name}.{os.getpid()}.partial")  # two runs never write into one file
     truth, done, progress = [], 0, Progress(str(out), rows, show)
     try:

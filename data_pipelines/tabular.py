@@ -30,7 +30,7 @@ Columns that no field names are not read.
 from pathlib import Path
 from typing import Any
 
-from data_pipelines.errors import DataError
+from data_pipelines.errors import UserError
 from data_pipelines.json_files import checked_keys, load_json
 from data_pipelines.raw_format import MAX_VALUES, Input, RawFormat
 from data_pipelines.schema import check_names
@@ -49,7 +49,7 @@ def read_schema_file(path: str | Path, numeric_bins: str = "log_square") -> tupl
     """The raw format and fields that a schema file describes.
 
     Raises:
-        DataError: the file is missing or malformed; the message names the key.
+        UserError: the file is missing or malformed; the message names the key.
     """
     content = load_json(path, way_out="write one, or let doctor --suggest_schema do it")
     return parse_schema(content, str(path), numeric_bins)
@@ -60,20 +60,20 @@ def parse_schema(value: Any, source: str, numeric_bins: str = "log_square") -> t
     kinds = {"label": str, "file": dict, "min_count": int, "fields": list}
     value = checked_keys(value, kinds, source, optional=("file", "min_count"))
     if not value["fields"]:
-        raise DataError(f"{source}: there are no fields; name at least one")
+        raise UserError(f"{source}: there are no fields; name at least one")
     raw_format = _format(value.get("file", {}), value["label"], source)
     inputs = []
     for i, field in enumerate(value["fields"]):
         try:
             inputs.append(_input(field, value.get("min_count"), numeric_bins, f"fields[{i}]"))
-        except DataError as error:
-            raise DataError(f"{source}: {error}") from None
+        except UserError as error:
+            raise UserError(f"{source}: {error}") from None
         if inputs[-1].column == value["label"]:
-            raise DataError(f"{source}: field {inputs[-1].name} reads the label column {value['label']!r}")
+            raise UserError(f"{source}: field {inputs[-1].name} reads the label column {value['label']!r}")
     try:
         check_names([one.name for one in inputs])
-    except DataError as error:
-        raise DataError(f"{source}: {error}") from None
+    except UserError as error:
+        raise UserError(f"{source}: {error}") from None
     return raw_format, tuple(inputs)
 
 
@@ -82,19 +82,19 @@ def _format(file: dict[str, Any], label: str, source: str) -> RawFormat:
     checked_keys(file, kinds, f"{source}, file", optional=tuple(kinds))
     name = file.get("format", "csv")
     if name not in _DELIMITERS:
-        raise DataError(f"{source}, file: 'format' should be csv, tsv or parquet, got {name!r}")
+        raise UserError(f"{source}, file: 'format' should be csv, tsv or parquet, got {name!r}")
     delimiter = file.get("delimiter", _DELIMITERS[name])
     if name == "parquet" and len(file) > 1:
-        raise DataError(f"{source}, file: a Parquet file has no delimiter and no quotes")
+        raise UserError(f"{source}, file: a Parquet file has no delimiter and no quotes")
     if name != "parquet" and (len(delimiter) != 1 or not delimiter.isascii() or delimiter in '"\r\n\0'):
-        raise DataError(f"{source}, file: 'delimiter' should be one ASCII character, got {delimiter!r}")
+        raise UserError(f"{source}, file: 'delimiter' should be one ASCII character, got {delimiter!r}")
     return RawFormat("tabular", label, (), delimiter, name != "parquet", file.get("quoted", name == "csv"))
 
 
 def _input(field: Any, min_count: int | None, numeric_bins: str, place: str) -> Input:
     kind = field.get("kind") if isinstance(field, dict) else None
     if kind not in _KEYS:
-        raise DataError(f"{place}: 'kind' should be {', '.join(_KEYS)}; got {kind!r}")
+        raise UserError(f"{place}: 'kind' should be {', '.join(_KEYS)}; got {kind!r}")
     keys = {"name": str, "kind": str, "column": str} | _KEYS[kind]
     field = checked_keys(field, keys, place, optional=("column", *_KEYS[kind]))
     name, own = field["name"], field.get("min_count", min_count)
@@ -102,11 +102,11 @@ def _input(field: Any, min_count: int | None, numeric_bins: str, place: str) -> 
     if kind == "multi_valued":
         separator = field.get("separator", "|")
         if not separator or "\n" in separator or "\0" in separator:
-            raise DataError(f"{place}: 'separator' should be text without line ends, got {separator!r}")
+            raise UserError(f"{place}: 'separator' should be text without line ends, got {separator!r}")
         return Input(name, column, "text", own, 0, separator, field.get("max_values", MAX_VALUES))
     if kind == "time":
         if field.get("part") not in ("hour_of_day", "weekday"):
-            raise DataError(f"{place}: 'part' should be hour_of_day or weekday, got {field.get('part')!r}")
+            raise UserError(f"{place}: 'part' should be hour_of_day or weekday, got {field.get('part')!r}")
         return Input(name, column, field["part"], own)
     if kind == "categorical":
         return Input(name, column, "text", own)
@@ -118,11 +118,11 @@ def _numeric(
 ) -> Input:
     bins, scale = field.get("bins", numeric_bins), field.get("scale", "linear")
     if bins not in ("log_square", "log_of_square", "equal_frequency", "none"):
-        raise DataError(f"{place}: 'bins' should be log_square, log_of_square, equal_frequency or none, got {bins!r}")
+        raise UserError(f"{place}: 'bins' should be log_square, log_of_square, equal_frequency or none, got {bins!r}")
     if "count" in field and bins != "equal_frequency":
-        raise DataError(f"{place}: 'count' is for equal_frequency bins")
+        raise UserError(f"{place}: 'count' is for equal_frequency bins")
     if scale not in ("linear", "log") or ("scale" in field and bins != "none"):
-        raise DataError(f"{place}: 'scale' is linear or log, of \"bins\": \"none\"; got {scale!r}")
+        raise UserError(f"{place}: 'scale' is linear or log, of \"bins\": \"none\"; got {scale!r}")
     if bins == "none":
         return Input(name, column, "log_value" if scale == "log" else "value", min_count)
     if bins == "equal_frequency":

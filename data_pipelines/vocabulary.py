@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from data_pipelines.columns import THREADS, codes, distinct
 from data_pipelines.counting import LevelCounter
-from data_pipelines.errors import DataError
+from data_pipelines.errors import UserError
 from data_pipelines.level_index import LevelIndex
 from data_pipelines.levels import BIN_PREFIX, VALUE, levels, split_values, values
 from data_pipelines.raw_format import VALUE_TRANSFORMS, Input, RawFormat
@@ -32,13 +32,13 @@ class Vocabularies:
     """
 
     def __init__(self, schema: Schema, levels: Mapping[str, pl.Series]):
-        """Raises DataError where the number of levels is not what the schema says."""
+        """Raises UserError where the number of levels is not what the schema says."""
         self.schema, self.levels = schema, dict(levels)
         self._indices: dict[str, LevelIndex] = {}
         for field in schema.fields:
             count = len(self.levels[field.name])
             if count != field.size - 1:
-                raise DataError(f"field {field.name}: {count} levels in the vocabulary, but {field.size - 1} expected")
+                raise UserError(f"field {field.name}: {count} levels in the vocabulary, but {field.size - 1} expected")
             self._indices[field.name] = LevelIndex(self.levels[field.name])
         self._starts = np.cumsum([0, *schema.widths])
 
@@ -104,16 +104,16 @@ class Vocabularies:
         """Reads the vocabulary files of a prepared directory.
 
         Raises:
-            DataError: a file is missing, is not UTF-8 text, repeats a level or does not match the schema.
+            UserError: a file is missing, is not UTF-8 text, repeats a level or does not match the schema.
         """
         found = {}
         for field in schema.fields:
             path = vocabulary_path(data_dir, field.name)
             found[field.name] = pl.Series(field.name, _read_levels(path), pl.String)
             if found[field.name].n_unique() != len(found[field.name]):
-                raise DataError(f"{path}: a level is listed twice; prepare the data again")
+                raise UserError(f"{path}: a level is listed twice; prepare the data again")
             if len(found[field.name]) != field.size - 1:
-                raise DataError(
+                raise UserError(
                     f"{path}: {len(found[field.name])} levels, but the schema has {field.size - 1}; "
                     "prepare the data again"
                 )
@@ -188,9 +188,9 @@ def _read_levels(path: Path) -> Sequence[str]:
     try:
         text = path.read_bytes().decode("utf-8")
     except FileNotFoundError:
-        raise DataError(f"{path}: vocabulary file not found; prepare the data again") from None
+        raise UserError(f"{path}: vocabulary file not found; prepare the data again") from None
     except UnicodeDecodeError as error:
-        raise DataError(f"{path}: not valid UTF-8 ({error}); prepare the data again") from None
+        raise UserError(f"{path}: not valid UTF-8 ({error}); prepare the data again") from None
     if text and not text.endswith("\n"):
-        raise DataError(f"{path}: the last line is cut off; prepare the data again")
+        raise UserError(f"{path}: the last line is cut off; prepare the data again")
     return text.split("\n")[:-1]

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from absl import flags
 
-from data_pipelines.errors import DataError, run_main
+from data_pipelines.errors import UserError, run_main
 
 DATA_SETS = ("criteo", "avazu", "ipinyou")
 # By model: (test AUC, LogLoss) on each of DATA_SETS.
@@ -70,10 +70,10 @@ def read(path: Path) -> dict[str, dict[str, str]]:
     """The rows of a comparison by their labels.
 
     Raises:
-        DataError: if there is no such file.
+        UserError: if there is no such file.
     """
     if not path.exists():
-        raise DataError(f"{path}: no such file; make it with python -m ada_ensemble_tf.compare --out={path.parent}")
+        raise UserError(f"{path}: no such file; make it with python -m ada_ensemble_tf.compare --out={path.parent}")
     with path.open(newline="") as file:
         return {row["label"]: row for row in csv.DictReader(file)}
 

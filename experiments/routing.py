@@ -15,7 +15,7 @@ from absl import flags
 
 from ada_ensemble_tf.reporting.field_routing import information, shares
 from data_pipelines import synthetic
-from data_pipelines.errors import DataError, run_main
+from data_pipelines.errors import UserError, run_main
 from data_pipelines.schema import Schema
 from data_pipelines.vocabulary import Vocabularies
 
@@ -29,15 +29,15 @@ def classes_of(ids: np.ndarray, schema: Schema, vocabularies: Vocabularies, fiel
     name = field or synthetic.GROUP_COLUMN
     fields = {one.name: position for position, one in enumerate(schema.fields)}
     if name not in fields:
-        raise DataError(f"there is no field {name!r}; there are {', '.join(fields)}")
+        raise UserError(f"there is no field {name!r}; there are {', '.join(fields)}")
     one = schema.fields[fields[name]]
     if one.width > 1:
-        raise DataError(f"field {name} has several values a row; choose one with one")
+        raise UserError(f"field {name} has several values a row; choose one with one")
     levels = ids[:, sum(schema.widths[: fields[name]])] - one.offset
     if field:
         return levels, ["(other)", *vocabularies.levels[name]]
     if (levels == 0).any():
-        raise DataError(f"{name} has levels out of the vocabulary; prepare more rows")
+        raise UserError(f"{name} has levels out of the vocabulary; prepare more rows")
     return synthetic.group_of(vocabularies.levels[name])[levels - 1], list(synthetic.GROUPS)
 
 
@@ -65,7 +65,7 @@ def main(argv) -> None:
     workdir = Workdir(_WORKDIR.value)
     model, data, schema = workdir.load_model(), workdir.open_data(), workdir.schema()
     if not hasattr(model, "gates"):
-        raise DataError(f"{workdir.path}: {model.name} has no gates a row; use an ada_ensemble or dense_moe")
+        raise UserError(f"{workdir.path}: {model.name} has no gates a row; use an ada_ensemble or dense_moe")
     batches, rows = [], 0
     for inputs, labels in data.evaluation("test", 8192):
         batches.append((ids_of(inputs).numpy(), {place: gates.numpy() for place, gates in model.gates(inputs).items()}))

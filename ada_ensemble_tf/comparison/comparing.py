@@ -12,7 +12,7 @@ from ada_ensemble_tf.comparison.configs import Variants, check_label, flat, make
 from ada_ensemble_tf.comparison.runs import Run, Workers, alone_in
 from ada_ensemble_tf.comparison.table import Table
 from ada_ensemble_tf.reporting.comparison_page import comparison_page
-from data_pipelines.errors import DataError
+from data_pipelines.errors import UserError
 from data_pipelines.json_files import load_json
 from data_pipelines.preparation import Preparation, load_complete
 
@@ -33,10 +33,10 @@ def plan(
         out: where the runs go.
 
     Raises:
-        DataError: for anything that cannot be trained, before something is.
+        UserError: for anything that cannot be trained, before something is.
     """
     if seeds < 1:
-        raise DataError(f"--seeds must be at least 1; received {seeds}")
+        raise UserError(f"--seeds must be at least 1; received {seeds}")
     runs, changed = [], {key for _, own in variants.values() for key in own}
     for seed in range(seeds):
         for label, (model, own) in variants.items():
@@ -59,7 +59,7 @@ def compare(runs: Sequence[Run], data_dir: Path, out: Path, jobs: int, truth: Pa
         Whether all runs are done.
 
     Raises:
-        DataError: if a folder holds a run of another config or of other data, or another process is at work in OUT.
+        UserError: if a folder holds a run of another config or of other data, or another process is at work in OUT.
     """
     _, preparation = load_complete(data_dir)
     bounds = load_json(truth, way_out="give the file that data_pipelines.synthetic wrote") if truth else None

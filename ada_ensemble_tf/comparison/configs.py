@@ -11,7 +11,7 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from data_pipelines.errors import DataError
+from data_pipelines.errors import UserError
 from data_pipelines.json_files import canonical_json
 from experiments.overrides import override
 
@@ -23,14 +23,14 @@ def make_config(file: str | Path, model: str, values: Mapping[str, Any]) -> Conf
     """The locked config that `get_config(model)` of a file gives, with other values for some keys.
 
     Raises:
-        DataError: for an unknown model, key or file, or a value of the wrong type.
+        UserError: for an unknown model, key or file, or a value of the wrong type.
     """
     get_config = _function(Path(file), "get_config")
     try:
         config = get_config(model)
         override(config, values)
     except ValueError as error:
-        raise DataError(f"{file}: {error}") from error
+        raise UserError(f"{file}: {error}") from error
     return config.lock()
 
 
@@ -38,27 +38,27 @@ def load_study(place: str) -> Variants:
     """The variants of a study `FILE.py:NAME`, checked.
 
     Raises:
-        DataError: if there is no such study, or it is not what `experiments/studies.py` says a study is.
+        UserError: if there is no such study, or it is not what `experiments/studies.py` says a study is.
     """
     file, colon, name = place.rpartition(":")
     if not colon:
-        raise DataError(f"--study is written FILE.py:NAME; received {place!r}")
+        raise UserError(f"--study is written FILE.py:NAME; received {place!r}")
     study = _function(Path(file), name)()
     if not isinstance(study, dict) or not study:
-        raise DataError(f"{place}: a study returns a dictionary by label; received {study!r}")
+        raise UserError(f"{place}: a study returns a dictionary by label; received {study!r}")
     for label, variant in study.items():
         check_label(label)
         match variant:
             case (str(), dict()):
                 continue
-        raise DataError(f"{place}: {label!r} should be (model, {{key: value}}); received {variant!r}")
+        raise UserError(f"{place}: {label!r} should be (model, {{key: value}}); received {variant!r}")
     return study
 
 
 def check_label(label: str) -> None:
-    """Raises DataError for a label that cannot name a folder."""
+    """Raises UserError for a label that cannot name a folder."""
     if not isinstance(label, str) or not label.strip() or "/" in label or label.startswith("."):
-        raise DataError(f"a label names a folder: no '/', no leading '.', not empty; received {label!r}")
+        raise UserError(f"a label names a folder: no '/', no leading '.', not empty; received {label!r}")
 
 
 def flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -81,14 +81,14 @@ def config_hash(config: Mapping[str, Any]) -> str:
 def _function(file: Path, name: str):
     module = _load(file)
     if not callable(function := getattr(module, name, None)):
-        raise DataError(f"{file}: there is no function {name!r}")
+        raise UserError(f"{file}: there is no function {name!r}")
     return function
 
 
 @functools.cache
 def _load(file: Path) -> ModuleType:
     if not file.is_file() or file.suffix != ".py":
-        raise DataError(f"{file}: no such Python file")
+        raise UserError(f"{file}: no such Python file")
     spec = importlib.util.spec_from_file_location(file.stem, file)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from ada_ensemble_tf.comparison.configs import flat
-from data_pipelines.errors import DataError
+from data_pipelines.errors import UserError
 from data_pipelines.json_files import load_json
 
 WORKER = "ada_ensemble_tf.comparison.worker"
@@ -70,19 +70,19 @@ class Run:
         return load_json(self.folder / "run.json", way_out="delete its folder to train it again")["jobs"]
 
     def check_same(self, fingerprint: str) -> None:
-        """Raises DataError, naming the key, if the folder holds a run of another config or of other data."""
+        """Raises UserError, naming the key, if the folder holds a run of another config or of other data."""
         if not self.done() and not (self.folder / "checkpoints" / "last" / "checkpoint").exists():
             return
         before, now = flat(load_json(self.folder / "config.json")), flat(self.config)
         for key in sorted(before.keys() | now.keys()):
             if before.get(key) != now.get(key):
-                raise DataError(
+                raise UserError(
                     f"{self.folder}: trained with config.{key}={before.get(key)!r}, now {now.get(key)!r}; "
                     "choose another --out, or delete the folder"
                 )
         known = load_json(self.folder / "data.json")["fingerprint"]
         if known != fingerprint:
-            raise DataError(
+            raise UserError(
                 f"{self.folder}: trained on data with fingerprint {known}, but {self.data_dir} has {fingerprint}; "
                 "choose another --out, or delete the folder"
             )
@@ -97,7 +97,7 @@ class Workers:
 
     def __init__(self, jobs: int):
         if jobs < 1:
-            raise DataError(f"--jobs must be at least 1; received {jobs}")
+            raise UserError(f"--jobs must be at least 1; received {jobs}")
         self.jobs = jobs
         self._running: list[tuple[Run, subprocess.Popen, int]] = []
 
@@ -169,7 +169,7 @@ def alone_in(out: Path) -> Iterator[None]:
     """Makes a folder and keeps others out of it for as long as the block runs.
 
     Raises:
-        DataError: another process is in it.
+        UserError: another process is in it.
     """
     out.mkdir(parents=True, exist_ok=True)
     lock = os.open(out, os.O_RDONLY)
@@ -177,7 +177,7 @@ def alone_in(out: Path) -> Iterator[None]:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise DataError(f"{out}: another process is at work in this directory; wait for it to end") from None
+            raise UserError(f"{out}: another process is at work in this directory; wait for it to end") from None
         yield
     finally:
         os.close(lock)

@@ -24,7 +24,7 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 
 from ada_ensemble_tf.comparison.configs import config_hash, flat
 from ada_ensemble_tf.comparison.runs import HPARAMS_FOLDER, Run, Workers
-from data_pipelines.errors import DataError
+from data_pipelines.errors import UserError
 from data_pipelines.json_files import load_json
 from experiments.overrides import override
 from experiments.search_spaces import Choice, LogUniform, Range, Space, overrides, present
@@ -47,7 +47,7 @@ class Tuning:
         seed: of the sampler; the trainings have the config's.
 
     Raises:
-        DataError: if the folder holds trials of another config, space or data.
+        UserError: if the folder holds trials of another config, space or data.
     """
 
     def __init__(self, config: ConfigDict, space: Space, data_dir: Path, fingerprint: str, folder: Path, seed: int):
@@ -82,7 +82,7 @@ class Tuning:
         before = attributes["same"]
         for key in sorted(before.keys() | now.keys()):
             if before.get(key) != now.get(key):
-                raise DataError(
+                raise UserError(
                     f"{self.folder}: tuned with {key}={before.get(key)!r}, now {now.get(key)!r}; choose another --out"
                 )
         self.config = ConfigDict(ast.literal_eval(attributes["config"])).lock()

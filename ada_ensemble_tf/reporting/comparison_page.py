@@ -15,7 +15,7 @@ from ada_ensemble_tf.reporting.findings import miscalibrated
 from ada_ensemble_tf.reporting.intervals import Interval, auc_interval, bootstrap_intervals
 from ada_ensemble_tf.reporting.model_aucs import mean_interval, model_auc_figure
 from ada_ensemble_tf.reporting.page import Page
-from data_pipelines.errors import DataError
+from data_pipelines.errors import UserError
 from data_pipelines.json_files import load_json
 
 
@@ -23,7 +23,7 @@ def table_of(out: Path) -> Table:
     """The table of a comparison that stands in a directory, with the runs that are there.
 
     Raises:
-        DataError: if there is no comparison, or none of its runs is done.
+        UserError: if there is no comparison, or none of its runs is done.
     """
     runs = []
     for file in sorted(out.glob("*/seed_*/config.json")):
@@ -31,7 +31,7 @@ def table_of(out: Path) -> Table:
         labels = out / "test_labels.npy"
         runs.append(Run(file.parent.parent.name, load_json(file), file.parent, Path(data["data_dir"]), labels))
     if not any(run.done() for run in runs) or not (out / "test_labels.npy").exists():
-        raise DataError(f"{out}: no finished run of a comparison here; give the --out of ada_ensemble_tf.compare")
+        raise UserError(f"{out}: no finished run of a comparison here; give the --out of ada_ensemble_tf.compare")
     fingerprints = {load_json(run.folder / "data.json")["fingerprint"] for run in runs}
     return Table(runs, {}, {"data": f"fingerprint {' and '.join(sorted(fingerprints))}"}, out / "test_labels.npy")
 

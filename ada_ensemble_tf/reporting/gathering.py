@@ -17,7 +17,7 @@ from ada_ensemble_tf.reporting.learning_curves import read_curves
 from ada_ensemble_tf.reporting.vocabulary_coverage import coverage
 from ada_ensemble_tf.training.scoring import Scorer
 from ada_ensemble_tf.training.workdir import Workdir
-from data_pipelines.errors import DataError
+from data_pipelines.errors import UserError
 from data_pipelines.json_files import load_json
 from data_pipelines.progress import Progress
 from data_pipelines.schema import Schema
@@ -36,15 +36,15 @@ class Gathering:
         importance_rows: of these, how many permutation importance reads.
 
     Raises:
-        DataError: if nothing was trained here to the end, the data are gone, or a number of rows is not positive.
+        UserError: if nothing was trained here to the end, the data are gone, or a number of rows is not positive.
     """
 
     def __init__(self, workdir: Workdir, data_dir: str | None, rows: int, importance_rows: int):
         for name, value in (("rows", rows), ("importance_rows", importance_rows)):
             if value < 1:
-                raise DataError(f"--{name} must be at least 1; received {value}")
+                raise UserError(f"--{name} must be at least 1; received {value}")
         if not (workdir.path / "model.json").exists() or not workdir.metrics_file.exists():
-            raise DataError(
+            raise UserError(
                 f"{workdir.path}: no completely trained model here; train first (python -m ada_ensemble_tf.train)"
             )
         self._workdir, self._model = workdir, workdir.load_model()

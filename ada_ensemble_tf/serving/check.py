@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 from absl import flags
 
-from data_pipelines.errors import DataError, run_main
+from data_pipelines.errors import UserError, run_main
 
 _SIZES = ["1", "64", "512", "4096"]
 
@@ -34,7 +34,7 @@ def main(argv) -> int:
     except ValueError:
         sizes = []
     if not sizes or sizes[0] < 1:
-        raise DataError(f"--batch_sizes: whole numbers above 0, separated by commas; got {options.batch_sizes}")
+        raise UserError(f"--batch_sizes: whole numbers above 0, separated by commas; got {options.batch_sizes}")
     session = ServingSession(folder)
     rows = GoldenRows.load(folder)
     if (folder / FILE).exists():

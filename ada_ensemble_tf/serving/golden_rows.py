@@ -15,7 +15,7 @@ from ada_ensemble_tf.serving.examples import as_carried, make_examples
 from ada_ensemble_tf.serving.raw_scores import encoded
 from ada_ensemble_tf.serving.raw_text import UNSEEN
 from data_pipelines.columns import coded
-from data_pipelines.errors import DataError
+from data_pipelines.errors import UserError
 from data_pipelines.json_files import load_json
 from data_pipelines.schema import Schema
 from data_pipelines.vocabulary import Vocabularies
@@ -66,7 +66,7 @@ class GoldenRows:
 
     @classmethod
     def load(cls, folder: Path) -> "GoldenRows":
-        """Reads `FILE`. Raises DataError where it is missing or malformed."""
+        """Reads `FILE`. Raises UserError where it is missing or malformed."""
         value = load_json(folder / FILE, "export the model again")
         try:
             inputs = {"ids": np.array(value["inputs"]["ids"], np.int32)}
@@ -75,7 +75,7 @@ class GoldenRows:
             examples = [base64.b64decode(example) for example in value["examples"]]
             return cls(value["columns"], examples, inputs, np.array(value["ctr"], np.float32), value["real"])
         except (KeyError, TypeError, ValueError) as error:
-            raise DataError(f"{folder / FILE}: malformed ({error!r}); export the model again") from None
+            raise UserError(f"{folder / FILE}: malformed ({error!r}); export the model again") from None
 
 
 def golden_rows(

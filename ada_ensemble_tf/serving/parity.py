@@ -6,7 +6,7 @@ import numpy as np
 
 from ada_ensemble_tf.serving.golden_rows import GoldenRows
 from ada_ensemble_tf.serving.session import ServingSession, click_probabilities
-from data_pipelines.errors import DataError
+from data_pipelines.errors import UserError
 
 TOLERANCES = {"float32": 1e-4, "bfloat16": 1e-2}
 """Largest relative difference of click probabilities by what a model computes in: two orders of the same sums."""
@@ -26,17 +26,17 @@ def check_parity(folder: str | Path, session: ServingSession, rows: GoldenRows, 
         The largest relative difference.
 
     Raises:
-        DataError: if one is above the tolerance; names signature and row.
+        UserError: if one is above the tolerance; names signature and row.
     """
     largest, all_rows = 0.0, np.arange(len(rows.ctr))
     for signature in session.signatures:
         found = click_probabilities(signature, session(signature, rows.feed(signature, all_rows)))
         if found.shape != rows.ctr.shape:
-            raise DataError(f"{folder}: signature {signature} gives {found.shape} for {rows.ctr.shape[0]} rows")
+            raise UserError(f"{folder}: signature {signature} gives {found.shape} for {rows.ctr.shape[0]} rows")
         wrong = difference(found, rows.ctr)
         worst = int(np.argmax(wrong))
         if wrong[worst] > tolerance:
-            raise DataError(
+            raise UserError(
                 f"{folder}: not published: signature {signature} gives golden row {worst} a ctr of {found[worst]:.7g}, "
                 f"the model in Python {rows.ctr[worst]:.7g}; the relative difference {wrong[worst]:.2g} is above "
                 f"{tolerance:g}, at {np.sum(wrong > tolerance)} of {len(wrong)} rows"

@@ -21,7 +21,7 @@ from ada_ensemble_tf.serving.signatures import ServedModel, set_methods
 from ada_ensemble_tf.serving.tables import Storage
 from ada_ensemble_tf.serving.warmup import write_warmup
 from ada_ensemble_tf.training.scoring import Scorer
-from data_pipelines.errors import DataError, is_disk_full
+from data_pipelines.errors import UserError, is_disk_full
 from data_pipelines.schema import Schema
 from data_pipelines.vocabulary import Vocabularies
 
@@ -63,7 +63,7 @@ def export(
         The version's folder. It appears under its name once it is complete.
 
     Raises:
-        DataError: if the SavedModel gives other scores than the model in Python, or the disk is full.
+        UserError: if the SavedModel gives other scores than the model in Python, or the disk is full.
     """
     export_dir = Path(export_dir)
     export_dir.mkdir(parents=True, exist_ok=True)
@@ -91,7 +91,7 @@ def export(
         rows.save(staging)
         try:
             write_warmup(staging, session, rows, model.name)
-        except DataError as error:
+        except UserError as error:
             told.append("It has no warm-up requests.")
             logger.warning("%s", error)
         session.close()
@@ -108,7 +108,7 @@ def export(
     except BaseException as error:
         shutil.rmtree(staging, ignore_errors=True)
         if is_disk_full(error):
-            raise DataError(
+            raise UserError(
                 f"{export_dir}: the disk is full; free some space or choose another --export_dir"
             ) from error
         raise

@@ -11,7 +11,7 @@ import tensorflow as tf
 from ada_ensemble_tf.layers.embedding import Inputs
 from ada_ensemble_tf.models import CTRModel
 from ada_ensemble_tf.training.scoring import Scorer
-from data_pipelines.errors import DataError, is_disk_full
+from data_pipelines.errors import UserError, is_disk_full
 from data_pipelines.progress import Progress
 from data_pipelines.raw import RawReader
 from data_pipelines.schema import Schema
@@ -37,7 +37,7 @@ def score_raw(
         The number of rows.
 
     Raises:
-        DataError: for a bad line, a missing file or a full disk.
+        UserError: for a bad line, a missing file or a full disk.
     """
     vocabularies, scorer = Vocabularies.load(data_dir, schema), Scorer(model)
     reader = RawReader(schema.format, schema.fields, raw, label="optional")
@@ -59,7 +59,7 @@ def score_raw(
     except BaseException as error:
         temporary.unlink(missing_ok=True)
         if is_disk_full(error):
-            raise DataError(f"{out}: the disk is full; free some space or choose another --out") from error
+            raise UserError(f"{out}: the disk is full; free some space or choose another --out") from error
         raise
     return rows
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-from data_pipelines.errors import DataError
+from data_pipelines.errors import UserError
 
 
 class ServingSession:
@@ -19,12 +19,12 @@ class ServingSession:
         signatures: the SignatureDefs by name.
 
     Raises:
-        DataError: if the folder holds no SavedModel.
+        UserError: if the folder holds no SavedModel.
     """
 
     def __init__(self, folder: str | Path):
         if not (Path(folder) / "saved_model.pb").exists():
-            raise DataError(f"{folder}: no SavedModel here; name a version's folder, e.g. WORKDIR/export/1")
+            raise UserError(f"{folder}: no SavedModel here; name a version's folder, e.g. WORKDIR/export/1")
         graph = tf.Graph()
         self._session = tf.compat.v1.Session(graph=graph)
         # The loader is TensorFlow 1's, of which it says so each time.
@@ -44,7 +44,7 @@ class ServingSession:
         """All outputs of a signature by name.
 
         Raises:
-            DataError: for a signature that is not there, and for inputs that are missing, unknown or of another type.
+            UserError: for a signature that is not there, and for inputs that are missing, unknown or of another type.
             tf.errors.InvalidArgumentError: for what the graph refuses.
         """
         feed, fetches = self.prepared(signature, inputs)
@@ -53,18 +53,18 @@ class ServingSession:
     def prepared(self, signature: str, inputs: Mapping[str, np.ndarray]) -> tuple[dict, dict]:
         """(feed by tensor, tensors by output) of a request."""
         if signature not in self.signatures:
-            raise DataError(f"no signature {signature!r}; there are {', '.join(sorted(self.signatures))}")
+            raise UserError(f"no signature {signature!r}; there are {', '.join(sorted(self.signatures))}")
         expected = self.signatures[signature].inputs
         for name in expected:
             if name not in inputs:
-                raise DataError(f"signature {signature}: input {name} is missing")
+                raise UserError(f"signature {signature}: input {name} is missing")
         for name, value in inputs.items():
             if name not in expected:
-                raise DataError(f"signature {signature}: unknown input {name}; it takes {', '.join(sorted(expected))}")
+                raise UserError(f"signature {signature}: unknown input {name}; it takes {', '.join(sorted(expected))}")
             wanted = tf.as_dtype(expected[name].dtype)
             received = tf.string if value.dtype.kind in "OSU" else tf.as_dtype(value.dtype)
             if received != wanted:
-                raise DataError(f"signature {signature}: input {name} takes {wanted.name}, received {received.name}")
+                raise UserError(f"signature {signature}: input {name} takes {wanted.name}, received {received.name}")
         feed = {expected[name].name: value for name, value in inputs.items()}
         return feed, {name: tensor.name for name, tensor in self.signatures[signature].outputs.items()}
 

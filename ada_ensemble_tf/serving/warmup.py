@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from ada_ensemble_tf.serving.golden_rows import GoldenRows
 from ada_ensemble_tf.serving.session import ServingSession
-from data_pipelines.errors import DataError
+from data_pipelines.errors import UserError
 
 FILE = "assets.extra/tf_serving_warmup_requests"
 BATCH_SIZES = (1, 8, 64)
@@ -30,7 +30,7 @@ def write_warmup(folder: str | Path, session: ServingSession, rows: GoldenRows, 
         The number of requests.
 
     Raises:
-        DataError: if tensorflow-serving-api is not installed.
+        UserError: if tensorflow-serving-api is not installed.
     """
     messages = _messages()
     (Path(folder) / FILE).parent.mkdir(exist_ok=True)
@@ -48,11 +48,11 @@ def replay_warmup(folder: str | Path, session: ServingSession) -> int:
     """Sends the requests of `FILE`, as TF Serving does at loading; returns how many.
 
     Raises:
-        DataError: if there is no such file, or tensorflow-serving-api is not installed.
+        UserError: if there is no such file, or tensorflow-serving-api is not installed.
     """
     path = Path(folder) / FILE
     if not path.exists():
-        raise DataError(f"{path}: no warm-up requests; export with tensorflow-serving-api installed")
+        raise UserError(f"{path}: no warm-up requests; export with tensorflow-serving-api installed")
     messages, count = _messages(), 0
     for record in tf.data.TFRecordDataset(str(path)).as_numpy_iterator():
         log = messages.prediction_log_pb2.PredictionLog.FromString(record)
@@ -88,7 +88,7 @@ def _messages():
         from tensorflow_serving import apis
         from tensorflow_serving.apis import prediction_log_pb2  # noqa: F401 - makes it an attribute of apis
     except ImportError:
-        raise DataError(
+        raise UserError(
             "warm-up requests need tensorflow-serving-api: pip install 'ada_ensemble_tf[serving]'"
         ) from None
     return apis

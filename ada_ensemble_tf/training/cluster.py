@@ -6,7 +6,7 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
-from data_pipelines.errors import DataError
+from data_pipelines.errors import UserError
 
 EXAMPLE = '{"cluster": {"worker": ["host0:2222", "host1:2222"]}, "task": {"type": "worker", "index": 0}}'
 
@@ -28,7 +28,7 @@ def read_cluster() -> Cluster | None:
     """What the environment variable TF_CONFIG says; None without it, or where it names one worker alone.
 
     Raises:
-        DataError: if it is malformed; the message names what is wrong and shows a right one.
+        UserError: if it is malformed; the message names what is wrong and shows a right one.
     """
     text = os.environ.get("TF_CONFIG", "").strip()
     if not text:
@@ -75,5 +75,5 @@ def _jobs(given: Any) -> dict[str, list[str]]:
     return dict(jobs)
 
 
-def _wrong(what: str) -> DataError:
-    return DataError(f"the environment variable TF_CONFIG {what}. Right would be, say, TF_CONFIG='{EXAMPLE}'")
+def _wrong(what: str) -> UserError:
+    return UserError(f"the environment variable TF_CONFIG {what}. Right would be, say, TF_CONFIG='{EXAMPLE}'")

@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from ada_ensemble_tf import replicas
 from ada_ensemble_tf.training.cluster import read_cluster
-from data_pipelines.errors import DataError
+from data_pipelines.errors import UserError
 
 logger = logging.getLogger(__name__)
 
@@ -52,10 +52,10 @@ class Distribution:
         """The rows that a worker has of a global batch.
 
         Raises:
-            DataError: if the replicas cannot have equal parts.
+            UserError: if the replicas cannot have equal parts.
         """
         if batch_size % self.replicas:
-            raise DataError(
+            raise UserError(
                 f"config.batch_size is the global batch, of which each of the {self.replicas} replicas has an equal "
                 f"part; {batch_size} is no multiple of {self.replicas}"
             )
@@ -169,14 +169,14 @@ def make_distribution(strategy: str) -> Distribution:
             machine, its CPU devices where it has no GPU.
 
     Raises:
-        DataError: for an unknown name, a malformed TF_CONFIG, several workers that are not to train together, a port
+        UserError: for an unknown name, a malformed TF_CONFIG, several workers that are not to train together, a port
             that is taken, or "mirrored" with one device.
     """
     if strategy not in STRATEGIES:
-        raise DataError(f"config.strategy must be one of {', '.join(STRATEGIES)}; received {strategy!r}")
+        raise UserError(f"config.strategy must be one of {', '.join(STRATEGIES)}; received {strategy!r}")
     if (cluster := read_cluster()) is not None:
         if strategy != "auto":
-            raise DataError(
+            raise UserError(
                 f"config.strategy={strategy!r} is of one machine, but TF_CONFIG names {len(cluster.addresses)} "
                 "workers: use 'auto', or unset TF_CONFIG"
             )
@@ -185,7 +185,7 @@ def make_distribution(strategy: str) -> Distribution:
             strategy = tf.distribute.MultiWorkerMirroredStrategy()
         except tf.errors.UnknownError as error:
             address = cluster.addresses[cluster.worker]
-            raise DataError(
+            raise UserError(
                 f"cannot listen at {address}, which TF_CONFIG gives worker {cluster.worker}: is the port in use by "
                 f"another process? ({str(error).splitlines()[0]})"
             ) from error
@@ -194,7 +194,7 @@ def make_distribution(strategy: str) -> Distribution:
     if strategy == "mirrored":
         devices = devices or tf.config.list_logical_devices("CPU")
         if len(devices) < 2:
-            raise DataError(f"config.strategy='mirrored' needs two or more devices; there is {devices[0].name} alone")
+            raise UserError(f"config.strategy='mirrored' needs two or more devices; there is {devices[0].name} alone")
     if strategy == "none" or len(devices) < 2:
         return Distribution()
     logger.info("training on %d devices: %s", len(devices), ", ".join(device.name for device in devices))

@@ -19,7 +19,7 @@ from ada_ensemble_tf.training.stages import StageSchedule
 from ada_ensemble_tf.training.tensorboard import TensorBoardWriter
 from ada_ensemble_tf.training.unknown_ids import UnknownIds
 from data_pipelines.dataset import PreparedData, pair
-from data_pipelines.errors import DataError
+from data_pipelines.errors import UserError
 
 logger = logging.getLogger(__name__)
 
@@ -27,7 +27,7 @@ CORRELATION_ROWS = 2048
 """Validation rows of which TensorBoard shows how alike the experts are: enough to follow it, and little work."""
 
 
-class NonFiniteError(DataError):
+class NonFiniteError(UserError):
     """Training met an infinity or NaN; the message names step and tensor."""
 
 
@@ -50,7 +50,7 @@ class TrainingLoop:
             and the chief alone writes there. By default there is one device.
 
     Raises:
-        DataError: if `config.training` is neither "bilevel" nor "joint", or the replicas cannot have equal parts of
+        UserError: if `config.training` is neither "bilevel" nor "joint", or the replicas cannot have equal parts of
             a batch.
     """
 
@@ -59,7 +59,7 @@ class TrainingLoop:
         self.distribution = distribution or Distribution()
         self.worker_batch = self.distribution.worker_batch(config.batch_size)
         if config.training not in ("bilevel", "joint"):
-            raise DataError(f"config.training must be 'bilevel' or 'joint'; received {config.training!r}")
+            raise UserError(f"config.training must be 'bilevel' or 'joint'; received {config.training!r}")
         self.bilevel = config.training == "bilevel" and bool(model.gate_variables)
         # Weight updates a call of the train step.
         self.stride = config.weight_steps if self.bilevel else 1
@@ -100,16 +100,16 @@ class TrainingLoop:
 
         Raises:
             NonFiniteError: the loss or another tensor was not finite.
-            DataError: the record files are damaged, or annealing would not end, or the last stage not begin, within
+            UserError: the record files are damaged, or annealing would not end, or the last stage not begin, within
                 `config.max_epochs`.
         """
         if self.stages.last_start >= self.max_steps:
-            raise DataError(
+            raise UserError(
                 f"the last stage begins at step {self.stages.last_start}, training ends at {self.max_steps}: "
                 "lower config.model.stage_epochs or raise config.max_epochs"
             )
         if self.model.annealing_steps() > self.max_steps:
-            raise DataError(
+            raise UserError(
                 f"annealing ends at step {self.model.annealing_steps()}, training at {self.max_steps}: "
                 "lower config.model.anneal_epochs or raise config.max_epochs"
             )

@@ -16,7 +16,7 @@ from pathlib import Path
 import tensorflow as tf
 
 from ada_ensemble_tf.training.cluster import read_cluster
-from data_pipelines.errors import DataError
+from data_pipelines.errors import UserError
 
 logger = logging.getLogger(__name__)
 
@@ -41,7 +41,7 @@ def starting_anew(workdir: str | Path) -> Iterator[None]:
     """Wraps a training: where it loses another worker, this process is replaced by a new one of the same command.
 
     Raises:
-        DataError: where that has not helped `MAX_RESTARTS` times in a row.
+        UserError: where that has not helped `MAX_RESTARTS` times in a row.
     """
     try:
         yield
@@ -57,7 +57,7 @@ def starting_anew(workdir: str | Path) -> Iterator[None]:
         if count and before == saved:
             restarts += int(count)
         if restarts > MAX_RESTARTS:
-            raise DataError(
+            raise UserError(
                 f"{who}: started anew {MAX_RESTARTS} times without getting to another checkpoint; last: {reason}"
             ) from error
         logger.warning("%s: lost another worker (%s); starting anew from the last checkpoint", who, reason[:200])

@@ -19,7 +19,7 @@ from ada_ensemble_tf.training.scoring import Scorer
 from ada_ensemble_tf.training.setup import build_model, compile_model, seed_everything
 from ada_ensemble_tf.training.workdir import Workdir, write_json
 from data_pipelines.dataset import PreparedData
-from data_pipelines.errors import DataError
+from data_pipelines.errors import UserError
 from data_pipelines.json_files import load_json
 
 logger = logging.getLogger(__name__)
@@ -43,12 +43,12 @@ def train(config, data: PreparedData, workdir: str | Path, score_test: bool = Tr
         What metrics.json holds.
 
     Raises:
-        DataError: for a directory of another run, data that cannot be learned from, or a config value that does not
+        UserError: for a directory of another run, data that cannot be learned from, or a config value that does not
             fit.
     """
     for split in ("train", "validation", "test"):
         if not 0 < data.positives[split] < data.rows[split]:
-            raise DataError(
+            raise UserError(
                 f"{data.path}: the {split} split has {data.positives[split]} positives in {data.rows[split]} rows; "
                 "training and AUC need rows of both labels: prepare more data or another --split"
             )
@@ -59,7 +59,7 @@ def train(config, data: PreparedData, workdir: str | Path, score_test: bool = Tr
     distribution = make_distribution(config.strategy)
     distribution.worker_batch(config.batch_size)
     if config.xi and distribution.replicas > 1:
-        raise DataError(f"config.xi={config.xi}: the second-order gate update knows of one device; set config.xi to 0")
+        raise UserError(f"config.xi={config.xi}: the second-order gate update knows of one device; set config.xi to 0")
     seed_everything(config.seed, config.deterministic)
     with distribution.scope():
         model = build_model(config, data)
@@ -122,11 +122,11 @@ def _claim(directory: Workdir, config, data: PreparedData, model: CTRModel, dist
         refused = None
         try:
             step()
-        except (DataError, OSError) as error:
+        except (UserError, OSError) as error:
             refused = error
         # All end where one does: else the others would take it for lost, and wait.
         if not distribution.agree(refused is None):
-            raise refused or DataError("another worker refused the run: see what it printed")
+            raise refused or UserError("another worker refused the run: see what it printed")
 
 
 def score_split(scorer: Scorer, batches, data: PreparedData) -> tuple[dict[str, float], float]:

@@ -10,7 +10,7 @@ from ada_ensemble_tf.layers.precision import PRECISIONS, layers_of
 from ada_ensemble_tf.models import CTRModel, model_class
 from ada_ensemble_tf.optimizers import make_optimizer
 from data_pipelines.dataset import PreparedData
-from data_pipelines.errors import DataError
+from data_pipelines.errors import UserError
 from data_pipelines.schema import Schema
 
 
@@ -45,10 +45,10 @@ def build_model(config, data: PreparedData) -> CTRModel:
     `stage_epochs` its `stage_steps`.
 
     Raises:
-        DataError: if a value does not fit.
+        UserError: if a value does not fit.
     """
     if config.precision not in PRECISIONS:
-        raise DataError(f"config.precision: must be one of {', '.join(PRECISIONS)}; received {config.precision!r}")
+        raise UserError(f"config.precision: must be one of {', '.join(PRECISIONS)}; received {config.precision!r}")
     arguments = config.model.to_dict()
     name = arguments.pop("name")
     if (epochs := arguments.pop("anneal_epochs", None)) is not None:
@@ -64,19 +64,19 @@ def build_model(config, data: PreparedData) -> CTRModel:
                 **arguments,
             )
     except (TypeError, ValueError) as error:
-        raise DataError(f"config.model: {error}") from error
+        raise UserError(f"config.model: {error}") from error
 
 
 def compile_model(model: CTRModel, config) -> None:
     """Gives the model the optimisers that `config` describes.
 
     Raises:
-        DataError: for an unknown optimiser or an argument that it does not have.
+        UserError: for an unknown optimiser or an argument that it does not have.
     """
     optimizers = {}
     for part in ("embedding_optimizer", "weight_optimizer", "gate_optimizer"):
         try:
             optimizers[part] = make_optimizer(**config[part])
         except ValueError as error:
-            raise DataError(f"config.{part}: {error}") from error
+            raise UserError(f"config.{part}: {error}") from error
     model.compile(**optimizers, xi=config.xi)

@@ -19,7 +19,7 @@ from typing import Any
 from ada_ensemble_tf.models import MODELS, CTRModel, model_class
 from ada_ensemble_tf.training.checkpoint import Checkpoint
 from data_pipelines.dataset import PreparedData, open_data
-from data_pipelines.errors import DataError
+from data_pipelines.errors import UserError
 from data_pipelines.json_files import load_json
 from data_pipelines.schema import Schema
 from data_pipelines.vocabulary import VOCABULARY_DIR
@@ -52,12 +52,12 @@ class Workdir:
         """Makes the directory that of a run of `config` on `data`, or, once something is trained, checks that it is.
 
         Raises:
-            DataError: if it is that of another run, or of something else.
+            UserError: if it is that of another run, or of something else.
         """
         if (self.path / "checkpoints" / "last" / "checkpoint").exists():
             self.check(config, data)
         elif self._is_of_something_else():
-            raise DataError(f"{self.path}: not empty and not a training directory; choose another --workdir")
+            raise UserError(f"{self.path}: not empty and not a training directory; choose another --workdir")
         self.path.mkdir(parents=True, exist_ok=True)
         write_json(self.path / "data.json", {"data_dir": str(data.path.absolute()), "fingerprint": data.fingerprint})
         data.schema.save(self.path / "schema.json")
@@ -69,23 +69,23 @@ class Workdir:
         """Sees that the directory is that of a run of `config` on `data`.
 
         Raises:
-            DataError: if it is that of another run, or of none.
+            UserError: if it is that of another run, or of none.
         """
         if not (self.path / "config.json").exists():
-            raise DataError(
+            raise UserError(
                 f"{self.path}: no training directory; all workers need the chief's --workdir, on a shared disk"
             )
         before = _flat(load_json(self.path / "config.json"))
         now = _flat(json.loads(json.dumps(config)))
         for key in sorted(before.keys() | now.keys()):
             if before.get(key) != now.get(key) and key not in MAY_CHANGE:
-                raise DataError(
+                raise UserError(
                     f"{self.path}: trained with config.{key}={before.get(key)!r}, now {now.get(key)!r}; "
                     "choose another --workdir"
                 )
         known = load_json(self.path / "data.json")["fingerprint"]
         if known != data.fingerprint:
-            raise DataError(
+            raise UserError(
                 f"{self.path}: trained on data with fingerprint {known}, but {data.path} has {data.fingerprint}; "
                 "choose another --workdir"
             )
@@ -99,21 +99,21 @@ class Workdir:
         """The model with its best weights.
 
         Raises:
-            DataError: if nothing was trained here, or by another version of this code.
+            UserError: if nothing was trained here, or by another version of this code.
         """
         if not (self.path / "model.json").exists():
-            raise DataError(f"{self.path}: no trained model here; train first (python -m ada_ensemble_tf.train)")
+            raise UserError(f"{self.path}: no trained model here; train first (python -m ada_ensemble_tf.train)")
         saved = load_json(self.path / "model.json")
         try:
             model = model_class(saved["model"]).from_config(saved["arguments"])
         except TypeError as error:
-            raise DataError(
+            raise UserError(
                 f"{self.path / 'model.json'}: of another version of this code ({error}); train again"
             ) from error
         try:
             Checkpoint(self.path / "checkpoints" / "best", model.variables).restore()
         except ValueError as error:
-            raise DataError(str(error)) from error
+            raise UserError(str(error)) from error
         return model
 
     def config(self) -> dict[str, Any]:
@@ -131,11 +131,11 @@ class Workdir:
             data_dir: where it is now; where it was in training by default.
 
         Raises:
-            DataError: if it is gone, incomplete or has another schema.
+            UserError: if it is gone, incomplete or has another schema.
         """
         data = open_data(data_dir or load_json(self.path / "data.json")["data_dir"])
         if data.schema != self.schema():
-            raise DataError(f"{data.path}: prepared with another schema than the model of {self.path} was trained on")
+            raise UserError(f"{data.path}: prepared with another schema than the model of {self.path} was trained on")
         return data
 
 

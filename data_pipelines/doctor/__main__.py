@@ -17,7 +17,7 @@ from data_pipelines.doctor.raw import examine_raw
 from data_pipelines.doctor.report import Column, Report
 from data_pipelines.doctor.suggest_schema import decide, save_schema
 from data_pipelines.doctor.table_sample import sample_table
-from data_pipelines.errors import DataError, run_main
+from data_pipelines.errors import UserError, run_main
 from data_pipelines.formats import DATASETS, make_format
 
 _DATA_DIR = flags.DEFINE_string("data_dir", None, "Prepared directory to check.")
@@ -39,7 +39,7 @@ def main(argv: Sequence[str]) -> int:
     del argv
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     if (_DATA_DIR.value is None) == (not _RAW.value):
-        raise DataError("name what to check: --data_dir, or --raw with --dataset or --suggest_schema")
+        raise UserError("name what to check: --data_dir, or --raw with --dataset or --suggest_schema")
     report = _report(lambda line: None if _JSON.value else print(line, flush=True))
     print(report.to_json() if _JSON.value else report.to_text())
     return report.exit_code
@@ -51,7 +51,7 @@ def _report(show: Callable[[str], None]) -> Report:
     if _SUGGEST.value is not None:
         return _suggest(_RAW.value[0], _SUGGEST.value)
     if _DATASET.value is None:
-        raise DataError("--raw needs --dataset, or --suggest_schema for a table that no schema file describes yet")
+        raise UserError("--raw needs --dataset, or --suggest_schema for a table that no schema file describes yet")
     raw_format, inputs = make_format(_DATASET.value, with_hour=_WITH_HOUR.value, schema_file=_SCHEMA.value)
     return examine_raw(raw_format, inputs, _RAW.value, _CLICKS.value, _MAX_BAD_ROWS.value, show)
 

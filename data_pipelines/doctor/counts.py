@@ -108,7 +108,7 @@ def count_rows(data, keys: RowKeys, seen: Callable[[int], None]) -> dict[str, Sp
         seen: told how many rows were read so far.
 
     Raises:
-        DataError: a record file is damaged; the message names it.
+        UserError: a record file is damaged; the message names it.
     """
     found, rows = {}, 0
     for group, split in enumerate(SPLITS):

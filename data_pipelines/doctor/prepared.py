@@ -9,7 +9,7 @@ from data_pipelines.doctor.fields import examine_fields, examine_values
 from data_pipelines.doctor.report import Column, Report
 from data_pipelines.doctor.statistics import IMPROBABLE, rate_shift
 from data_pipelines.doctor.verdicts import judge_copies
-from data_pipelines.errors import DataError
+from data_pipelines.errors import UserError
 from data_pipelines.preparation import FILE_NAME, SPLITS, Preparation, load_complete
 from data_pipelines.progress import Progress
 from data_pipelines.schema import Schema
@@ -34,12 +34,12 @@ def memory_bytes(rows: int, dimension: int, optimizer: str) -> tuple[int, int]:
     """Bytes of an embedding table [rows, dimension] of float32, and of what the optimiser keeps beside it.
 
     Raises:
-        DataError: the dimension is below 1, or the optimiser unknown.
+        UserError: the dimension is below 1, or the optimiser unknown.
     """
     if optimizer not in OPTIMIZER_SLOTS:
-        raise DataError(f"unknown optimizer {optimizer!r}; known: {', '.join(OPTIMIZER_SLOTS)}")
+        raise UserError(f"unknown optimizer {optimizer!r}; known: {', '.join(OPTIMIZER_SLOTS)}")
     if dimension < 1:
-        raise DataError(f"--embedding_dimension should be at least 1, got {dimension}")
+        raise UserError(f"--embedding_dimension should be at least 1, got {dimension}")
     table = 4 * rows * dimension
     return table, table * OPTIMIZER_SLOTS[optimizer]
 
@@ -61,14 +61,14 @@ def examine_prepared(
         show: gets progress lines.
 
     Raises:
-        DataError: an argument is out of range. What is wrong with the data is in the report.
+        UserError: an argument is out of range. What is wrong with the data is in the report.
     """
     memory_bytes(1, dimension, optimizer)
     report = Report(f"prepared data {data_dir}")
     report.facts["data_dir"] = str(data_dir)
     try:
         schema, preparation = load_complete(data_dir)
-    except DataError as error:
+    except UserError as error:
         report.error("incomplete", str(error), file=_file_of(error))
         return report
     _describe(report, schema, preparation, dimension, optimizer)
@@ -76,7 +76,7 @@ def examine_prepared(
     levels = None
     try:
         levels = Vocabularies.load(data_dir, schema).levels
-    except DataError as error:
+    except UserError as error:
         report.error("vocabulary", str(error), file=_file_of(error))
     # TensorFlow takes seconds to import; what is missing is told without it.
     from data_pipelines.dataset import PreparedData
@@ -85,7 +85,7 @@ def examine_prepared(
     progress = Progress("reading", sum(total.values()), show)
     try:
         counts = count_rows(data, keys, lambda rows: progress.update(rows, rows))
-    except DataError as error:
+    except UserError as error:
         report.error("damaged_file", str(error), file=_file_of(error))
         return report
     _examine_splits(report, preparation, counts, keys)
@@ -94,7 +94,7 @@ def examine_prepared(
     return report
 
 
-def _file_of(error: DataError) -> str:
+def _file_of(error: UserError) -> str:
     """The file that an error's message begins with."""
     return str(error).split(": ")[0]
 

@@ -9,7 +9,7 @@ from data_pipelines.doctor.report import Column, Report
 from data_pipelines.doctor.statistics import field_auc
 from data_pipelines.doctor.verdicts import judge_auc, judge_copies, judge_levels, judge_one_level
 from data_pipelines.engines.read_ahead import read_ahead
-from data_pipelines.errors import DataError
+from data_pipelines.errors import UserError
 from data_pipelines.progress import Progress
 from data_pipelines.raw import RawReader
 from data_pipelines.raw.clicks import read_clicks
@@ -53,7 +53,7 @@ def examine_raw(
             for chunk in read_ahead(reader):
                 counts.add(chunk)
                 progress.update(counts.rows, chunk.bytes_read)
-        except DataError as error:
+        except UserError as error:
             report.error("unreadable", str(error))
         _examine_rows(report, counts, complaints, max_bad_rows)
         if counts.rows:

@@ -15,7 +15,7 @@ import numpy as np
 import polars as pl
 
 from data_pipelines.doctor.table_sample import LIST_SEPARATOR, TableSample
-from data_pipelines.errors import DataError
+from data_pipelines.errors import UserError
 from data_pipelines.kinds import INTEGER, LABELS, is_of_kind
 from data_pipelines.levels import levels, numbers, split_values
 from data_pipelines.raw_format import MAX_VALUES
@@ -62,7 +62,7 @@ def decide(sample: TableSample, label: str | None = None) -> list[Decision]:
         label: the label column; None is found by its name and values.
 
     Raises:
-        DataError: there is no such label column, or none that is surely one, or no column is left for fields.
+        UserError: there is no such label column, or none that is surely one, or no column is left for fields.
     """
     label = _label(sample.rows, label)
     taken = set(sample.rows.columns)
@@ -76,7 +76,7 @@ def decide(sample: TableSample, label: str | None = None) -> list[Decision]:
     ]
     if not any(decision.fields for decision in found):
         reasons = "; ".join(f"{one.column}: {one.why}" for one in found if one.kind == "left out")
-        raise DataError(f"no column is left for a field ({reasons or 'there is only the label'})")
+        raise UserError(f"no column is left for a field ({reasons or 'there is only the label'})")
     return found
 
 
@@ -84,7 +84,7 @@ def save_schema(path: str | Path, sample: TableSample, decisions: list[Decision]
     """Writes the schema file, one field a line.
 
     Raises:
-        DataError: there is a file already.
+        UserError: there is a file already.
     """
     label = next(one.column for one in decisions if one.kind == "label")
     fields = [field for one in decisions for field in one.fields]
@@ -98,7 +98,7 @@ def save_schema(path: str | Path, sample: TableSample, decisions: list[Decision]
         with Path(path).open("x", encoding="utf-8") as file:
             file.write(f'{{\n{head}  "fields": [\n{lines}\n  ]\n}}\n')
     except FileExistsError:
-        raise DataError(f"{path}: exists already; name another file with --suggest_schema") from None
+        raise UserError(f"{path}: exists already; name another file with --suggest_schema") from None
 
 
 def _label(rows: pl.DataFrame, wanted: str | None) -> str:
@@ -106,14 +106,14 @@ def _label(rows: pl.DataFrame, wanted: str | None) -> str:
     listed = ", ".join(binary) or "none"
     if wanted is not None:
         if wanted not in rows.columns:
-            raise DataError(f"--label={wanted}: there is no such column; of 0 and 1 are: {listed}")
+            raise UserError(f"--label={wanted}: there is no such column; of 0 and 1 are: {listed}")
         if wanted not in binary:
             other = rows[wanted].filter(~rows[wanted].is_in(list(LABELS)))[0]
-            raise DataError(f"--label={wanted}: the column holds {other!r} beside 0 and 1; of 0 and 1 are: {listed}")
+            raise UserError(f"--label={wanted}: the column holds {other!r} beside 0 and 1; of 0 and 1 are: {listed}")
         return wanted
     named = [name for name in binary if name.lower() in LABEL_NAMES]
     if len(named) != 1:
-        raise DataError(f"which column is the label? give it as --label=NAME; columns of 0 and 1: {listed}")
+        raise UserError(f"which column is the label? give it as --label=NAME; columns of 0 and 1: {listed}")
     return named[0]
 
 

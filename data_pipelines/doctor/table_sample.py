@@ -12,7 +12,7 @@ import polars as pl
 import pyarrow as pa
 
 from data_pipelines.columns import texts
-from data_pipelines.errors import DataError
+from data_pipelines.errors import UserError
 from data_pipelines.kinds import NUMBER
 from data_pipelines.raw.lines import FilePart, is_compressed, read_lines
 from data_pipelines.raw.parquet import opened, read_parquet
@@ -51,11 +51,11 @@ def sample_table(path: str | Path, max_rows: int = SAMPLE_ROWS) -> TableSample:
     """The first rows of a file, and of a large plain text file as many from its middle.
 
     Raises:
-        DataError: the file is missing, empty, damaged, has no header, or no delimiter can be made out.
+        UserError: the file is missing, empty, damaged, has no header, or no delimiter can be made out.
     """
     path = Path(path)
     if not path.is_file():
-        raise DataError(f"{path}: raw file not found")
+        raise UserError(f"{path}: raw file not found")
     with path.open("rb") as file:
         is_parquet = file.read(4) == b"PAR1"
     return _parquet_sample(path, max_rows) if is_parquet else _text_sample(path, max_rows)
@@ -74,7 +74,7 @@ def _parquet_sample(path: Path, max_rows: int) -> TableSample:
         if rows >= max_rows:
             break
     if not rows:
-        raise DataError(f"{path}: the file has no rows")
+        raise UserError(f"{path}: the file has no rows")
     unreadable = {name: str(kind) for name, kind in types.items() if name not in kinds}
     return TableSample({"format": "parquet"}, pl.concat(frames).head(max_rows), tuple(lists), unreadable)
 
@@ -86,7 +86,7 @@ def _is_binary(kind: pa.DataType) -> bool:
 def _text_sample(path: Path, max_rows: int) -> TableSample:
     first = next(read_lines(FilePart(path), RawFormat("", "", delimiter=","), False, _CHUNK_BYTES), None)
     if first is None:
-        raise DataError(f"{path}: the file is empty")
+        raise UserError(f"{path}: the file is empty")
     delimiter = _delimiter(first.data, path)
     quotes = np.frombuffer(first.data, np.uint8)
     # Quotes are part of the text where they stand inside of values; no quotes are the format's own default.
@@ -104,7 +104,7 @@ def _text_sample(path: Path, max_rows: int) -> TableSample:
     file |= {} if quoted == default else {"quoted": quoted}
     rows = pl.concat(frames)
     if not rows.height:
-        raise DataError(f"{path}: the file has a header but no readable rows")
+        raise UserError(f"{path}: the file has a header but no readable rows")
     return TableSample(file, rows)
 
 
@@ -121,7 +121,7 @@ def _delimiter(data: bytes, path: Path) -> str:
             if count >= _REGULAR * sum(widths.values()) and width > best_width:
                 best, best_width = delimiter, width
     if not best:
-        raise DataError(f"{path}: no comma, tab, semicolon or bar splits its lines into equally many values")
+        raise UserError(f"{path}: no comma, tab, semicolon or bar splits its lines into equally many values")
     return best
 
 
@@ -139,12 +139,12 @@ def _check_header(names: list[str], path: Path) -> None:
     repeated = [name for name, count in Counter(names).items() if count > 1]
     if values or (repeated and "" in repeated):
         shown = ", ".join(names[:5])
-        raise DataError(
+        raise UserError(
             f"{path}:1: {shown}, ... looks like values, not like a header; give the file a first line that names its "
             "columns (or is it of a format that has none, like --dataset=criteo?)"
         )
     if repeated:
-        raise DataError(f"{path}:1: the header names column {repeated[0]!r} twice")
+        raise UserError(f"{path}:1: the header names column {repeated[0]!r} twice")
 
 
 def _rows(part: FilePart, names: list[str], raw_format: RawFormat, max_rows: int) -> pl.DataFrame:

@@ -15,7 +15,7 @@ from data_pipelines.engines.memory import MemoryPlan
 from data_pipelines.engines.read_ahead import read_ahead
 from data_pipelines.engines.shuffle import Buckets, DiskShuffle
 from data_pipelines.engines.spool import Spool
-from data_pipelines.errors import DataError
+from data_pipelines.errors import UserError
 from data_pipelines.numeric import NumericSample
 from data_pipelines.preparation import Shard
 from data_pipelines.progress import Progress
@@ -40,7 +40,7 @@ class LocalEngine:
         self._plan, self._show = MemoryPlan.within(memory_gb), show
 
     def count(self, source: Source, staging: Staging) -> tuple[Vocabularies, Counted]:
-        """The first stage. Raises DataError where input is bad or the vocabularies do not fit the memory."""
+        """The first stage. Raises UserError where input is bad or the vocabularies do not fit the memory."""
         options = source.options
         directory = staging.path / _COUNTS
         directory.mkdir()
@@ -72,7 +72,7 @@ class LocalEngine:
     def write(
         self, source: Source, staging: Staging, vocabularies: Vocabularies, counted: Counted
     ) -> Iterator[tuple[str, Shard]]:
-        """The other stages: yields (split, record file). Raises DataError where the disk is too small."""
+        """The other stages: yields (split, record file). Raises UserError where the disk is too small."""
         options, schema = source.options, vocabularies.schema
         dtype = row_dtype(sum(schema.widths), len(schema.value_fields))
         buckets = Buckets(counted.rows, dtype.itemsize, options.block_rows, options.seed)
@@ -111,14 +111,14 @@ class LocalEngine:
             rows += len(label)
             progress.update(rows, rows)
         if rows != counted.total:
-            raise DataError(f"{staging.path}: {rows} rows in the spool instead of {counted.total}; delete it")
+            raise UserError(f"{staging.path}: {rows} rows in the spool instead of {counted.total}; delete it")
 
 
 def _check_space(staging: Staging, row_bytes: int) -> None:
     # Bucket files go as record files come, so the peak is the rows once and a bucket or so.
     free = shutil.disk_usage(staging.path.parent).free
     if free < row_bytes:
-        raise DataError(
+        raise UserError(
             f"{staging.final}: not enough space: about {row_bytes:,} bytes needed, {free:,} free; "
             "free some space or choose another --data_dir"
         )

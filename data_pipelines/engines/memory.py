@@ -8,7 +8,7 @@ all fields' are known; and a bucket of the shuffle, twice.
 import dataclasses
 import os
 
-from data_pipelines.errors import DataError
+from data_pipelines.errors import UserError
 from data_pipelines.raw.lines import CHUNK_BYTES
 
 DEFAULT_GB = 3.0
@@ -38,22 +38,22 @@ class MemoryPlan:
 
     @classmethod
     def within(cls, memory_gb: float) -> "MemoryPlan":
-        """Shares `memory_gb` (GiB) out. Raises DataError where that is too little to work in, or not there."""
+        """Shares `memory_gb` (GiB) out. Raises UserError where that is too little to work in, or not there."""
         least = (_LIBRARIES + 2 * _CHUNK_FACTOR * _MIN_CHUNK_BYTES + (256 << 20)) / _GIB
         if memory_gb < least:
-            raise DataError(f"--memory_gb={memory_gb:g} is too small: at least {least:.2f} is needed")
+            raise UserError(f"--memory_gb={memory_gb:g} is too small: at least {least:.2f} is needed")
         there = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / _GIB
         if memory_gb > there:
-            raise DataError(f"--memory_gb={memory_gb:g} is more than this machine has ({there:.1f})")
+            raise UserError(f"--memory_gb={memory_gb:g} is more than this machine has ({there:.1f})")
         room = int(memory_gb * _GIB) - _LIBRARIES
         chunk = min(CHUNK_BYTES, room // (3 * _CHUNK_FACTOR))
         return cls(max(chunk, _MIN_CHUNK_BYTES), min(_COUNT_BYTES, room // 6), room // 3 // _LEVEL_BYTES)
 
     def check_levels(self, levels: int) -> None:
-        """Raises DataError where the vocabularies would not fit."""
+        """Raises UserError where the vocabularies would not fit."""
         if levels > self.max_levels:
             more = (levels - self.max_levels) * 3 * _LEVEL_BYTES / _GIB
-            raise DataError(
+            raise UserError(
                 f"{levels:,} levels are too many for the memory given (about {self.max_levels:,} fit); "
                 f"raise --min_count, or --memory_gb by {more:.1f}"
             )

@@ -23,7 +23,7 @@ import pyarrow as pa
 from data_pipelines.engines import spark_tasks
 from data_pipelines.engines.parts import NumberedPart, cut, numbered
 from data_pipelines.engines.shuffle import Buckets, permuted
-from data_pipelines.errors import DataError
+from data_pipelines.errors import UserError
 from data_pipelines.numeric import NumericSample
 from data_pipelines.preparation import Shard
 from data_pipelines.records import row_dtype, shard_name, write_shard
@@ -42,7 +42,7 @@ class SparkEngine:
         show: gets progress lines.
 
     Raises:
-        DataError: PySpark or Java is missing, or the master cannot be reached.
+        UserError: PySpark or Java is missing, or the master cannot be reached.
     """
 
     def __init__(self, master: str | None, show: Callable[[str], None]):
@@ -52,7 +52,7 @@ class SparkEngine:
         show(f"Spark {self._session.version} at {context.master}")
 
     def count(self, source: Source, staging: Staging) -> tuple[Vocabularies, Counted]:
-        """See `build.Engine`. Raises DataError where input is bad."""
+        """See `build.Engine`. Raises UserError where input is bad."""
         from pyspark import StorageLevel
         from pyspark.sql import functions
 
@@ -78,7 +78,7 @@ class SparkEngine:
             sample.merge(hashes, values)
             longest = {name: max(length, longest.get(name, 1)) for name, length in part_longest.items()}
         if counted.bad_rows > source.max_bad_rows:
-            raise DataError(f"{counted.bad_rows} bad rows in all; raise --max_bad_rows={source.max_bad_rows}")
+            raise UserError(f"{counted.bad_rows} bad rows in all; raise --max_bad_rows={source.max_bad_rows}")
         counted.check()
         counts = _FrequentLevels([one.name for one in options.inputs], frequent, longest)
         return Vocabularies.from_counts(
@@ -150,7 +150,7 @@ def _session(master: str) -> Any:
     try:
         from pyspark.sql import SparkSession
     except ImportError:
-        raise DataError("--engine=spark needs PySpark: pip install 'ada_ensemble_tf[spark]'") from None
+        raise UserError("--engine=spark needs PySpark: pip install 'ada_ensemble_tf[spark]'") from None
     _check_java()
     os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
     builder = SparkSession.builder.master(master).appName("ada_ensemble_tf prepare")
@@ -166,22 +166,22 @@ def _check_java() -> None:
     java = os.path.join(home, "bin", "java") if home else shutil.which("java")
     way_out = f"install Java {JAVA_VERSION} or newer and put it on the PATH, or set JAVA_HOME"
     if not java or not os.path.exists(java):
-        raise DataError(f"--engine=spark needs Java {JAVA_VERSION}, and none was found; {way_out}")
+        raise UserError(f"--engine=spark needs Java {JAVA_VERSION}, and none was found; {way_out}")
     said = subprocess.run([java, "-version"], capture_output=True, text=True).stderr
     version = re.search(r'version "(?:1\.)?(\d+)', said)
     if not version or int(version.group(1)) < JAVA_VERSION:
-        raise DataError(f"--engine=spark needs Java {JAVA_VERSION}, but {java} is {said.splitlines()[0]}; {way_out}")
+        raise UserError(f"--engine=spark needs Java {JAVA_VERSION}, but {java} is {said.splitlines()[0]}; {way_out}")
 
 
 @contextlib.contextmanager
 def _clear_errors() -> Iterator[None]:
-    """A task's DataError comes back as Spark's own error with a traceback inside; this takes the message out."""
+    """A task's UserError comes back as Spark's own error with a traceback inside; this takes the message out."""
     try:
         yield
     except Exception as error:
-        found = re.search(r"data_pipelines\.errors\.DataError: (.*)", str(error))
+        found = re.search(r"data_pipelines\.errors\.UserError: (.*)", str(error))
         if found is None:
             raise
-        raise DataError(found.group(1).strip()) from None
+        raise UserError(found.group(1).strip()) from None
 
 

@@ -8,7 +8,7 @@ import polars as pl
 import pyarrow as pa
 
 from data_pipelines.columns import texts
-from data_pipelines.errors import DataError
+from data_pipelines.errors import UserError
 from data_pipelines.raw_format import Input, RawFormat
 
 _BETWEEN = "\t"
@@ -23,7 +23,7 @@ class ClickLog:
 
     @classmethod
     def read(cls, files: Sequence[str | Path], raw_format: RawFormat) -> "ClickLog":
-        """Reads click logs, which look as the impressions do. Raises DataError as `RawReader` does."""
+        """Reads click logs, which look as the impressions do. Raises UserError as `RawReader` does."""
         from data_pipelines.raw import RawReader
 
         inputs = [Input(name, name) for name in raw_format.click_key]
@@ -37,9 +37,9 @@ class ClickLog:
 
 
 def read_clicks(files: Sequence[str | Path], raw_format: RawFormat) -> ClickLog | None:
-    """The clicks, or None without files. Raises DataError where files are given and the format has labels."""
+    """The clicks, or None without files. Raises UserError where files are given and the format has labels."""
     if files and not raw_format.click_key:
-        raise DataError(f"--clicks: {raw_format.name} has a label column; leave the click logs out")
+        raise UserError(f"--clicks: {raw_format.name} has a label column; leave the click logs out")
     return ClickLog.read(files, raw_format) if files else None
 
 

@@ -5,7 +5,7 @@ import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from data_pipelines.errors import DataError
+from data_pipelines.errors import UserError
 from data_pipelines.raw.lines import FilePart, read_lines
 from data_pipelines.raw.parquet import opened
 from data_pipelines.raw_format import RawFormat
@@ -19,16 +19,16 @@ def column_names(path: Path, raw_format: RawFormat, label_optional: bool) -> lis
     Where the label is optional, a log without a header may lack it (the first column); its first line tells.
 
     Raises:
-        DataError: the file is missing, empty, or no Parquet file where it should be one.
+        UserError: the file is missing, empty, or no Parquet file where it should be one.
     """
     if not path.is_file():
-        raise DataError(f"{path}: raw file not found")
+        raise UserError(f"{path}: raw file not found")
     if raw_format.is_parquet:
         with opened(path) as file:
             return list(file.schema_arrow.names)
     first = next(read_lines(FilePart(path), raw_format, False, _FIRST_LINE_BYTES), None)
     if first is None:
-        raise DataError(f"{path}: the file is empty; remove it from --raw")
+        raise UserError(f"{path}: the file is empty; remove it from --raw")
     text = first.data.decode("utf-8", "replace")
     if raw_format.quoted:
         # Not by splitlines: it would cut at more than line feeds.
@@ -41,7 +41,7 @@ def column_names(path: Path, raw_format: RawFormat, label_optional: bool) -> lis
         return names[1:] if bare else names
     repeated = sorted({name for name in found if found.count(name) > 1})
     if repeated:
-        raise DataError(f"{path}:1: the header names column {repeated[0]!r} twice")
+        raise UserError(f"{path}:1: the header names column {repeated[0]!r} twice")
     return found
 
 
@@ -57,21 +57,21 @@ def check_layouts(
         label_optional: a missing label column is no error.
 
     Raises:
-        DataError: a file lacks a column or has other columns than the first.
+        UserError: a file lacks a column or has other columns than the first.
     """
     first_path, first = next(iter(layouts.items()))
     for path, found in layouts.items():
         place = f"{path}:1: the header" if raw_format.delimiter else f"{path}: the file"
         missing = [name for name in columns if name not in found]
         if missing:
-            raise DataError(
+            raise UserError(
                 f"{place} has no column {missing[0]!r}; there are {_shown(found)}; is this a {raw_format.name} log?"
             )
         if raw_format.label not in found and not label_optional:
-            raise DataError(f"{place} has no label column {raw_format.label!r}; there are {_shown(found)}")
+            raise UserError(f"{place} has no label column {raw_format.label!r}; there are {_shown(found)}")
         if set(found) != set(first):
             only = sorted(set(found) ^ set(first))
-            raise DataError(
+            raise UserError(
                 f"{path}: has other columns than {first_path} ({_shown(only)} in one of them only); "
                 "prepare logs of one layout"
             )

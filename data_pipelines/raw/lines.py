@@ -10,7 +10,7 @@ from typing import BinaryIO
 
 import numpy as np
 
-from data_pipelines.errors import DataError
+from data_pipelines.errors import UserError
 from data_pipelines.raw.quoting import record_ends, stray_quote
 from data_pipelines.raw_format import RawFormat
 
@@ -71,7 +71,7 @@ def read_lines(
         chunk_bytes: of text, held at once.
 
     Raises:
-        DataError: a compressed file is truncated or damaged, a line is longer than `MAX_LINE_BYTES`, or a quote
+        UserError: a compressed file is truncated or damaged, a line is longer than `MAX_LINE_BYTES`, or a quote
             is out of place.
     """
     with part.path.open("rb") as stored:
@@ -83,7 +83,7 @@ def read_lines(
             try:
                 read = text.read(chunk_bytes if left is None else min(chunk_bytes, left))
             except (EOFError, OSError, zlib.error, gzip.BadGzipFile) as error:
-                raise DataError(
+                raise UserError(
                     f"{part.path}: truncated or damaged compressed file ({error}); fetch the file again"
                 ) from None
             left = None if left is None else left - len(read)
@@ -102,7 +102,7 @@ def read_lines(
             data, rest = data[:end], data[end:]
             if len(rest) > MAX_LINE_BYTES:
                 line = first_line + data.count(b"\n")
-                raise DataError(
+                raise UserError(
                     f"{part.path}:{line}: a line is longer than {MAX_LINE_BYTES} bytes"
                     f"{' or a quote is never closed' if raw_format.quoted else ''}; is this a text file?"
                 )
@@ -137,7 +137,7 @@ def _last_end(data: bytes, path: Path, first_line: int, raw_format: RawFormat, l
     # At the chunk's end what follows a quote is not known yet.
     if stray is not None and (last or stray < len(data) - 1):
         line = first_line + data.count(b"\n", 0, stray)
-        raise DataError(
+        raise UserError(
             f"{path}:{line}: a quote inside a value that is not quoted; "
             'quote the value and double the quote, or set "quoted": false in the schema'
         )
@@ -145,7 +145,7 @@ def _last_end(data: bytes, path: Path, first_line: int, raw_format: RawFormat, l
     end = int(ends[-1]) if len(ends) else 0
     if last and end < len(data):
         line = first_line + data.count(b"\n", 0, end)
-        raise DataError(f"{path}:{line}: a quote is never closed")
+        raise UserError(f"{path}:{line}: a quote is never closed")
     return end
 
 

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet
 
 from data_pipelines.columns import coded
-from data_pipelines.errors import DataError
+from data_pipelines.errors import UserError
 from data_pipelines.raw.validation import BadRow, without_bad_values
 
 _BYTES_A_ROW = 256
@@ -19,12 +19,12 @@ _BYTES_A_ROW = 256
 
 @contextlib.contextmanager
 def opened(path: Path) -> Iterator[pyarrow.parquet.ParquetFile]:
-    """Opens a file; damage in it, then or later, is a DataError."""
+    """Opens a file; damage in it, then or later, is a UserError."""
     try:
         with pyarrow.parquet.ParquetFile(path) as file:
             yield file
     except (pa.ArrowInvalid, OSError) as error:
-        raise DataError(f"{path}: not a readable Parquet file ({error}); fetch the file again") from None
+        raise UserError(f"{path}: not a readable Parquet file ({error}); fetch the file again") from None
 
 
 def read_parquet(
@@ -42,7 +42,7 @@ def read_parquet(
         chunk_bytes: about what to hold at once.
 
     Raises:
-        DataError: the file is damaged, or a column is of a type that is no text.
+        UserError: the file is damaged, or a column is of a type that is no text.
     """
     with opened(path) as file:
         rows, done = max(file.metadata.num_rows, 1), 0
@@ -58,10 +58,10 @@ def _text(column: pl.Series, path: Path, separator: str | None) -> pl.Series:
     try:
         if isinstance(column.dtype, pl.List | pl.Array):
             if separator is None:
-                raise DataError(
+                raise UserError(
                     f"{path}: column {column.name} holds lists; make it a multi-valued field with a separator"
                 )
             return column.cast(pl.List(pl.String)).list.join(separator)
         return column.cast(pl.String)
     except pl.exceptions.PolarsError as error:
-        raise DataError(f"{path}: column {column.name} of type {column.dtype} is no text ({error})") from None
+        raise UserError(f"{path}: column {column.name} of type {column.dtype} is no text ({error})") from None

@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 
 from data_pipelines.columns import codes, distinct
-from data_pipelines.errors import DataError
+from data_pipelines.errors import UserError
 from data_pipelines.kinds import LABELS
 from data_pipelines.raw.clicks import ClickLog
 from data_pipelines.raw.layout import check_layouts, column_names
@@ -66,7 +66,7 @@ class RawReader:
         total_bytes: size of all files, as stored.
 
     Raises:
-        DataError: a file is missing or empty, lacks a column, has other columns than the first, or is a damaged
+        UserError: a file is missing or empty, lacks a column, has other columns than the first, or is a damaged
             compressed file; while iterating, a row is bad.
     """
 
@@ -85,9 +85,9 @@ class RawReader:
         if label not in ("required", "optional"):
             raise ValueError(f"label should be 'required' or 'optional', got {label!r}")
         if max_bad_rows < 0:
-            raise DataError(f"--max_bad_rows should be at least 0, got {max_bad_rows}")
+            raise UserError(f"--max_bad_rows should be at least 0, got {max_bad_rows}")
         if not files:
-            raise DataError("no raw file given")
+            raise UserError("no raw file given")
         self._format, self._fields, self._max_bad_rows = raw_format, fields, max_bad_rows
         self._parts = [part if isinstance(part, FilePart) else FilePart(Path(part)) for part in files]
         self._chunk_bytes, self._clicks, self._first_row = chunk_bytes, clicks, first_row
@@ -99,7 +99,7 @@ class RawReader:
         kinds = column_kinds(fields)
         if raw_format.click_key:
             if label == "required" and clicks is None:
-                raise DataError(f"{raw_format.name}: the labels are in the click logs; name them with --clicks")
+                raise UserError(f"{raw_format.name}: the labels are in the click logs; name them with --clicks")
             self.has_label = clicks is not None
             kinds |= {name: kinds.get(name, ("text",)) for name in raw_format.click_key} if self.has_label else {}
         else:
@@ -108,7 +108,7 @@ class RawReader:
         self._layouts, self._kinds = layouts, kinds
 
     def __iter__(self) -> Iterator[RawChunk]:
-        """Yields chunks. Raises DataError at the first bad row beyond `max_bad_rows`."""
+        """Yields chunks. Raises UserError at the first bad row beyond `max_bad_rows`."""
         self.bad_rows, self.rows, done = 0, 0, 0
         for part in self._parts:
             rows_before = self.rows
@@ -123,7 +123,7 @@ class RawReader:
                     done + bytes_read,
                 )
             if self.rows == rows_before:
-                raise DataError(f"{part.path}: has a header but no rows; remove it from --raw")
+                raise UserError(f"{part.path}: has a header but no rows; remove it from --raw")
             done += (part.end or part.path.stat().st_size) - part.start
         if self.bad_rows:
             logging.warning("left out %d bad rows of %d", self.bad_rows, self.rows)
@@ -166,6 +166,6 @@ class RawReader:
             way_out = (
                 f"raise --max_bad_rows={self._max_bad_rows}" if self._max_bad_rows else "allow it with --max_bad_rows"
             )
-            raise DataError(f"{place}: {row.problem}; {first_way_out} or {way_out}")
+            raise UserError(f"{place}: {row.problem}; {first_way_out} or {way_out}")
         if self.bad_rows <= _SHOWN_BAD_ROWS:
             logging.warning("bad row left out: %s: %s", place, row.problem)

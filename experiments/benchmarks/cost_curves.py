@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from absl import flags
 
 from ada_ensemble_tf.models import AdaEnsemble
-from data_pipelines.errors import DataError, run_main
+from data_pipelines.errors import UserError, run_main
 from experiments.benchmarks import steps
 
 BATCH, ROWS = 1024, 1_000_000
@@ -63,7 +63,7 @@ def main(argv: Sequence[str]) -> None:
     del argv
     names = flags.FLAGS.curves
     if unknown := set(names) - set(CURVES):
-        raise DataError(f"--curves: there is no {', '.join(sorted(unknown))}; there are {', '.join(CURVES)}")
+        raise UserError(f"--curves: there is no {', '.join(sorted(unknown))}; there are {', '.join(CURVES)}")
     for name in names:
         make, sizes = CURVES[name]
         made = {size: make(size) for size in sizes}

@@ -16,7 +16,7 @@ from ml_collections import ConfigDict
 
 from ada_ensemble_tf.training.setup import build_model
 from data_pipelines.dataset import PreparedData
-from data_pipelines.errors import DataError
+from data_pipelines.errors import UserError
 from data_pipelines.json_files import load_json
 from experiments import criteo
 from experiments.benchmarks.fuxictr_files import training_loss, write_weights
@@ -102,7 +102,7 @@ def check_same(setup: Setup, model: str, data: PreparedData, fuxictr_dir: Path) 
     """Prints the parameters and the loss of both networks with the same weights, in training mode.
 
     Raises:
-        DataError: they differ.
+        UserError: they differ.
     """
     ours = build_model(our_config(setup, model), data)
     # At the start biases are 0 and scales 1: with noise every variable counts. It is small, for FuxiCTR's probabilities
@@ -122,4 +122,4 @@ def check_same(setup: Setup, model: str, data: PreparedData, fuxictr_dir: Path) 
     )
     print(f"{model}, table of {data.schema.num_rows:,} rows, same weights: {found}", flush=True)
     if parameters != theirs["parameters"] or abs(loss - theirs["loss"]) > LOSS_TOLERANCE * loss:
-        raise DataError(f"{model}: the two networks are not the same: {found}")
+        raise UserError(f"{model}: the two networks are not the same: {found}")

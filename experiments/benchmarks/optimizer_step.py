@@ -28,7 +28,7 @@ import tensorflow as tf
 from absl import flags
 
 from ada_ensemble_tf.optimizers import make_optimizer
-from data_pipelines.errors import DataError, run_main
+from data_pipelines.errors import UserError, run_main
 from experiments.benchmarks import verdict
 
 IDS = 4096 * 39
@@ -83,9 +83,9 @@ def main(argv: Sequence[str]) -> None:
     try:
         sizes = [int(size) for size in values.sizes]
     except ValueError as error:
-        raise DataError(f"--sizes must be whole numbers with commas between; received {values.sizes}") from error
+        raise UserError(f"--sizes must be whole numbers with commas between; received {values.sizes}") from error
     if not sizes or min(*sizes, values.peer_size) < values.distinct:
-        raise DataError(f"no size may be below --distinct={values.distinct}; received {[*sizes, values.peer_size]}")
+        raise UserError(f"no size may be below --distinct={values.distinct}; received {[*sizes, values.peer_size]}")
     positions, gradient = batches(values.distinct)
     print(
         f"{IDS:,} ids a batch, {values.distinct:,} distinct rows, D = {DIMENSION}; medians of {values.repeats}, in ms"
@@ -118,7 +118,7 @@ def main(argv: Sequence[str]) -> None:
 def batches(distinct: int) -> tuple[np.ndarray, tf.Tensor]:
     """(positions `[BATCHES, IDS]` in [0, distinct), of which all come in each batch; gradient `[IDS, D]`)."""
     if not 1 <= distinct <= IDS:
-        raise DataError(f"--distinct must lie in [1, {IDS}]; received {distinct}")
+        raise UserError(f"--distinct must lie in [1, {IDS}]; received {distinct}")
     rng = np.random.default_rng(0)
     skewed = (distinct * rng.random((BATCHES, IDS - distinct)) ** 3).astype(np.int32)
     each = np.tile(np.arange(distinct, dtype=np.int32), (BATCHES, 1))

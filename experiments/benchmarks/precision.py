@@ -25,7 +25,7 @@ from absl import flags
 from ada_ensemble_tf.layers.precision import PRECISIONS, layers_of
 from ada_ensemble_tf.models import MODELS, CTRModel, model_class
 from ada_ensemble_tf.training.setup import compile_model
-from data_pipelines.errors import DataError, run_main
+from data_pipelines.errors import UserError, run_main
 from experiments import criteo
 from experiments.benchmarks import verdict
 
@@ -48,7 +48,7 @@ def main(argv: Sequence[str]) -> None:
     report(f"product {batch} x {FIELDS * 16} x {FIELDS * 16}", seconds)
     for name in flags.FLAGS.models:
         if name not in MODELS:
-            raise DataError(f"--models: there is no model {name!r}; there are {', '.join(sorted(MODELS))}")
+            raise UserError(f"--models: there is no model {name!r}; there are {', '.join(sorted(MODELS))}")
         steps = {precision: training_step(name, precision) for precision in PRECISIONS}
         if flags.FLAGS.xla and name not in EARLY_EXIT:
             steps["float32 XLA"] = training_step(name, "float32", xla=True)

@@ -33,7 +33,7 @@ import polars as pl
 import psutil
 from absl import flags
 
-from data_pipelines.errors import DataError, run_main
+from data_pipelines.errors import UserError, run_main
 from data_pipelines.synthetic import write
 from experiments.benchmarks import made_once, verdict
 
@@ -60,7 +60,7 @@ def main(argv: Sequence[str]) -> None:
     del argv
     only, python = flags.FLAGS.only, flags.FLAGS.fuxictr_python
     if only == "fuxictr" and not python:
-        raise DataError("--only=fuxictr needs --fuxictr_python, the python of an environment with FuxiCTR")
+        raise UserError("--only=fuxictr needs --fuxictr_python, the python of an environment with FuxiCTR")
     workdir = Path(flags.FLAGS.workdir)
     workdir.mkdir(parents=True, exist_ok=True)
     if only != "fuxictr":
@@ -75,7 +75,7 @@ def measure_scaling(workdir: Path, small_rows: int, large_rows: int, repeats: in
     """Prepares a small and a large file in turn and prints rates, peaks, the projection and the verdicts."""
     runs: dict[int, list[Run]] = {small_rows: [], large_rows: []}
     if len(runs) == 1:
-        raise DataError(f"--small_rows and --large_rows should differ, both are {small_rows}")
+        raise UserError(f"--small_rows and --large_rows should differ, both are {small_rows}")
     disk = {}
     for repeat in range(1, repeats + 1):
         for rows in runs:
@@ -126,7 +126,7 @@ def measured(command: Sequence[str], log: Path) -> Run:
     """Runs a command, its output going to `log`, and samples the memory of its process tree.
 
     Raises:
-        DataError: it ends with another code than 0.
+        UserError: it ends with another code than 0.
     """
     peak = 0
     with log.open("w") as output:
@@ -140,7 +140,7 @@ def measured(command: Sequence[str], log: Path) -> Run:
         seconds = time.perf_counter() - start
     if process.returncode:
         last = (log.read_text().splitlines() or ["no output"])[-1]
-        raise DataError(f"{' '.join(command)} ended with code {process.returncode}, see {log}: {last}")
+        raise UserError(f"{' '.join(command)} ended with code {process.returncode}, see {log}: {last}")
     return Run(seconds, peak)
 
 
@@ -155,12 +155,12 @@ def tree_bytes(root: psutil.Process) -> int:
 
 
 def fuxictr_version(python: str) -> str:
-    """The version of FuxiCTR that this python has. DataError: it has none."""
+    """The version of FuxiCTR that this python has. UserError: it has none."""
     command = [python, "-c", "import fuxictr; print(fuxictr.__version__)"]
     try:
         return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
     except (OSError, subprocess.CalledProcessError):
-        raise DataError(f"--fuxictr_python={python}: is no python that can import fuxictr") from None
+        raise UserError(f"--fuxictr_python={python}: is no python that can import fuxictr") from None
 
 
 def csv_files(workdir: Path, rows: int) -> Path:
@@ -197,7 +197,7 @@ def _prepare_with_fuxictr(workdir: Path, rows: int, python: str) -> Run:
         run = measured([python, script, *options], log)
         found = pl.scan_parquet(Path(out, "criteo", "*.parquet")).select(pl.len()).collect().item()
     if found != rows:
-        raise DataError(f"FuxiCTR wrote {found} rows instead of {rows}, see {log}")
+        raise UserError(f"FuxiCTR wrote {found} rows instead of {rows}, see {log}")
     return run
 
 

@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 from data_pipelines.dataset import PreparedData, open_data
-from data_pipelines.errors import DataError
+from data_pipelines.errors import UserError
 from data_pipelines.synthetic import write
 
 
@@ -13,7 +13,7 @@ def prepared(workdir: Path, rows: int) -> PreparedData:
     """So many rows, prepared as the command does it; what an earlier call left in `workdir` is used again.
 
     Raises:
-        DataError: preparation failed.
+        UserError: preparation failed.
     """
     workdir.mkdir(parents=True, exist_ok=True)
     raw, data_dir = workdir / f"{rows}.txt", workdir / f"{rows}_prepared"
@@ -21,5 +21,5 @@ def prepared(workdir: Path, rows: int) -> PreparedData:
     if not data_dir.is_dir():
         prepare = [sys.executable, "-m", "data_pipelines.prepare", "--dataset=criteo"]
         if subprocess.run([*prepare, f"--raw={raw}", f"--data_dir={data_dir}"]).returncode:
-            raise DataError(f"{data_dir}: could not be prepared, see above")
+            raise UserError(f"{data_dir}: could not be prepared, see above")
     return open_data(data_dir)

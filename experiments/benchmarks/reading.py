@@ -26,7 +26,7 @@ import tensorflow as tf
 from absl import flags
 
 from data_pipelines.dataset import PreparedData
-from data_pipelines.errors import DataError, run_main
+from data_pipelines.errors import UserError, run_main
 from experiments.benchmarks import made_once, verdict
 from experiments.benchmarks.prepared_rows import prepared
 
@@ -56,7 +56,7 @@ def main(argv: Sequence[str]) -> None:
     }
     totals = [_totals(make(0)) for make in pipelines.values()]
     if totals[0] != totals[1]:
-        raise DataError(
+        raise UserError(
             f"{example_dir}: holds other rows than the prepared data: (rows, clicks, sum of ids) {totals[1]} "
             f"instead of {totals[0]}; delete it and run again"
         )

@@ -29,7 +29,7 @@ from ada_ensemble_tf.serving.raw_text import random_ids, raw_text
 from ada_ensemble_tf.serving.session import ServingSession
 from ada_ensemble_tf.training.setup import model_inputs
 from data_pipelines.criteo import FORMAT, inputs
-from data_pipelines.errors import DataError, run_main
+from data_pipelines.errors import UserError, run_main
 from data_pipelines.levels import LOG_PREFIX
 from data_pipelines.vocabulary import Vocabularies
 from experiments.benchmarks import steps, verdict
@@ -62,7 +62,7 @@ def main(argv: Sequence[str]) -> None:
     del argv
     sizes = sorted(int(size) for size in flags.FLAGS.batch_sizes)
     if not {1, TARGET_BATCH} <= set(sizes):
-        raise DataError(f"--batch_sizes: the targets need 1 and {TARGET_BATCH}; got {sizes}")
+        raise UserError(f"--batch_sizes: the targets need 1 and {TARGET_BATCH}; got {sizes}")
     folders = _exports(Path(flags.FLAGS.workdir) / f"{flags.FLAGS.levels}_levels")
     sessions = {name: ServingSession(folder) for name, folder in folders.items()}
     rows = GoldenRows.load(folders["DCN V2"])
@@ -143,7 +143,7 @@ def _cold_starts(folder: Path, repeats: int) -> None:
         for kind, found in seconds.items():
             done = subprocess.run([sys.executable, "-c", FIRST_REQUEST, folder, kind], capture_output=True, text=True)
             if done.returncode:
-                raise DataError(f"{folder}: the fresh process ended with {done.returncode}: {done.stderr[-500:]}")
+                raise UserError(f"{folder}: the fresh process ended with {done.returncode}: {done.stderr[-500:]}")
             found.append(float(done.stdout))
     replayed, without = (float(np.median(seconds[kind])) for kind in ("replayed", "not replayed"))
     print(f"first request: {1e3 * replayed:.1f} ms with warm-up requests replayed, {1e3 * without:.1f} ms without")

@@ -31,7 +31,7 @@ from pathlib import Path
 from absl import flags
 
 from data_pipelines.dataset import PreparedData
-from data_pipelines.errors import DataError, run_main
+from data_pipelines.errors import UserError, run_main
 from experiments.benchmarks import verdict
 from experiments.benchmarks.prepared_rows import prepared
 
@@ -100,7 +100,7 @@ def _worst(one: Path, other: Path) -> tuple[float, str]:
     both = (reported(workdir) for workdir in (one, other))
     losses, others = ({k: v for k, v in run.items() if not k[0].startswith("metrics/")} for run in both)
     if losses.keys() != others.keys() or not losses:
-        raise DataError(f"{other}: its reports are of other steps than those of {one}")
+        raise UserError(f"{other}: its reports are of other steps than those of {one}")
     worst, (_, step) = max((abs(losses[key] - others[key]), key) for key in losses)
     return worst, f"{worst:.1e} (step {step}) over {len(losses)} losses to step {max(step for _, step in losses)}"
 
@@ -173,12 +173,12 @@ def train_with_a_loss(arguments: Sequence[str], workdir: Path, killed: int) -> f
     try:
         while not (workdir / "checkpoints" / "last" / "checkpoint").exists():
             if any(process.poll() is not None for process in processes):
-                raise DataError(f"{workdir}: a worker ended before the first checkpoint, see its log beside it")
+                raise UserError(f"{workdir}: a worker ended before the first checkpoint, see its log beside it")
             time.sleep(0.05)
         os.kill(processes[killed].pid, signal.SIGKILL)
         processes[killed].wait()
         if (workdir / "metrics.json").exists():
-            raise DataError(f"{workdir}: the training ended before a worker could be killed: use more --steps")
+            raise UserError(f"{workdir}: the training ended before a worker could be killed: use more --steps")
         processes[killed] = start_one(arguments, workdir, addresses, killed)
         finish(processes, workdir)
         return time.monotonic() - began
@@ -187,7 +187,7 @@ def train_with_a_loss(arguments: Sequence[str], workdir: Path, killed: int) -> f
 
 
 def finish(processes: Sequence[subprocess.Popen], workdir: Path) -> float:
-    """Waits for the workers of a training; seconds that took. Raises DataError where one fails."""
+    """Waits for the workers of a training; seconds that took. Raises UserError where one fails."""
     began = time.monotonic()
     try:
         # One that fails leaves the others waiting for it.
@@ -196,7 +196,7 @@ def finish(processes: Sequence[subprocess.Popen], workdir: Path) -> float:
     finally:
         end(processes)
     if any(process.returncode for process in processes):
-        raise DataError(f"{workdir}: a worker failed, see its log beside it")
+        raise UserError(f"{workdir}: a worker failed, see its log beside it")
     return time.monotonic() - began
 
 

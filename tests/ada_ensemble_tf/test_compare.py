@@ -16,7 +16,7 @@ from ada_ensemble_tf import metrics
 from ada_ensemble_tf.comparison import comparing, runs
 from ada_ensemble_tf.comparison.configs import make_config
 from data_pipelines.dataset import open_data
-from data_pipelines.errors import DataError
+from data_pipelines.errors import UserError
 
 COMPARE = "ada_ensemble_tf.compare"
 STUDIES = """
@@ -144,7 +144,7 @@ def test_only_what_is_missing_or_interrupted_is_trained(compared, studies, argum
 
 def test_other_data_is_refused(compared, studies, prepared_criteo):
     planned = plan(compared[0], studies, prepared_criteo)
-    with pytest.raises(DataError, match="fingerprint .*, but .* has 0123"):
+    with pytest.raises(UserError, match="fingerprint .*, but .* has 0123"):
         planned[0].check_same("0123")
 
 
@@ -165,7 +165,7 @@ def test_the_truth_is_a_row(compared, studies, prepared_criteo, tmp_path, capsys
 
 
 def test_two_comparisons_do_not_share_a_folder(studies, prepared_criteo, tmp_path):
-    with runs.alone_in(tmp_path), pytest.raises(DataError, match="another process is at work"):
+    with runs.alone_in(tmp_path), pytest.raises(UserError, match="another process is at work"):
         comparing.compare(plan(tmp_path, studies, prepared_criteo), prepared_criteo, tmp_path, 1, None)
 
 

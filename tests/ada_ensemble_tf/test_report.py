@@ -18,7 +18,7 @@ from ada_ensemble_tf.training.setup import build_model, seed_everything
 from ada_ensemble_tf.training.tensorboard import TensorBoardWriter
 from ada_ensemble_tf.training.workdir import Workdir, write_json
 from data_pipelines.dataset import open_data
-from data_pipelines.errors import DataError
+from data_pipelines.errors import UserError
 
 REPORT = "ada_ensemble_tf.report"
 SMALL = {
@@ -163,9 +163,9 @@ def test_wrong_use_is_one_clear_error(prepared_criteo, tmp_path):
     assert "give one of --workdir and --compare" in error_of(REPORT)
     assert "no finished run of a comparison here" in error_of(REPORT, f"--compare={tmp_path}")
     workdir = make_workdir(tmp_path / "run", prepared_criteo, model_name="logistic_regression", values={})
-    with pytest.raises(DataError, match="--rows must be at least 1; received 0"):
+    with pytest.raises(UserError, match="--rows must be at least 1; received 0"):
         Gathering(workdir, None, rows=0, importance_rows=1)
-    with pytest.raises(DataError, match="nowhere"):
+    with pytest.raises(UserError, match="nowhere"):
         Gathering(workdir, "/nowhere", rows=1, importance_rows=1)
     workdir.metrics_file.unlink()
     message = error_of(REPORT, f"--workdir={workdir.path}")

@@ -12,7 +12,7 @@ from ada_ensemble_tf.comparison import runs
 from ada_ensemble_tf.comparison.configs import make_config
 from ada_ensemble_tf.comparison.runs import Workers
 from ada_ensemble_tf.comparison.tuning import Tuning, write_best
-from data_pipelines.errors import DataError
+from data_pipelines.errors import UserError
 from experiments import defaults
 from experiments.search_spaces import Choice, LogUniform
 
@@ -124,7 +124,7 @@ def test_runs_at_once_share_the_cores(tuning, monkeypatch, tmp_path):
             tuning(f"jobs_{jobs}").run(1, workers)
         (file,) = (tmp_path / f"jobs_{jobs}").glob("*/threads.json")
         assert json.loads(file.read_text()) == [threads] * 3
-    with pytest.raises(DataError, match="--jobs must be at least 1; received 0"):
+    with pytest.raises(UserError, match="--jobs must be at least 1; received 0"):
         Workers(0)
 
 
@@ -145,11 +145,11 @@ def test_other_configs_and_data_are_refused_but_tuned_values_are_not(tuning):
         later = tuning(**{RATE: 0.07})
         later.run(2, workers)
     assert proposed(later)[0][RATE] == 0.02
-    with pytest.raises(DataError, match="tuned with batch_size=512, now 64; choose another --out"):
+    with pytest.raises(UserError, match="tuned with batch_size=512, now 64; choose another --out"):
         tuning(batch_size=64)
-    with pytest.raises(DataError, match="tuned with data='0123', now '4567'"):
+    with pytest.raises(UserError, match="tuned with data='0123', now '4567'"):
         tuning(fingerprint="4567")
-    with pytest.raises(DataError, match="tuned with range of embedding_optimizer.l2"):
+    with pytest.raises(UserError, match="tuned with range of embedding_optimizer.l2"):
         tuning(space=SPACE | {"embedding_optimizer.l2": Choice((0.1,))})
 
 

@@ -11,7 +11,7 @@ from data_pipelines.counting import LevelCounter
 from data_pipelines.dataset import open_data
 from data_pipelines.engines import shuffle
 from data_pipelines.engines.memory import MemoryPlan
-from data_pipelines.errors import DataError
+from data_pipelines.errors import UserError
 from data_pipelines.preparation import Options
 from data_pipelines.raw import RawReader
 from data_pipelines.splits import split_of_rows
@@ -134,7 +134,7 @@ def test_bad_rows_leave_the_other_rows_where_they_were(criteo_raw_file, tmp_path
     shown = []
     build_criteo(tmp_path / "train.txt", tmp_path / "criteo", max_bad_rows=9, shown=shown)
     assert shown == [f"{tmp_path / 'criteo'}: already prepared"]
-    with pytest.raises(DataError, match="leaving out 2 bad rows"):
+    with pytest.raises(UserError, match="leaving out 2 bad rows"):
         build_criteo(tmp_path / "train.txt", tmp_path / "criteo", max_bad_rows=1)
 
 

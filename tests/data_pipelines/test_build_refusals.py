@@ -6,7 +6,7 @@ from criteo_build import FORMAT, INPUTS, OTHER_BINS, build_criteo, files_of
 from made_up_rows import criteo_lines
 
 from data_pipelines.engines import shuffle
-from data_pipelines.errors import DataError
+from data_pipelines.errors import UserError
 from data_pipelines.preparation import Options
 
 
@@ -25,7 +25,7 @@ from data_pipelines.preparation import Options
 )
 def test_other_options_than_there_are_named(prepared_criteo, criteo_raw_file, options, message):
     before = files_of(prepared_criteo)
-    with pytest.raises(DataError, match=f"was prepared (with|as) {message}.*delete it"):
+    with pytest.raises(UserError, match=f"was prepared (with|as) {message}.*delete it"):
         build_criteo(criteo_raw_file, prepared_criteo, options)
     assert files_of(prepared_criteo) == before
 
@@ -36,16 +36,16 @@ def test_existing_directories(prepared_criteo, criteo_raw_file, tmp_path):
     assert shown == [f"{prepared_criteo}: already prepared"]
     other = tmp_path / "train.txt"
     other.write_text("\n".join(criteo_lines(100, seed=9)))
-    with pytest.raises(DataError, match="was prepared from train.txt .* not from this train.txt"):
+    with pytest.raises(UserError, match="was prepared from train.txt .* not from this train.txt"):
         build_criteo(other, prepared_criteo)
     (tmp_path / "mine").mkdir()
     build_criteo(criteo_raw_file, tmp_path / "mine")  # an empty directory is as good as none
     (tmp_path / "notes").mkdir()
     (tmp_path / "notes" / "a.txt").touch()
-    with pytest.raises(DataError, match="notes: exists and is not a prepared data directory"):
+    with pytest.raises(UserError, match="notes: exists and is not a prepared data directory"):
         build_criteo(criteo_raw_file, tmp_path / "notes")
     (tmp_path / "mine" / "schema.json").unlink()
-    with pytest.raises(DataError, match="schema.json.*prepare the data again"):
+    with pytest.raises(UserError, match="schema.json.*prepare the data again"):
         build_criteo(criteo_raw_file, tmp_path / "mine")
 
 
@@ -64,7 +64,7 @@ def _constant_labels(label):
 )
 def test_bad_input_leaves_nothing_behind(tmp_path, lines, message):
     (tmp_path / "train.txt").write_text("\n".join(lines))
-    with pytest.raises(DataError, match=message):
+    with pytest.raises(UserError, match=message):
         build_criteo(tmp_path / "train.txt", tmp_path / "criteo")
     assert [path.name for path in tmp_path.iterdir()] == ["train.txt"]
 
@@ -74,7 +74,7 @@ def test_a_failing_second_pass_leaves_nothing_behind(monkeypatch, criteo_raw_fil
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(shuffle, "write_shard", full)
-    with pytest.raises(DataError, match="criteo: the disk is full .* bytes free"):
+    with pytest.raises(UserError, match="criteo: the disk is full .* bytes free"):
         build_criteo(criteo_raw_file, tmp_path / "criteo")
     assert list(tmp_path.iterdir()) == []
 
@@ -82,7 +82,7 @@ def test_a_failing_second_pass_leaves_nothing_behind(monkeypatch, criteo_raw_fil
 def test_a_disk_too_small_is_found_before_writing(monkeypatch, criteo_raw_file, tmp_path):
     usage = collections.namedtuple("usage", "total used free")(10**6, 10**6 - 1000, 1000)
     monkeypatch.setattr("shutil.disk_usage", lambda path: usage)
-    with pytest.raises(DataError, match="not enough space: about 471,000 bytes needed, 1,000 free"):
+    with pytest.raises(UserError, match="not enough space: about 471,000 bytes needed, 1,000 free"):
         build_criteo(criteo_raw_file, tmp_path / "criteo")
     assert list(tmp_path.iterdir()) == []
 
@@ -98,5 +98,5 @@ def test_a_disk_too_small_is_found_before_writing(monkeypatch, criteo_raw_file, 
     ],
 )
 def test_options_out_of_range(arguments, message):
-    with pytest.raises(DataError, match=message):
+    with pytest.raises(UserError, match=message):
         Options(FORMAT, INPUTS, **arguments)

@@ -6,7 +6,7 @@ import pytest
 from data_pipelines.columns import coded
 from data_pipelines.counting import LevelCounter
 from data_pipelines.engines.memory import MemoryPlan
-from data_pipelines.errors import DataError
+from data_pipelines.errors import UserError
 from data_pipelines.numeric import NumericSample
 from data_pipelines.raw_format import Input
 
@@ -46,14 +46,14 @@ def test_counts_on_disk_equal_counts_in_memory(tmp_path, max_bytes):
 
 
 def test_the_plan_names_what_is_too_little():
-    with pytest.raises(DataError, match=r"--memory_gb=0.5 is too small: at least 0.7\d is needed"):
+    with pytest.raises(UserError, match=r"--memory_gb=0.5 is too small: at least 0.7\d is needed"):
         MemoryPlan.within(0.5)
-    with pytest.raises(DataError, match="--memory_gb=1e.06 is more than this machine has"):
+    with pytest.raises(UserError, match="--memory_gb=1e.06 is more than this machine has"):
         MemoryPlan.within(1e6)
     small, large = MemoryPlan.within(0.8), MemoryPlan.within(3.0)
     assert small.chunk_bytes < large.chunk_bytes and small.count_bytes < large.count_bytes
     small.check_levels(small.max_levels)
-    with pytest.raises(DataError, match="levels are too many for the memory given.*raise --min_count, or --memory_gb"):
+    with pytest.raises(UserError, match="levels are too many for the memory given.*raise --min_count, or --memory_gb"):
         small.check_levels(10 * small.max_levels)
 
 

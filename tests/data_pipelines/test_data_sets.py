@@ -13,7 +13,7 @@ import pytest
 
 from data_pipelines.build import build
 from data_pipelines.dataset import open_data
-from data_pipelines.errors import DataError
+from data_pipelines.errors import UserError
 from data_pipelines.formats import make_format
 from data_pipelines.preparation import Options
 from data_pipelines.splits import split_of_rows
@@ -157,11 +157,11 @@ def test_the_contests_own_logs_equal_the_scripts_file(tmp_path):
 def test_contest_logs_without_clicks_or_of_another_form(tmp_path):
     impressions, _, _ = _contest_logs(20, seed=1)
     (tmp_path / "imp.txt").write_text("\n".join(impressions))
-    with pytest.raises(DataError, match="the labels are in the click logs; name them with --clicks"):
+    with pytest.raises(UserError, match="the labels are in the click logs; name them with --clicks"):
         _prepared([tmp_path / "imp.txt"], tmp_path / "d", "ipinyou_contest")
     # The first season's logs have no advertiser and no user tags.
     (tmp_path / "imp.txt").write_text("\n".join(line.rsplit("\t", 2)[0] for line in impressions))
-    with pytest.raises(DataError, match="imp.txt:1: the line has 22 fields instead of 24"):
+    with pytest.raises(UserError, match="imp.txt:1: the line has 22 fields instead of 24"):
         _prepared([tmp_path / "imp.txt"], tmp_path / "d", "ipinyou_contest", clicks=[tmp_path / "imp.txt"])
 
 
@@ -171,7 +171,7 @@ def test_one_class_in_a_small_split_and_poor_fields_are_named(tmp_path):
     fields = [{"name": name, "kind": "categorical"} for name in "ab"]
     (tmp_path / "schema.json").write_text(json.dumps({"label": "y", "fields": fields}))
     arguments = {"dataset": "tabular", "schema_file": tmp_path / "schema.json"}
-    with pytest.raises(DataError, match="the validation split has .* rows but no positives: its AUC"):
+    with pytest.raises(UserError, match="the validation split has .* rows but no positives: its AUC"):
         _prepared([tmp_path / "a.csv"], tmp_path / "d", **arguments)
     shown = []
     options = Options(*make_format(**arguments), min_count=MIN_COUNT, split=(0.4, 0.3, 0.3), seed=1)

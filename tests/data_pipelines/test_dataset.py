@@ -7,7 +7,7 @@ import tensorflow_datasets as tfds
 
 from data_pipelines import streams
 from data_pipelines.dataset import open_data, pair
-from data_pipelines.errors import DataError
+from data_pipelines.errors import UserError
 
 
 @pytest.fixture(scope="module")
@@ -158,7 +158,7 @@ def test_small_windows_and_buffers_change_the_order_alone(data, monkeypatch):
     ],
 )
 def test_bad_arguments(data, call, message):
-    with pytest.raises(DataError, match=message):
+    with pytest.raises(UserError, match=message):
         call(data)
 
 
@@ -180,7 +180,7 @@ def copy(prepared_criteo, tmp_path):
 )
 def test_a_missing_file_is_named(copy, name):
     (copy / name).unlink()
-    with pytest.raises(DataError, match=f"{name}.*prepare the data again"):
+    with pytest.raises(UserError, match=f"{name}.*prepare the data again"):
         open_data(copy)
 
 
@@ -188,21 +188,21 @@ def test_a_missing_file_is_named(copy, name):
 def test_a_truncated_file_is_named(copy, name):
     path = copy / name
     path.write_bytes(path.read_bytes()[:-5])
-    with pytest.raises(DataError, match=f"{name}: [0-9]+ bytes instead of [0-9]+"):
+    with pytest.raises(UserError, match=f"{name}: [0-9]+ bytes instead of [0-9]+"):
         open_data(copy)
 
 
 def test_directories_that_are_not_prepared(copy, tmp_path):
-    with pytest.raises(DataError, match="no such directory"):
+    with pytest.raises(UserError, match="no such directory"):
         open_data(tmp_path / "none")
-    with pytest.raises(DataError, match="not a prepared data directory"):
+    with pytest.raises(UserError, match="not a prepared data directory"):
         open_data(tmp_path)
     schema = (copy / "schema.json").read_text()
     (copy / "schema.json").write_text(schema.replace('"label": "label"', '"label": "click"'))
-    with pytest.raises(DataError, match="schema.json: not the schema of this preparation"):
+    with pytest.raises(UserError, match="schema.json: not the schema of this preparation"):
         open_data(copy)
     (copy / "preparation.json").write_text("{}")
-    with pytest.raises(DataError, match="preparation.json: key 'format_version' is missing"):
+    with pytest.raises(UserError, match="preparation.json: key 'format_version' is missing"):
         open_data(copy)
 
 
@@ -213,7 +213,7 @@ def test_a_flipped_bit_names_the_file(copy):
     path.write_bytes(content)
     data = open_data(copy)
     for dataset in (data.evaluation("train", 64), data.train(64, epochs=1)):
-        with pytest.raises(DataError, match="criteo-train.tfrecord-00001-of-00002: damaged"):
+        with pytest.raises(UserError, match="criteo-train.tfrecord-00001-of-00002: damaged"):
             with data.reading():
                 for _ in dataset:
                     pass

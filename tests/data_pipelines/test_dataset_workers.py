@@ -7,7 +7,7 @@ from prepared_rows import write_rows
 
 from data_pipelines import streams
 from data_pipelines.dataset import open_data
-from data_pipelines.errors import DataError
+from data_pipelines.errors import UserError
 
 
 @pytest.fixture(scope="module")
@@ -97,7 +97,7 @@ def test_a_batch_of_none_has_the_shapes_of_others(many_files):
 def test_workers_that_are_none(criteo, worker, workers):
     message = f"worker should be 0 to workers - 1, got worker {worker} of workers {workers}"
     for read in (criteo.train, criteo.gate, lambda b, **who: criteo.evaluation("test", b, **who)):
-        with pytest.raises(DataError, match=message):
+        with pytest.raises(UserError, match=message):
             read(8, worker=worker, workers=workers)
 
 

@@ -11,7 +11,7 @@ ROOT = Path(__file__).parents[2]
 PROGRAM = """
 import errno
 from ml_collections import config_flags
-from data_pipelines.errors import DataError, run_main
+from data_pipelines.errors import UserError, run_main
 
 CONFIG = config_flags.DEFINE_config_file("config")
 
@@ -19,7 +19,7 @@ CONFIG = config_flags.DEFINE_config_file("config")
 def main(argv):
     what = CONFIG.value.what if CONFIG.value is not None else ""
     if what == "data":
-        raise DataError("a.txt:3: field I1 is wrong;\\n fix it")
+        raise UserError("a.txt:3: field I1 is wrong;\\n fix it")
     if what == "file":
         open("nowhere.txt")
     if what == "full":

@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from data_pipelines.errors import DataError
+from data_pipelines.errors import UserError
 from data_pipelines.raw_format import RawFormat
 from data_pipelines.schema import Field, Schema
 
@@ -40,9 +40,9 @@ def test_fingerprint_tells_schemas_apart():
 
 
 def test_fields_must_tile_the_table():
-    with pytest.raises(DataError, match="C1.*offset 4"):
+    with pytest.raises(UserError, match="C1.*offset 4"):
         Schema(FORMAT, (Field("I1", "log_square", 4, 0), Field("C1", "text", 3, 5)))
-    with pytest.raises(DataError, match="repeat: C1, C1"):
+    with pytest.raises(UserError, match="repeat: C1, C1"):
         Schema(FORMAT, (Field("C1", "text", 1, 0), Field("C1", "text", 1, 1)))
 
 
@@ -65,13 +65,13 @@ def test_malformed_schema_names_file_and_key(tmp_path, change, message):
     change(value)
     path = tmp_path / "schema.json"
     path.write_text(json.dumps(value))
-    with pytest.raises(DataError, match=f"schema.json.*{message}"):
+    with pytest.raises(UserError, match=f"schema.json.*{message}"):
         Schema.load(path)
 
 
 def test_missing_and_broken_files(tmp_path):
-    with pytest.raises(DataError, match="schema.json: file not found"):
+    with pytest.raises(UserError, match="schema.json: file not found"):
         Schema.load(tmp_path / "schema.json")
     (tmp_path / "schema.json").write_text('{"dataset": ')
-    with pytest.raises(DataError, match="schema.json: not valid JSON"):
+    with pytest.raises(UserError, match="schema.json: not valid JSON"):
         Schema.load(tmp_path / "schema.json")

@@ -14,7 +14,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 
 from data_pipelines import synthetic
-from data_pipelines.errors import DataError
+from data_pipelines.errors import UserError
 
 TRAIN_ROWS, TEST_ROWS = 120_000, 30_000
 NUMERIC = [f"I{number}" for number in range(1, 14)]
@@ -80,9 +80,9 @@ def test_labels_follow_the_probabilities_in_every_group(rows):
 
 def test_group_of_reads_the_group_from_c17(rows):
     assert np.array_equal(synthetic.group_of(rows.frame["C17"]), rows.groups)
-    with pytest.raises(DataError, match="C17 should hold only"):
+    with pytest.raises(UserError, match="C17 should hold only"):
         synthetic.group_of(pl.Series(["00000000"]))
-    with pytest.raises(DataError, match="C17 should hold only"):
+    with pytest.raises(UserError, match="C17 should hold only"):
         synthetic.group_of(pl.Series([None], dtype=pl.String))
 
 
@@ -154,10 +154,10 @@ def test_rows_that_are_there_are_left_alone_and_others_never_overwritten(tmp_pat
     assert synthetic.write(out, 50, seed=1, show=lines.append) == figures
     assert lines == [f"{out} is already there"]
     for rows, seed in ((51, 1), (50, 2)):
-        with pytest.raises(DataError, match="delete it or choose another --out"):
+        with pytest.raises(UserError, match="delete it or choose another --out"):
             synthetic.write(out, rows, seed, show=_silent)
     (tmp_path / "train.txt.json").unlink()
-    with pytest.raises(DataError, match="'rows': 'unknown'"):
+    with pytest.raises(UserError, match="'rows': 'unknown'"):
         synthetic.write(out, 50, seed=1, show=_silent)
     assert out.stat() == before
 
@@ -177,13 +177,13 @@ def test_an_interrupted_run_leaves_no_file(tmp_path, monkeypatch):
 
 
 def test_wrong_requests_say_what_should_hold(tmp_path):
-    with pytest.raises(DataError, match="rows should be at least 1, got 0"):
+    with pytest.raises(UserError, match="rows should be at least 1, got 0"):
         synthetic.write(tmp_path / "train.txt", 0, show=_silent)
-    with pytest.raises(DataError, match="seed should be at least 0, got -1"):
+    with pytest.raises(UserError, match="seed should be at least 0, got -1"):
         next(synthetic.generate(1, seed=-1))
-    with pytest.raises(DataError, match="chunk_rows should be at least 1, got 0"):
+    with pytest.raises(UserError, match="chunk_rows should be at least 1, got 0"):
         next(synthetic.generate(1, chunk_rows=0))
-    with pytest.raises(DataError, match="no directory that can be written"):
+    with pytest.raises(UserError, match="no directory that can be written"):
         synthetic.write(tmp_path / "missing" / "train.txt", 1, show=_silent)
     assert list(tmp_path.iterdir()) == []
 

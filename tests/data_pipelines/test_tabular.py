@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from data_pipelines.errors import DataError
+from data_pipelines.errors import UserError
 from data_pipelines.formats import make_format
 from data_pipelines.raw_format import Input
 from data_pipelines.tabular import parse_schema, read_schema_file
@@ -84,15 +84,15 @@ def _with_field(**field):
     ],
 )
 def test_a_wrong_schema_is_one_message(schema, message):
-    with pytest.raises(DataError, match=message):
+    with pytest.raises(UserError, match=message):
         parse_schema(json.loads(json.dumps(schema)), "s.json")
 
 
 def test_a_missing_or_malformed_file(tmp_path):
-    with pytest.raises(DataError, match="s.json: file not found; write one, or let doctor --suggest_schema do it"):
+    with pytest.raises(UserError, match="s.json: file not found; write one, or let doctor --suggest_schema do it"):
         read_schema_file(tmp_path / "s.json")
     (tmp_path / "s.json").write_text("{")
-    with pytest.raises(DataError, match="s.json: not valid JSON"):
+    with pytest.raises(UserError, match="s.json: not valid JSON"):
         make_format("tabular", schema_file=tmp_path / "s.json")
 
 
@@ -105,5 +105,5 @@ def test_options_that_a_data_set_does_not_have():
         (("tabular",), "--schema says what the columns of --dataset=tabular are"),
         (("criteo", "log_square", False, "s.json"), "--schema says"),
     ):
-        with pytest.raises(DataError, match=message):
+        with pytest.raises(UserError, match=message):
             make_format(*arguments)

@@ -7,7 +7,7 @@ import pytest
 
 from data_pipelines.columns import coded
 from data_pipelines.counting import LevelCounter
-from data_pipelines.errors import DataError
+from data_pipelines.errors import UserError
 from data_pipelines.numeric import NumericSample
 from data_pipelines.raw_format import Input, RawFormat
 from data_pipelines.schema import PADDING, Schema
@@ -97,12 +97,12 @@ def test_damaged_files_are_named(tmp_path, content, message):
     vocabularies.save(tmp_path)
     path = vocabulary_path(tmp_path, "C")
     path.write_bytes(content) if content is not None else path.unlink()
-    with pytest.raises(DataError, match=f"C.txt.*{message}"):
+    with pytest.raises(UserError, match=f"C.txt.*{message}"):
         Vocabularies.load(tmp_path, vocabularies.schema)
 
 
 def test_levels_must_match_the_schema():
-    with pytest.raises(DataError, match="field C: 1 levels"):
+    with pytest.raises(UserError, match="field C: 1 levels"):
         Vocabularies(Schema(FORMAT, _vocabularies().schema.fields[:1]), {"C": pl.Series(["a"])})
 
 

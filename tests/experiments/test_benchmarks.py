@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-from data_pipelines.errors import DataError
+from data_pipelines.errors import UserError
 from experiments.benchmarks import verdict
 from experiments.benchmarks.preparation import measured
 
@@ -20,7 +20,7 @@ def test_memory_of_a_process_and_its_child_is_summed(tmp_path):
 
 
 def test_a_command_that_fails_is_named_with_its_last_line(tmp_path):
-    with pytest.raises(DataError, match="ended with code 3, see .*log: no"):
+    with pytest.raises(UserError, match="ended with code 3, see .*log: no"):
         measured([sys.executable, "-c", "print('no'); raise SystemExit(3)"], tmp_path / "log")
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from data_pipelines.errors import DataError
+from data_pipelines.errors import UserError
 from experiments.benchmarks.optimizer_step import BATCHES, DIMENSION, IDS, PEERS, ROW_SPARSE, batches
 
 
@@ -18,7 +18,7 @@ def test_each_batch_has_the_same_number_of_distinct_rows():
 
 @pytest.mark.parametrize("distinct", [0, IDS + 1])
 def test_numbers_of_rows_that_no_batch_can_have_are_refused(distinct):
-    with pytest.raises(DataError, match=f"--distinct must lie in .*received {distinct}"):
+    with pytest.raises(UserError, match=f"--distinct must lie in .*received {distinct}"):
         batches(distinct)
 
 

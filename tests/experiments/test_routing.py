@@ -3,7 +3,7 @@ import polars as pl
 import pytest
 
 from data_pipelines import synthetic
-from data_pipelines.errors import DataError
+from data_pipelines.errors import UserError
 from data_pipelines.raw_format import Input, RawFormat
 from data_pipelines.vocabulary import Vocabularies
 from experiments.routing import classes_of, report
@@ -36,7 +36,7 @@ def test_classes_are_planted_groups_or_a_field_levels():
     assert groups.tolist() == synthetic.group_of(pl.Series(texts[:3])).tolist()
     users, names = classes_of(ids, known.schema, known, "user")
     assert users.tolist() == [1, 2, 0] and names == ["(other)", "ann", "bob"]
-    with pytest.raises(DataError, match="there is no field 'age'; there are user, C17"):
+    with pytest.raises(UserError, match="there is no field 'age'; there are user, C17"):
         classes_of(ids, known.schema, known, "age")
-    with pytest.raises(DataError, match="C17 has levels out of the vocabulary"):
+    with pytest.raises(UserError, match="C17 has levels out of the vocabulary"):
         classes_of(np.array([[1, 3]]), known.schema, known, None)

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from ada_ensemble_tf.comparison.configs import config_hash, flat, load_study, make_config
-from data_pipelines.errors import DataError
+from data_pipelines.errors import UserError
 from experiments import studies
 
 ROOT = Path(__file__).parents[3]
@@ -49,12 +49,12 @@ def test_flat():
 )
 def test_a_study_is_checked(tmp_path, body, message):
     (tmp_path / "studies.py").write_text(f"def one():\n    {body}\n")
-    with pytest.raises(DataError, match=message):
+    with pytest.raises(UserError, match=message):
         load_study(f"{tmp_path}/studies.py:one")
 
 
 def test_missing_files_and_functions(tmp_path):
-    with pytest.raises(DataError, match="no such Python file"):
+    with pytest.raises(UserError, match="no such Python file"):
         make_config(tmp_path / "none.py", "dnn", {})
-    with pytest.raises(DataError, match="written FILE.py:NAME; received 'studies.py'"):
+    with pytest.raises(UserError, match="written FILE.py:NAME; received 'studies.py'"):
         load_study("studies.py")

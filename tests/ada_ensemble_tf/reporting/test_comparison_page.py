@@ -10,7 +10,7 @@ from test_page import Reading
 
 from ada_ensemble_tf import metrics
 from ada_ensemble_tf.reporting.comparison_page import comparison_page, table_of
-from data_pipelines.errors import DataError
+from data_pipelines.errors import UserError
 
 
 @pytest.fixture(scope="module")
@@ -61,7 +61,7 @@ def test_leaders_calibration_and_missing_runs_are_findings(out):
 
 
 def test_a_directory_without_a_comparison_is_refused(tmp_path):
-    with pytest.raises(DataError, match="no finished run of a comparison here"):
+    with pytest.raises(UserError, match="no finished run of a comparison here"):
         table_of(tmp_path)
 
 

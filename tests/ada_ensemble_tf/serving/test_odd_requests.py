@@ -13,7 +13,7 @@ from ada_ensemble_tf.training.setup import model_inputs
 from data_pipelines.build import build
 from data_pipelines.columns import texts
 from data_pipelines.dataset import open_data
-from data_pipelines.errors import DataError
+from data_pipelines.errors import UserError
 from data_pipelines.formats import make_format
 from data_pipelines.preparation import Options
 from data_pipelines.raw import RawReader
@@ -96,9 +96,9 @@ def test_missing_unseen_oversized_and_unreadable_text(trained, name):
 
 def test_columns_of_another_type_or_left_out_are_errors_that_name_them(trained):
     feed = trained.rows.feed("serving_default", np.arange(3))
-    with pytest.raises(DataError, match="input I5 takes string, received int64"):
+    with pytest.raises(UserError, match="input I5 takes string, received int64"):
         trained.session("serving_default", feed | {"I5": np.array([1, 2, 3])})
-    with pytest.raises(DataError, match="input C7 is missing"):
+    with pytest.raises(UserError, match="input C7 is missing"):
         trained.session("serving_default", {name: text for name, text in feed.items() if name != "C7"})
     example = tf.train.Example()
     example.features.feature["I5"].float_list.value.append(1.0)

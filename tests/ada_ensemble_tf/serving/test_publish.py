@@ -15,7 +15,7 @@ from ada_ensemble_tf.serving.parity import difference
 from ada_ensemble_tf.serving.publish import export
 from ada_ensemble_tf.serving.tables import Storage
 from ada_ensemble_tf.training.setup import model_inputs
-from data_pipelines.errors import DataError
+from data_pipelines.errors import UserError
 
 
 @pytest.fixture
@@ -38,7 +38,7 @@ def test_a_full_disk_leaves_nothing(model, kinds, tmp_path, monkeypatch):
         raise tf.errors.UnknownError(None, None, f"{path}; No space left on device")
 
     monkeypatch.setattr(tf.saved_model, "save", save)
-    with pytest.raises(DataError, match="the disk is full; free some space or choose another --export_dir"):
+    with pytest.raises(UserError, match="the disk is full; free some space or choose another --export_dir"):
         export(model, kinds.vocabularies.schema, kinds.folder, tmp_path)
     assert list(tmp_path.iterdir()) == []
 
@@ -53,7 +53,7 @@ def test_a_saved_model_with_other_scores_is_not_published(model, kinds, tmp_path
         model.level_weights.table.assign(table)
 
     monkeypatch.setattr(tf.saved_model, "save", other_weights)
-    with pytest.raises(DataError, match=r"not published: signature \w+ gives golden row \d+ a ctr of .* above 0.0001"):
+    with pytest.raises(UserError, match=r"not published: signature \w+ gives golden row \d+ a ctr of .* above 0.0001"):
         export(model, kinds.vocabularies.schema, kinds.folder, tmp_path)
     assert list(tmp_path.iterdir()) == []
 
@@ -129,7 +129,7 @@ def test_a_damaged_file_of_golden_rows_is_told(linear, tmp_path):
     value = json.loads(file.read_text())
     del value["ctr"]
     file.write_text(json.dumps(value))
-    with pytest.raises(DataError, match=r"golden_rows.json: malformed \(KeyError\('ctr'\)\); export the model again"):
+    with pytest.raises(UserError, match=r"golden_rows.json: malformed \(KeyError\('ctr'\)\); export the model again"):
         GoldenRows.load(tmp_path)
 
 

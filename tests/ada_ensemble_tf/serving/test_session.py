@@ -2,23 +2,23 @@ import numpy as np
 import pytest
 
 from ada_ensemble_tf.serving.session import ServingSession
-from data_pipelines.errors import DataError
+from data_pipelines.errors import UserError
 
 
 def test_requests_that_do_not_fit_are_told_by_name(linear):
     feed = linear.rows.feed("serving_default", [0, 1])
-    with pytest.raises(DataError, match="no signature 'score'; there are classify, examples"):
+    with pytest.raises(UserError, match="no signature 'score'; there are classify, examples"):
         linear.session("score", feed)
-    with pytest.raises(DataError, match="signature serving_default: input weekday_column is missing"):
+    with pytest.raises(UserError, match="signature serving_default: input weekday_column is missing"):
         linear.session("serving_default", {name: text for name, text in feed.items() if name != "weekday_column"})
-    with pytest.raises(DataError, match="unknown input week; it takes "):
+    with pytest.raises(UserError, match="unknown input week; it takes "):
         linear.session("serving_default", feed | {"week": feed["text_column"]})
-    with pytest.raises(DataError, match="input value_column takes string, received int64"):
+    with pytest.raises(UserError, match="input value_column takes string, received int64"):
         linear.session("serving_default", feed | {"value_column": np.array([1, 2])})
-    with pytest.raises(DataError, match="input ids takes int32, received int64"):
+    with pytest.raises(UserError, match="input ids takes int32, received int64"):
         linear.session("ids", linear.rows.feed("ids", [0]) | {"ids": np.zeros((1, 13), np.int64)})
 
 
 def test_a_folder_without_a_model_is_told(tmp_path):
-    with pytest.raises(DataError, match="no SavedModel here; name a version's folder"):
+    with pytest.raises(UserError, match="no SavedModel here; name a version's folder"):
         ServingSession(tmp_path)

@@ -4,7 +4,7 @@ import tensorflow as tf
 from tensorflow_serving.apis import prediction_log_pb2
 
 from ada_ensemble_tf.serving.warmup import BATCH_SIZES, FILE, replay_warmup
-from data_pipelines.errors import DataError
+from data_pipelines.errors import UserError
 
 
 def test_each_signature_and_size_is_requested_with_rows_of_data(mixture):
@@ -40,5 +40,5 @@ def test_replaying_asks_the_session_for_each(mixture):
 
 
 def test_no_file_is_told(mixture, tmp_path):
-    with pytest.raises(DataError, match="no warm-up requests; export with tensorflow-serving-api installed"):
+    with pytest.raises(UserError, match="no warm-up requests; export with tensorflow-serving-api installed"):
         replay_warmup(tmp_path, mixture.session)

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from ada_ensemble_tf.training.cluster import Cluster, read_cluster
-from data_pipelines.errors import DataError
+from data_pipelines.errors import UserError
 
 WORKERS = ["a:1", "b:2"]
 
@@ -67,6 +67,6 @@ def test_one_worker_alone_is_no_cluster(monkeypatch):
 )
 def test_what_is_wrong_is_named(monkeypatch, text, what):
     monkeypatch.setenv("TF_CONFIG", text)
-    with pytest.raises(DataError) as error:
+    with pytest.raises(UserError) as error:
         read_cluster()
     assert what in str(error.value) and str(error.value).startswith("the environment variable TF_CONFIG ")

@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from ada_ensemble_tf import replicas
 from ada_ensemble_tf.training.distribution import Distribution, make_distribution
-from data_pipelines.errors import DataError
+from data_pipelines.errors import UserError
 
 
 class ThreeWorkers(Distribution):
@@ -33,18 +33,18 @@ def test_what_does_not_divide_is_refused():
     distribution = Distribution()
     distribution.replicas, distribution.workers = 4, 2
     assert distribution.worker_batch(12) == 6
-    with pytest.raises(DataError, match="each of the 4 replicas has an equal part; 10 is no multiple of 4"):
+    with pytest.raises(UserError, match="each of the 4 replicas has an equal part; 10 is no multiple of 4"):
         distribution.worker_batch(10)
 
 
 def test_wrong_strategies(monkeypatch):
-    with pytest.raises(DataError, match="config.strategy must be one of auto, none, mirrored; received 'mirorred'"):
+    with pytest.raises(UserError, match="config.strategy must be one of auto, none, mirrored; received 'mirorred'"):
         make_distribution("mirorred")
-    with pytest.raises(DataError, match="'mirrored' needs two or more devices; there is /device:CPU:0 alone"):
+    with pytest.raises(UserError, match="'mirrored' needs two or more devices; there is /device:CPU:0 alone"):
         make_distribution("mirrored")
     cluster = {"cluster": {"worker": ["a:1", "b:1"]}, "task": {"type": "worker", "index": 0}}
     monkeypatch.setenv("TF_CONFIG", json.dumps(cluster))
-    with pytest.raises(DataError, match="config.strategy='none' is of one machine, but TF_CONFIG names 2 workers"):
+    with pytest.raises(UserError, match="config.strategy='none' is of one machine, but TF_CONFIG names 2 workers"):
         make_distribution("none")
 
 

@@ -16,7 +16,7 @@ from ada_ensemble_tf.training.scoring import Scorer
 from ada_ensemble_tf.training.setup import build_model
 from ada_ensemble_tf.training.workdir import Workdir
 from data_pipelines.dataset import open_data
-from data_pipelines.errors import DataError
+from data_pipelines.errors import UserError
 from experiments.defaults import config_for
 
 # Fields: one column of rows 0 to 2, three columns of rows 3 to 5, and a value whose row is 7.
@@ -125,7 +125,7 @@ def test_the_policy_is_left_as_it_was(prepared_criteo):
     assert model.estimator.dtype_policy.name == "float32"
     assert keras.config.dtype_policy().name == "float32"
     config.model.dimension = 0
-    with pytest.raises(DataError, match="dimension must be positive"):
+    with pytest.raises(UserError, match="dimension must be positive"):
         build_model(config, data)
     assert keras.config.dtype_policy().name == "float32"
 
@@ -134,7 +134,7 @@ def test_the_policy_is_left_as_it_was(prepared_criteo):
 def test_another_precision_is_one_clear_error(prepared_criteo, precision):
     config = config_for("dnn")
     config.precision = precision
-    with pytest.raises(DataError, match=f"config.precision: must be one of float32, bfloat16; received '{precision}'"):
+    with pytest.raises(UserError, match=f"config.precision: must be one of float32, bfloat16; received '{precision}'"):
         build_model(config, open_data(prepared_criteo))
 
 

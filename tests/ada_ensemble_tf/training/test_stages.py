@@ -16,7 +16,7 @@ from ada_ensemble_tf.training.loop import TrainingLoop
 from ada_ensemble_tf.training.setup import build_model, compile_model, model_inputs, seed_everything
 from ada_ensemble_tf.training.stages import Stage, StageSchedule
 from data_pipelines.dataset import pair
-from data_pipelines.errors import DataError
+from data_pipelines.errors import UserError
 from experiments.defaults import config_for
 
 # 600 training rows in batches of 32: 19 steps an epoch, so stages of 0.3 and 0.4 epochs begin at steps 6 and 14.
@@ -168,14 +168,14 @@ def test_a_resumed_run_ends_bit_equal(uninterrupted, data, stop_after):
 
 def test_stages_that_do_not_end_are_one_clear_error(data, tmp_path):
     loop = make_loop(data, tmp_path, small_config(stage_epochs=(0.5, 0.5)))
-    with pytest.raises(DataError, match="the last stage begins at step 20, training ends at 19: lower config.model.st"):
+    with pytest.raises(UserError, match="the last stage begins at step 20, training ends at 19: lower config.model.st"):
         loop.run()
 
 
 def test_epochs_become_steps(data):
     config = small_config(stage_epochs=(0.0, 1.5))
     assert build_model(config, data).stage_steps == (0, 29)
-    with pytest.raises(DataError, match=r"config.model: stage_steps must be .* received \[19\]"):
+    with pytest.raises(UserError, match=r"config.model: stage_steps must be .* received \[19\]"):
         build_model(small_config(stage_epochs=(1.0,)), data)
 
 

@@ -8,7 +8,7 @@ from sklearn.metrics import roc_auc_score
 
 from data_pipelines.dataset import open_data
 from data_pipelines.doctor.prepared import examine_prepared, memory_bytes
-from data_pipelines.errors import DataError
+from data_pipelines.errors import UserError
 from data_pipelines.preparation import Preparation
 from data_pipelines.vocabulary import Vocabularies
 
@@ -93,9 +93,9 @@ def test_memory_by_hand():
     assert memory_bytes(1000, 16, "adagrad") == (64_000, 64_000)
     assert memory_bytes(3, 2, "group_ftrl") == (24, 48) == memory_bytes(3, 2, "ftrl")
     assert memory_bytes(3, 2, "sgd") == (24, 0)
-    with pytest.raises(DataError, match="unknown optimizer 'lion'; known: adam"):
+    with pytest.raises(UserError, match="unknown optimizer 'lion'; known: adam"):
         memory_bytes(1, 1, "lion")
-    with pytest.raises(DataError, match="--embedding_dimension should be at least 1"):
+    with pytest.raises(UserError, match="--embedding_dimension should be at least 1"):
         memory_bytes(1, 0, "adam")
 
 

@@ -11,7 +11,7 @@ from data_pipelines.build import build
 from data_pipelines.dataset import open_data
 from data_pipelines.doctor.suggest_schema import decide, save_schema
 from data_pipelines.doctor.table_sample import sample_table
-from data_pipelines.errors import DataError
+from data_pipelines.errors import UserError
 from data_pipelines.preparation import Options
 from data_pipelines.tabular import read_schema_file
 
@@ -133,7 +133,7 @@ def test_the_file_can_be_read_and_the_table_be_prepared_by_it(tmp_path):
     assert len(lines) == len(inputs) + 6 and all(line.startswith('    {"name"') for line in lines[4:-2])
     build(Options(raw_format, inputs, min_count=2), [raw], tmp_path / "d", show=lambda line: None)
     assert sum(open_data(tmp_path / "d").rows.values()) == ROWS
-    with pytest.raises(DataError, match="exists already; name another file"):
+    with pytest.raises(UserError, match="exists already; name another file"):
         save_schema(schema_file, sample, decide(sample))
 
 
@@ -169,16 +169,16 @@ def test_which_column_is_the_label(tmp_path):
     table["bought"] = table.pop("click")
     sample = sample_table(_csv(tmp_path / "t.csv", table))
     with pytest.raises(
-        DataError, match="which column is the label. give it as --label=NAME; columns of 0 and 1: bought"
+        UserError, match="which column is the label. give it as --label=NAME; columns of 0 and 1: bought"
     ):
         decide(sample)
     assert _found(decide(sample, "bought")) == {c: k for c, k in KINDS.items() if c != "click"} | {"bought": "label"}
-    with pytest.raises(DataError, match="--label=none: there is no such column; of 0 and 1 are: bought"):
+    with pytest.raises(UserError, match="--label=none: there is no such column; of 0 and 1 are: bought"):
         decide(sample, "none")
-    with pytest.raises(DataError, match="--label=version: the column holds '7' beside 0 and 1"):
+    with pytest.raises(UserError, match="--label=version: the column holds '7' beside 0 and 1"):
         decide(sample, "version")
     two = sample_table(_csv(tmp_path / "two.csv", _table() | {"target": [0, 1] * (ROWS // 2)}))
-    with pytest.raises(DataError, match="columns of 0 and 1: click, target"):
+    with pytest.raises(UserError, match="columns of 0 and 1: click, target"):
         decide(two)
 
 
@@ -194,13 +194,13 @@ def test_which_column_is_the_label(tmp_path):
 )
 def test_files_that_are_no_table(tmp_path, text, message):
     (tmp_path / "t.csv").write_text(text)
-    with pytest.raises(DataError, match=message):
+    with pytest.raises(UserError, match=message):
         sample_table(tmp_path / "t.csv")
 
 
 def test_no_column_left(tmp_path):
     (tmp_path / "t.csv").write_text("y,a\n" + "0,x\n1,x\n" * 20)
-    with pytest.raises(DataError, match="no column is left for a field .a: is 'x' in all rows"):
+    with pytest.raises(UserError, match="no column is left for a field .a: is 'x' in all rows"):
         decide(sample_table(tmp_path / "t.csv"))
 
 

@@ -7,7 +7,7 @@ from raw_rows import rows_of, write
 
 from data_pipelines.columns import texts
 from data_pipelines.criteo import FORMAT, inputs
-from data_pipelines.errors import DataError
+from data_pipelines.errors import UserError
 from data_pipelines.raw import RawReader
 from data_pipelines.raw.lines import FilePart, count_lines
 
@@ -85,7 +85,7 @@ def test_a_bad_line_is_named_and_can_be_tolerated(tmp_path, bad, message):
     lines = criteo_lines(30, seed=3)
     path = write(tmp_path / "train.txt", lines[:16] + [bad] + lines[16:])
     for chunk_bytes in (300, 1 << 20):
-        with pytest.raises(DataError) as error:
+        with pytest.raises(UserError) as error:
             list(read_raw([path], chunk_bytes=chunk_bytes))
         assert str(error.value) == f"{path}:17: {message}; fix the line or allow it with --max_bad_rows"
         reader = read_raw([path], max_bad_rows=1, chunk_bytes=chunk_bytes)
@@ -102,20 +102,20 @@ def test_the_first_line_beyond_the_bound_is_named(tmp_path):
     second[7] = "too\tshort"
     second[9] = _changed(second[9], "label", "-1")
     files = [first, write(tmp_path / "b.txt", second)]
-    with pytest.raises(DataError, match=r"b.txt:10: field label: '-1' is not 0 or 1; .*raise --max_bad_rows=2"):
+    with pytest.raises(UserError, match=r"b.txt:10: field label: '-1' is not 0 or 1; .*raise --max_bad_rows=2"):
         list(read_raw(files, max_bad_rows=2))
     assert len(rows_of(read_raw(files, max_bad_rows=3))[0]) == 17
 
 
 def test_empty_missing_and_truncated_files(tmp_path):
     (tmp_path / "empty.txt").touch()
-    with pytest.raises(DataError, match="empty.txt: the file is empty"):
+    with pytest.raises(UserError, match="empty.txt: the file is empty"):
         read_raw([tmp_path / "empty.txt"])
-    with pytest.raises(DataError, match="none.txt: raw file not found"):
+    with pytest.raises(UserError, match="none.txt: raw file not found"):
         read_raw([tmp_path / "none.txt"])
     data = gzip.compress("\n".join(criteo_lines(500, seed=3)).encode())
     (tmp_path / "cut.gz").write_bytes(data[: len(data) // 2])
-    with pytest.raises(DataError, match="cut.gz: truncated or damaged compressed"):
+    with pytest.raises(UserError, match="cut.gz: truncated or damaged compressed"):
         list(read_raw([tmp_path / "cut.gz"]))
 
 
@@ -127,9 +127,9 @@ def test_optional_label(tmp_path):
     assert not reader.has_label
     assert rows_of(reader)[0] == [tuple(line.split("\t")[1:]) for line in lines]
     assert read_raw([full], label="optional").has_label
-    with pytest.raises(DataError, match="test.txt:1: the line has 39 fields instead of 40"):
+    with pytest.raises(UserError, match="test.txt:1: the line has 39 fields instead of 40"):
         list(read_raw([bare]))
-    with pytest.raises(DataError, match="test.txt: has other columns than .*train.txt .label in one"):
+    with pytest.raises(UserError, match="test.txt: has other columns than .*train.txt .label in one"):
         read_raw([full, bare], label="optional")
 
 
@@ -140,7 +140,7 @@ def test_bzip2_equals_plain_and_damage_is_named(tmp_path):
     assert rows_of(read_raw([tmp_path / "a.bz2"], chunk_bytes=1000))[0] == [tuple(line.split("\t")) for line in lines]
     for damaged in (data[:-9], data[:60] + b"xx" + data[62:]):
         (tmp_path / "b.bz2").write_bytes(damaged)
-        with pytest.raises(DataError, match="b.bz2: truncated or damaged compressed file"):
+        with pytest.raises(UserError, match="b.bz2: truncated or damaged compressed file"):
             list(read_raw([tmp_path / "b.bz2"]))
 
 

@@ -6,7 +6,7 @@ import pytest
 from raw_rows import rows_of, write
 
 from data_pipelines.columns import texts
-from data_pipelines.errors import DataError
+from data_pipelines.errors import UserError
 from data_pipelines.raw import RawReader
 from data_pipelines.raw_format import Input, RawFormat
 
@@ -24,15 +24,15 @@ def test_header_columns_in_any_order_and_further_ones(tmp_path):
     assert chunk.label.tolist() == [1, 0]
     assert texts(chunk.columns).select("a", "n").rows() == [("x", "3"), ("", "")]
     reader = _tiny(write(path, ["n,id,click,a", "3,i,1,x", "q,j,0,"]))
-    with pytest.raises(DataError, match="a.csv:3: field n: 'q' is not an integer"):
+    with pytest.raises(UserError, match="a.csv:3: field n: 'q' is not an integer"):
         list(reader)
-    with pytest.raises(DataError, match="a.csv:1: the header has no column 'a'; there are n, id, click"):
+    with pytest.raises(UserError, match="a.csv:1: the header has no column 'a'; there are n, id, click"):
         _tiny(write(path, ["n,id,click", "3,i,1"]))
-    with pytest.raises(DataError, match="a.csv:1: the header has no label column 'click'"):
+    with pytest.raises(UserError, match="a.csv:1: the header has no label column 'click'"):
         _tiny(write(path, ["n,a", "3,i"]))
-    with pytest.raises(DataError, match="a.csv:1: the header names column 'a' twice"):
+    with pytest.raises(UserError, match="a.csv:1: the header names column 'a' twice"):
         _tiny(write(path, ["n,a,click,a", "3,i,1,x"]))
-    with pytest.raises(DataError, match="a.csv: has a header but no rows"):
+    with pytest.raises(UserError, match="a.csv: has a header but no rows"):
         list(_tiny(write(path, ["n,a,click"])))
 
 
@@ -42,7 +42,7 @@ def test_files_of_differing_columns_are_refused(tmp_path):
     rows, numbers = rows_of(_tiny(first, second))
     assert rows == [("1", "3", "x"), ("0", "y", "4")] and numbers == [0, 1]
     third = write(tmp_path / "c.csv", ["a,click,n,extra", "y,0,4,5"])
-    with pytest.raises(DataError, match="c.csv: has other columns than .*a.csv .extra in one of them only"):
+    with pytest.raises(UserError, match="c.csv: has other columns than .*a.csv .extra in one of them only"):
         _tiny(first, third)
 
 
@@ -73,7 +73,7 @@ def test_quoted_values_with_delimiters_line_ends_and_quotes(tmp_path):
 def test_bad_quoted_rows_are_named_by_their_first_line(tmp_path, rows, message):
     path = tmp_path / "a.csv"
     path.write_text("n,a,click\n" + rows + "\n")
-    with pytest.raises(DataError, match=message):
+    with pytest.raises(UserError, match=message):
         list(_tiny(path, raw_format=QUOTED))
 
 
@@ -110,13 +110,13 @@ def test_parquet_rows_are_their_text(tmp_path):
         ("", "", ""),
         ("z", "-1", ""),
     ]
-    with pytest.raises(DataError, match="column tags holds lists; make it a multi-valued field"):
+    with pytest.raises(UserError, match="column tags holds lists; make it a multi-valued field"):
         list(RawReader(raw_format, (Input("tags", "tags"),), [path]))
     frame.with_columns(click=pl.Series([1, 0, 2])).write_parquet(path)
-    with pytest.raises(DataError, match="a.parquet: row 3: field click: '2' is not 0 or 1; fix the row"):
+    with pytest.raises(UserError, match="a.parquet: row 3: field click: '2' is not 0 or 1; fix the row"):
         list(RawReader(raw_format, TINY_INPUTS, [path], chunk_bytes=512))
-    with pytest.raises(DataError, match="a.parquet: the file has no column 'gone'"):
+    with pytest.raises(UserError, match="a.parquet: the file has no column 'gone'"):
         RawReader(raw_format, (Input("gone", "gone"),), [path])
     path.write_bytes(path.read_bytes()[:-20])
-    with pytest.raises(DataError, match="a.parquet: not a readable Parquet file"):
+    with pytest.raises(UserError, match="a.parquet: not a readable Parquet file"):
         RawReader(raw_format, TINY_INPUTS, [path])
