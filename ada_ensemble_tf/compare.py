@@ -33,7 +33,7 @@ def main(argv) -> int:
     del argv
     if (_MODELS.value is None) == (_STUDY.value is None):
         raise UserError("give one of --models and --study")
-    variants = load_study(_STUDY.value) if _STUDY.value else _variants(_MODELS.value)
+    variants = load_study(_STUDY.value) if _STUDY.value else _variants(_MODELS.value or [])
     data_dir, out = Path(_DATA_DIR.value), Path(_OUT.value)
     runs = plan(_CONFIG.value, variants, parse(_SET.value), _SEEDS.value, data_dir, out)
     return 0 if compare(runs, data_dir, out, _JOBS.value, Path(_TRUTH.value) if _TRUTH.value else None) else 1

@@ -54,11 +54,11 @@ def global_min(x: tf.Tensor) -> tf.Tensor:
 
 
 def to_send(gradient: tf.Tensor | tf.IndexedSlices | None, parts: int | None) -> tf.Tensor | tf.IndexedSlices | None:
-    """A gradient as the replicas may exchange it: one of a table has `parts` rows (if that is known), on each
-    replica and in each step.
+    """A gradient in the form that replicas can exchange: a table's has `parts` rows, unless `parts` is None.
 
-    What replicas exchange of a table are rows. Between machines TensorFlow wants them to be as many in all steps of a
-    graph's loop, but where fields have several values their number varies: zeros for the first row make up for it.
+    Replicas exchange the rows of a table's gradient. Between machines TensorFlow needs the same number of rows in every
+    step of a graph's loop, but that number varies where fields have several values. Zeros for the first row fill up
+    the rest.
     """
     if count() == 1 or not isinstance(gradient, tf.IndexedSlices) or parts in (None, gradient.indices.shape[0]):
         return gradient

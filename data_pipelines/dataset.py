@@ -89,7 +89,8 @@ class PreparedData:
             gate_share: leave out the rows that `gate(source="train", share=gate_share)` delivers.
             epochs: end after this many epochs (counted from row 0), with a last batch that may be shorter;
                 None is endless, with exactly B rows a batch, running across epoch ends.
-            worker, workers: whose rows, from 0, and how many there are.
+            worker: whose rows, from 0.
+            workers: how many workers there are.
 
         Raises:
             UserError: an argument is out of range, or the part has no rows.
@@ -118,7 +119,8 @@ class PreparedData:
                 gate_share=share)` then leaves out, so that early stopping reads rows the gates have not
                 learned from.
             share: of the rows of `source`; None is 0.1 of "train" or 0.5 of "validation".
-            worker, workers: whose rows, from 0, and how many there are.
+            worker: whose rows, from 0.
+            workers: how many workers there are.
 
         Raises:
             UserError: an argument is out of range, or the part has no rows.
@@ -137,7 +139,8 @@ class PreparedData:
             split: "train", "validation" or "test".
             batch_size: B, of each worker.
             gate_share: leave out the rows that `gate(source=split, share=gate_share)` delivers.
-            worker, workers: whose rows, from 0, and how many there are.
+            worker: whose rows, from 0.
+            workers: how many workers there are.
 
         Raises:
             UserError: an argument is out of range, or the part has no rows.

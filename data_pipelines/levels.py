@@ -58,8 +58,7 @@ _INT64_MAX = np.iinfo(np.int64).max
 
 
 def _boundaries(logarithm: Callable[[int], decimal.Decimal], first: int) -> np.ndarray:
-    """Smallest integers v with ln(v) >= logarithm(k), for k = first, first + 1, ... up to the int64
-    maximum."""
+    """Smallest integers v with ln(v) >= logarithm(k), for k = first, first + 1, ..; up to the int64 maximum."""
     # e^x is irrational for the x != 0 used here, and 60 digits are far more than the 19 of an int64, so
     # rounding up cannot land on the wrong side of an integer.
     values = []

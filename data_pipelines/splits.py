@@ -37,7 +37,7 @@ def split_of_rows(row_numbers: np.ndarray, shares: Sequence[float], seed: int) -
     Returns:
         int64 [n].
     """
-    ends = [int(round(2**64 * share)) for share in np.cumsum(shares)[:-1]]
+    ends = [round(2**64 * share) for share in np.cumsum(shares)[:-1]]
     hashes = row_hashes(row_numbers, seed, SPLIT_SALT)
     return np.searchsorted(np.array(ends, np.uint64), hashes, side="right")
 

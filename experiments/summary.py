@@ -38,7 +38,7 @@ def main(argv) -> None:
     if best:
         print("share of the way: (AUC - 0.5) / (Bayes-optimal AUC - 0.5)")
     print(f"\nmetrics    {run}/ada_ensemble/metrics.json")
-    print(f"SavedModel {sorted((run / 'ada_ensemble' / 'export').iterdir())[-1]}")
+    print(f"SavedModel {max((run / 'ada_ensemble' / 'export').iterdir())}")
     print(f"dashboard  .venv/bin/tensorboard --logdir={run}")
     print(f"report     .venv/bin/python -m ada_ensemble_tf.report --workdir={run}/ada_ensemble")
 

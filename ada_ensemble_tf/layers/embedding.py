@@ -1,11 +1,12 @@
 """One embedding table for all fields, and what models take as inputs."""
 
 from collections.abc import Mapping, Sequence
+from typing import TypeAlias
 
 import keras
 import tensorflow as tf
 
-Inputs = tf.Tensor | Mapping[str, tf.Tensor]
+Inputs: TypeAlias = tf.Tensor | Mapping[str, tf.Tensor]
 """Rows as models take them: ids `[B, C]`, or where fields have floats {"ids": ids, "values": float `[B, N]`}."""
 
 

@@ -80,7 +80,8 @@ class SparseMoE(keras.layers.Layer):
         self.dropout = dropout
         self.drop = make_dropout(dropout)
         self.experts = [make_expert(name, num_fields) for name in experts]
-        self.gate = self.fusion = None
+        self.gate: keras.layers.Layer | None = None
+        self.fusion: SparseFusion | None = None
         if dispatcher.endswith("_fusion"):
             if gate is not None:
                 raise ValueError(f"dispatcher {dispatcher!r} weights the experts itself: it takes no gate")
@@ -97,7 +98,7 @@ class SparseMoE(keras.layers.Layer):
     def build(self, x0_shape, x_shape):
         if self.fusion is not None:
             self.fusion.build(x_shape)
-        elif not self.gate.built:  # One that was loaded is.
+        elif self.gate is not None and not self.gate.built:  # A loaded gate is built already.
             self.gate.build(x0_shape)
         for expert in self.experts:
             expert.build(x0_shape, x_shape)
@@ -112,6 +113,7 @@ class SparseMoE(keras.layers.Layer):
             mixed = self.fusion(outputs)
             report, flops = self.fusion.report(), sum(costs) * batch
         else:
+            assert self.gate is not None
             gates, report = self.gate(x0, k=k, training=training)
             dispatcher = SparseDispatcher(gates) if self.dispatcher == "sparse" else DenseDispatcher(gates)
             outputs = self._run_experts(dispatcher, *seen, training)

@@ -1,0 +1,1 @@
+"""Serving a trained model: raw columns in, click probabilities out."""

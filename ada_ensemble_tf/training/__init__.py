@@ -1,0 +1,1 @@
+"""Training: the update, its devices, and the run around it."""

@@ -90,8 +90,10 @@ class Distribution:
         return tf.ensure_shape(part, [rows.shape[0] // self._local_replicas, *rows.shape[1:]])
 
     def spread_seeds(self, model) -> None:
-        """Moves the random states of the replicas apart; the first replica's stays, so that a checkpoint of n replicas
-        has what one of a single process has."""
+        """Gives each replica random states of its own.
+
+        Those of the first replica stay, so a checkpoint of n replicas holds what one of a single process does.
+        """
         states = [generator.state for layer in model._flatten_layers() for generator in layer._seed_generators]
 
         def move():

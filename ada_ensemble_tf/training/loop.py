@@ -135,8 +135,10 @@ class TrainingLoop:
         self.board.close()
 
     def examples_per_second(self) -> float:
-        """Training rows a second, less evaluation and the first report, or a stage's, which has the tracing; NaN if
-        that was all."""
+        """Training rows a second; NaN before the second report.
+
+        Evaluations do not count, nor does the first report of a run or stage, which includes tracing.
+        """
         seconds = float(self.seconds.numpy())
         return float(self.timed_steps.numpy()) * self.config.batch_size / seconds if seconds else float("nan")
 

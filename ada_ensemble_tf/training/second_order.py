@@ -62,8 +62,10 @@ def _shift(variables, gradients, scale) -> None:
 
 @contextlib.contextmanager
 def _restored(model, weights, batches):
-    """Puts `weights` back afterwards; of the embedding tables only the rows that batches read are saved, and may be
-    changed."""
+    """Restores `weights` afterwards.
+
+    Only those rows of the embedding tables are saved that `batches` read, so no others may change.
+    """
     tables = {id(v) for v in model.embedding_variables}
     ids = [ids_of(inputs) for inputs in batches]
     rows = tf.unique(tf.concat([tf.boolean_mask(i, i >= 0) for i in ids], axis=0))[0]

@@ -1,0 +1,1 @@
+"""Checks of raw logs and of prepared data."""

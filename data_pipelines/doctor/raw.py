@@ -106,13 +106,17 @@ def _examine_fields(report: Report, inputs: Sequence[Input], counts: RawCounts) 
         filled = counts.rows * (1 - found.missing)
         if found.distinct == 1:
             judge_one_level(report, one.name, "" if found.missing else found.top_level)
-        elif one.transform == "text" and not one.separator and filled >= _MIN_ROWS:
-            if found.distinct >= _ROW_NAME_SHARE * filled:
-                message = (
-                    f"field {one.name}: {found.distinct:,} levels in {counts.rows:,} rows: it names the row, "
-                    "and nothing can be learned from it; leave it out"
-                )
-                report.warning("names_the_row", message, field=one.name, value=found.distinct)
+        elif (
+            one.transform == "text"
+            and not one.separator
+            and filled >= _MIN_ROWS
+            and found.distinct >= _ROW_NAME_SHARE * filled
+        ):
+            message = (
+                f"field {one.name}: {found.distinct:,} levels in {counts.rows:,} rows: it names the row, "
+                "and nothing can be learned from it; leave it out"
+            )
+            report.warning("names_the_row", message, field=one.name, value=found.distinct)
         given_away = judge_auc(report, one.name, auc)
         if not given_away and found.texts is not None:
             judge_levels(report, one.name, found.halves.sum(axis=0), found.texts.__getitem__)

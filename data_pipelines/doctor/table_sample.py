@@ -151,7 +151,7 @@ def _rows(part: FilePart, names: list[str], raw_format: RawFormat, max_rows: int
     frames = [pl.DataFrame(schema=dict.fromkeys(names, pl.String))]
     rows = 0
     for chunk in read_lines(part, raw_format, True, _CHUNK_BYTES):
-        columns, *_ = parse_rows(chunk.data, names, {name: ("text",) for name in names}, raw_format)
+        columns, *_ = parse_rows(chunk.data, names, dict.fromkeys(names, ("text",)), raw_format)
         frames.append(texts(columns))
         rows += columns.num_rows
         if rows >= max_rows:

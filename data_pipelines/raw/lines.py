@@ -39,11 +39,11 @@ class FilePart:
 
 @dataclasses.dataclass(frozen=True)
 class LineChunk:
-    """Whole records of a file.
+    r"""Whole records of a file.
 
     Attributes:
-        data: the records, each ended by "\\n"; "\\r\\n" is already "\\n", and any other "\\r" is a NUL (both
-            are never part of a level, and CSV parsers disagree about a lone "\\r").
+        data: the records, each ended by "\n"; "\r\n" is already "\n", and any other "\r" is a NUL (both
+            are never part of a level, and CSV parsers disagree about a lone "\r").
         first_line: 1-based number of the first line in the file.
         bytes_read: bytes of the file part, as stored, consumed so far.
     """

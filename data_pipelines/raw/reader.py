@@ -161,7 +161,8 @@ class RawReader:
     def _report(self, place: str, row: BadRow, first_way_out: str) -> None:
         self.bad_rows += 1
         if self._on_bad_row is not None:
-            return self._on_bad_row(f"{place}: {row.problem}")
+            self._on_bad_row(f"{place}: {row.problem}")
+            return
         if self.bad_rows > self._max_bad_rows:
             way_out = (
                 f"raise --max_bad_rows={self._max_bad_rows}" if self._max_bad_rows else "allow it with --max_bad_rows"

@@ -28,15 +28,15 @@ from pathlib import Path
 # Before Ray is imported: a measurement should send no usage statistics.
 os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
 
-import fuxictr  # noqa: E402
-import numpy as np  # noqa: E402
-import torch  # noqa: E402
-from fuxictr.features import FeatureMap  # noqa: E402
-from fuxictr.pytorch.dataloaders import RankDataLoader  # noqa: E402
-from fuxictr.pytorch.layers import CrossNetV2, FeatureEmbedding, MLP_Block  # noqa: E402
-from fuxictr.pytorch.models import BaseModel  # noqa: E402
-from fuxictr.pytorch.torch_utils import seed_everything  # noqa: E402
-from torch import nn  # noqa: E402
+import fuxictr
+import numpy as np
+import torch
+from fuxictr.features import FeatureMap
+from fuxictr.pytorch.dataloaders import RankDataLoader
+from fuxictr.pytorch.layers import CrossNetV2, FeatureEmbedding, MLP_Block
+from fuxictr.pytorch.models import BaseModel
+from fuxictr.pytorch.torch_utils import seed_everything
+from torch import nn
 
 DATASET = "criteo"
 LEARNING_RATE = 1e-3

@@ -21,8 +21,8 @@ from pathlib import Path
 # Before Ray is imported: a measurement should send no usage statistics.
 os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
 
-from fuxictr.datasets.criteo import CustomizedFeatureProcessor  # noqa: E402
-from fuxictr.preprocess import build_dataset  # noqa: E402
+from fuxictr.datasets.criteo import CustomizedFeatureProcessor
+from fuxictr.preprocess import build_dataset
 
 NUMERIC = [f"I{number}" for number in range(1, 14)]
 CATEGORICAL = [f"C{number}" for number in range(1, 27)]

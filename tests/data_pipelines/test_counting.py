@@ -92,7 +92,7 @@ def test_the_sample_depends_on_rows_alone(monkeypatch):
         starts = list(range(0, 5000, size))
         for start in starts if size == 700 else starts[::-1]:
             part = slice(start, start + size)
-            sample.add(coded({name: texts[part] for name in "abc"}), np.arange(5000)[part], chosen[part])
+            sample.add(coded(dict.fromkeys("abc", texts[part])), np.arange(5000)[part], chosen[part])
         assert len(sample.sample()[0]) == 100
         found.append(sample.parameters())
     assert found[0] == found[1] == found[2]

@@ -213,7 +213,6 @@ def test_a_flipped_bit_names_the_file(copy):
     path.write_bytes(content)
     data = open_data(copy)
     for dataset in (data.evaluation("train", 64), data.train(64, epochs=1)):
-        with pytest.raises(UserError, match="criteo-train.tfrecord-00001-of-00002: damaged"):
-            with data.reading():
-                for _ in dataset:
-                    pass
+        with pytest.raises(UserError, match="criteo-train.tfrecord-00001-of-00002: damaged"), data.reading():
+            for _ in dataset:
+                pass

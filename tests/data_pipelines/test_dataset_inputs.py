@@ -103,7 +103,7 @@ def test_tfds_reads_the_same_rows(prepared):
 
 
 def test_missing_values_are_damage(tmp_path):
-    data, written = write_rows(tmp_path, ROWS, files=3)
+    data, _ = write_rows(tmp_path, ROWS, files=3)
     assert data.find_damage() is None
     shard = data.preparation.shards["validation"][1]
     rows = np.zeros(shard.rows, row_dtype(6, 1))

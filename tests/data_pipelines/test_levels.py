@@ -57,7 +57,7 @@ def test_boundaries_agree_with_decimal_logarithms(boundaries, exponent):
     assert boundaries.dtype == np.int64 and (np.diff(boundaries) > 0).all()
     for k, boundary in enumerate(boundaries.tolist(), start=1):
         for v, expected in ((boundary, k), (boundary - 1, k - 1)):
-            if v < 3 and exponent == "square" or v < 1:
+            if (v < 3 and exponent == "square") or v < 1:
                 continue
             log = decimal.Decimal(v).ln()
             assert math.floor(log * log if exponent == "square" else 2 * log) == expected
@@ -118,7 +118,7 @@ def test_times(text, hour, weekday):
 
 
 def test_weekdays_are_those_of_the_calendar():
-    days = [datetime.date(1999, 12, 25) + datetime.timedelta(days=n) for n in range(0, 5000)]
+    days = [datetime.date(1999, 12, 25) + datetime.timedelta(days=n) for n in range(5000)]
     assert _levels([day.strftime("%Y%m%d00") for day in days], "weekday") == [day.strftime("%w") for day in days]
 
 

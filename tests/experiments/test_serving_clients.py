@@ -70,7 +70,7 @@ def test_the_rest_client_gets_the_golden_scores(served, monkeypatch, capsys):
 
 def test_the_grpc_client_gets_the_golden_scores(served, monkeypatch, capsys):
     class Service(prediction_service_pb2_grpc.PredictionServiceServicer):
-        def Predict(self, request, context):  # noqa: N802
+        def Predict(self, request, context):
             assert request.model_spec.name == "ctr"
             feed = {name: tf.make_ndarray(tensor) for name, tensor in request.inputs.items()}
             answer = predict_pb2.PredictResponse()
@@ -78,7 +78,7 @@ def test_the_grpc_client_gets_the_golden_scores(served, monkeypatch, capsys):
                 answer.outputs[name].CopyFrom(tf.make_tensor_proto(value))
             return answer
 
-        def Regress(self, request, context):  # noqa: N802
+        def Regress(self, request, context):
             examples = [one.SerializeToString() for one in request.input.example_list.examples]
             outputs = served.session(request.model_spec.signature_name, {"inputs": np.array(examples, object)})
             answer = regression_pb2.RegressionResponse()

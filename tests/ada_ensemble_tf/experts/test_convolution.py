@@ -21,8 +21,8 @@ def looped_convolution(w: dict, x: np.ndarray, kernel_size: int, pool_size: int)
             convolved.append(features)
         flat = []
         for start in range(0, len(convolved) - pool_size + 1, pool_size):
-            for f in range(len(w["convolve/bias"])):
-                flat.append(max(convolved[start + i][f] for i in range(pool_size)))
+            window = convolved[start : start + pool_size]
+            flat.extend(max(features[f] for features in window) for f in range(len(w["convolve/bias"])))
         outputs.append(np.array(flat) @ w["project/kernel"] + w["project/bias"])
     return np.array(outputs)
 

@@ -38,7 +38,7 @@ def test_the_only_field_is_worth_all_there_is(rows):
 
 
 def test_a_fields_columns_and_floats_move_together_and_nothing_else_moves(rows):
-    _, ids, values = rows
+    _, ids, _ = rows
     seen = []
 
     def see(one, floats):

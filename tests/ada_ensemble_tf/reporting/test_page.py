@@ -67,7 +67,7 @@ def test_what_is_put_in_is_text_and_not_html(reading):
 
 
 def test_figures_are_described_and_their_text_is_text(reading):
-    assert [text for text in reading.texts["title"]] == ["a <title>", 'a line "up"', "the same line"]
+    assert list(reading.texts["title"]) == ["a <title>", 'a line "up"', "the same line"]
     assert "0.50" in [text.strip() for text in reading.texts["text"]]
 
 

@@ -22,7 +22,7 @@ def rows():
 
 def test_the_slice_that_the_model_has_wrong_is_the_worst(rows):
     found = worst_slices(*rows, COLUMNS, min_rows=50)
-    assert [(one.field, one.id, one.rows) for one in found][0] == ("city", 2, 100)
+    assert (found[0].field, found[0].id, found[0].rows) == ("city", 2, 100)
     assert {(one.field, one.id, one.rows) for one in found} == {
         ("city", 1, 100), ("city", 2, 100), ("city", 3, 100), ("tags", 7, 300), ("tags", 8, 150),
     }  # fmt: skip
@@ -30,7 +30,7 @@ def test_the_slice_that_the_model_has_wrong_is_the_worst(rows):
 
 
 def test_figures_of_a_slice_by_hand(rows):
-    labels, p, ids = rows
+    labels, p, _ = rows
     one = next(one for one in worst_slices(*rows, COLUMNS, min_rows=50) if one.id == 3)
     y, q = labels[200:], p[200:]
     rate = y.mean()
@@ -61,7 +61,7 @@ def test_the_interval_holds_the_truth_about_as_often_as_it_says():
 
 
 def test_small_slices_and_those_of_one_label_are_left_out(rows):
-    labels, p, ids = rows
+    _, p, ids = rows
     assert {one.rows for one in worst_slices(*rows, COLUMNS, min_rows=101)} == {150, 300}
     few = np.zeros(300)
     few[: MIN_OF_A_LABEL - 1] = 1.0

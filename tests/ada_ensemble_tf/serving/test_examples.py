@@ -52,7 +52,7 @@ def test_types(schema):
 
 @pytest.mark.parametrize("numbers", ["text", "native"])
 def test_text_comes_back_as_examples_carry_it(schema, numbers):
-    columns = {column: ODD for column in schema.columns}
+    columns = dict.fromkeys(schema.columns, ODD)
     parsed = parse_examples(tf.constant(make_examples(columns, schema, numbers)), schema, numbers)
     carried = as_carried(columns, schema, numbers)
     for column in schema.columns:

@@ -93,7 +93,7 @@ def uninterrupted(data, tmp_path_factory):
 
 
 def test_each_stage_trains_its_own_and_leaves_the_rest_bit_equal(uninterrupted):
-    _, loop, seen = uninterrupted
+    *_, seen = uninterrupted
     assert list(seen) == [0, *EVALUATIONS]
     experts = [p for p in seen[0] if re.search(r"(keys|query_in|query_out|output_kernel)", p)]
     # Four weights, and Adam's two slots for each.

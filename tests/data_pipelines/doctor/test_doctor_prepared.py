@@ -48,7 +48,7 @@ def test_numbers_are_those_of_a_recount(healthy):
             assert row["out_of_vocabulary"][split] == pytest.approx(count[None] / len(cells))
             assert row["missing"][split] == pytest.approx(count[""] / len(label))
             assert row["occurring"][split] == pytest.approx(sum(t in count for t in texts[1:]) / (field.size - 1))
-        top, times = counts["train"].most_common(1)[0]
+        times = max(counts["train"].values())
         assert row["top_share"] == pytest.approx(times / counts["train"].total())
         assert counts["train"][row["top_level"] if row["top_level"] != "(out of vocabulary)" else None] == times
         if field.width == 1:
