@@ -6,10 +6,14 @@ python -m ada_ensemble_tf.report --compare=DIR [--out=report.html]
 
 import logging
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from absl import flags
 
 from data_pipelines.errors import UserError, run_main
+
+if TYPE_CHECKING:
+    from ada_ensemble_tf.reporting.page import Page
 
 _WORKDIR = flags.DEFINE_string("workdir", None, "Directory of a training run.")
 _COMPARE = flags.DEFINE_string("compare", None, "Directory of a comparison: the --out of ada_ensemble_tf.compare.")
@@ -24,27 +28,28 @@ def main(argv) -> None:
     del argv
     if (_WORKDIR.value is None) == (_COMPARE.value is None):
         raise UserError("give one of --workdir and --compare")
-    # Drawing for the first time builds a list of fonts, which is nothing to tell.
+    # Matplotlib's first drawing logs that it builds a list of fonts.
     logging.getLogger("matplotlib").setLevel(logging.WARNING)
-    out = Path(_OUT.value or Path(_WORKDIR.value or _COMPARE.value) / "report.html")
-    page = _comparison() if _COMPARE.value else _run()
+    folder = Path(_WORKDIR.value or _COMPARE.value or "")
+    out = Path(_OUT.value or folder / "report.html")
+    page = _comparison(folder) if _COMPARE.value else _run(folder)
     page.write(out)
     print(f"report: {out}")
 
 
-def _run():
+def _run(workdir: Path) -> "Page":
     from ada_ensemble_tf.reporting.gathering import Gathering
     from ada_ensemble_tf.reporting.run_page import run_page
     from ada_ensemble_tf.training.workdir import Workdir
 
-    gathering = Gathering(Workdir(_WORKDIR.value), _DATA_DIR.value, _ROWS.value, _IMPORTANCE_ROWS.value)
+    gathering = Gathering(Workdir(workdir), _DATA_DIR.value, _ROWS.value, _IMPORTANCE_ROWS.value)
     return run_page(gathering.evidence())
 
 
-def _comparison():
+def _comparison(folder: Path) -> "Page":
     from ada_ensemble_tf.reporting.comparison_page import comparison_page, table_of
 
-    return comparison_page(table_of(Path(_COMPARE.value)))
+    return comparison_page(table_of(folder))
 
 
 if __name__ == "__main__":

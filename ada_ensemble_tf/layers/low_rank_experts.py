@@ -102,7 +102,8 @@ class LowRankExperts(keras.layers.Layer):
         # Of weights only: row i of both is what key i or query unit i adds to each expert's logit.
         from_keys = tf.matmul(keys, keys, transpose_a=True)
         from_query = tf.matmul(query, tf.matmul(query_out, keys))
-        logits, scores = [], []
+        logits: list[tf.Tensor] = []
+        scores: list[tf.Tensor] = []
         for level in range(self.num_levels):
             here = self._columns(level)
             one = from_query[:, here]
@@ -114,7 +115,9 @@ class LowRankExperts(keras.layers.Layer):
 
     def _in_sequence(self, x):
         query = tf.matmul(tf.matmul(x, self.query_in), self.query_out)
-        total, logits, scores = 0.0, [], []
+        total: tf.Tensor | float = 0.0
+        logits: list[tf.Tensor] = []
+        scores: list[tf.Tensor] = []
         for level in range(self.num_levels):
             here = self._columns(level)
             keys = tf.convert_to_tensor(self.keys)[:, here]

@@ -131,13 +131,19 @@ class RowSparseOptimizer(keras.optimizers.Optimizer):
 
         distribution.extended.update(variable, update, args=tuple(args), group=False)
 
-    def _update_rows(self, variable, gradient, learning_rate, *slots):
+    def _update_rows(
+        self,
+        variable: tf.Variable,
+        gradient: tf.Tensor | tf.IndexedSlices,
+        learning_rate: tf.Tensor,
+        *slots: tf.Variable,
+    ) -> None:
         """Updates the rows that `gradient` has, each once; all rows if it is dense."""
         rows = gradient.indices if isinstance(gradient, tf.IndexedSlices) else None
         g = tf.cast(gradient if rows is None else gradient.values, variable.dtype)
         w, *state = (tf.convert_to_tensor(v) if rows is None else tf.gather(v, rows) for v in (variable, *slots))
-        w, state = self.updated(g, w, state, tf.cast(learning_rate, g.dtype))
-        for target, value in zip((variable, *slots), (w, *state), strict=True):
+        new_w, new_state = self.updated(g, w, state, tf.cast(learning_rate, g.dtype))
+        for target, value in zip((variable, *slots), (new_w, *new_state), strict=True):
             self.assign(target, value if rows is None else tf.IndexedSlices(value, rows))
 
     def _clip_gradients(self, grads):
@@ -145,8 +151,8 @@ class RowSparseOptimizer(keras.optimizers.Optimizer):
         return grads
 
     def _all_reduce_sum_gradients(self, grads_and_vars):
-        gradients, variables = zip(*super()._all_reduce_sum_gradients(grads_and_vars), strict=True)
-        gradients = [sum_duplicates(g) if isinstance(g, tf.IndexedSlices) else g for g in gradients]
+        reduced = super()._all_reduce_sum_gradients(grads_and_vars)
+        gradients = [sum_duplicates(g) if isinstance(g, tf.IndexedSlices) else g for g, _ in reduced]
         # TensorFlow clips the values of IndexedSlices, which are right now that each row comes once.
         if self.clipnorm is not None:
             gradients = [tf.clip_by_norm(g, self.clipnorm) for g in gradients]
@@ -154,7 +160,7 @@ class RowSparseOptimizer(keras.optimizers.Optimizer):
             gradients = [tf.clip_by_value(g, -self.clipvalue, self.clipvalue) for g in gradients]
         elif self.global_clipnorm is not None:
             gradients, _ = tf.clip_by_global_norm(gradients, self.global_clipnorm)
-        return list(zip(gradients, variables, strict=True))
+        return [(g, variable) for g, (_, variable) in zip(gradients, reduced, strict=True)]
 
     def get_config(self):
         config = super().get_config()
