@@ -8,6 +8,7 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 
+from data_pipelines.canonical import canonical
 from data_pipelines.columns import codes, distinct
 from data_pipelines.levels import TEXT_NEVER_A_LEVEL, levels, split_values
 from data_pipelines.raw_format import Input
@@ -70,6 +71,8 @@ class LevelCounter:
             transform = "value" if field.transform == "equal_frequency" else field.transform
             texts = texts.with_columns(levels(texts["level"], transform).alias("level"))
             texts = texts.group_by("level").agg(pl.col("count").sum())
+        elif (known := texts["level"]) is not (one_text := canonical(known)):
+            texts = texts.with_columns(one_text.alias("level")).group_by("level").agg(pl.col("count").sum())
         counts.parts.append(texts)
         # Merging only once as much is pending as merged keeps the total work proportional to the levels seen.
         heights = [part.height for part in counts.parts]

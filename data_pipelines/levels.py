@@ -12,7 +12,8 @@ Numeric values become categorical bins (AdaEnsemble, arXiv 2301.08353, section 4
 Others reduce text: "hour_of_day" ("00" .. "23") and "weekday" ("0" is Sunday) of a time written YYMMDDHH (so a
 date without a hour is never eight digits), YYYYMMDDHH with any further digits, YYYY-MM-DD HH with anything after, or
 YYYY-MM-DD, whose hour is missing; "os_browser" of a user agent (the same
-benchmark: the first operating system and the first browser of two lists that the text names); "text" is itself.
+benchmark: the first operating system and the first browser of two lists that the text names); "text" is itself, in
+the one writing of `canonical.py`.
 
 A missing value (empty text; NaN among numbers) is the level "" under every rule. Text that is not of the rule's kind,
 which preparation refuses and serving may meet, is `UNREADABLE`, which no vocabulary holds. Logarithmic bins come from
@@ -26,6 +27,7 @@ from collections.abc import Callable
 import numpy as np
 import polars as pl
 
+from data_pipelines.canonical import canonical, canonical_lists
 from data_pipelines.kinds import INTEGER, MISSING_NUMBER, NUMBER, TIMES, is_of_kind
 
 EXACT_PREFIX = "="
@@ -99,8 +101,8 @@ def levels(text: pl.Series, transform: str, parameters: tuple[float, ...] = ()) 
 
 
 def split_values(text: pl.Series, separator: str) -> pl.Series:
-    """The values of a multi-valued field: lists [n] without empty values; [""] where nothing is left."""
-    parts = text.str.split(separator)
+    """The canonical values of a multi-valued field: lists [n] without empty ones; [""] where nothing is left."""
+    parts = canonical_lists(text.str.split(separator))
     parts = parts.list.eval(pl.element().filter(pl.element() != ""))
     return parts.set(parts.list.len() == 0, None).fill_null(pl.Series([[""]]))
 
@@ -208,7 +210,7 @@ def _or_missing(level: pl.Series, readable: pl.Series, missing: pl.Series) -> pl
 
 
 _RULES: dict[str, Callable[[pl.Series, tuple[float, ...]], pl.Series]] = {
-    "text": lambda text, parameters: text,
+    "text": lambda text, parameters: canonical(text),
     "log_square": _log_square,
     "log_of_square": _log_of_square,
     "equal_frequency": _equal_frequency,

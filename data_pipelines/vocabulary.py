@@ -12,6 +12,7 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 
+from data_pipelines.canonical import canonical
 from data_pipelines.columns import THREADS, codes, distinct
 from data_pipelines.counting import LevelCounter
 from data_pipelines.errors import UserError
@@ -104,7 +105,8 @@ class Vocabularies:
         """Reads the vocabulary files of a prepared directory.
 
         Raises:
-            UserError: a file is missing, is not UTF-8 text, repeats a level or does not match the schema.
+            UserError: a file is missing, is not UTF-8 text, repeats a level, has a level of an earlier version or
+                does not match the schema.
         """
         found = {}
         for field in schema.fields:
@@ -117,6 +119,8 @@ class Vocabularies:
                     f"{path}: {len(found[field.name])} levels, but the schema has {field.size - 1}; "
                     "prepare the data again"
                 )
+            if field.transform == "text":
+                _check_canonical(found[field.name], path)
         return cls(schema, found)
 
     def save(self, data_dir: str | Path) -> dict[str, int]:
@@ -177,6 +181,15 @@ def _fixed_levels(field: Input, parameters: Mapping[str, tuple[float, ...]]) -> 
         return pl.Series([VALUE])
     bins = len(parameters[field.name]) + 1 if field.transform == "equal_frequency" else 0
     return pl.Series([f"{BIN_PREFIX}{i}" for i in range(bins)], dtype=pl.String)
+
+
+def _check_canonical(levels: pl.Series, path: Path) -> None:
+    other = levels.filter(canonical(levels) != levels)
+    if len(other):
+        raise UserError(
+            f"{path}: level {other[0]!r} is of an earlier version, which knew one id by several texts; "
+            "prepare the data again and train again"
+        )
 
 
 def vocabulary_path(data_dir: str | Path, field: str) -> Path:

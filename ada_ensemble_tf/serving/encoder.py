@@ -85,9 +85,10 @@ class RawEncoder(tf.Module):
     def _encode_list(self, text: tf.Tensor, field: Field) -> tf.Tensor:
         """Ids `[B, width]` of a field of several values."""
         parts = tf.strings.split(text, field.separator)
-        used = parts.flat_values != ""
+        known = transforms.categories(parts.flat_values)
+        used = known != ""
         parts = tf.RaggedTensor.from_value_rowids(
-            tf.boolean_mask(parts.flat_values, used), tf.boolean_mask(parts.value_rowids(), used), parts.nrows()
+            tf.boolean_mask(known, used), tf.boolean_mask(parts.value_rowids(), used), parts.nrows()
         )[:, : field.width]
         ids = parts.with_flat_values(self._rows_of(parts.flat_values, field))
         ids = ids.to_tensor(default_value=PADDING, shape=[None, field.width])

@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
+from data_pipelines import canonical
 from data_pipelines import levels as rules
 from data_pipelines.kinds import INTEGER, MISSING_NUMBER, NUMBER, TIMES
 
@@ -30,6 +31,13 @@ def levels(text: tf.Tensor, transform: str, parameters: tuple[float, ...] = ()) 
     return _RULES[transform](text, parameters)
 
 
+def categories(text: tf.Tensor) -> tf.Tensor:
+    """The canonical text of each text `[n]`: `data_pipelines.canonical.canonical` in the graph."""
+    # Hardly any request has other text, and this one operation is all that the others pay.
+    odd = tf.strings.regex_full_match(text, canonical.NOT_CANONICAL)
+    return tf.cond(tf.reduce_any(odd), lambda: _canonical(text), lambda: text)
+
+
 def values(text: tf.Tensor, transform: str, parameters: tuple[float, float]) -> tf.Tensor:
     """The float beside the id, float32 `[B]` of raw text `[B]`: `data_pipelines.levels.values` in the graph."""
     v = _numbers(text)
@@ -38,6 +46,18 @@ def values(text: tf.Tensor, transform: str, parameters: tuple[float, float]) -> 
     mean, deviation = parameters
     scaled = tf.clip_by_value((v - mean) / deviation, -rules.LARGEST_VALUE, rules.LARGEST_VALUE)
     return tf.cast(tf.where(tf.math.is_nan(scaled), tf.zeros_like(scaled), scaled), tf.float32)
+
+
+def _canonical(text: tf.Tensor) -> tf.Tensor:
+    scientific = tf.strings.regex_full_match(text, canonical.SCIENTIFIC)
+    v = tf.strings.to_number(tf.where(scientific, text, "0"), tf.float64)
+    scientific &= (v == tf.floor(v)) & (tf.abs(v) < canonical.LARGEST)
+    digits = tf.strings.regex_replace(text, canonical.ZEROS, "")
+    digits = tf.where(digits == "-0", "0", digits)
+    found = tf.where(tf.strings.regex_full_match(text, canonical.WHOLE), digits, text)
+    found = tf.where(scientific, tf.strings.as_string(tf.cast(tf.where(scientific, v, 0), tf.int64)), found)
+    found = tf.where(tf.strings.regex_full_match(text, canonical.BOOLEAN), tf.strings.lower(text), found)
+    return tf.where(tf.strings.regex_full_match(text, canonical.NOT_A_NUMBER), "", found)
 
 
 def _numbers(text: tf.Tensor) -> tf.Tensor:
@@ -171,7 +191,7 @@ def _or_missing(level: tf.Tensor, readable: tf.Tensor, missing: tf.Tensor) -> tf
 
 
 _RULES: dict[str, Callable[[tf.Tensor, tuple[float, ...]], tf.Tensor]] = {
-    "text": lambda text, parameters: text,
+    "text": lambda text, parameters: categories(text),
     "log_square": _log_square,
     "log_of_square": _log_of_square,
     "equal_frequency": _equal_frequency,

@@ -59,6 +59,10 @@ ODD = [
     "...", "....", "a..b", "a...b", "..a..", "a|\0|b", "\n|a", "|null|", "|".join("abcdefgh" * 600), "\ufffd",
     "..".join("abc" * 1000), "x" * 10_000, "é" * 5_000, "😀" * 2_500, '"quoted"', 'say "hi"', "'", "a\tb",
     "e\u0301", "é", "\u200d👩\u200d🔬", "\ufeff5", "\u2028", "\x85", "\x7f", "ÅK", "İOS", "日本語", "\U0010ffff",
+    "100", "100.0", "100.00", "-100.0", "0.0", "-0.000", "007.0", "9007199254740993.0", "9" * 40 + ".0", "1.0\n",
+    "1e+16", "1.0E16", "1e16", "10000000000000000", "1.2345678E7", "12345678", "1.2345678901234568e18", "9.3e+18",
+    "1.2345678901234568e+19", "1.5e+0", "1.25E1", "68e12345", "-1e+16", "1.0e99", "9.223372036854775e18", "-NaN",
+    "Nan", "True", "TRUE", "true", "False", "FALSE", "false", "tRUE", "1.0|nan|TRUE|1", "nan|NaN", "1.0..1..x",
 ]  # fmt: skip
 AGENTS = ["Windows NT 6.1", "WINDOWS", "iOS 8", "Macintosh", "Android 4", "Linux", "KITKAT", "\u212aindows"]
 BROWSERS = ["Chrome/35", "Sogou", "Maxthon", "Safari", "FIREFOX", "TheWorld", "Opera", "MSIE 9", "ſafari", "\n", "é"]
@@ -67,7 +71,7 @@ BROWSERS = ["Chrome/35", "Sogou", "Maxthon", "Safari", "FIREFOX", "TheWorld", "O
 def made_up(rng: random.Random) -> str:
     """A random text of one of the kinds that rules read, or nearly."""
     digits = "".join(rng.choices("0123456789", k=rng.choice([0, 1, 2, 3, 8, 17, 20, 40])))
-    kind = rng.randrange(9)
+    kind = rng.randrange(10)
     if kind == 0:
         return str(int(rng.choice([-1, 1]) * 10 ** rng.uniform(0, 20)))
     if kind == 1:
@@ -88,6 +92,9 @@ def made_up(rng: random.Random) -> str:
         return rng.choice(["|", "..", "||"]).join(
             rng.choices(["a", "b", "c", "", "null", "1", "é"], k=rng.randrange(9))
         )
+    if kind == 8:
+        whole = rng.choice([-1, 1]) * rng.randrange(10 ** rng.randrange(1, 21))
+        return rng.choice([f"{whole}.0", f"{float(whole)}", f"{whole:e}", f"{float(whole):.16e}", f"{whole:E}", "nan"])
     points = [
         rng.choice([rng.randrange(0xD800), rng.randrange(0xE000, 0x110000), rng.randrange(128)]) for _ in range(8)
     ]
