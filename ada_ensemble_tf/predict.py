@@ -3,6 +3,7 @@
 from absl import flags
 
 from data_pipelines.errors import run_main
+from data_pipelines.output import beside_output
 
 _WORKDIR = flags.DEFINE_string("workdir", None, "Directory of the training run.", required=True)
 _RAW = flags.DEFINE_list("raw", None, "Raw logs, with the label column or without.", required=True)
@@ -19,7 +20,7 @@ def main(argv) -> None:
     workdir = Workdir(_WORKDIR.value)
     model = workdir.load_model()
     rows = score_raw(model, workdir.schema(), workdir.path, _RAW.value, _OUT.value, _BATCH_SIZE.value)
-    print(f"{_OUT.value}: {rows} rows")
+    print(f"{_OUT.value}: {rows} rows", file=beside_output(_OUT.value))
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from absl import flags
 
 from data_pipelines.errors import UserError, run_main
+from data_pipelines.output import beside_output
 
 if TYPE_CHECKING:
     from ada_ensemble_tf.reporting.page import Page
@@ -34,7 +35,7 @@ def main(argv) -> None:
     out = Path(_OUT.value or folder / "report.html")
     page = _comparison(folder) if _COMPARE.value else _run(folder)
     page.write(out)
-    print(f"report: {out}")
+    print(f"report: {out}", file=beside_output(out))
 
 
 def _run(workdir: Path) -> "Page":

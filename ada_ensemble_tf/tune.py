@@ -11,8 +11,9 @@ from pathlib import Path
 from absl import flags
 
 from ada_ensemble_tf.comparison.configs import make_config
-from ada_ensemble_tf.comparison.runs import Workers, alone_in
+from ada_ensemble_tf.comparison.runs import Workers
 from data_pipelines.errors import UserError, run_main
+from data_pipelines.locks import alone_in
 from data_pipelines.preparation import load_complete
 from experiments.models import MODELS
 from experiments.overrides import parse
@@ -41,7 +42,7 @@ def main(argv) -> int:
     configs = [make_config(_CONFIG.value, name, parse(_SET.value)) for name in names]
     _, preparation = load_complete(_DATA_DIR.value)
     out, code = Path(_OUT.value), 0
-    with alone_in(out), Workers(_JOBS.value) as workers:
+    with alone_in(out, "choose another --out"), Workers(_JOBS.value) as workers:
         for name, config in zip(names, configs, strict=True):
             space, folder = SPACES[_SPACE.value](config), out / name
             tuning = Tuning(config, space, Path(_DATA_DIR.value), preparation.fingerprint(), folder, _SEED.value)

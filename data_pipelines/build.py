@@ -2,6 +2,7 @@
 
 import dataclasses
 import hashlib
+import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -24,7 +25,7 @@ from data_pipelines.preparation import (
 from data_pipelines.records import write_tfds_metadata
 from data_pipelines.schema import Schema
 from data_pipelines.source import Counted, Source
-from data_pipelines.staging import Staging, staged_directory
+from data_pipelines.staging import Staging, locked, staged_directory
 from data_pipelines.vocabulary import Vocabularies, vocabulary_path
 
 
@@ -68,30 +69,61 @@ def build(
             something else.
     """
     start = time.monotonic()
-    final = Path(data_dir)
+    final = Path(os.path.realpath(data_dir)) if Path(data_dir).is_symlink() else Path(data_dir)
     engine = engine or LocalEngine(DEFAULT_GB, show)
     source = Source(options, tuple(map(Path, raw_files)), tuple(map(Path, click_files)), max_bad_rows)
     source.reader(1)  # missing columns and files are found before anything is made
     raw, clicks = ([RawFile.of(path) for path in paths] for paths in (raw_files, click_files))
-    if final.exists() and not (final.is_dir() and not any(final.iterdir())):
-        _check_same(final, options, tuple(raw), tuple(clicks), max_bad_rows)
-        show(f"{final}: already prepared")
+    request = (options, tuple(raw), tuple(clicks), max_bad_rows)
+    if _is_prepared(final, *request, show):
         return
-    with staged_directory(final, _identity(options, raw, clicks, max_bad_rows)) as staging:
-        if staging.stage:
-            vocabularies = Vocabularies.load(staging.path, Schema.load(staging.path / "schema.json"))
-            counted = Counted.from_json(staging.found)
-        else:
-            vocabularies, counted = engine.count(source, staging)
-            vocabularies.save(staging.path)
-            vocabularies.schema.save(staging.path / "schema.json")
-            staging.finish("counting", counted.to_json())
-        _warn_of_poor_fields(vocabularies.schema, show)
-        shards: dict[str, list[Shard]] = {split: [] for split in SPLITS}
-        for split, shard in engine.write(source, staging, vocabularies, counted):
-            shards[split].append(shard)
-        _describe(options, raw, clicks, vocabularies.schema, counted, shards, staging.path)
+    with locked(final):
+        # Another process may just have ended.
+        if _is_prepared(final, *request, show):
+            return
+        with staged_directory(final, _identity(*request)) as staging:
+            _prepare(source, raw, clicks, engine, staging, show)
     _summarise(final, time.monotonic() - start, show)
+
+
+def _prepare(
+    source: Source,
+    raw: Sequence[RawFile],
+    clicks: Sequence[RawFile],
+    engine: Engine,
+    staging: Staging,
+    show: Callable[[str], None],
+) -> None:
+    """Does the stages that are not done."""
+    if staging.stage:
+        vocabularies = Vocabularies.load(staging.path, Schema.load(staging.path / "schema.json"))
+        counted = Counted.from_json(staging.found)
+    else:
+        vocabularies, counted = engine.count(source, staging)
+        vocabularies.save(staging.path)
+        vocabularies.schema.save(staging.path / "schema.json")
+        staging.finish("counting", counted.to_json())
+    _warn_of_poor_fields(vocabularies.schema, show)
+    shards: dict[str, list[Shard]] = {split: [] for split in SPLITS}
+    for split, shard in engine.write(source, staging, vocabularies, counted):
+        shards[split].append(shard)
+    _describe(source.options, raw, clicks, vocabularies.schema, counted, shards, staging.path)
+
+
+def _is_prepared(
+    final: Path,
+    options: Options,
+    raw: tuple[RawFile, ...],
+    clicks: tuple[RawFile, ...],
+    max_bad_rows: int,
+    show: Callable[[str], None],
+) -> bool:
+    """Whether the directory holds what is asked for. Raises UserError where it holds something else."""
+    if not final.exists() or (final.is_dir() and not any(final.iterdir())):
+        return False
+    _check_same(final, options, raw, clicks, max_bad_rows)
+    show(f"{final}: already prepared")
+    return True
 
 
 def _describe(

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from data_pipelines.errors import UserError
+from data_pipelines.output import write_complete
 
 
 def canonical_json(value: Any) -> str:
@@ -13,8 +14,8 @@ def canonical_json(value: Any) -> str:
 
 
 def save_json(path: str | Path, value: Any) -> None:
-    """Writes readable JSON (UTF-8)."""
-    Path(path).write_text(json.dumps(value, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    """Writes readable JSON (UTF-8); the file is complete whenever it is there."""
+    write_complete(path, json.dumps(value, indent=1, ensure_ascii=False) + "\n")
 
 
 def load_json(path: str | Path, way_out: str = "prepare the data again") -> Any:

@@ -51,11 +51,15 @@ def write_shard(path: Path, rows: np.ndarray, block_rows: int) -> Shard:
     Raises:
         OSError: writing failed, for example on a full disk.
     """
-    blocks = range(0, len(rows), block_rows)
     with path.open("wb") as file:
-        for start in blocks:
-            write_record(file, example(rows[start : start + block_rows]))
-    return Shard(path.name, len(rows), len(blocks), path.stat().st_size)
+        write_blocks(file, rows, block_rows)
+    return Shard(path.name, len(rows), -(-len(rows) // block_rows), path.stat().st_size)
+
+
+def write_blocks(file: BinaryIO, rows: np.ndarray, block_rows: int) -> None:
+    """Writes rows [n] (of `row_dtype`) as records, a block each."""
+    for start in range(0, len(rows), block_rows):
+        write_record(file, example(rows[start : start + block_rows]))
 
 
 def write_tfds_metadata(

@@ -1,7 +1,6 @@
 """A directory that appears under its name only once it is complete."""
 
 import contextlib
-import fcntl
 import logging
 import os
 import shutil
@@ -11,6 +10,8 @@ from typing import Any
 
 from data_pipelines.errors import UserError, is_disk_full
 from data_pipelines.json_files import load_json, save_json
+from data_pipelines.locks import LOCK_FILE, alone_at
+from data_pipelines.output import remove_left
 
 SUFFIX = ".preparing"
 _STAGE_FILE = "stage.json"
@@ -33,9 +34,7 @@ class Staging:
     def finish(self, stage: str, found: Any) -> None:
         """Notes that a stage is done; `found` is of plain dictionaries, lists and numbers."""
         self.stage, self.found = stage, found
-        temporary = self.path / (_STAGE_FILE + ".incomplete")
-        save_json(temporary, {"identity": self._identity, "stage": stage, "found": found})
-        os.replace(temporary, self.path / _STAGE_FILE)
+        save_json(self.path / _STAGE_FILE, {"identity": self._identity, "stage": stage, "found": found})
 
 
 @contextlib.contextmanager
@@ -43,30 +42,25 @@ def staged_directory(final: Path, identity: str) -> Iterator[Staging]:
     """Yields a directory beside `final` and renames it to `final` when the block ends without an error.
 
     On an error it is removed. After a kill it stays behind, as after an interruption once a stage is finished: the next
-    run of the same work goes on after that stage, and one of other work removes it. A lock, which dies with its
-    process, tells a run that was killed from one that is still going on.
+    run of the same work goes on after that stage, and one of other work removes it. A lock (`locks.py`), which dies
+    with its process, tells a run that was killed from one that is still going on. Call it from within `locked`.
 
     Args:
         final: the directory to make.
         identity: tells this work from other work.
 
     Raises:
-        UserError: another process is writing the same directory, or the disk is full (naming the directory
-            and what is free).
+        UserError: the disk is full (naming the directory and what is free).
     """
-    final.parent.mkdir(parents=True, exist_ok=True)
     path = final.parent / (final.name + SUFFIX)
-    lock = staging = None
+    staging = None
     try:
         path.mkdir(exist_ok=True)
-        lock = os.open(path, os.O_RDONLY)
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise UserError(f"{path}: another process is preparing this directory; wait for it to end") from None
         staging = _left_behind(path, final, identity)
         yield staging
         (path / _STAGE_FILE).unlink(missing_ok=True)
+        # Left by a worker of a cluster that was killed.
+        remove_left(path)
         os.rename(path, final)
     except BaseException as error:
         if staging is None:
@@ -86,9 +80,18 @@ def staged_directory(final: Path, identity: str) -> Iterator[Staging]:
                 "free some space or choose another --data_dir"
             ) from error
         raise
-    finally:
-        if lock is not None:
-            os.close(lock)
+
+
+@contextlib.contextmanager
+def locked(final: Path) -> Iterator[None]:
+    """Keeps other processes from making the same directory for as long as the block runs.
+
+    Raises:
+        UserError: another process is making it; the message names its host and number.
+    """
+    final.parent.mkdir(parents=True, exist_ok=True)
+    with alone_at(final, final.parent / (final.name + SUFFIX + LOCK_FILE), "choose another --data_dir"):
+        yield
 
 
 def _left_behind(path: Path, final: Path, identity: str) -> Staging:

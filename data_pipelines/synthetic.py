@@ -18,6 +18,7 @@ A numeric value counts by its bin: v up to 2, floor(ln(v)^2) above. As latents a
 48 % of the way from AUC 0.5 to the best; knowing what to cross gets 97 %. All seeds share the click model.
 """
 
+import contextlib
 import functools
 import gzip
 import json
@@ -34,6 +35,7 @@ from sklearn.metrics import log_loss, roc_auc_score
 
 from data_pipelines.errors import UserError, run_main
 from data_pipelines.levels import LOG_SQUARE_BOUNDARIES
+from data_pipelines.output import beside_output, complete_file, is_written_through, write_complete
 from data_pipelines.progress import Progress
 
 # fmt: off
@@ -116,48 +118,46 @@ def group_of(levels: pl.Series) -> np.ndarray:
 def write(out: str | Path, rows: int, seed: int = 0, show: Callable[[str], None] = print) -> dict:
     """Writes the rows (gzip if `out` ends in .gz) and, as `out`.json, the figures that it returns.
 
-    The rows get their name last, when all is complete. Memory: a chunk, and some 60 bytes a row for the AUC.
+    The rows get their name last, when all is complete. A pipe or device gets the rows alone. Memory: a chunk, and some
+    60 bytes a row for the AUC.
 
     Raises:
         UserError: bad arguments, or `out` exists and holds other rows (the same ones are left alone).
         OSError: the directory cannot be written, or the disk is full.
     """
     out, request = Path(out), {"rows": rows, "seed": seed, "model_version": _MODEL_VERSION}
-    beside = out.with_name(out.name + ".json")
-    if not os.access(out.parent, os.W_OK):
+    beside = None if is_written_through(out) else out.with_name(out.name + ".json")
+    if beside is not None and not os.access(out.parent, os.W_OK):
         raise UserError(f"{out.parent} is no directory that can be written; make it or choose another --out")
-    if out.exists():
+    if beside is not None and out.exists():
         found = json.loads(beside.read_text()) if beside.exists() else {}
         if request.items() <= found.items():
             show(f"{out} is already there")
             return found
         held = {key: found.get(key, "unknown") for key in request}
         raise UserError(f"{out} exists with {held}, asked for {request}; delete it or choose another --out")
-    partial = out.with_name(f"{out.name}.{os.getpid()}.partial")  # two runs never write into one file
     truth, done, progress = [], 0, Progress(str(out), rows, show)
-    try:
-        with open(partial, "wb") as file:
-            # No name and no time in the gzip header: the same request gives the same bytes.
-            sink = gzip.GzipFile("", "wb", 1, file, mtime=0) if out.suffix == ".gz" else file
-            with sink:
-                for chunk in generate(rows, seed):
-                    chunk.frame.write_csv(sink, separator="\t", include_header=False, quote_style="never")
-                    truth.append(chunk[1:])
-                    done += len(chunk.labels)
-                    progress.update(done, done)
+    with complete_file(out, "wb") as file:
+        # No name and no time in the gzip header: the same request gives the same bytes.
+        packed = gzip.GzipFile("", "wb", 1, file, mtime=0) if out.suffix == ".gz" else contextlib.nullcontext(file)
+        with packed as sink:
+            for chunk in generate(rows, seed):
+                chunk.frame.write_csv(sink, separator="\t", include_header=False, quote_style="never")
+                truth.append(chunk[1:])
+                done += len(chunk.labels)
+                progress.update(done, done)
         figures = request | _figures(*(np.concatenate(arrays) for arrays in zip(*truth, strict=True)))
-        beside.write_text(json.dumps(figures, indent=2) + "\n")
-        os.replace(partial, out)
-    finally:
-        partial.unlink(missing_ok=True)
+        if beside is not None:
+            write_complete(beside, json.dumps(figures, indent=2) + "\n")
     return figures
 
 
 def main(argv: Sequence[str]) -> None:
     """Runs `write` on the flags and prints what a model can reach at best."""
     del argv
-    figures = write(flags.FLAGS.out, flags.FLAGS.rows, flags.FLAGS.seed, functools.partial(print, flush=True))
-    print(*(f"{name} {figures[name]}" for name in FIGURES), sep=", ")
+    show = functools.partial(print, flush=True, file=beside_output(flags.FLAGS.out))
+    figures = write(flags.FLAGS.out, flags.FLAGS.rows, flags.FLAGS.seed, show)
+    show(", ".join(f"{name} {figures[name]}" for name in FIGURES))
 
 
 def _draw(rng: np.random.Generator, rows: int) -> _Draw:

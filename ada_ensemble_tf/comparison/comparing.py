@@ -9,11 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from ada_ensemble_tf.comparison.configs import Variants, check_label, flat, make_config
-from ada_ensemble_tf.comparison.runs import Run, Workers, alone_in
+from ada_ensemble_tf.comparison.runs import Run, Workers
 from ada_ensemble_tf.comparison.table import Table
 from ada_ensemble_tf.reporting.comparison_page import comparison_page
 from data_pipelines.errors import UserError
 from data_pipelines.json_files import load_json
+from data_pipelines.locks import alone_in
+from data_pipelines.output import remove_left
 from data_pipelines.preparation import Preparation, load_complete
 
 logger = logging.getLogger(__name__)
@@ -63,7 +65,8 @@ def compare(runs: Sequence[Run], data_dir: Path, out: Path, jobs: int, truth: Pa
     """
     _, preparation = load_complete(data_dir)
     bounds = load_json(truth, way_out="give the file that data_pipelines.synthetic wrote") if truth else None
-    with alone_in(out), Workers(jobs) as workers:
+    with alone_in(out, "choose another --out"), Workers(jobs) as workers:
+        remove_left(out)
         for run in runs:
             run.check_same(preparation.fingerprint())
         failures: dict[tuple[str, int], str] = {}

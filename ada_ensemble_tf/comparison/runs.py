@@ -10,14 +10,13 @@ run.json                 how many runs there were at once; written last, it says
 
 import contextlib
 import dataclasses
-import fcntl
 import os
 import pickle
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -162,22 +161,3 @@ def _failure(log: Path, start: int, code: int) -> str | None:
     lines = [line for line in log.read_bytes()[start:].decode(errors="replace").splitlines() if line.strip()]
     errors = [line.removeprefix("error: ") for line in lines if line.startswith("error: ")]
     return (errors or lines or [f"exit code {code}"])[-1]
-
-
-@contextlib.contextmanager
-def alone_in(out: Path) -> Iterator[None]:
-    """Makes a folder and keeps others out of it for as long as the block runs.
-
-    Raises:
-        UserError: another process is in it.
-    """
-    out.mkdir(parents=True, exist_ok=True)
-    lock = os.open(out, os.O_RDONLY)
-    try:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise UserError(f"{out}: another process is at work in this directory; wait for it to end") from None
-        yield
-    finally:
-        os.close(lock)

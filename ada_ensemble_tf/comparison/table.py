@@ -3,7 +3,6 @@
 import csv
 import dataclasses
 import io
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ import numpy as np
 from ada_ensemble_tf.comparison.configs import config_hash
 from ada_ensemble_tf.comparison.runs import PROBABILITIES, Run
 from ada_ensemble_tf.comparison.significance import RULE, Verdict, against_best
+from data_pipelines.output import write_complete
 
 METRICS = ("auc", "logloss", "normalized_entropy", "calibration")
 FIGURES = ("parameters", "flops_per_example", "examples_per_second", "best_step")
@@ -91,8 +91,8 @@ class Table:
         """Writes table.md and table.csv, each complete whenever it is there, and returns the former's text."""
         rows = self.rows()
         markdown = self.markdown(rows)
-        _replace(out / "table.md", markdown)
-        _replace(out / "table.csv", self.csv(rows))
+        write_complete(out / "table.md", markdown)
+        write_complete(out / "table.csv", self.csv(rows))
         return markdown
 
     def markdown(self, rows: Sequence[Mapping[str, Any]]) -> str:
@@ -159,9 +159,3 @@ def _seeds(row: Mapping[str, Any]) -> str:
         return ""
     text = f"{row['seeds_done']} of {row['seeds_asked']}"
     return text + (f", {row['seeds_failed']} failed ({row['failure']})" if row["failure"] else "")
-
-
-def _replace(path: Path, text: str) -> None:
-    temporary = path.with_name(path.name + ".incomplete")
-    temporary.write_text(text, encoding="utf-8")
-    os.replace(temporary, path)

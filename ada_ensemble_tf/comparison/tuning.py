@@ -10,7 +10,6 @@ table.
 import ast
 import json
 import logging
-import os
 import shutil
 import time
 from pathlib import Path
@@ -26,6 +25,7 @@ from ada_ensemble_tf.comparison.configs import config_hash, flat
 from ada_ensemble_tf.comparison.runs import HPARAMS_FOLDER, Run, Workers
 from data_pipelines.errors import UserError
 from data_pipelines.json_files import load_json
+from data_pipelines.output import write_complete
 from experiments.overrides import override
 from experiments.search_spaces import Choice, LogUniform, Range, Space, overrides, present
 
@@ -175,12 +175,10 @@ class Tuning:
 
 def write_best(path: Path, model: str, best: dict[str, Any]) -> None:
     """Puts a model's best values into a file that may have those of others."""
-    known = load_json(path, way_out="delete it") if path.exists() else {}
+    known = load_json(path, way_out="delete it") if path.is_file() else {}
     known[model] = best
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(path.name + ".incomplete")
-    temporary.write_text(json.dumps(known, indent=2, sort_keys=True) + "\n", encoding="utf-8")
-    os.replace(temporary, path)
+    write_complete(path, json.dumps(known, indent=2, sort_keys=True) + "\n")
 
 
 def _delete_folders(folder: Path, keep: Path) -> None:

@@ -14,6 +14,7 @@ from ml_collections import ConfigDict
 
 from ada_ensemble_tf.comparison.runs import HPARAMS_FOLDER, PROBABILITIES, Run
 from data_pipelines.errors import run_main
+from data_pipelines.output import complete_file
 
 
 def main(argv) -> None:
@@ -49,10 +50,8 @@ def _save_predictions(run: Run, data) -> None:
 
 def save_array(path: Path, array: np.ndarray) -> None:
     """Writes an array so that it is complete whenever it is there."""
-    temporary = path.with_name(f"{path.name}.{os.getpid()}.incomplete")
-    with open(temporary, "wb") as file:
+    with complete_file(path, "wb") as file:
         np.save(file, array)
-    os.replace(temporary, path)
 
 
 def _end_with_parent() -> None:

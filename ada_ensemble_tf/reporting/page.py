@@ -1,13 +1,13 @@
 """A page of HTML that is one file: figures inline as SVG, style inline, no scripts, nothing fetched."""
 
 import html
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
 from matplotlib.figure import Figure
 
 from ada_ensemble_tf.reporting.figures import svg
+from data_pipelines.output import write_complete
 
 _STYLE = """
 :root { color-scheme: light; }
@@ -127,6 +127,4 @@ class Page:
     def write(self, path: Path) -> None:
         """Writes the file so that it is complete whenever it is there."""
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_name(path.name + ".incomplete")
-        temporary.write_text(self.html(), encoding="utf-8")
-        os.replace(temporary, path)
+        write_complete(path, self.html())

@@ -1,9 +1,10 @@
 """Exporting: a SavedModel that appears in its versioned folder once it is complete and its scores were checked."""
 
+import contextlib
 import logging
 import os
 import shutil
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,8 @@ from ada_ensemble_tf.serving.tables import Storage
 from ada_ensemble_tf.serving.warmup import write_warmup
 from ada_ensemble_tf.training.scoring import Scorer
 from data_pipelines.errors import UserError, is_disk_full
+from data_pipelines.locks import alone_in
+from data_pipelines.output import SUFFIX
 from data_pipelines.schema import Schema
 from data_pipelines.vocabulary import Vocabularies
 
@@ -63,16 +66,10 @@ def export(
         The version's folder. It appears under its name once it is complete.
 
     Raises:
-        UserError: if the SavedModel gives other scores than the model in Python, or the disk is full.
+        UserError: if the SavedModel gives other scores than the model in Python, the disk is full, or another process
+            is exporting there.
     """
-    export_dir = Path(export_dir)
-    export_dir.mkdir(parents=True, exist_ok=True)
-    versions = [int(path.name) for path in export_dir.iterdir() if path.name.isdigit()]
-    final = export_dir / str(max(versions, default=0) + 1)
-    # Not a number: TF Serving passes it over.
-    staging = export_dir / f"{final.name}.incomplete"
-    shutil.rmtree(staging, ignore_errors=True)
-    try:
+    with _new_version(Path(export_dir)) as (staging, final):
         model.finish_annealing()
         vocabularies = Vocabularies.load(data_dir, schema)
         before = None if test is None else _figures(Scorer(model), test)
@@ -104,20 +101,35 @@ def export(
             final.name, model, schema, served, example_numbers, training or {}, config or {}, parity, told
         )
         (staging / model_card.FILE).write_text(card.text(), encoding="utf-8")
-        os.rename(staging, final)
-    except BaseException as error:
-        shutil.rmtree(staging, ignore_errors=True)
-        if is_disk_full(error):
-            raise UserError(
-                f"{export_dir}: the disk is full; free some space or choose another --export_dir"
-            ) from error
-        raise
     for line in (parity, *told):
         logger.info("%s", line)
     for column, name in served.arguments.items():
         if column != name:
             logger.info("column %r is the signature's input %s", column, name)
     return final
+
+
+@contextlib.contextmanager
+def _new_version(export_dir: Path) -> Iterator[tuple[Path, Path]]:
+    """Yields the folder to write to and the numbered one, whose name it gets when the block ends without an error."""
+    with alone_in(export_dir, "choose another --export_dir"):
+        # What killed exports left.
+        for left in export_dir.glob(f"[0-9]*{SUFFIX}"):
+            shutil.rmtree(left)
+        versions = [int(path.name) for path in export_dir.iterdir() if path.name.isdigit()]
+        final = export_dir / str(max(versions, default=0) + 1)
+        # Not a number: TF Serving passes it over.
+        staging = export_dir / f"{final.name}{SUFFIX}"
+        try:
+            yield staging, final
+            os.rename(staging, final)
+        except BaseException as error:
+            shutil.rmtree(staging, ignore_errors=True)
+            if is_disk_full(error):
+                raise UserError(
+                    f"{export_dir}: the disk is full; free some space or choose another --export_dir"
+                ) from error
+            raise
 
 
 def _sizes(model: CTRModel, served: ServedModel, storage: Storage) -> list[str]:

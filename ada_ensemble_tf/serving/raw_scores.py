@@ -1,7 +1,6 @@
 """Scoring a raw log row by row, in its own order."""
 
 import logging
-import os
 from pathlib import Path
 
 import polars as pl
@@ -12,6 +11,7 @@ from ada_ensemble_tf.layers.embedding import Inputs
 from ada_ensemble_tf.models import CTRModel
 from ada_ensemble_tf.training.scoring import Scorer
 from data_pipelines.errors import UserError, is_disk_full
+from data_pipelines.output import complete_file
 from data_pipelines.progress import Progress
 from data_pipelines.raw import RawReader
 from data_pipelines.schema import Schema
@@ -30,7 +30,7 @@ def score_raw(
         schema: the fields.
         data_dir: the directory with the vocabulary files.
         raw: raw files of the schema's data set, with the label column or without.
-        out: the CSV file; it appears once it is complete.
+        out: the CSV file; it appears once it is complete. A pipe or device gets the rows as they are scored.
         batch_size: rows scored at once.
 
     Returns:
@@ -41,11 +41,9 @@ def score_raw(
     """
     vocabularies, scorer = Vocabularies.load(data_dir, schema), Scorer(model)
     reader = RawReader(schema.format, schema.fields, raw, label="optional")
-    out = Path(out)
-    temporary = out.with_name(out.name + ".incomplete")
     rows, progress = 0, Progress("scoring", reader.total_bytes, logger.info)
     try:
-        with temporary.open("w", encoding="utf-8") as file:
+        with complete_file(out) as file:
             file.write("ctr\n")
             for chunk in reader:
                 inputs = encoded(vocabularies, chunk.columns)
@@ -55,9 +53,7 @@ def score_raw(
                     pl.DataFrame({"ctr": ctr}).write_csv(file, include_header=False)
                 rows += chunk.columns.num_rows
                 progress.update(rows, chunk.bytes_read)
-        os.replace(temporary, out)
     except BaseException as error:
-        temporary.unlink(missing_ok=True)
         if is_disk_full(error):
             raise UserError(f"{out}: the disk is full; free some space or choose another --out") from error
         raise

@@ -1,6 +1,7 @@
 """Checkpoints: the whole state of training, and the weights of the best model so far."""
 
 import re
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -55,3 +56,17 @@ class Checkpoint:
         except (AssertionError, ValueError, tf.errors.InvalidArgumentError) as error:
             reason = str(error).splitlines()[0]
             raise ValueError(f"{path}: the checkpoint is of another model: {reason}") from error
+
+
+def remove_unfinished_saves(folder: Path) -> None:
+    """Removes what saves of killed processes left in a folder: all but the save that TensorFlow's index names.
+
+    Call it where no other process saves there.
+    """
+    latest = Path(tf.train.latest_checkpoint(str(folder)) or "").name
+    for path in folder.glob("ckpt-*"):
+        name = re.fullmatch(r"(ckpt-\d+)(\.index|\.data-\d+-of-\d+|_temp)", path.name)
+        if name and (name[1] != latest or name[2] == "_temp"):
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+    for path in folder.glob("checkpoint.tmp*"):
+        path.unlink()

@@ -1,5 +1,6 @@
 """A training run from config to metrics.json."""
 
+import contextlib
 import json
 import logging
 import platform
@@ -56,6 +57,14 @@ def train(config, data: PreparedData, workdir: str | Path, score_test: bool = Tr
     # Before the others are waited for: one that was started again at the very end would wait for those that are done.
     if read_cluster() is not None and (results := _results_of(directory, config, data)) is not None:
         return results
+    with contextlib.ExitStack() as held:
+        return _train(config, data, directory, score_test, held)
+
+
+def _train(
+    config, data: PreparedData, directory: Workdir, score_test: bool, held: contextlib.ExitStack
+) -> dict[str, Any]:
+    """`train`, once it is known that there is something to do; what is locked is left with `held`."""
     distribution = make_distribution(config.strategy)
     distribution.worker_batch(config.batch_size)
     if config.xi and distribution.replicas > 1:
@@ -64,7 +73,7 @@ def train(config, data: PreparedData, workdir: str | Path, score_test: bool = Tr
     with distribution.scope():
         model = build_model(config, data)
         compile_model(model, config)
-    _claim(directory, config, data, model, distribution)
+    _claim(directory, config, data, model, distribution, held)
     loop = TrainingLoop(model, data, config, directory.path, distribution)
     if directory.metrics_file.exists() and loop.finished():
         logger.info("%s: already trained; raise config.max_epochs to go on, or use another --workdir", directory.path)
@@ -106,11 +115,19 @@ def _results_of(directory: Workdir, config, data: PreparedData) -> dict[str, Any
     return results if same and results["data_fingerprint"] == data.fingerprint else None
 
 
-def _claim(directory: Workdir, config, data: PreparedData, model: CTRModel, distribution: Distribution) -> None:
-    """The chief makes the directory this run's own, and the others see that it did."""
+def _claim(
+    directory: Workdir,
+    config,
+    data: PreparedData,
+    model: CTRModel,
+    distribution: Distribution,
+    held: contextlib.ExitStack,
+) -> None:
+    """The chief locks the directory and makes it this run's own, and the others see that it did."""
 
     def claim():
         if distribution.is_chief:
+            held.enter_context(directory.locked())
             directory.claim(config.to_dict(), data)
             directory.save_model_config(model)
 

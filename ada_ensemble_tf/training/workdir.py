@@ -10,17 +10,19 @@ metrics.json      the results; there once training is complete
 train.log         what the process printed, where something else started it
 """
 
+import contextlib
 import json
-import os
 import shutil
 from pathlib import Path
 from typing import Any
 
 from ada_ensemble_tf.models import MODELS, CTRModel, model_class
-from ada_ensemble_tf.training.checkpoint import Checkpoint
+from ada_ensemble_tf.training.checkpoint import Checkpoint, remove_unfinished_saves
 from data_pipelines.dataset import PreparedData, open_data
 from data_pipelines.errors import UserError
 from data_pipelines.json_files import load_json
+from data_pipelines.locks import LOCK_FILE, alone_in
+from data_pipelines.output import remove_left, write_complete
 from data_pipelines.schema import Schema
 from data_pipelines.vocabulary import VOCABULARY_DIR
 
@@ -46,10 +48,16 @@ class Workdir:
     def _is_of_something_else(self) -> bool:
         # Whoever starts a run writes its log before the run itself can claim the directory.
         files = {path.name for path in self.path.iterdir()} if self.path.is_dir() else set()
-        return bool(files - {"train.log"}) and "data.json" not in files
+        return bool(files - {"train.log", LOCK_FILE}) and "data.json" not in files
+
+    def locked(self) -> contextlib.AbstractContextManager[None]:
+        """Keeps other trainings out for as long as the block runs. UserError: another is at work here."""
+        return alone_in(self.path, "choose another --workdir")
 
     def claim(self, config: dict[str, Any], data: PreparedData) -> None:
         """Makes the directory that of a run of `config` on `data`, or, once something is trained, checks that it is.
+
+        What a killed run was writing is removed, so call it from within `locked`.
 
         Raises:
             UserError: if it is that of another run, or of something else.
@@ -59,6 +67,9 @@ class Workdir:
         elif self._is_of_something_else():
             raise UserError(f"{self.path}: not empty and not a training directory; choose another --workdir")
         self.path.mkdir(parents=True, exist_ok=True)
+        remove_left(self.path)
+        for folder in ("last", "best"):
+            remove_unfinished_saves(self.path / "checkpoints" / folder)
         write_json(self.path / "data.json", {"data_dir": str(data.path.absolute()), "fingerprint": data.fingerprint})
         data.schema.save(self.path / "schema.json")
         shutil.copytree(data.path / VOCABULARY_DIR, self.path / VOCABULARY_DIR, dirs_exist_ok=True)
@@ -141,9 +152,7 @@ class Workdir:
 
 def write_json(path: Path, value: Any) -> None:
     """Writes JSON so that the file is complete whenever it is there. NaN becomes null."""
-    temporary = path.with_name(path.name + ".incomplete")
-    temporary.write_text(json.dumps(_without_nan(value), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    os.replace(temporary, path)
+    write_complete(path, json.dumps(_without_nan(value), indent=2, ensure_ascii=False) + "\n")
 
 
 def _without_nan(value: Any) -> Any:

@@ -8,6 +8,7 @@ The exit code is 1 where there are errors, and 0 where there are at most warning
 """
 
 import os
+import sys
 from collections.abc import Callable, Sequence
 
 from absl import flags
@@ -19,6 +20,7 @@ from data_pipelines.doctor.suggest_schema import decide, save_schema
 from data_pipelines.doctor.table_sample import sample_table
 from data_pipelines.errors import UserError, run_main
 from data_pipelines.formats import DATASETS, make_format
+from data_pipelines.output import beside_output
 
 _DATA_DIR = flags.DEFINE_string("data_dir", None, "Prepared directory to check.")
 _RAW = flags.DEFINE_list("raw", None, "Raw files to check, separated by commas.")
@@ -41,7 +43,8 @@ def main(argv: Sequence[str]) -> int:
     if (_DATA_DIR.value is None) == (not _RAW.value):
         raise UserError("name what to check: --data_dir, or --raw with --dataset or --suggest_schema")
     report = _report(lambda line: None if _JSON.value else print(line, flush=True))
-    print(report.to_json() if _JSON.value else report.to_text())
+    file = sys.stdout if _SUGGEST.value is None else beside_output(_SUGGEST.value)
+    print(report.to_json() if _JSON.value else report.to_text(), file=file)
     return report.exit_code
 
 

@@ -18,6 +18,7 @@ from data_pipelines.doctor.table_sample import LIST_SEPARATOR, TableSample
 from data_pipelines.errors import UserError
 from data_pipelines.kinds import INTEGER, LABELS, is_of_kind
 from data_pipelines.levels import levels, numbers, split_values
+from data_pipelines.output import is_written_through, write_complete
 from data_pipelines.raw_format import MAX_VALUES
 from data_pipelines.tabular import DEFAULT_BINS, parse_schema
 
@@ -94,11 +95,9 @@ def save_schema(path: str | Path, sample: TableSample, decisions: list[Decision]
     head = "".join(
         f"  {json.dumps(key)}: {json.dumps(content[key], ensure_ascii=False)},\n" for key in ("label", "file")
     )
-    try:
-        with Path(path).open("x", encoding="utf-8") as file:
-            file.write(f'{{\n{head}  "fields": [\n{lines}\n  ]\n}}\n')
-    except FileExistsError:
-        raise UserError(f"{path}: exists already; name another file with --suggest_schema") from None
+    if Path(path).exists() and not is_written_through(path):
+        raise UserError(f"{path}: exists already; name another file with --suggest_schema")
+    write_complete(path, f'{{\n{head}  "fields": [\n{lines}\n  ]\n}}\n')
 
 
 def _label(rows: pl.DataFrame, wanted: str | None) -> str:

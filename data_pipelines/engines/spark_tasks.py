@@ -2,7 +2,6 @@
 
 import io
 import json
-import os
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
@@ -15,10 +14,11 @@ from data_pipelines.counting import LevelCounter
 from data_pipelines.engines.parts import NumberedPart, count_rows
 from data_pipelines.engines.shuffle import Buckets, permuted
 from data_pipelines.numeric import NumericSample
+from data_pipelines.output import complete_file
 from data_pipelines.preparation import Options
 from data_pipelines.raw.lines import CHUNK_BYTES
 from data_pipelines.raw_format import RawFormat
-from data_pipelines.records import encoded_rows, shard_name, write_shard
+from data_pipelines.records import encoded_rows, shard_name, write_blocks
 from data_pipelines.schema import Schema
 from data_pipelines.source import Counted, Source
 from data_pipelines.splits import split_of_rows
@@ -107,9 +107,8 @@ def write_bucket(
     split, number = buckets.names[bucket]
     final = data_dir / shard_name(options.format.name, split, number, buckets.counts[split])
     # Spark may run a task twice, even at once; either file is the right one.
-    temporary = final.with_name(f"{final.name}.{os.getpid()}.incomplete")
-    write_shard(temporary, permuted(rows, split, number, options.seed), options.block_rows)
-    os.replace(temporary, final)
+    with complete_file(final, "wb") as file:
+        write_blocks(file, permuted(rows, split, number, options.seed), options.block_rows)
     return pa.table({"bucket": pa.array([bucket], pa.int32()), "rows": pa.array([len(rows)], pa.int64())})
 
 

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 import re
 import shutil
 import time
@@ -17,6 +18,7 @@ from ada_ensemble_tf.comparison import comparing, runs
 from ada_ensemble_tf.comparison.configs import make_config
 from data_pipelines.dataset import open_data
 from data_pipelines.errors import UserError
+from data_pipelines.locks import alone_in
 
 COMPARE = "ada_ensemble_tf.compare"
 STUDIES = """
@@ -165,7 +167,8 @@ def test_the_truth_is_a_row(compared, studies, prepared_criteo, tmp_path, capsys
 
 
 def test_two_comparisons_do_not_share_a_folder(studies, prepared_criteo, tmp_path):
-    with runs.alone_in(tmp_path), pytest.raises(UserError, match="another process is at work"):
+    message = f"process {os.getpid()} on .* has been at work here since"
+    with alone_in(tmp_path, ""), pytest.raises(UserError, match=message):
         comparing.compare(plan(tmp_path, studies, prepared_criteo), prepared_criteo, tmp_path, 1, None)
 
 

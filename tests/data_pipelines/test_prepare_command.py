@@ -3,6 +3,7 @@
 import contextlib
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -102,11 +103,12 @@ def test_a_killed_run_leaves_no_data_dir_and_the_next_one_goes_on(
     process = _stopped_in(stage, raw, data_dir)
     try:
         busy = _run(*flags)
-        assert busy.returncode == 1 and "another process is preparing" in _errors(busy)[0]
+        held = f"error: {data_dir}: process {process.pid} on {socket.gethostname()} has been at work here since "
+        assert busy.returncode == 1 and _errors(busy)[0].startswith(held)
     finally:
         process.send_signal(signal.SIGKILL)
         process.wait()
-    assert [path.name for path in tmp_path.iterdir()] == ["d.preparing"]
+    assert {path.name for path in tmp_path.iterdir()} == {"d.preparing", "d.preparing.lock"}
     finished = _run(*flags)
     assert finished.returncode == 0, finished.stderr
     assert message in finished.stderr

@@ -167,7 +167,7 @@ def test_an_interrupted_run_leaves_no_file(tmp_path, monkeypatch):
 
     def interrupted(rows, seed):
         yield first
-        assert [path.suffix for path in tmp_path.iterdir()] == [".partial"]
+        assert [path.suffix for path in tmp_path.iterdir()] == [".incomplete"]
         raise KeyboardInterrupt
 
     monkeypatch.setattr(synthetic, "generate", interrupted)

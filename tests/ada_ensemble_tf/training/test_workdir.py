@@ -1,0 +1,56 @@
+"""The working directory: one training at a time, and what killed ones left."""
+
+import os
+import re
+import socket
+
+import keras
+import pytest
+
+from ada_ensemble_tf.training.checkpoint import Checkpoint, remove_unfinished_saves
+from ada_ensemble_tf.training.run import train
+from ada_ensemble_tf.training.workdir import Workdir
+from data_pipelines import locks
+from data_pipelines.dataset import open_data
+from data_pipelines.errors import UserError
+from experiments import sample
+
+
+def test_two_trainings_do_not_share_a_directory(prepared_criteo, tmp_path, monkeypatch):
+    monkeypatch.setattr(locks, "PATIENCE_SECONDS", 0.1)
+    config, data = sample.get_config("logistic_regression"), open_data(prepared_criteo)
+    owner = f"{tmp_path}: process {os.getpid()} on {re.escape(socket.gethostname())} has been at work here since"
+    with Workdir(tmp_path).locked(), pytest.raises(UserError, match=f"^{owner} .*choose another --workdir$"):
+        train(config, data, tmp_path)
+    assert not any(tmp_path.iterdir())
+    with Workdir(tmp_path).locked():
+        Workdir(tmp_path).claim(config.to_dict(), data)
+
+
+def test_what_killed_saves_left_is_removed_and_the_last_save_kept(tmp_path):
+    variable = keras.Variable([1.0], name="v")
+    Checkpoint(tmp_path, [variable]).save(8)
+    kept = {path.name for path in tmp_path.iterdir()}
+    assert kept == {"checkpoint", "ckpt-8.index", "ckpt-8.data-00000-of-00001"}
+    for name in ("ckpt-9_temp", "ckpt-8_temp"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "part-00000-of-00001.index").touch()
+    # Written but not yet pointed to; pointed to no more but not yet deleted; neither is a save; the pointer.
+    for name in ("ckpt-9.index", "ckpt-7.data-00000-of-00001", "ckpt-notes", "checkpoint.tmp0123"):
+        (tmp_path / name).touch()
+    remove_unfinished_saves(tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == kept | {"ckpt-notes"}
+    variable.assign([2.0])
+    Checkpoint(tmp_path, [variable]).restore()
+    assert variable.numpy() == [1.0]
+    remove_unfinished_saves(tmp_path / "none")
+
+
+def test_a_resumed_run_removes_what_a_killed_one_left(prepared_criteo, tmp_path):
+    config, data, workdir = sample.get_config("logistic_regression").to_dict(), open_data(prepared_criteo), tmp_path
+    Workdir(workdir).claim(config, data)
+    (workdir / "metrics.json.abcd.incomplete").touch()
+    for folder in ("last", "best"):
+        (workdir / "checkpoints" / folder / "ckpt-4_temp").mkdir(parents=True)
+    Workdir(workdir).claim(config, data)
+    assert not list(workdir.rglob("*_temp")) and not list(workdir.rglob("*.incomplete"))
