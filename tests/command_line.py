@@ -1,9 +1,16 @@
-"""Running the project's command lines as a user does: in processes of their own."""
+"""Running the project's command lines as a user does."""
 
+import contextlib
+import io
+import logging
 import os
+import runpy
 import subprocess
 import sys
 from pathlib import Path
+
+import pytest
+from absl import flags
 
 ROOT = Path(__file__).parents[1]
 
@@ -42,7 +49,36 @@ def error_of(module: str, *arguments: str) -> str:
     """The one line `error: ...` that `python -m module` must end with, and exit code 1."""
     process = start(module, *arguments)
     _, err = process.communicate()
-    assert process.returncode == 1, f"{module} ended with {process.returncode}:\n{err[-4000:]}"
+    return _only_error(module, process.returncode, err)
+
+
+def error_in_process(module: str, *arguments: str) -> str:
+    """As `error_of`, but in this process, where TensorFlow has been loaded; for what leaves no trace in TensorFlow."""
+    err, known = io.StringIO(), set(flags.FLAGS)
+    loggers = [logging.getLogger(name) for name in (None, "absl", "ada_ensemble_tf", "data_pipelines")]
+    before = [(logger, logger.level, logger.handlers[:]) for logger in loggers]
+    try:
+        with (
+            pytest.MonkeyPatch.context() as patch,
+            contextlib.redirect_stderr(err),
+            pytest.raises(SystemExit) as ended,
+        ):
+            patch.setattr(sys, "argv", [module, *arguments])
+            patch.chdir(ROOT)
+            runpy.run_module(module, run_name="__main__")
+    finally:
+        # The next command defines flags of the same names.
+        for name in set(flags.FLAGS) - known:
+            delattr(flags.FLAGS, name)
+        flags.FLAGS.unparse_flags()
+        for logger, level, handlers in before:
+            logger.setLevel(level)
+            logger.handlers[:] = handlers
+    return _only_error(module, ended.value.code, err.getvalue())
+
+
+def _only_error(module: str, code: object, err: str) -> str:
+    assert code == 1, f"{module} ended with {code}:\n{err[-4000:]}"
     assert "Traceback" not in err, err[-4000:]
     errors = [line for line in err.splitlines() if line.startswith("error: ")]
     assert len(errors) == 1, err[-4000:]

@@ -11,7 +11,7 @@ import numpy as np
 import polars as pl
 import pytest
 import tensorflow as tf
-from command_line import TINY_MODEL, error_of, run, start
+from command_line import TINY_MODEL, error_in_process, error_of, run, start
 
 from ada_ensemble_tf import metrics
 
@@ -205,28 +205,33 @@ def test_export_again_makes_the_next_version(trained, exported):
 
 def test_wrong_use_is_one_clear_error(trained, prepared_criteo, criteo_raw_file, tmp_path):
     data, fresh = f"--data_dir={prepared_criteo}", f"--workdir={tmp_path}/fresh"
-    assert "rate_of_learning" in error_of(TRAIN, *TINY_MODEL, data, fresh, "--config.rate_of_learning=1")
-    assert "there is no config for model 'ada'" in error_of(
+    assert "rate_of_learning" in error_in_process(TRAIN, *TINY_MODEL, data, fresh, "--config.rate_of_learning=1")
+    assert "there is no config for model 'ada'" in error_in_process(
         TRAIN, "--config=experiments/sample.py:ada", data, fresh
     )
-    assert "no such directory" in error_of(TRAIN, *TINY_MODEL, "--data_dir=/nowhere", fresh)
-    assert "config.model: k must lie between 1 and the 2 experts; received 3" in error_of(
+    assert "no such directory" in error_in_process(TRAIN, *TINY_MODEL, "--data_dir=/nowhere", fresh)
+    assert "config.model: k must lie between 1 and the 2 experts; received 3" in error_in_process(
         TRAIN, *TINY_MODEL, data, fresh, "--config.model.k=3"
     )
+    # A process of its own: its operations are deterministic for good.
     assert "trained with config.model.k=1, now 2" in error_of(
         TRAIN, *TINY_MODEL, "--config.deterministic=True", data, f"--workdir={trained}", "--config.model.k=2"
     )
-    assert "config.training must be 'bilevel' or 'joint'; received 'bilvl'" in error_of(
+    assert "config.training must be 'bilevel' or 'joint'; received 'bilvl'" in error_in_process(
         TRAIN, *TINY_MODEL, data, fresh, "--config.training=bilvl"
     )
-    assert "annealing ends at step" in error_of(TRAIN, *TINY_MODEL, data, fresh, "--config.max_epochs=0.5")
-    assert "no trained model here" in error_of("ada_ensemble_tf.evaluate", f"--workdir={tmp_path}/none")
+    assert "annealing ends at step" in error_in_process(TRAIN, *TINY_MODEL, data, fresh, "--config.max_epochs=0.5")
+    assert "no trained model here" in error_in_process("ada_ensemble_tf.evaluate", f"--workdir={tmp_path}/none")
     (tmp_path / "old").mkdir()
     (tmp_path / "old" / "model.json").write_text('{"model": "dnn", "arguments": {"layers": 3}}')
-    assert "of another version of this code" in error_of("ada_ensemble_tf.evaluate", f"--workdir={tmp_path}/old")
+    assert "of another version of this code" in error_in_process(
+        "ada_ensemble_tf.evaluate", f"--workdir={tmp_path}/old"
+    )
     bad = tmp_path / "bad.txt"
     bad.write_text(criteo_raw_file.read_text().splitlines()[0] + "\n1\t2\t3\n")
-    message = error_of("ada_ensemble_tf.predict", f"--workdir={trained}", f"--raw={bad}", f"--out={tmp_path}/out.csv")
+    message = error_in_process(
+        "ada_ensemble_tf.predict", f"--workdir={trained}", f"--raw={bad}", f"--out={tmp_path}/out.csv"
+    )
     assert f"{bad}:2" in message
     assert not (tmp_path / "out.csv").exists() and not list(tmp_path.glob("*.incomplete"))
 
