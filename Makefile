@@ -1,5 +1,5 @@
 # make train: synthetic rows -> prepared data -> trained, evaluated and exported model. make train RAW=FILE: your Criteo rows.
-# make test: all tests. make lint: ruff and mypy. Each sets up .venv first; only Python (3.10 or newer) with pip is needed.
+# make test: all tests. make lint: ruff, mypy and import-linter. Each sets up .venv first; only Python (3.10 or newer) with pip is needed.
 
 PYTHON ?= python3
 VENV := .venv
@@ -43,6 +43,7 @@ test: setup
 lint: setup
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports
 
 clean:
 	rm -rf $(VENV) runs *.egg-info

@@ -14,9 +14,9 @@ _DATA_DIR = flags.DEFINE_string("data_dir", None, "Prepared data; where it was i
 def main(argv) -> None:
     """Prints the metrics as JSON."""
     del argv
+    from ada_ensemble_tf.evaluation.scoring import Scorer
+    from ada_ensemble_tf.trained.workdir import Workdir
     from ada_ensemble_tf.training.run import score_split
-    from ada_ensemble_tf.training.scoring import Scorer
-    from ada_ensemble_tf.training.workdir import Workdir
 
     workdir = Workdir(_WORKDIR.value)
     model, data = workdir.load_model(), workdir.open_data(_DATA_DIR.value)

@@ -4,7 +4,7 @@ python -m ada_ensemble_tf.export --workdir=DIR [--export_dir=DIR] [--raw=FILE] [
 
 The numbered folder appears once its scores are seen to be those of the model in Python, on rows of --raw, or of the
 prepared data with ids turned back into text, or where neither is at hand on rows made of the vocabularies. The same
-rows are the warm-up requests and what `python -m ada_ensemble_tf.serving.check` sends.
+rows are the warm-up requests and what `python -m ada_ensemble_tf.serving.load_test` sends.
 """
 
 import logging
@@ -32,7 +32,7 @@ def main(argv) -> None:
     del argv
     from ada_ensemble_tf.serving.publish import export
     from ada_ensemble_tf.serving.tables import Storage
-    from ada_ensemble_tf.training.workdir import Workdir
+    from ada_ensemble_tf.trained.workdir import Workdir
     from data_pipelines.json_files import load_json
 
     workdir = Workdir(_WORKDIR.value)
@@ -58,10 +58,10 @@ def main(argv) -> None:
 
 def _rows(workdir, schema) -> dict[str, list[str]] | None:
     """Raw columns of some rows; None if there are none at hand."""
-    from ada_ensemble_tf.serving.raw_text import raw_text
-    from data_pipelines.columns import texts
+    from ada_ensemble_tf.inference.raw_text import raw_text
+    from data_pipelines.fields.columns import texts
+    from data_pipelines.fields.vocabulary import Vocabularies
     from data_pipelines.raw import RawReader
-    from data_pipelines.vocabulary import Vocabularies
 
     if _RAW.value:
         for chunk in RawReader(schema.format, schema.fields, _RAW.value, label="optional"):

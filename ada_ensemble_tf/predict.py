@@ -14,8 +14,8 @@ _BATCH_SIZE = flags.DEFINE_integer("batch_size", 8192, "Rows scored at once.", l
 def main(argv) -> None:
     """Scores and prints how many rows."""
     del argv
-    from ada_ensemble_tf.serving.raw_scores import score_raw
-    from ada_ensemble_tf.training.workdir import Workdir
+    from ada_ensemble_tf.inference.raw_scores import score_raw
+    from ada_ensemble_tf.trained.workdir import Workdir
 
     workdir = Workdir(_WORKDIR.value)
     model = workdir.load_model()

@@ -41,14 +41,14 @@ def main(argv) -> None:
 def _run(workdir: Path) -> "Page":
     from ada_ensemble_tf.reporting.gathering import Gathering
     from ada_ensemble_tf.reporting.run_page import run_page
-    from ada_ensemble_tf.training.workdir import Workdir
+    from ada_ensemble_tf.trained.workdir import Workdir
 
     gathering = Gathering(Workdir(workdir), _DATA_DIR.value, _ROWS.value, _IMPORTANCE_ROWS.value)
     return run_page(gathering.evidence())
 
 
 def _comparison(folder: Path) -> "Page":
-    from ada_ensemble_tf.reporting.comparison_page import comparison_page, table_of
+    from ada_ensemble_tf.comparison.page import comparison_page, table_of
 
     return comparison_page(table_of(folder))
 

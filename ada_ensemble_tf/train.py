@@ -11,8 +11,8 @@ wait for it and go on from the last checkpoint.
 from absl import flags
 from ml_collections import config_flags
 
-from data_pipelines.dataset import open_data
 from data_pipelines.errors import run_main
+from data_pipelines.read.dataset import open_data
 
 _CONFIG = config_flags.DEFINE_config_file("config", help_string="FILE.py:MODEL of experiments/.", lock_config=True)
 _DATA_DIR = flags.DEFINE_string("data_dir", None, "Prepared data.", required=True)
@@ -27,7 +27,7 @@ def main(argv) -> None:
     del argv
     data = open_data(_DATA_DIR.value)
     # Imported here: a wrong flag or data directory is told without waiting for TensorFlow.
-    from ada_ensemble_tf.training.restarts import starting_anew
+    from ada_ensemble_tf.devices.restarts import starting_anew
     from ada_ensemble_tf.training.run import train
 
     with starting_anew(_WORKDIR.value):

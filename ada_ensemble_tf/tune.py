@@ -14,7 +14,7 @@ from ada_ensemble_tf.comparison.configs import make_config
 from ada_ensemble_tf.comparison.runs import Workers
 from data_pipelines.errors import UserError, run_main
 from data_pipelines.locks import alone_in
-from data_pipelines.preparation import load_complete
+from data_pipelines.read.preparation import load_complete
 from experiments.models import MODELS
 from experiments.overrides import parse
 from experiments.search_spaces import SPACES

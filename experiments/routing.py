@@ -16,8 +16,8 @@ from absl import flags
 from ada_ensemble_tf.reporting.field_routing import information, shares
 from data_pipelines import synthetic
 from data_pipelines.errors import UserError, run_main
-from data_pipelines.schema import Schema
-from data_pipelines.vocabulary import Vocabularies
+from data_pipelines.fields.schema import Schema
+from data_pipelines.fields.vocabulary import Vocabularies
 
 _WORKDIR = flags.DEFINE_string("workdir", None, "Directory of a trained AdaEnsemble.", required=True)
 _FIELD = flags.DEFINE_string("field", None, "Field to compare with; by default the planted group.")
@@ -60,7 +60,7 @@ def main(argv) -> None:
     """Prints the tables."""
     del argv
     from ada_ensemble_tf.layers.embedding import ids_of
-    from ada_ensemble_tf.training.workdir import Workdir
+    from ada_ensemble_tf.trained.workdir import Workdir
 
     workdir = Workdir(_WORKDIR.value)
     model, data, schema = workdir.load_model(), workdir.open_data(), workdir.schema()

@@ -35,9 +35,9 @@ def criteo_raw_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def prepared_criteo(criteo_raw_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """`criteo_raw_file` prepared with min_count 2 and small blocks; read only."""
-    from data_pipelines.build import build
     from data_pipelines.formats import make_format
-    from data_pipelines.preparation import Options
+    from data_pipelines.prepare.build import build
+    from data_pipelines.read.preparation import Options
 
     data_dir = tmp_path_factory.mktemp("prepared") / "criteo"
     options = Options(*make_format("criteo"), min_count=2, block_rows=128)

@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-from data_pipelines.build import build
-from data_pipelines.dataset import PreparedData, open_data
 from data_pipelines.formats import make_format
-from data_pipelines.preparation import Options
+from data_pipelines.prepare.build import build
+from data_pipelines.read.dataset import PreparedData, open_data
+from data_pipelines.read.preparation import Options
 
 FORMAT, INPUTS = make_format("criteo")
 OTHER_BINS = make_format("criteo", "log_of_square")[1]

@@ -10,9 +10,9 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from ada_ensemble_tf import replicas
+from ada_ensemble_tf.devices import replicas
+from ada_ensemble_tf.devices.distribution import Distribution
 from ada_ensemble_tf.layers.normalization import RoutedBatchNormalization
-from ada_ensemble_tf.training.distribution import Distribution
 
 
 def exchange(out: str) -> None:

@@ -4,11 +4,11 @@ from pathlib import Path
 
 import numpy as np
 
-from data_pipelines.dataset import PreparedData
-from data_pipelines.preparation import SPLITS, Options, Preparation
-from data_pipelines.raw_format import Input, RawFormat
-from data_pipelines.records import row_dtype, shard_name, write_shard, write_tfds_metadata
-from data_pipelines.schema import PADDING, Field, Schema
+from data_pipelines.fields.declarations import Input, RawFormat
+from data_pipelines.fields.schema import PADDING, Field, Schema
+from data_pipelines.read.dataset import PreparedData
+from data_pipelines.read.preparation import SPLITS, Options, Preparation
+from data_pipelines.read.records import row_dtype, shard_name, write_shard, write_tfds_metadata
 
 INPUTS = (
     Input("row", "row"),

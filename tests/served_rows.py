@@ -7,7 +7,7 @@ from ada_ensemble_tf.models import CTRModel
 from ada_ensemble_tf.serving.golden_rows import GoldenRows
 from ada_ensemble_tf.serving.publish import export
 from ada_ensemble_tf.serving.session import ServingSession
-from data_pipelines.vocabulary import Vocabularies
+from data_pipelines.fields.vocabulary import Vocabularies
 
 
 class Served(NamedTuple):

@@ -13,7 +13,7 @@ import pytest
 import tensorflow as tf
 from command_line import TINY_MODEL, error_in_process, error_of, run, start
 
-from ada_ensemble_tf import metrics
+from ada_ensemble_tf.evaluation import metrics
 
 TRAIN = "ada_ensemble_tf.train"
 

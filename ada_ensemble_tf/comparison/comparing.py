@@ -9,14 +9,14 @@ from pathlib import Path
 from typing import Any
 
 from ada_ensemble_tf.comparison.configs import Variants, check_label, flat, make_config
+from ada_ensemble_tf.comparison.page import comparison_page
 from ada_ensemble_tf.comparison.runs import Run, Workers
 from ada_ensemble_tf.comparison.table import Table
-from ada_ensemble_tf.reporting.comparison_page import comparison_page
 from data_pipelines.errors import UserError
 from data_pipelines.json_files import load_json
 from data_pipelines.locks import alone_in
 from data_pipelines.output import remove_left
-from data_pipelines.preparation import Preparation, load_complete
+from data_pipelines.read.preparation import Preparation, load_complete
 
 logger = logging.getLogger(__name__)
 

@@ -1,6 +1,6 @@
 """Trainings in processes of their own, several at once, and what they leave.
 
-A run's folder is a training's working directory (`ada_ensemble_tf.training.workdir`) with, besides,
+A run's folder is a training's working directory (`ada_ensemble_tf.trained.workdir`) with, besides,
 
 train.log                what the process printed
 tensorboard/hparams/     its row of TensorBoard's HParams table

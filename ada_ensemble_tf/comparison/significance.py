@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from scipy.special import stdtr
 
-from ada_ensemble_tf.comparison.delong import compare_placements, delong, placements, two_sided
+from ada_ensemble_tf.evaluation.delong import compare_placements, delong, placements, two_sided
 
 LEVEL = 0.05
 RULE = (

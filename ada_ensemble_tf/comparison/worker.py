@@ -23,9 +23,9 @@ def main(argv) -> None:
     run, jobs = pickle.load(sys.stdin.buffer)
     threading.Thread(target=_end_with_parent, daemon=True).start()
     from ada_ensemble_tf.comparison.hparams import write_hparams
+    from ada_ensemble_tf.trained.workdir import write_json
     from ada_ensemble_tf.training.run import train
-    from ada_ensemble_tf.training.workdir import write_json
-    from data_pipelines.dataset import open_data
+    from data_pipelines.read.dataset import open_data
 
     data, config = open_data(run.data_dir), ConfigDict(run.config).lock()
     results = train(config, data, run.folder, score_test=run.labels_file is not None)
@@ -36,8 +36,8 @@ def main(argv) -> None:
 
 
 def _save_predictions(run: Run, data) -> None:
-    from ada_ensemble_tf.training.scoring import Scorer
-    from ada_ensemble_tf.training.workdir import Workdir
+    from ada_ensemble_tf.evaluation.scoring import Scorer
+    from ada_ensemble_tf.trained.workdir import Workdir
 
     model = Workdir(run.folder).load_model()
     with data.reading():

@@ -4,11 +4,11 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from ada_ensemble_tf.devices.replicas import global_sums
 from ada_ensemble_tf.gates.base import Gate
 from ada_ensemble_tf.gates.report import TINY, gate_report
 from ada_ensemble_tf.gates.smooth_step import smooth_step
 from ada_ensemble_tf.gates.top_k import straight_through, top_k_mask
-from ada_ensemble_tf.replicas import global_sums
 
 
 @keras.saving.register_keras_serializable(package="ada_ensemble_tf")

@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
-from ada_ensemble_tf import replicas
+from ada_ensemble_tf.devices import replicas
 
 TINY = 1e-30
 """Below every probability that matters; keeps the logarithm of 0 finite."""

@@ -6,7 +6,7 @@ from contextvars import ContextVar
 import keras
 import tensorflow as tf
 
-from ada_ensemble_tf.replicas import global_sum, global_sums
+from ada_ensemble_tf.devices.replicas import global_sum, global_sums
 
 _statistics_frozen: ContextVar[bool] = ContextVar("statistics_frozen", default=False)
 

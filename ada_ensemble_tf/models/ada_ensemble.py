@@ -13,7 +13,7 @@ from ada_ensemble_tf.layers.estimator import Estimator
 from ada_ensemble_tf.layers.normalization import make_normalization
 from ada_ensemble_tf.models.base import CTRModel, Forward
 from ada_ensemble_tf.moe import AuxiliaryLosses, SparseMoE, annealing_schedules, propagate
-from ada_ensemble_tf.schedule import StepSchedule
+from ada_ensemble_tf.moe.schedule import StepSchedule
 
 EXPERTS = ("gated_dense", "cross", "polynomial", "convolution", "attention")
 DEPTH_OBJECTIVES = ("straight_through", "expected", "none")

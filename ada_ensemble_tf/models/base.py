@@ -10,7 +10,7 @@ from ada_ensemble_tf import losses
 from ada_ensemble_tf.gates import Gate, GateReport
 from ada_ensemble_tf.layers.embedding import FusedEmbedding, Inputs, ids_of
 from ada_ensemble_tf.layers.precision import full_precision, layers_of
-from ada_ensemble_tf.training.bilevel import BilevelModel
+from ada_ensemble_tf.updates.bilevel import BilevelModel
 
 
 @dataclasses.dataclass

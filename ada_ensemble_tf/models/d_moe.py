@@ -5,9 +5,9 @@ from collections.abc import Sequence
 import keras
 import tensorflow as tf
 
-from ada_ensemble_tf.decorrelation import decorrelation_loss
 from ada_ensemble_tf.layers.estimator import Estimator
 from ada_ensemble_tf.layers.normalization import make_normalization
+from ada_ensemble_tf.losses.decorrelation import decorrelation_loss
 from ada_ensemble_tf.models.base import CTRModel, Forward
 from ada_ensemble_tf.models.interaction_expert import INTERACTIONS, InteractionExpert
 from ada_ensemble_tf.models.softmax_gate import SoftmaxGate

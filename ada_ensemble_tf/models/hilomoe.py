@@ -8,11 +8,11 @@ import tensorflow as tf
 from ada_ensemble_tf import losses
 from ada_ensemble_tf.layers.dropout import make_dropout
 from ada_ensemble_tf.layers.estimator import Estimator
-from ada_ensemble_tf.layers.low_rank_experts import LowRankExperts
 from ada_ensemble_tf.layers.normalization import make_normalization
 from ada_ensemble_tf.layers.precision import apply_activation
 from ada_ensemble_tf.models.base import CTRModel, Forward
-from ada_ensemble_tf.training.stages import Stage
+from ada_ensemble_tf.moe.low_rank_experts import LowRankExperts
+from ada_ensemble_tf.updates.stages import Stage
 
 
 @keras.saving.register_keras_serializable(package="ada_ensemble_tf")

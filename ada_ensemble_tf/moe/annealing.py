@@ -1,6 +1,6 @@
 """The schedules of K and of the number of mixed exits."""
 
-from ada_ensemble_tf.schedule import StepSchedule, linear_annealing
+from ada_ensemble_tf.moe.schedule import StepSchedule, linear_annealing
 
 
 def annealing_schedules(

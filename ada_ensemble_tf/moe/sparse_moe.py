@@ -5,16 +5,16 @@ from collections.abc import Sequence
 import keras
 import tensorflow as tf
 
-from ada_ensemble_tf.decorrelation import decorrelation_loss
 from ada_ensemble_tf.experts import make_expert
 from ada_ensemble_tf.gates import GateReport, NoisyCosineGate
 from ada_ensemble_tf.layers.dropout import make_dropout
 from ada_ensemble_tf.layers.normalization import make_normalization
 from ada_ensemble_tf.layers.precision import upcast
-from ada_ensemble_tf.moe.decorrelation import routed_decorrelation_loss
+from ada_ensemble_tf.losses.decorrelation import decorrelation_loss
 from ada_ensemble_tf.moe.dense_dispatcher import DenseDispatcher
 from ada_ensemble_tf.moe.dispatch import SparseDispatcher
 from ada_ensemble_tf.moe.fusion import SparseFusion
+from ada_ensemble_tf.moe.routed_decorrelation import routed_decorrelation_loss
 
 DISPATCHERS = ("sparse", "dense", "vector_fusion", "bit_fusion")
 

@@ -7,8 +7,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from ada_ensemble_tf.evaluation.intervals import Interval
 from ada_ensemble_tf.reporting.figures import COLORS, GREY, barely_grid, new_figure
-from ada_ensemble_tf.reporting.intervals import Interval
 
 CROWD = 8
 """Models beyond which intervals are drawn faintly."""

@@ -6,11 +6,11 @@ from typing import NamedTuple
 import numpy as np
 from scipy.special import ndtri
 
-from ada_ensemble_tf import metrics
+from ada_ensemble_tf.evaluation import metrics
+from ada_ensemble_tf.evaluation.intervals import SEED, Interval, Z
 from ada_ensemble_tf.reporting.alluvial import DEPTH
 from ada_ensemble_tf.reporting.evidence import Evidence
 from ada_ensemble_tf.reporting.gate_use import GateUse
-from ada_ensemble_tf.reporting.intervals import SEED, Interval, Z
 from ada_ensemble_tf.reporting.learning_curves import Curve
 from ada_ensemble_tf.reporting.slices import Slice
 from ada_ensemble_tf.reporting.vocabulary_coverage import Coverage

@@ -6,22 +6,22 @@ from collections.abc import Iterator
 import numpy as np
 import tensorflow as tf
 
+from ada_ensemble_tf.evaluation.intervals import auc_interval
+from ada_ensemble_tf.evaluation.scoring import Scorer
 from ada_ensemble_tf.layers.embedding import Inputs, ids_of
 from ada_ensemble_tf.reporting import exits
 from ada_ensemble_tf.reporting.costs import Cost
 from ada_ensemble_tf.reporting.evidence import Evidence
 from ada_ensemble_tf.reporting.gate_use import GateUse, gate_uses
 from ada_ensemble_tf.reporting.importance import Columns, Importance, permutation_importance
-from ada_ensemble_tf.reporting.intervals import auc_interval
 from ada_ensemble_tf.reporting.learning_curves import read_curves
 from ada_ensemble_tf.reporting.vocabulary_coverage import coverage
-from ada_ensemble_tf.training.scoring import Scorer
-from ada_ensemble_tf.training.workdir import Workdir
+from ada_ensemble_tf.trained.workdir import Workdir
 from data_pipelines.errors import UserError
+from data_pipelines.fields.schema import Schema
+from data_pipelines.fields.vocabulary import Vocabularies
 from data_pipelines.json_files import load_json
 from data_pipelines.progress import Progress
-from data_pipelines.schema import Schema
-from data_pipelines.vocabulary import Vocabularies
 
 logger = logging.getLogger(__name__)
 

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 from matplotlib.figure import Figure
 
-from ada_ensemble_tf import metrics
+from ada_ensemble_tf.evaluation import metrics
 from ada_ensemble_tf.reporting.figures import COLORS, barely_grid, new_figure, title
 from data_pipelines.progress import Progress
 

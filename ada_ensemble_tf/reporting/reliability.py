@@ -5,8 +5,8 @@ from typing import NamedTuple
 import numpy as np
 from matplotlib.figure import Figure
 
+from ada_ensemble_tf.evaluation.intervals import wilson
 from ada_ensemble_tf.reporting.figures import COLORS, GREY, barely_grid, new_figure, title
-from ada_ensemble_tf.reporting.intervals import wilson
 
 BINS = 15
 """Enough to see where a curve bends, few enough that ten thousand rows give each some hundred."""

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ada_ensemble_tf import metrics
+from ada_ensemble_tf.evaluation import metrics
+from ada_ensemble_tf.evaluation.intervals import Interval, metric_intervals
 from ada_ensemble_tf.reporting.alluvial import DEPTH, alluvial_figure, exit_depths
 from ada_ensemble_tf.reporting.costs import cost_figure
 from ada_ensemble_tf.reporting.evidence import Evidence
@@ -12,7 +13,6 @@ from ada_ensemble_tf.reporting.field_routing import field_information, field_inf
 from ada_ensemble_tf.reporting.findings import find
 from ada_ensemble_tf.reporting.gate_use import exit_figure, gate_use_figure
 from ada_ensemble_tf.reporting.importance import REPEATS, importance_figure
-from ada_ensemble_tf.reporting.intervals import Interval, metric_intervals
 from ada_ensemble_tf.reporting.learning_curves import learning_curves_figure
 from ada_ensemble_tf.reporting.page import Page
 from ada_ensemble_tf.reporting.reliability import reliability_figure

@@ -5,9 +5,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ada_ensemble_tf import metrics
+from ada_ensemble_tf.evaluation import metrics
+from ada_ensemble_tf.evaluation.intervals import Z
 from ada_ensemble_tf.reporting.importance import Columns
-from ada_ensemble_tf.reporting.intervals import Z
 
 MIN_ROWS = 200
 """Of a slice: below, LogLoss is mostly chance."""

@@ -12,9 +12,9 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import tensorflow as tf
 
-from data_pipelines.kinds import INTEGER, NUMBER
-from data_pipelines.raw_format import column_kinds
-from data_pipelines.schema import Schema
+from data_pipelines.fields.declarations import column_kinds
+from data_pipelines.fields.kinds import INTEGER, NUMBER
+from data_pipelines.fields.schema import Schema
 
 NUMBERS = ("text", "native")
 _MISSING_INTEGER = tf.int64.min

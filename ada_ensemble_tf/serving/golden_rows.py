@@ -9,16 +9,16 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
+from ada_ensemble_tf.inference.raw_scores import encoded
+from ada_ensemble_tf.inference.raw_text import UNSEEN
 from ada_ensemble_tf.models import CTRModel
 from ada_ensemble_tf.serving.arguments import argument_names
 from ada_ensemble_tf.serving.examples import as_carried, make_examples
-from ada_ensemble_tf.serving.raw_scores import encoded
-from ada_ensemble_tf.serving.raw_text import UNSEEN
-from data_pipelines.columns import coded
 from data_pipelines.errors import UserError
+from data_pipelines.fields.columns import coded
+from data_pipelines.fields.schema import Schema
+from data_pipelines.fields.vocabulary import Vocabularies
 from data_pipelines.json_files import load_json
-from data_pipelines.schema import Schema
-from data_pipelines.vocabulary import Vocabularies
 
 ODD_TEXTS = ("", UNSEEN, "x" * 2000, "-9223372036854775809", "1e400")
 """Missing, unseen, oversized and out of range: each a row with this text in all columns."""

@@ -11,8 +11,8 @@ import tensorflow as tf
 from ada_ensemble_tf.models import CTRModel
 from ada_ensemble_tf.serving.examples import feature_types
 from ada_ensemble_tf.serving.signatures import ServedModel
+from data_pipelines.fields.schema import Schema
 from data_pipelines.json_files import canonical_json
-from data_pipelines.schema import Schema
 
 FILE = "MODEL_CARD.md"
 LIMITS = """\

@@ -11,22 +11,22 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from ada_ensemble_tf import metrics
+from ada_ensemble_tf.evaluation import metrics
+from ada_ensemble_tf.evaluation.scoring import Scorer
+from ada_ensemble_tf.inference.raw_text import random_ids, raw_text
 from ada_ensemble_tf.models import CTRModel
 from ada_ensemble_tf.serving import model_card
 from ada_ensemble_tf.serving.golden_rows import golden_rows
 from ada_ensemble_tf.serving.parity import TOLERANCES, check_parity
-from ada_ensemble_tf.serving.raw_text import random_ids, raw_text
 from ada_ensemble_tf.serving.session import ServingSession
 from ada_ensemble_tf.serving.signatures import ServedModel, set_methods
 from ada_ensemble_tf.serving.tables import Storage
 from ada_ensemble_tf.serving.warmup import write_warmup
-from ada_ensemble_tf.training.scoring import Scorer
 from data_pipelines.errors import UserError, is_disk_full
+from data_pipelines.fields.schema import Schema
+from data_pipelines.fields.vocabulary import Vocabularies
 from data_pipelines.locks import alone_in
 from data_pipelines.output import SUFFIX
-from data_pipelines.schema import Schema
-from data_pipelines.vocabulary import Vocabularies
 
 logger = logging.getLogger(__name__)
 

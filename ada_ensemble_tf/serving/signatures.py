@@ -4,14 +4,14 @@ from pathlib import Path
 
 import tensorflow as tf
 
+from ada_ensemble_tf.inference.encoder import RawEncoder
+from ada_ensemble_tf.inference.request_checks import checked_inputs
 from ada_ensemble_tf.layers.embedding import Inputs
 from ada_ensemble_tf.models import CTRModel
 from ada_ensemble_tf.serving.arguments import argument_names
-from ada_ensemble_tf.serving.checks import checked_inputs
-from ada_ensemble_tf.serving.encoder import RawEncoder
 from ada_ensemble_tf.serving.examples import parse_examples
 from ada_ensemble_tf.serving.tables import Storage, StoredTables
-from data_pipelines.schema import Schema
+from data_pipelines.fields.schema import Schema
 
 _PLAIN = Storage()
 _METHODS = {"classify": "tensorflow/serving/classify", "regress": "tensorflow/serving/regress"}

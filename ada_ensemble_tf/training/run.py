@@ -11,17 +11,17 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from ada_ensemble_tf import metrics
+from ada_ensemble_tf.devices.cluster import read_cluster
+from ada_ensemble_tf.devices.distribution import Distribution, make_distribution
+from ada_ensemble_tf.evaluation import metrics
+from ada_ensemble_tf.evaluation.scoring import Scorer
 from ada_ensemble_tf.models import CTRModel
-from ada_ensemble_tf.training.cluster import read_cluster
-from ada_ensemble_tf.training.distribution import Distribution, make_distribution
+from ada_ensemble_tf.trained.workdir import Workdir, write_json
 from ada_ensemble_tf.training.loop import TrainingLoop
-from ada_ensemble_tf.training.scoring import Scorer
 from ada_ensemble_tf.training.setup import build_model, compile_model, seed_everything
-from ada_ensemble_tf.training.workdir import Workdir, write_json
-from data_pipelines.dataset import PreparedData
 from data_pipelines.errors import UserError
 from data_pipelines.json_files import load_json
+from data_pipelines.read.dataset import PreparedData
 
 logger = logging.getLogger(__name__)
 
@@ -37,7 +37,7 @@ def train(config, data: PreparedData, workdir: str | Path, score_test: bool = Tr
     Args:
         config: a config of `experiments/`.
         data: the prepared data.
-        workdir: see `ada_ensemble_tf.training.workdir`.
+        workdir: see `ada_ensemble_tf.trained.workdir`.
         score_test: whether the test split is scored; tuning leaves it alone.
 
     Returns:

@@ -9,9 +9,9 @@ import tensorflow as tf
 from ada_ensemble_tf.layers.precision import PRECISIONS, layers_of
 from ada_ensemble_tf.models import CTRModel, model_class
 from ada_ensemble_tf.optimizers import make_optimizer
-from data_pipelines.dataset import PreparedData
 from data_pipelines.errors import UserError
-from data_pipelines.schema import Schema
+from data_pipelines.fields.schema import Schema
+from data_pipelines.read.dataset import PreparedData
 
 
 def seed_everything(seed: int, deterministic: bool) -> None:

@@ -15,7 +15,7 @@ from absl import flags
 
 from data_pipelines.doctor.prepared import OPTIMIZER_SLOTS, examine_prepared
 from data_pipelines.doctor.raw import examine_raw
-from data_pipelines.doctor.report import Column, Report
+from data_pipelines.doctor.result import Column, Report
 from data_pipelines.doctor.suggest_schema import decide, save_schema
 from data_pipelines.doctor.table_sample import sample_table
 from data_pipelines.errors import UserError, run_main
@@ -25,7 +25,7 @@ from data_pipelines.output import beside_output
 _DATA_DIR = flags.DEFINE_string("data_dir", None, "Prepared directory to check.")
 _RAW = flags.DEFINE_list("raw", None, "Raw files to check, separated by commas.")
 _DATASET = flags.DEFINE_enum("dataset", None, DATASETS, "Name of the raw format.")
-_SCHEMA = flags.DEFINE_string("schema", None, "Schema file of --dataset=tabular; see data_pipelines/tabular.py.")
+_SCHEMA = flags.DEFINE_string("schema", None, "Schema file of --dataset=tabular; formats/tabular.py has its keys.")
 _CLICKS = flags.DEFINE_list("clicks", [], "Click logs of --dataset=ipinyou_contest.")
 _WITH_HOUR = flags.DEFINE_bool("with_hour", False, "Of avazu, hour of day and weekday as well.")
 _MAX_BAD_ROWS = flags.DEFINE_integer("max_bad_rows", 0, "More bad rows are an error.", lower_bound=0)
@@ -76,7 +76,7 @@ def _suggest(raw: str, out: str) -> Report:
         "columns", "columns", [Column("column", "column"), Column("kind", "kind"), Column("why", "why", "line")]
     )
     report.line("")
-    report.line("correct it where it is wrong (data_pipelines/tabular.py says what it may hold), then:")
+    report.line("correct it where it is wrong (data_pipelines/formats/tabular.py says what it may hold), then:")
     report.line(f"python -m data_pipelines.doctor --dataset=tabular --schema={out} --raw={raw}")
     return report
 

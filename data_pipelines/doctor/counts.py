@@ -8,9 +8,9 @@ from collections.abc import Callable
 import numpy as np
 
 from data_pipelines.doctor.duplicates import RowKeys, row_hash
-from data_pipelines.levels import LARGEST_VALUE
-from data_pipelines.preparation import SPLITS
-from data_pipelines.schema import PADDING, Schema
+from data_pipelines.fields.levels import LARGEST_VALUE
+from data_pipelines.fields.schema import PADDING, Schema
+from data_pipelines.read.preparation import SPLITS
 
 BATCH_ROWS = 65_536
 VALUE_BINS = 1024

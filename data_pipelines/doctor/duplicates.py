@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from data_pipelines.splits import splitmix64
+from data_pipelines.row_hashes import splitmix64
 
 MAX_ROWS = 20_000_000
 """Keys kept; where there are more, those of a sample of the rows (by their fields, so twins stay together)."""

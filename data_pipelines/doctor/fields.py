@@ -8,11 +8,11 @@ import numpy as np
 import polars as pl
 
 from data_pipelines.doctor.counts import SplitCounts
-from data_pipelines.doctor.report import Column, Report
+from data_pipelines.doctor.result import Column, Report
 from data_pipelines.doctor.statistics import Shift, field_auc, level_shift
 from data_pipelines.doctor.verdicts import judge_auc, judge_levels, judge_one_level, judge_shift
-from data_pipelines.preparation import SPLITS, Preparation
-from data_pipelines.schema import Field, Schema
+from data_pipelines.fields.schema import Field, Schema
+from data_pipelines.read.preparation import SPLITS, Preparation
 
 OUT_OF_VOCABULARY = "(out of vocabulary)"
 _COMPARISON = """fields between splits, and against the label

@@ -6,14 +6,14 @@ from pathlib import Path
 from data_pipelines.doctor.counts import SplitCounts, count_rows
 from data_pipelines.doctor.duplicates import RowKeys
 from data_pipelines.doctor.fields import examine_fields, examine_values
-from data_pipelines.doctor.report import Column, Report
+from data_pipelines.doctor.result import Column, Report
 from data_pipelines.doctor.statistics import IMPROBABLE, rate_shift
 from data_pipelines.doctor.verdicts import judge_copies
 from data_pipelines.errors import UserError
-from data_pipelines.preparation import FILE_NAME, SPLITS, Preparation, load_complete
+from data_pipelines.fields.schema import Schema
+from data_pipelines.fields.vocabulary import VOCABULARY_DIR, Vocabularies
 from data_pipelines.progress import Progress
-from data_pipelines.schema import Schema
-from data_pipelines.vocabulary import VOCABULARY_DIR, Vocabularies
+from data_pipelines.read.preparation import FILE_NAME, SPLITS, Preparation, load_complete
 
 OPTIMIZER_SLOTS = {
     "adam": 2,
@@ -79,7 +79,7 @@ def examine_prepared(
     except UserError as error:
         report.error("vocabulary", str(error), file=_file_of(error))
     # TensorFlow takes seconds to import; what is missing is told without it.
-    from data_pipelines.dataset import PreparedData
+    from data_pipelines.read.dataset import PreparedData
 
     data, keys, total = PreparedData(Path(data_dir), schema, preparation), RowKeys(len(SPLITS)), preparation.rows
     progress = Progress("reading", sum(total.values()), show)

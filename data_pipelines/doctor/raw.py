@@ -5,15 +5,15 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from data_pipelines.doctor.raw_counts import FREQUENT, RawCounts
-from data_pipelines.doctor.report import Column, Report
+from data_pipelines.doctor.result import Column, Report
 from data_pipelines.doctor.statistics import field_auc
 from data_pipelines.doctor.verdicts import judge_auc, judge_copies, judge_levels, judge_one_level
-from data_pipelines.engines.read_ahead import read_ahead
 from data_pipelines.errors import UserError
+from data_pipelines.fields.declarations import Input, RawFormat
+from data_pipelines.prepare.engines.read_ahead import read_ahead
 from data_pipelines.progress import Progress
 from data_pipelines.raw import RawReader
 from data_pipelines.raw.clicks import read_clicks
-from data_pipelines.raw_format import Input, RawFormat
 
 _SHOWN_BAD_ROWS = 5
 _ROW_NAME_SHARE = 0.9

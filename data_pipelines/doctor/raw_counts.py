@@ -7,14 +7,14 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from data_pipelines.columns import codes, distinct
-from data_pipelines.counting import LevelCounter
 from data_pipelines.doctor.duplicates import RowKeys, row_hash
-from data_pipelines.levels import numbers
-from data_pipelines.numeric import NumericSample
+from data_pipelines.fields.columns import codes, distinct
+from data_pipelines.fields.counting import LevelCounter
+from data_pipelines.fields.declarations import Input
+from data_pipelines.fields.levels import numbers
+from data_pipelines.fields.numeric import NumericSample
 from data_pipelines.raw import RawChunk
-from data_pipelines.raw_format import Input
-from data_pipelines.splits import row_hashes, split_of_rows
+from data_pipelines.row_hashes import row_hashes, split_of_rows
 
 NUMBERS = ("equal_frequency", "value", "log_value")
 """Transforms whose levels are known only once preparation has learned something; such fields are sampled."""

@@ -16,11 +16,11 @@ import polars as pl
 
 from data_pipelines.doctor.table_sample import LIST_SEPARATOR, TableSample
 from data_pipelines.errors import UserError
-from data_pipelines.kinds import INTEGER, LABELS, is_of_kind
-from data_pipelines.levels import levels, numbers, split_values
+from data_pipelines.fields.declarations import MAX_VALUES
+from data_pipelines.fields.kinds import INTEGER, LABELS, is_of_kind
+from data_pipelines.fields.levels import levels, numbers, split_values
+from data_pipelines.formats.tabular import DEFAULT_BINS, parse_schema
 from data_pipelines.output import is_written_through, write_complete
-from data_pipelines.raw_format import MAX_VALUES
-from data_pipelines.tabular import DEFAULT_BINS, parse_schema
 
 LABEL_NAMES = ("label", "click", "clicked", "is_click", "target", "y")
 SEPARATORS = ("|", ";", ",")

@@ -11,14 +11,14 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 
-from data_pipelines.columns import texts
 from data_pipelines.errors import UserError
-from data_pipelines.kinds import NUMBER
+from data_pipelines.fields.columns import texts
+from data_pipelines.fields.declarations import RawFormat
+from data_pipelines.fields.kinds import NUMBER
 from data_pipelines.raw.lines import FilePart, is_compressed, read_lines
 from data_pipelines.raw.parquet import opened, read_parquet
 from data_pipelines.raw.quoting import stray_quote
 from data_pipelines.raw.validation import parse_rows
-from data_pipelines.raw_format import RawFormat
 
 SAMPLE_ROWS = 100_000
 LIST_SEPARATOR = "|"

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from data_pipelines.doctor.duplicates import Duplicates
-from data_pipelines.doctor.report import Report
+from data_pipelines.doctor.result import Report
 from data_pipelines.doctor.statistics import (
     GIVEN_AWAY_AUC,
     IMPROBABLE,

@@ -7,9 +7,9 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 
-from data_pipelines.columns import texts
 from data_pipelines.errors import UserError
-from data_pipelines.raw_format import Input, RawFormat
+from data_pipelines.fields.columns import texts
+from data_pipelines.fields.declarations import Input, RawFormat
 
 _BETWEEN = "\t"
 """Joins the columns of a key; no value of a tab-separated log holds one."""

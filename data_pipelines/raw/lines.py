@@ -11,8 +11,8 @@ from typing import BinaryIO
 import numpy as np
 
 from data_pipelines.errors import UserError
+from data_pipelines.fields.declarations import RawFormat
 from data_pipelines.raw.quoting import record_ends, stray_quote
-from data_pipelines.raw_format import RawFormat
 
 CHUNK_BYTES = 32 << 20
 MAX_LINE_BYTES = 64 << 20

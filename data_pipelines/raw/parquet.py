@@ -9,8 +9,8 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet
 
-from data_pipelines.columns import coded
 from data_pipelines.errors import UserError
+from data_pipelines.fields.columns import coded
 from data_pipelines.raw.validation import BadRow, without_bad_values
 
 _BYTES_A_ROW = 256

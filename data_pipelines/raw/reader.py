@@ -12,16 +12,16 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from data_pipelines.columns import codes, distinct
 from data_pipelines.errors import UserError
-from data_pipelines.kinds import LABELS
+from data_pipelines.fields.columns import codes, distinct
+from data_pipelines.fields.declarations import Input, RawFormat, column_kinds
+from data_pipelines.fields.kinds import LABELS
+from data_pipelines.fields.schema import Field
 from data_pipelines.raw.clicks import ClickLog
-from data_pipelines.raw.layout import check_layouts, column_names
+from data_pipelines.raw.headers import check_layouts, column_names
 from data_pipelines.raw.lines import CHUNK_BYTES, FilePart, read_lines
 from data_pipelines.raw.parquet import read_parquet
 from data_pipelines.raw.validation import BadRow, parse_rows
-from data_pipelines.raw_format import Input, RawFormat, column_kinds
-from data_pipelines.schema import Field
 
 _SHOWN_BAD_ROWS = 5
 

@@ -10,10 +10,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.csv
 
-from data_pipelines.columns import coded, codes, distinct
-from data_pipelines.kinds import DESCRIPTIONS, is_of_kind
+from data_pipelines.fields.columns import coded, codes, distinct
+from data_pipelines.fields.declarations import RawFormat
+from data_pipelines.fields.kinds import DESCRIPTIONS, is_of_kind
 from data_pipelines.raw.quoting import record_ends, unquoted
-from data_pipelines.raw_format import RawFormat
 
 _SHOWN_VALUE_LENGTH = 60
 _BLOCK_BYTES = 2 << 20

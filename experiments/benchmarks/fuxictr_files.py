@@ -7,9 +7,9 @@ import polars as pl
 import tensorflow as tf
 
 from ada_ensemble_tf.models import DCNV2, DNN
-from data_pipelines.dataset import PreparedData
+from data_pipelines.fields.schema import Schema
 from data_pipelines.json_files import save_json
-from data_pipelines.schema import Schema
+from data_pipelines.read.dataset import PreparedData
 
 READ_ROWS = 65_536
 

@@ -15,9 +15,9 @@ import keras
 from ml_collections import ConfigDict
 
 from ada_ensemble_tf.training.setup import build_model
-from data_pipelines.dataset import PreparedData
 from data_pipelines.errors import UserError
 from data_pipelines.json_files import load_json
+from data_pipelines.read.dataset import PreparedData
 from experiments import criteo
 from experiments.benchmarks.fuxictr_files import training_loss, write_weights
 from experiments.benchmarks.preparation import measured

@@ -37,8 +37,8 @@ from typing import Any
 
 from absl import flags
 
-from data_pipelines.dataset import PreparedData, open_data
 from data_pipelines.errors import run_main
+from data_pipelines.read.dataset import PreparedData, open_data
 from data_pipelines.synthetic import write
 from experiments.benchmarks import made_once, verdict
 from experiments.benchmarks.fuxictr_files import write_rows

@@ -4,8 +4,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from data_pipelines.dataset import PreparedData, open_data
 from data_pipelines.errors import UserError
+from data_pipelines.read.dataset import PreparedData, open_data
 from data_pipelines.synthetic import write
 
 

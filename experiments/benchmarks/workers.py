@@ -30,8 +30,8 @@ from pathlib import Path
 
 from absl import flags
 
-from data_pipelines.dataset import PreparedData
 from data_pipelines.errors import UserError, run_main
+from data_pipelines.read.dataset import PreparedData
 from experiments.benchmarks import verdict
 from experiments.benchmarks.prepared_rows import prepared
 

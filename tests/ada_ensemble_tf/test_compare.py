@@ -13,12 +13,12 @@ import pytest
 from command_line import error_of, run, start
 from hparams_table import hparams_table
 
-from ada_ensemble_tf import metrics
 from ada_ensemble_tf.comparison import comparing, runs
 from ada_ensemble_tf.comparison.configs import make_config
-from data_pipelines.dataset import open_data
+from ada_ensemble_tf.evaluation import metrics
 from data_pipelines.errors import UserError
 from data_pipelines.locks import alone_in
+from data_pipelines.read.dataset import open_data
 
 COMPARE = "ada_ensemble_tf.compare"
 STUDIES = """

@@ -8,17 +8,17 @@ import tensorflow as tf
 from command_line import error_of, run
 
 from ada_ensemble_tf.comparison.configs import make_config
+from ada_ensemble_tf.evaluation.scoring import Scorer
 from ada_ensemble_tf.reporting.gathering import Gathering, columns_of
 from ada_ensemble_tf.reporting.run_page import run_page
 from ada_ensemble_tf.reporting.vocabulary_coverage import coverage
-from ada_ensemble_tf.training.checkpoint import Checkpoint
+from ada_ensemble_tf.trained.checkpoint import Checkpoint
+from ada_ensemble_tf.trained.workdir import Workdir, write_json
+from ada_ensemble_tf.training.monitoring.tensorboard import TensorBoardWriter
 from ada_ensemble_tf.training.run import score_split
-from ada_ensemble_tf.training.scoring import Scorer
 from ada_ensemble_tf.training.setup import build_model, seed_everything
-from ada_ensemble_tf.training.tensorboard import TensorBoardWriter
-from ada_ensemble_tf.training.workdir import Workdir, write_json
-from data_pipelines.dataset import open_data
 from data_pipelines.errors import UserError
+from data_pipelines.read.dataset import open_data
 
 REPORT = "ada_ensemble_tf.report"
 SMALL = {

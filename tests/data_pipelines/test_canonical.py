@@ -6,7 +6,7 @@ import re
 import polars as pl
 import pytest
 
-from data_pipelines.canonical import NOT_CANONICAL, canonical, canonical_lists, float_texts
+from data_pipelines.fields.canonical import NOT_CANONICAL, canonical, canonical_lists, float_texts
 
 
 @pytest.mark.parametrize(

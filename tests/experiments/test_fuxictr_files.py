@@ -7,9 +7,9 @@ import polars as pl
 import tensorflow as tf
 
 from ada_ensemble_tf.models import DCNV2
-from data_pipelines.dataset import open_data
-from data_pipelines.raw_format import RawFormat
-from data_pipelines.schema import Field, Schema
+from data_pipelines.fields.declarations import RawFormat
+from data_pipelines.fields.schema import Field, Schema
+from data_pipelines.read.dataset import open_data
 from experiments.benchmarks.fuxictr_files import write_rows, write_weights
 
 

@@ -4,8 +4,8 @@ import pytest
 
 from data_pipelines import synthetic
 from data_pipelines.errors import UserError
-from data_pipelines.raw_format import Input, RawFormat
-from data_pipelines.vocabulary import Vocabularies
+from data_pipelines.fields.declarations import Input, RawFormat
+from data_pipelines.fields.vocabulary import Vocabularies
 from experiments.routing import classes_of, report
 
 CLASSES = np.array([0, 0, 1, 1])

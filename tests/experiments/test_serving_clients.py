@@ -20,8 +20,8 @@ from tensorflow_serving.config import model_server_config_pb2
 import experiments.serving
 from ada_ensemble_tf.models import LogisticRegression
 from ada_ensemble_tf.training.setup import model_inputs
-from data_pipelines.schema import Schema
-from data_pipelines.vocabulary import Vocabularies
+from data_pipelines.fields.schema import Schema
+from data_pipelines.fields.vocabulary import Vocabularies
 from experiments.serving import grpc_client, rest_client
 
 FOLDER = Path(experiments.serving.__file__).parent

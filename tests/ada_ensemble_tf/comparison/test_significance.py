@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from scipy.stats import ttest_1samp
 
-from ada_ensemble_tf.comparison.delong import delong, two_sided
 from ada_ensemble_tf.comparison.significance import against_best, all_pairs, holm, paired_t
+from ada_ensemble_tf.evaluation.delong import delong, two_sided
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from small_ada_ensemble import RELEASED, compile_model, small_model, some_ids, s
 
 from ada_ensemble_tf.gates import GATES
 from ada_ensemble_tf.models import AdaEnsemble
-from ada_ensemble_tf.schedule import StepSchedule
+from ada_ensemble_tf.moe.schedule import StepSchedule
 from experiments.defaults import config_for
 
 

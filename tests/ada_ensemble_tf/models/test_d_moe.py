@@ -16,10 +16,10 @@ from model_checks import (
     reference_normalization,
 )
 
-from ada_ensemble_tf.decorrelation import decorrelation_loss
-from ada_ensemble_tf.metrics import cross_expert_correlation
+from ada_ensemble_tf.evaluation.metrics import cross_expert_correlation
+from ada_ensemble_tf.gates.scalars import report_scalars
+from ada_ensemble_tf.losses.decorrelation import decorrelation_loss
 from ada_ensemble_tf.models import DMoE, MultiEmbeddingMoE
-from ada_ensemble_tf.training.reports import report_scalars
 
 SMALL = {"dimension": 4, "expert_size": 6, "feature_maps": (3, 2), "hidden_units": (6, 5)}
 

@@ -5,10 +5,10 @@ import small_ada_ensemble
 import tensorflow as tf
 from small_ada_ensemble import some_labels
 
-from ada_ensemble_tf.metrics import cross_expert_correlation
+from ada_ensemble_tf.evaluation.expert_correlation import ExpertCorrelation
+from ada_ensemble_tf.evaluation.metrics import cross_expert_correlation
 from ada_ensemble_tf.models import DHEN, AdaEnsemble
 from ada_ensemble_tf.moe import SparseMoE
-from ada_ensemble_tf.training.expert_correlation import ExpertCorrelation
 
 FIELDS, ROWS = 4, 40
 SMALL = {"num_rows": ROWS, "num_fields": FIELDS, "num_layers": 2, "gate": {"reduction": 2, "noise": 0.0}}

@@ -1,7 +1,7 @@
 import pytest
 
 from ada_ensemble_tf.moe import annealing_schedules
-from ada_ensemble_tf.schedule import StepSchedule
+from ada_ensemble_tf.moe.schedule import StepSchedule
 
 
 def test_both_fall_evenly():

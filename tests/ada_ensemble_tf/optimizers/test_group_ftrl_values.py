@@ -7,7 +7,7 @@ import tensorflow as tf
 from ftrl_tables import ROWS, SETTINGS, WIDTH, batches, state, table
 
 from ada_ensemble_tf.optimizers import GroupFtrl
-from ada_ensemble_tf.training.stages import set_learning_rate
+from ada_ensemble_tf.updates.stages import set_learning_rate
 
 
 @pytest.mark.parametrize("sparse", [False, True])

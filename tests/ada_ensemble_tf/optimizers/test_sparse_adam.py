@@ -5,7 +5,7 @@ import tensorflow as tf
 from adam_tables import ROWS, WIDTH, DenseAdam, gradient_of, state, table
 
 from ada_ensemble_tf.optimizers import RowSparseAdam
-from ada_ensemble_tf.training.checkpoint import Checkpoint
+from ada_ensemble_tf.trained.checkpoint import Checkpoint
 
 ALL = list(range(ROWS))
 

@@ -2,11 +2,11 @@
 
 import numpy as np
 
+from ada_ensemble_tf.evaluation.intervals import auc_interval
 from ada_ensemble_tf.reporting.costs import Cost
 from ada_ensemble_tf.reporting.evidence import Evidence, Latency
 from ada_ensemble_tf.reporting.gate_use import gate_uses
 from ada_ensemble_tf.reporting.importance import Columns, permutation_importance
-from ada_ensemble_tf.reporting.intervals import auc_interval
 from ada_ensemble_tf.reporting.learning_curves import Curve
 from ada_ensemble_tf.reporting.vocabulary_coverage import coverage
 

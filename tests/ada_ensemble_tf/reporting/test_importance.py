@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from ada_ensemble_tf import metrics
+from ada_ensemble_tf.evaluation import metrics
 from ada_ensemble_tf.reporting.importance import Columns, importance_figure, permutation_importance
 
 COLUMNS = {"a": Columns(slice(0, 1), slice(0, 0)), "b": Columns(slice(1, 3), slice(0, 1))}

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from ada_ensemble_tf import metrics
+from ada_ensemble_tf.evaluation import metrics
 from ada_ensemble_tf.reporting.figures import svg
 from ada_ensemble_tf.reporting.reliability import reliability_bins, reliability_figure
 

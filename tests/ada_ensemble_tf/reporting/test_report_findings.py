@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 from made_up_evidence import CHOICES, COLUMNS, OFFSETS, made_up_evidence
 
+from ada_ensemble_tf.evaluation.intervals import metric_intervals
 from ada_ensemble_tf.reporting import findings
 from ada_ensemble_tf.reporting.findings import Finding, find, gate_findings, training_findings
 from ada_ensemble_tf.reporting.gate_use import GateUse, gate_uses
-from ada_ensemble_tf.reporting.intervals import metric_intervals
 from ada_ensemble_tf.reporting.learning_curves import Curve
 from ada_ensemble_tf.reporting.slices import worst_slices
 from ada_ensemble_tf.reporting.vocabulary_coverage import coverage

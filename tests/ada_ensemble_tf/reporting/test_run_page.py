@@ -8,8 +8,8 @@ import subprocess
 import matplotlib.image
 import numpy as np
 import pytest
+from html_reading import Reading
 from made_up_evidence import CHOICES, made_up_evidence
-from test_page import Reading
 
 from ada_ensemble_tf.reporting.gate_use import gate_uses
 from ada_ensemble_tf.reporting.run_page import run_page

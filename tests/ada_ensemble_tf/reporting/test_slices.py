@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from ada_ensemble_tf import metrics
+from ada_ensemble_tf.evaluation import metrics
 from ada_ensemble_tf.reporting.importance import Columns
 from ada_ensemble_tf.reporting.slices import MIN_OF_A_LABEL, worst_slices
 

@@ -10,14 +10,14 @@ from ada_ensemble_tf.models import LogisticRegression
 from ada_ensemble_tf.optimizers import GroupFtrl
 from ada_ensemble_tf.serving.session import click_probabilities
 from ada_ensemble_tf.training.setup import model_inputs
-from data_pipelines.build import build
-from data_pipelines.columns import texts
-from data_pipelines.dataset import open_data
 from data_pipelines.errors import UserError
+from data_pipelines.fields.columns import texts
+from data_pipelines.fields.vocabulary import Vocabularies
 from data_pipelines.formats import make_format
-from data_pipelines.preparation import Options
+from data_pipelines.prepare.build import build
 from data_pipelines.raw import RawReader
-from data_pipelines.vocabulary import Vocabularies
+from data_pipelines.read.dataset import open_data
+from data_pipelines.read.preparation import Options
 
 SIGNATURES = ("serving_default", "examples", "classify", "regress")
 

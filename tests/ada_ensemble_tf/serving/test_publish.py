@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from ada_ensemble_tf import metrics
+from ada_ensemble_tf.evaluation import metrics
 from ada_ensemble_tf.models import LogisticRegression
 from ada_ensemble_tf.serving import publish
 from ada_ensemble_tf.serving.golden_rows import ODD_TEXTS, GoldenRows

@@ -5,16 +5,16 @@ import tensorflow as tf
 from odd_columns import ODD_COLUMNS
 from served_rows import serve
 
+from ada_ensemble_tf.inference.raw_scores import encoded
 from ada_ensemble_tf.models import AdaEnsemble
-from ada_ensemble_tf.serving.raw_scores import encoded
 from ada_ensemble_tf.serving.session import click_probabilities
 from ada_ensemble_tf.training.setup import model_inputs
-from data_pipelines.columns import coded, texts
-from data_pipelines.criteo import FORMAT, inputs
+from data_pipelines.fields.columns import coded, texts
+from data_pipelines.fields.declarations import Input, RawFormat
+from data_pipelines.fields.schema import Schema
+from data_pipelines.fields.vocabulary import Vocabularies
+from data_pipelines.formats.criteo import FORMAT, inputs
 from data_pipelines.raw import RawReader
-from data_pipelines.raw_format import Input, RawFormat
-from data_pipelines.schema import Schema
-from data_pipelines.vocabulary import Vocabularies
 
 
 def small_model(schema: Schema) -> AdaEnsemble:

@@ -6,15 +6,15 @@ import pytest
 import tensorflow as tf
 from prepared_rows import write_rows
 
+from ada_ensemble_tf.evaluation.scoring import Scorer
 from ada_ensemble_tf.models import AdaEnsemble, LogisticRegression
 from ada_ensemble_tf.optimizers import GroupFtrl
-from ada_ensemble_tf.training.callbacks import GateReports
 from ada_ensemble_tf.training.loop import TrainingLoop
-from ada_ensemble_tf.training.scoring import Scorer
+from ada_ensemble_tf.training.monitoring.callbacks import GateReports
 from ada_ensemble_tf.training.setup import build_model, compile_model, model_inputs
-from data_pipelines.dataset import pair
-from data_pipelines.raw_format import RawFormat
-from data_pipelines.schema import Field, Schema
+from data_pipelines.fields.declarations import RawFormat
+from data_pipelines.fields.schema import Field, Schema
+from data_pipelines.read.dataset import pair
 from experiments.defaults import config_for
 
 SMALL = {"experts": ("dense", "cross"), "k": 1, "num_layers": 2, "dimension": 2, "gate": {"reduction": 2}}

@@ -7,16 +7,16 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from ada_ensemble_tf.evaluation.scoring import Scorer
 from ada_ensemble_tf.layers.precision import layers_of
 from ada_ensemble_tf.models import MODELS, CTRModel
 from ada_ensemble_tf.optimizers import GroupFtrl
 from ada_ensemble_tf.serving.signatures import ServedModel
+from ada_ensemble_tf.trained.workdir import Workdir
 from ada_ensemble_tf.training.run import score_split, train
-from ada_ensemble_tf.training.scoring import Scorer
 from ada_ensemble_tf.training.setup import build_model
-from ada_ensemble_tf.training.workdir import Workdir
-from data_pipelines.dataset import open_data
 from data_pipelines.errors import UserError
+from data_pipelines.read.dataset import open_data
 from experiments.defaults import config_for
 
 # Fields: one column of rows 0 to 2, three columns of rows 3 to 5, and a value whose row is 7.

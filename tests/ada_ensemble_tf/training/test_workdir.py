@@ -7,12 +7,12 @@ import socket
 import keras
 import pytest
 
-from ada_ensemble_tf.training.checkpoint import Checkpoint, remove_unfinished_saves
+from ada_ensemble_tf.trained.checkpoint import Checkpoint, remove_unfinished_saves
+from ada_ensemble_tf.trained.workdir import Workdir
 from ada_ensemble_tf.training.run import train
-from ada_ensemble_tf.training.workdir import Workdir
 from data_pipelines import locks
-from data_pipelines.dataset import open_data
 from data_pipelines.errors import UserError
+from data_pipelines.read.dataset import open_data
 from experiments import sample
 
 

@@ -6,11 +6,11 @@ import json
 
 import numpy as np
 
-from data_pipelines.build import build
-from data_pipelines.dataset import open_data
-from data_pipelines.preparation import Options
-from data_pipelines.records import row_dtype, write_shard
-from data_pipelines.tabular import parse_schema
+from data_pipelines.formats.tabular import parse_schema
+from data_pipelines.prepare.build import build
+from data_pipelines.read.dataset import open_data
+from data_pipelines.read.preparation import Options
+from data_pipelines.read.records import row_dtype, write_shard
 
 ROWS = 6000
 

@@ -3,8 +3,8 @@
 import numpy as np
 from doctor_tables import ROWS, as_json, findings, made_up, only, prepare, rewrite
 
-from data_pipelines.dataset import open_data
 from data_pipelines.doctor.prepared import examine_prepared
+from data_pipelines.read.dataset import open_data
 
 
 def test_a_shifted_split(data_dir):

@@ -6,11 +6,11 @@ import pytest
 from doctor_tables import as_json, changed, evaluated, only, rewrite
 from sklearn.metrics import roc_auc_score
 
-from data_pipelines.dataset import open_data
 from data_pipelines.doctor.prepared import examine_prepared, memory_bytes
 from data_pipelines.errors import UserError
-from data_pipelines.preparation import Preparation
-from data_pipelines.vocabulary import Vocabularies
+from data_pipelines.fields.vocabulary import Vocabularies
+from data_pipelines.read.dataset import open_data
+from data_pipelines.read.preparation import Preparation
 
 
 def test_healthy_criteo_rows_have_no_findings(prepared_criteo):

@@ -5,12 +5,12 @@ import pytest
 from doctor_tables import ROWS, TABULAR, as_json, findings, made_up, only, write_table
 from sklearn.metrics import roc_auc_score
 
-from data_pipelines.build import build
 from data_pipelines.doctor.prepared import examine_prepared
 from data_pipelines.doctor.raw import examine_raw
 from data_pipelines.formats import make_format
-from data_pipelines.preparation import Options
-from data_pipelines.splits import split_of_rows
+from data_pipelines.prepare.build import build
+from data_pipelines.read.preparation import Options
+from data_pipelines.row_hashes import split_of_rows
 
 
 def _raw(directory, rows, **arguments):

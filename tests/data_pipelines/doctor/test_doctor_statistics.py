@@ -3,7 +3,7 @@ import pytest
 from doctor_tables import as_json
 
 from data_pipelines.doctor import duplicates, statistics
-from data_pipelines.doctor.report import Column, Report
+from data_pipelines.doctor.result import Column, Report
 
 
 def test_random_splits_raise_no_alarm_and_selection_by_train_does_not_look_like_a_shift():

@@ -7,13 +7,13 @@ import numpy as np
 import polars as pl
 import pytest
 
-from data_pipelines.build import build
-from data_pipelines.dataset import open_data
 from data_pipelines.doctor.suggest_schema import decide, save_schema
 from data_pipelines.doctor.table_sample import sample_table
 from data_pipelines.errors import UserError
-from data_pipelines.preparation import Options
-from data_pipelines.tabular import read_schema_file
+from data_pipelines.formats.tabular import read_schema_file
+from data_pipelines.prepare.build import build
+from data_pipelines.read.dataset import open_data
+from data_pipelines.read.preparation import Options
 
 ROWS = 3000
 

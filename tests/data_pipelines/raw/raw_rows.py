@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from data_pipelines.columns import texts
+from data_pipelines.fields.columns import texts
 
 
 def write(path, lines, end="\n"):

@@ -5,9 +5,9 @@ import pytest
 from made_up_rows import criteo_lines
 from raw_rows import rows_of, write
 
-from data_pipelines.columns import texts
-from data_pipelines.criteo import FORMAT, inputs
 from data_pipelines.errors import UserError
+from data_pipelines.fields.columns import texts
+from data_pipelines.formats.criteo import FORMAT, inputs
 from data_pipelines.raw import RawReader
 from data_pipelines.raw.lines import FilePart, count_lines
 

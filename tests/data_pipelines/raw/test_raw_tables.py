@@ -5,10 +5,10 @@ import polars as pl
 import pytest
 from raw_rows import rows_of, write
 
-from data_pipelines.columns import texts
 from data_pipelines.errors import UserError
+from data_pipelines.fields.columns import texts
+from data_pipelines.fields.declarations import Input, RawFormat
 from data_pipelines.raw import RawReader
-from data_pipelines.raw_format import Input, RawFormat
 
 TINY = RawFormat("tiny", "click", delimiter=",", has_header=True)
 TINY_INPUTS = (Input("a", "a"), Input("n", "n", "log_square"))

@@ -1,0 +1,59 @@
+"""Whole splits through a model in training."""
+
+import numpy as np
+import tensorflow as tf
+
+from ada_ensemble_tf.devices.distribution import Distribution
+from ada_ensemble_tf.evaluation.expert_correlation import ExpertCorrelation
+from ada_ensemble_tf.evaluation.scoring import Scorer
+from ada_ensemble_tf.layers.embedding import Inputs
+from data_pipelines.read.dataset import PreparedData
+
+
+class Evaluator:
+    """Scores held-out splits, on several workers each its part; traced once, so keep it for as long as the model.
+
+    Args:
+        model: a compiled `CTRModel`.
+        data: the prepared data.
+        config: see `experiments/defaults.py`.
+        distribution: who trains together.
+        gate_source: the split of which gates learn from a share; None if they have no rows of their own.
+    """
+
+    def __init__(self, model, data: PreparedData, config, distribution: Distribution, gate_source: str | None):
+        self._data, self._config, self._distribution = data, config, distribution
+        self._gate_source = gate_source
+        self._scorer = Scorer(model, distribution)
+        self._correlation = ExpertCorrelation(model)
+
+    def score(self, split: str) -> tuple[np.ndarray, np.ndarray, float]:
+        """(labels `[N]`, probabilities `[N]`, mean FLOPs per example) of a split's rows, in order, on each worker.
+
+        Of validation they are the rows that early stopping reads, which the gates have not learned from.
+        """
+        with self._data.reading():
+            return self._scorer.score(self._batches(split, self._distribution.worker, self._distribution.workers))
+
+    def expert_correlation(self, split: str, rows: int) -> dict[str, dict[str, float]]:
+        """`ExpertCorrelation` of a split's first rows; {} on workers but the chief, where nobody reads it."""
+        if not self._distribution.is_chief:
+            return {}
+        with self._data.reading():
+            return self._correlation(self._batches(split), rows)
+
+    def first_rows(self, split: str, rows: int) -> Inputs:
+        """The inputs of a split's first rows, of all workers."""
+        parts, left = [], rows
+        with self._data.reading():
+            for inputs, labels in self._batches(split):
+                parts.append(tf.nest.map_structure(lambda x, rows=left: x[:rows], inputs))
+                left -= len(labels)
+                if left <= 0:
+                    break
+        return tf.nest.map_structure(lambda *x: tf.concat(x, axis=0), *parts)
+
+    def _batches(self, split: str, worker: int = 0, workers: int = 1) -> tf.data.Dataset:
+        used = self._config.gate_share if split == self._gate_source else 0.0
+        size = self._config.eval_batch_size
+        return self._data.evaluation(split, size, gate_share=used, worker=worker, workers=workers)

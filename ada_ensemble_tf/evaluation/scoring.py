@@ -1,0 +1,44 @@
+"""Scoring batches with a model in inference mode."""
+
+from collections.abc import Iterable
+
+import numpy as np
+import tensorflow as tf
+
+from ada_ensemble_tf.devices.distribution import Distribution
+from ada_ensemble_tf.layers.embedding import Inputs
+
+
+class Scorer:
+    """Scores batches of rows; traced once for all batch sizes, so keep it for as long as the model.
+
+    Args:
+        model: a `CTRModel`.
+        distribution: of several workers, `score` is given what a worker has of each global batch, on all of them.
+    """
+
+    def __init__(self, model, distribution: Distribution | None = None):
+        self._forward = tf.function(self._score, input_signature=[model.input_signature])
+        self._model, self._distribution = model, distribution or Distribution()
+
+    def _score(self, inputs):
+        forward = self._model.forward(inputs, training=False)
+        return tf.sigmoid(forward.logit), forward.flops
+
+    def __call__(self, inputs: Inputs) -> np.ndarray:
+        """Click probabilities `[B]` float32 of a batch of tensors or NumPy arrays."""
+        typed = tf.nest.map_structure(lambda spec, x: tf.cast(x, spec.dtype), self._model.input_signature, inputs)
+        return self._forward(typed)[0].numpy()
+
+    def score(self, batches: Iterable[tuple[Inputs, tf.Tensor]]) -> tuple[np.ndarray, np.ndarray, float]:
+        """(labels `[N]`, probabilities `[N]`, mean FLOPs per example as routed) of (inputs, labels) batches.
+
+        N are the rows of all workers, in the order of the file.
+        """
+        rows, flops = [], 0.0
+        for inputs, labels in batches:
+            probabilities, batch_flops = self._forward(inputs)
+            rows.append(np.stack([labels.numpy(), probabilities.numpy()], axis=1))
+            flops += float(batch_flops)
+        labels, probabilities = np.ascontiguousarray(self._distribution.in_file_order(rows).T)
+        return labels, probabilities, float(self._distribution.total([flops])[0]) / len(labels)

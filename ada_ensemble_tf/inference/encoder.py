@@ -1,0 +1,132 @@
+"""Raw columns to the inputs of a model, inside the graph."""
+
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+
+from ada_ensemble_tf.inference import transforms
+from ada_ensemble_tf.inference.request_checks import number_of_rows
+from ada_ensemble_tf.layers.embedding import Inputs
+from data_pipelines.fields.schema import PADDING, Field, Schema
+from data_pipelines.fields.vocabulary import Vocabularies
+
+_FIRST_LINE = "<field>=<level>"
+"""Of the asset: TensorFlow's tables refuse an empty file, which levels of none would be."""
+
+
+class RawEncoder(tf.Module):
+    """The graph's twin of `data_pipelines.fields.vocabulary.Vocabularies`: text of the log's columns to ids and values.
+
+    A level that training did not see, and text that its column's rule cannot read, gets the field's out-of-vocabulary
+    row; no text fails a batch. All fields share one table, and all that share a rule are read at once: for one row, the
+    number of operations is what takes the time. Columns of plain text are looked up beside the others, whose rules take
+    longer.
+
+    Args:
+        schema: the fields.
+        data_dir: the directory with their vocabulary files, which become an asset of a SavedModel.
+    """
+
+    def __init__(self, schema: Schema, data_dir: str | Path):
+        super().__init__()
+        self._schema = schema
+        self._numbers = {field.name: i for i, field in enumerate(schema.fields)}
+        single = [field for field in schema.fields if not field.separator]
+        plain = [field for field in single if field.transform == "text"]
+        ruled = [field for field in single if field.transform != "text"]
+        self._lookups = [_by_rule(fields) for fields in (plain, ruled) if fields]
+        # The file that becomes an asset; it must stay until the SavedModel is written.
+        self._asset = tempfile.TemporaryDirectory()
+        self._table = _table(Path(self._asset.name) / "levels.txt", schema, Vocabularies.load(data_dir, schema))
+
+    def __call__(self, columns: Mapping[str, tf.Tensor]) -> Inputs:
+        """The model's inputs of raw text, one string tensor `[B]` a raw column.
+
+        Returns:
+            ids int32 `[B, C]`, or where the schema has fields with values {"ids": them, "values": float32 `[B, N]`}.
+
+        Raises:
+            tf.errors.InvalidArgumentError: when run, if the columns differ in length; names the column.
+        """
+        fields, rows = self._schema.fields, number_of_rows(columns)
+        single = [field for groups in self._lookups for group in groups for field in group]
+        parts = [self._encode_single(columns, groups, rows) for groups in self._lookups]
+        several = [field for field in fields if field.separator]
+        parts += [self._encode_list(columns[field.column], field) for field in several]
+        ids = parts[0] if len(parts) == 1 else tf.concat(parts, axis=1)
+        made = [field.name for field in single + several for _ in range(field.width)]
+        wanted = [field.name for field in fields for _ in range(field.width)]
+        if made != wanted:
+            first = {name: made.index(name) for name in self._numbers}
+            order = [first[field.name] + i for field in fields for i in range(field.width)]
+            ids = tf.gather(ids, order, axis=1)
+        with_value = [fields[i] for i in self._schema.value_fields]
+        if not with_value:
+            return ids
+        values = [transforms.values(columns[field.column], field.transform, field.parameters) for field in with_value]
+        return {"ids": ids, "values": tf.stack(values, axis=1)}
+
+    def _encode_single(self, columns: Mapping[str, tf.Tensor], groups: list[list[Field]], rows: tf.Tensor) -> tf.Tensor:
+        """Ids `[B, fields of the groups]`, rule by rule, of fields of one value."""
+        found = []
+        for group in groups:
+            text = tf.concat([columns[field.column] for field in group], axis=0)
+            found.append(transforms.levels(text, group[0].transform, group[0].parameters))
+        fields = [field for group in groups for field in group]
+        levels = tf.reshape(tf.concat(found, axis=0), [len(fields), rows])
+        numbers = np.array([self._numbers[field.name] for field in fields])[:, None]
+        prefixes = tf.broadcast_to(tf.constant([[f"{number}="] for (number,) in numbers]), tf.shape(levels))
+        offsets = np.array([[field.offset] for field in fields])
+        return tf.transpose(self._rows(tf.strings.join([prefixes, levels]), numbers, offsets))
+
+    def _encode_list(self, text: tf.Tensor, field: Field) -> tf.Tensor:
+        """Ids `[B, width]` of a field of several values."""
+        parts = tf.strings.split(text, field.separator)
+        known = transforms.categories(parts.flat_values)
+        used = known != ""
+        parts = tf.RaggedTensor.from_value_rowids(
+            tf.boolean_mask(known, used), tf.boolean_mask(parts.value_rowids(), used), parts.nrows()
+        )[:, : field.width]
+        ids = parts.with_flat_values(self._rows_of(parts.flat_values, field))
+        ids = ids.to_tensor(default_value=PADDING, shape=[None, field.width])
+        # Where no value is left, the field is missing.
+        first = tf.where(parts.row_lengths() > 0, ids[:, 0], self._rows_of(tf.constant([""]), field))
+        return tf.concat([first[:, None], ids[:, 1:]], axis=1)
+
+    def _rows_of(self, level: tf.Tensor, field: Field) -> tf.Tensor:
+        number = self._numbers[field.name]
+        return self._rows(tf.strings.join([f"{number}=", level]), number, field.offset)
+
+    def _rows(self, keys: tf.Tensor, number: np.ndarray | int, offset: np.ndarray | int) -> tf.Tensor:
+        """Row numbers int32 of keys "number=level" of the fields of these numbers and offsets."""
+        line = self._table.lookup(keys)
+        # The lines before a field's are the rows before it, less one out-of-vocabulary row a field.
+        return tf.cast(tf.where(line >= 0, line + number, offset), tf.int32)
+
+
+def _by_rule(fields: list[Field]) -> list[list[Field]]:
+    """The fields that share a rule and its parameters, together."""
+    groups: dict[tuple, list[Field]] = {}
+    for field in fields:
+        # The parameters of values say nothing of their level.
+        parameters = () if field.has_value else field.parameters
+        groups.setdefault((field.transform, parameters), []).append(field)
+    return list(groups.values())
+
+
+def _table(path: Path, schema: Schema, vocabularies: Vocabularies) -> tf.lookup.StaticHashTable:
+    with path.open("w", encoding="utf-8", newline="\n") as file:
+        file.write(_FIRST_LINE + "\n")
+        for number, field in enumerate(schema.fields):
+            file.writelines(f"{number}={level}\n" for level in vocabularies.levels[field.name])
+    initializer = tf.lookup.TextFileInitializer(
+        str(path),
+        key_dtype=tf.string,
+        key_index=tf.lookup.TextFileIndex.WHOLE_LINE,
+        value_dtype=tf.int64,
+        value_index=tf.lookup.TextFileIndex.LINE_NUMBER,
+    )
+    return tf.lookup.StaticHashTable(initializer, default_value=-1)

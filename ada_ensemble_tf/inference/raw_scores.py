@@ -1,0 +1,66 @@
+"""Scoring a raw log row by row, in its own order."""
+
+import logging
+from pathlib import Path
+
+import polars as pl
+import pyarrow as pa
+import tensorflow as tf
+
+from ada_ensemble_tf.evaluation.scoring import Scorer
+from ada_ensemble_tf.layers.embedding import Inputs
+from ada_ensemble_tf.models import CTRModel
+from data_pipelines.errors import UserError, is_disk_full
+from data_pipelines.fields.schema import Schema
+from data_pipelines.fields.vocabulary import Vocabularies
+from data_pipelines.output import complete_file
+from data_pipelines.progress import Progress
+from data_pipelines.raw import RawReader
+
+logger = logging.getLogger(__name__)
+
+
+def score_raw(
+    model: CTRModel, schema: Schema, data_dir: str | Path, raw: list[str], out: str | Path, batch_size: int
+) -> int:
+    """Writes a CSV with one column `ctr`, a line for each row of the raw files in their order.
+
+    Args:
+        model: the trained model.
+        schema: the fields.
+        data_dir: the directory with the vocabulary files.
+        raw: raw files of the schema's data set, with the label column or without.
+        out: the CSV file; it appears once it is complete. A pipe or device gets the rows as they are scored.
+        batch_size: rows scored at once.
+
+    Returns:
+        The number of rows.
+
+    Raises:
+        UserError: for a bad line, a missing file or a full disk.
+    """
+    vocabularies, scorer = Vocabularies.load(data_dir, schema), Scorer(model)
+    reader = RawReader(schema.format, schema.fields, raw, label="optional")
+    rows, progress = 0, Progress("scoring", reader.total_bytes, logger.info)
+    try:
+        with complete_file(out) as file:
+            file.write("ctr\n")
+            for chunk in reader:
+                inputs = encoded(vocabularies, chunk.columns)
+                for start in range(0, chunk.columns.num_rows, batch_size):
+                    part = slice(start, start + batch_size)
+                    ctr = scorer(tf.nest.map_structure(lambda x, part=part: x[part], inputs))
+                    pl.DataFrame({"ctr": ctr}).write_csv(file, include_header=False)
+                rows += chunk.columns.num_rows
+                progress.update(rows, chunk.bytes_read)
+    except BaseException as error:
+        if is_disk_full(error):
+            raise UserError(f"{out}: the disk is full; free some space or choose another --out") from error
+        raise
+    return rows
+
+
+def encoded(vocabularies: Vocabularies, columns: pa.RecordBatch) -> Inputs:
+    """What a model takes, as NumPy arrays, of raw columns (`RawChunk.columns`)."""
+    ids = vocabularies.encode(columns)
+    return {"ids": ids, "values": vocabularies.values(columns)} if vocabularies.schema.value_fields else ids

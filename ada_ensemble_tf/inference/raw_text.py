@@ -1,0 +1,108 @@
+"""Ids back to raw text: rows of prepared data as a client would send them."""
+
+from collections.abc import Callable
+
+import numpy as np
+
+from data_pipelines.fields import levels as rules
+from data_pipelines.fields.schema import PADDING, Field, Schema
+from data_pipelines.fields.vocabulary import Vocabularies
+
+UNSEEN = "unseen\n"
+"""No field's level, for it holds a line end, and neither number nor time: out of vocabulary everywhere."""
+
+
+def raw_text(vocabularies: Vocabularies, ids: np.ndarray, values: np.ndarray | None = None) -> dict[str, list[str]]:
+    """Raw columns that have these ids: of a bin its smallest number, of an out-of-vocabulary id `UNSEEN`.
+
+    Of a column that several fields read, the first of them decides; the others may get other ids.
+
+    Args:
+        vocabularies: the levels.
+        ids: `[n, C]`.
+        values: `[n, N]`, standardised, where the schema has value fields.
+    """
+    schema, columns = vocabularies.schema, {}
+    starts = np.cumsum([0, *schema.widths])
+    for position, field in enumerate(schema.fields):
+        if field.column in columns:
+            continue
+        known = vocabularies.levels[field.name]
+        found = ids[:, starts[position] : starts[position + 1]]
+        texts = [
+            [_text(known[int(i) - field.offset - 1] if i > field.offset else None, field) for i in row if i != PADDING]
+            for row in found
+        ]
+        columns[field.column] = [field.separator.join(parts) for parts in texts]
+        if field.has_value:
+            column = values[:, schema.value_fields.index(position)]
+            level = columns[field.column]
+            columns[field.column] = [
+                _number(v, field) if text == rules.VALUE else text for text, v in zip(level, column, strict=True)
+            ]
+    return columns
+
+
+def random_ids(schema: Schema, rows: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray | None]:
+    """(ids `[n, C]`, values `[n, N]` or None) drawn evenly, for where no prepared rows are at hand."""
+    random = np.random.default_rng(seed)
+    parts = []
+    for field in schema.fields:
+        part = field.offset + random.integers(0, field.size, (rows, field.width))
+        part[:, 1:][np.arange(1, field.width) >= random.integers(1, field.width + 1, (rows, 1))] = PADDING
+        parts.append(part)
+    values = random.standard_normal((rows, len(schema.value_fields))) if schema.value_fields else None
+    return np.concatenate(parts, axis=1).astype(np.int32), values
+
+
+def _text(level: str | None, field: Field) -> str:
+    if level is None or level == "":
+        return UNSEEN if level is None else ""
+    return _TEXTS.get(field.transform, lambda level, field: level)(level, field)
+
+
+def _number(value: float, field: Field) -> str:
+    mean, deviation = field.parameters
+    v = mean + deviation * float(value)
+    return repr(float(np.sign(v) * np.expm1(abs(v))) if field.transform == "log_value" else v)
+
+
+def _after(prefix: str, level: str) -> int:
+    return int(level.removeprefix(prefix))
+
+
+def _log_square(level: str, field: Field) -> str:
+    if level.startswith(rules.EXACT_PREFIX):
+        return level.removeprefix(rules.EXACT_PREFIX)
+    return str(_lower(rules.LOG_SQUARE_BOUNDARIES, _after(rules.LOG_PREFIX, level)))
+
+
+def _log_of_square(level: str, field: Field) -> str:
+    if level.startswith(rules.EXACT_PREFIX):
+        return "0"
+    sign = "-" if level.startswith(rules.NEGATIVE_LOG_PREFIX) else ""
+    number = _after(rules.NEGATIVE_LOG_PREFIX if sign else rules.LOG_PREFIX, level)
+    return sign + str(_lower(rules.LOG_OF_SQUARE_BOUNDARIES, number))
+
+
+def _lower(boundaries: np.ndarray, number: int) -> int:
+    return int(boundaries[number - 1]) if number else 1
+
+
+def _equal_frequency(level: str, field: Field) -> str:
+    number, boundaries = _after(rules.BIN_PREFIX, level), field.parameters
+    if not boundaries:
+        return "0"
+    return repr(float(boundaries[number - 1])) if number else repr(float(np.nextafter(boundaries[0], -np.inf)))
+
+
+_TEXTS: dict[str, Callable[[str, Field], str]] = {
+    "log_square": _log_square,
+    "log_of_square": _log_of_square,
+    "equal_frequency": _equal_frequency,
+    # 14102123 is 23 o'clock on 2014-10-21, and 2014-10-19 was a Sunday.
+    "hour_of_day": lambda level, field: "141021" + level,
+    "weekday": lambda level, field: f"1410{19 + int(level)}00",
+    "os_browser": lambda level, field: level.replace("_", " "),
+    "price_bucket": lambda level, field: level.split("-")[0].rstrip("+"),
+}

@@ -1,0 +1,204 @@
+"""Raw text -> level text and values in the graph: the rules of `data_pipelines.fields.levels`, with the same constants.
+
+TensorFlow's ops from text to numbers fail the whole batch at one text that is no number, so each is asked only for
+text that a regular expression has passed. Text may be any bytes.
+"""
+
+import re
+from collections.abc import Callable
+
+import tensorflow as tf
+
+from data_pipelines.fields import canonical
+from data_pipelines.fields import levels as rules
+from data_pipelines.fields.kinds import INTEGER, MISSING_NUMBER, NUMBER, TIMES
+
+_SHORT_DIGITS = 18
+_SHORT_INTEGER = f"-?[0-9]{{1,{_SHORT_DIGITS}}}"
+_LOW_DIGITS = 9
+_LARGEST_HIGH, _LARGEST_LOW = divmod(tf.int64.max, 10**_LOW_DIGITS)
+_DIGITS = len(str(tf.int64.max))
+
+
+def levels(text: tf.Tensor, transform: str, parameters: tuple[float, ...] = ()) -> tf.Tensor:
+    """Level text `[B]` of raw text `[B]`: `data_pipelines.fields.levels.levels` in the graph.
+
+    Raises:
+        ValueError: unknown transform.
+    """
+    if transform not in _RULES:
+        raise ValueError(f"unknown transform {transform!r}")
+    return _RULES[transform](text, parameters)
+
+
+def categories(text: tf.Tensor) -> tf.Tensor:
+    """The canonical text of each text `[n]`: `data_pipelines.fields.canonical.canonical` in the graph."""
+    # Hardly any request has other text, and this one operation is all that the others pay.
+    odd = tf.strings.regex_full_match(text, canonical.NOT_CANONICAL)
+    return tf.cond(tf.reduce_any(odd), lambda: _canonical(text), lambda: text)
+
+
+def values(text: tf.Tensor, transform: str, parameters: tuple[float, float]) -> tf.Tensor:
+    """The float beside the id, float32 `[B]` of raw text `[B]`: `data_pipelines.fields.levels.values` in the graph."""
+    v = _numbers(text)
+    if transform == "log_value":
+        v = tf.sign(v) * tf.math.log1p(tf.abs(v))
+    mean, deviation = parameters
+    scaled = tf.clip_by_value((v - mean) / deviation, -rules.LARGEST_VALUE, rules.LARGEST_VALUE)
+    return tf.cast(tf.where(tf.math.is_nan(scaled), tf.zeros_like(scaled), scaled), tf.float32)
+
+
+def _canonical(text: tf.Tensor) -> tf.Tensor:
+    scientific = tf.strings.regex_full_match(text, canonical.SCIENTIFIC)
+    v = tf.strings.to_number(tf.where(scientific, text, "0"), tf.float64)
+    scientific &= (v == tf.floor(v)) & (tf.abs(v) < canonical.LARGEST)
+    digits = tf.strings.regex_replace(text, canonical.ZEROS, "")
+    digits = tf.where(digits == "-0", "0", digits)
+    found = tf.where(tf.strings.regex_full_match(text, canonical.WHOLE), digits, text)
+    found = tf.where(scientific, tf.strings.as_string(tf.cast(tf.where(scientific, v, 0), tf.int64)), found)
+    found = tf.where(tf.strings.regex_full_match(text, canonical.BOOLEAN), tf.strings.lower(text), found)
+    return tf.where(tf.strings.regex_full_match(text, canonical.NOT_A_NUMBER), "", found)
+
+
+def _numbers(text: tf.Tensor) -> tf.Tensor:
+    """float64 `[B]`; NaN where missing or unreadable. Rounds to the nearest as preparation does."""
+    readable = tf.strings.regex_full_match(text, NUMBER)
+    v = tf.strings.to_number(tf.where(readable, text, "0"), tf.float64)
+    return tf.where(readable, v, tf.constant(float("nan"), tf.float64))
+
+
+def _int64(text: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """(values, 0 where unreadable; whether the text is an int64)."""
+    short = tf.strings.regex_full_match(text, _SHORT_INTEGER)
+    value = tf.strings.to_number(tf.where(short, text, "0"), tf.int64)
+    rest = tf.where(short, "", text)
+    # Shorter text is no integer at all, and hardly any request has longer.
+    others, readable = tf.cond(
+        tf.reduce_any(tf.strings.length(rest) > _SHORT_DIGITS),
+        lambda: _long_int64(rest),
+        lambda: (tf.zeros_like(value), tf.zeros_like(short)),
+    )
+    return tf.where(short, value, others), short | readable
+
+
+def _long_int64(text: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """`_int64` of text of any length. Digits are read in two halves, as many do not fit."""
+    negative = tf.strings.regex_full_match(text, "-.*")
+    digits = tf.strings.regex_replace(text, "^-?0*", "")
+    integer = tf.strings.regex_full_match(text, INTEGER) & (tf.strings.length(digits) <= _DIGITS)
+    digits = tf.strings.join(["0" * _DIGITS, tf.where(integer, digits, "")])
+    digits = tf.strings.substr(digits, tf.strings.length(digits) - _DIGITS, tf.fill(tf.shape(digits), _DIGITS))
+    high = tf.strings.to_number(tf.strings.substr(digits, 0, _DIGITS - _LOW_DIGITS), tf.int64)
+    low = tf.strings.to_number(tf.strings.substr(digits, _DIGITS - _LOW_DIGITS, _LOW_DIGITS), tf.int64)
+    largest_low = _LARGEST_LOW + tf.cast(negative, tf.int64)
+    fits = (high < _LARGEST_HIGH) | ((high == _LARGEST_HIGH) & (low <= largest_low))
+    sign = tf.where(negative, tf.constant(-1, tf.int64), 1)
+    value = sign * high * 10**_LOW_DIGITS + sign * low
+    readable = integer & fits
+    return tf.where(readable, value, 0), readable
+
+
+def _log_square(text: tf.Tensor, parameters: tuple[float, ...]) -> tf.Tensor:
+    v, readable = _int64(text)
+    number = tf.searchsorted(tf.constant(rules.LOG_SQUARE_BOUNDARIES), v, side="right", out_type=tf.int64)
+    exact = v <= rules.LARGEST_EXACT
+    level = _label(tf.where(exact, rules.EXACT_PREFIX, rules.LOG_PREFIX), tf.where(exact, v, number))
+    return _or_missing(level, readable, text == "")
+
+
+def _log_of_square(text: tf.Tensor, parameters: tuple[float, ...]) -> tf.Tensor:
+    v, readable = _int64(text)
+    magnitude = tf.abs(tf.maximum(v, -tf.int64.max))  # |-2^63| is no int64; the bin is the same
+    number = tf.searchsorted(tf.constant(rules.LOG_OF_SQUARE_BOUNDARIES), magnitude, side="right")
+    level = _label(tf.where(v > 0, rules.LOG_PREFIX, rules.NEGATIVE_LOG_PREFIX), number)
+    return _or_missing(tf.where(v == 0, rules.EXACT_PREFIX + "0", level), readable, text == "")
+
+
+def _equal_frequency(text: tf.Tensor, parameters: tuple[float, ...]) -> tf.Tensor:
+    v = _numbers(text)
+    number = tf.zeros_like(v, tf.int32)
+    if parameters:
+        number = tf.searchsorted(tf.constant(parameters, tf.float64), v, side="right")
+    return _or_missing(_label(rules.BIN_PREFIX, number), ~tf.math.is_nan(v), _missing_number(text))
+
+
+def _value(text: tf.Tensor, parameters: tuple[float, ...]) -> tf.Tensor:
+    readable = tf.strings.regex_full_match(text, NUMBER)
+    return _or_missing(tf.fill(tf.shape(text), rules.VALUE), readable, _missing_number(text))
+
+
+def _price_bucket(text: tf.Tensor, parameters: tuple[float, ...]) -> tf.Tensor:
+    readable = tf.strings.regex_full_match(text, INTEGER)
+    v = tf.strings.to_number(tf.where(readable, text, "0"), tf.float64)
+    bucket = tf.searchsorted(tf.constant(rules.PRICE_BOUNDARIES, tf.float64), v, side="right")
+    return _or_missing(tf.gather(rules.PRICE_LEVELS, bucket), readable, (text == "") | (text == "null"))
+
+
+def _hour_of_day(text: tf.Tensor, parameters: tuple[float, ...]) -> tf.Tensor:
+    (hour,), readable = _time_parts(text, "hour")
+    return _or_missing(hour, readable, text == "")
+
+
+def _weekday(text: tf.Tensor, parameters: tuple[float, ...]) -> tf.Tensor:
+    parts, readable = _time_parts(text, "year", "month", "day")
+    year, month, day = (tf.strings.to_number(part, tf.int64) for part in parts)
+    month = tf.clip_by_value(month, 1, 12)
+    year += tf.where(year < 100, tf.constant(2000, tf.int64), 0) - tf.cast(month < 3, tf.int64)
+    shift = tf.gather(tf.constant(rules.MONTH_SHIFTS, tf.int64), month - 1)
+    number = (year + year // 4 - year // 100 + year // 400 + shift + day) % 7
+    return _or_missing(_label("", number), readable, text == "")
+
+
+def _time_parts(text: tf.Tensor, *names: str) -> tuple[list[tf.Tensor], tf.Tensor]:
+    """(digits of each part, "00" where unreadable; whether the text is a time)."""
+    parts = [tf.fill(tf.shape(text), "00") for _ in names]
+    readable = tf.zeros_like(text, tf.bool)
+    for pattern in TIMES:
+        fits = tf.strings.regex_full_match(text, pattern)
+        groups = re.compile(pattern).groupindex
+        for i, name in enumerate(names):
+            found = tf.strings.regex_replace(text, pattern, rf"\{groups[name]}", replace_global=False)
+            parts[i] = tf.where(fits, found, parts[i])
+        readable |= fits
+    return parts, readable
+
+
+def _os_browser(text: tf.Tensor, parameters: tuple[float, ...]) -> tf.Tensor:
+    # Without an encoding, lower() changes ASCII letters alone.
+    lowered = tf.strings.lower(text)
+    level = tf.strings.join([_first(rules.SYSTEMS, lowered), _first(rules.BROWSERS, lowered)], separator="_")
+    return tf.where(text == "", "", level)
+
+
+def _first(names: tuple[str, ...], text: tf.Tensor) -> tf.Tensor:
+    found = tf.fill(tf.shape(text), rules.OTHER)
+    for name in reversed(names):
+        # \C is any byte, where . would stop at one that is not UTF-8.
+        found = tf.where(tf.strings.regex_full_match(text, rf"\C*{name}\C*"), name, found)
+    return found
+
+
+def _label(prefix: str | tf.Tensor, number: tf.Tensor) -> tf.Tensor:
+    return tf.strings.join([prefix, tf.strings.as_string(number)])
+
+
+def _missing_number(text: tf.Tensor) -> tf.Tensor:
+    return tf.strings.regex_full_match(text, MISSING_NUMBER)
+
+
+def _or_missing(level: tf.Tensor, readable: tf.Tensor, missing: tf.Tensor) -> tf.Tensor:
+    return tf.where(missing, "", tf.where(readable, level, rules.UNREADABLE))
+
+
+_RULES: dict[str, Callable[[tf.Tensor, tuple[float, ...]], tf.Tensor]] = {
+    "text": lambda text, parameters: categories(text),
+    "log_square": _log_square,
+    "log_of_square": _log_of_square,
+    "equal_frequency": _equal_frequency,
+    "value": _value,
+    "log_value": _value,
+    "hour_of_day": _hour_of_day,
+    "weekday": _weekday,
+    "os_browser": _os_browser,
+    "price_bucket": _price_bucket,
+}

@@ -1,0 +1,48 @@
+"""Loss terms, each a small function of tensors.
+
+Under a `tf.distribute` strategy means over rows are those of the replica's own rows, and the mean over replicas is
+trained; what is no such mean is over the global batch, see `ada_ensemble_tf.devices.replicas`.
+"""
+
+import tensorflow as tf
+
+from ada_ensemble_tf.devices.replicas import global_sums
+
+
+def log_loss(labels: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
+    """Mean LogLoss (binary cross-entropy, nats) of logits `[B]` against labels `[B]` in {0, 1}."""
+    return tf.reduce_mean(tf.nn.sigmoid_cross_entropy_with_logits(labels=labels, logits=logits))
+
+
+def expected_log_loss(labels: tf.Tensor, exit_logits: tf.Tensor, gates: tf.Tensor) -> tf.Tensor:
+    """Mean over rows of sum_l gate_l * LogLoss(exit l): the expected loss under the depth gates.
+
+    Args:
+        labels: `[B]`.
+        exit_logits: `[B, L]`, any finite value where the gate is zero.
+        gates: `[B, L]`, rows sum to 1.
+    """
+    losses = tf.nn.sigmoid_cross_entropy_with_logits(
+        labels=tf.broadcast_to(labels[:, None], tf.shape(exit_logits)), logits=exit_logits
+    )
+    return tf.reduce_mean(tf.reduce_sum(gates * losses, axis=1))
+
+
+def load_distribution_loss(load: tf.Tensor, probability: tf.Tensor, prior: tf.Tensor) -> tf.Tensor:
+    """sum_j f_j P_j / w_j (AdaEnsemble, arXiv 2301.08353, equation 16, less its coefficient).
+
+    With a uniform prior it is the balance loss E * sum_j f_j P_j of equation 13.
+
+    Args:
+        load: `[E]`, f: share of rows whose largest gate is j; no gradient flows through it.
+        probability: `[E]`, P: mean router probability before top-K.
+        prior: `[E]`, w: expected shares, which sum to 1.
+    """
+    return tf.reduce_sum(tf.stop_gradient(load) * probability / prior)
+
+
+def router_z_loss(logits: tf.Tensor) -> tf.Tensor:
+    """Mean squared logsumexp of unmasked router logits `[B, E]`, 0 for no rows (ST-MoE, arXiv 2202.08906, eq. 5)."""
+    squares = tf.reduce_sum(tf.square(tf.reduce_logsumexp(logits, axis=1)))
+    rows, total = global_sums(tf.cast(tf.shape(logits)[0], logits.dtype), squares)
+    return total / tf.maximum(rows, 1.0)

@@ -1,0 +1,43 @@
+"""The Cross-Expert De-Correlation loss over the rows that routing leaves two experts."""
+
+import itertools
+from collections.abc import Sequence
+
+import tensorflow as tf
+
+from ada_ensemble_tf.devices.replicas import global_sum
+from ada_ensemble_tf.losses.decorrelation import mean_square_correlation, standardize, two_or_more
+from ada_ensemble_tf.moe.dispatch import take_rows
+
+
+def routed_decorrelation_loss(outputs: Sequence[tf.Tensor], gates: tf.Tensor, dense: bool = False) -> tf.Tensor:
+    """`decorrelation_loss` under sparse dispatch: a pair's correlations are over the B_ij rows routed to both.
+
+    Pairs count by B_ij - 1, since the correlations of few rows are mostly chance (two rows always correlate fully);
+    where all experts see all rows that is the mean over pairs. Without a pair that shares two rows it is 0.
+
+    Args:
+        outputs: of two or more experts, `[B_i, A_i]` for the rows of nonzero gate in order, as `SparseDispatcher`
+            hands them out.
+        gates: `[B, E]`, non-negative.
+        dense: whether outputs are `[B, A_i]`, those of all rows, as `DenseDispatcher` has them.
+
+    Returns:
+        A float32 scalar in [0, 1].
+
+    Raises:
+        ValueError: for fewer than two experts.
+    """
+    two_or_more(outputs)
+    routed = [column > 0.0 for column in tf.unstack(gates, num=len(outputs), axis=1)]
+    # Where each row of the batch is among those that an expert was given.
+    given = [tf.ones_like(mask) for mask in routed] if dense else routed
+    places = [tf.cumsum(tf.cast(mask, tf.int32)) - 1 for mask in given]
+    squares, weights = [], []
+    for i, j in itertools.combinations(range(len(outputs)), 2):
+        both = tf.where(routed[i] & routed[j])[:, 0]
+        shared = [standardize(take_rows(outputs[e], tf.gather(places[e], both))) for e in (i, j)]
+        squares.append(mean_square_correlation(*shared))
+        weights.append(tf.cast(tf.shape(both)[0], tf.float32))
+    weights = tf.maximum(global_sum(tf.stack(weights)) - 1.0, 0.0)
+    return tf.reduce_sum(weights * tf.stack(squares)) / tf.maximum(tf.reduce_sum(weights), 1.0)

@@ -1,0 +1,84 @@
+"""What TensorBoard shows of a training run."""
+
+import contextlib
+import logging
+import struct
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import tensorflow as tf
+from tensorboard.plugins.custom_scalar import metadata as custom_scalars
+from tensorboard.plugins.image import metadata as images
+
+from ada_ensemble_tf.training.monitoring.dead_experts import dead_in_reports
+from ada_ensemble_tf.training.monitoring.layout import dashboard_layout
+from ada_ensemble_tf.updates.stages import learning_rate
+
+logger = logging.getLogger(__name__)
+
+
+class TensorBoardWriter:
+    """Writes scalars and images of training and validation as two runs under one folder.
+
+    Tags: `loss/*` each term of the loss, `learning_rate/*`, `layer_*/*` and `depth/*` the gates' reports, with
+    `dead_experts`, `metrics/*`, `speed/*`, `schedule/stage` where a model has stages, `experts/correlation/*` where it
+    has experts, `embeddings/*`, `input/*`; images `calibration/reliability` and `experts/alluvial`.
+
+    Args:
+        folder: the folder to point TensorBoard at; with None nothing is written.
+    """
+
+    def __init__(self, folder: Path | None):
+        self._folder = folder
+        runs = ("training", "validation")
+        writers = [tf.summary.create_file_writer(str(folder / run)) if folder else None for run in runs]
+        self._training, self._validation = (writer or tf.summary.create_noop_writer() for writer in writers)
+
+    def lay_out(self, model) -> None:
+        """Writes what Custom Scalars show of the model, and in which order."""
+        layout = dashboard_layout(model).SerializeToString()
+        with self._training.as_default(0):
+            tf.summary.write(custom_scalars.CONFIG_SUMMARY_TAG, layout, metadata=_metadata(custom_scalars))
+        self._training.flush()
+
+    def training(self, step: int, logs: Mapping[str, float], model) -> None:
+        """Writes a report's means and the optimisers' learning rates."""
+        tags = {"examples_per_second": "speed/examples_per_second", "flops_per_example": "speed/flops_per_example"}
+        with self._training.as_default(step):
+            for name, value in (logs | dead_in_reports(logs)).items():
+                tf.summary.scalar(tags.get(name, name if "/" in name else f"loss/{name}"), value)
+            for part in ("embedding", "weight", "gate"):
+                if optimizer := getattr(model, f"{part}_optimizer"):
+                    tf.summary.scalar(f"learning_rate/{part}", learning_rate(optimizer))
+        self._training.flush()
+
+    def validation(self, step: int, results: Mapping[str, float], pictures: Mapping[str, bytes] | None = None) -> None:
+        """Writes an evaluation's metrics, and PNG images by tag."""
+        with self._validation.as_default(step):
+            for name, value in results.items():
+                tf.summary.scalar(name if "/" in name else f"metrics/{name}", value)
+            for tag, png in (pictures or {}).items():
+                # As `tf.summary.image` writes them, less decoding and encoding.
+                width, height = struct.unpack(">II", png[16:24])
+                tf.summary.write(tag, [str(width), str(height), png], metadata=_metadata(images, None, None))
+        self._validation.flush()
+
+    @contextlib.contextmanager
+    def profile(self) -> Iterator[None]:
+        """Writes a profile of what runs within it, which must have ended by then."""
+        if self._folder is None:
+            yield
+            return
+        with tf.profiler.experimental.Profile(str(self._folder)):
+            yield
+        logger.info("profile: %s/plugins/profile", self._folder)
+
+    def close(self) -> None:
+        """Closes the files."""
+        self._training.close()
+        self._validation.close()
+
+
+def _metadata(plugin, *arguments) -> tf.compat.v1.SummaryMetadata:
+    """What a plugin of TensorBoard knows its tags by: its own class of it would be refused."""
+    return tf.compat.v1.SummaryMetadata.FromString(plugin.create_summary_metadata(*arguments).SerializeToString())

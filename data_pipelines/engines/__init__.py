@@ -1,1 +1,0 @@
-"""What runs the stages of a preparation: one machine or a Spark cluster."""

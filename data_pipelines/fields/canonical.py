@@ -1,0 +1,78 @@
+"""One text for one category, whichever program wrote it.
+
+An id that is 100 in an integer column is 100.0 in a column of floats, which is what pandas makes of integers once one
+is missing, and 1.0E8 is what Spark writes of 100000000.0. In categorical and multi-valued fields, and nowhere else,
+these texts are read as another one:
+
+* A whole number that is written with zeros after the point is its digits: "100.0" and "100.00" are "100", "-0.0" is
+  "0", "9007199254740993.0" is "9007199254740993". Leading zeros stay out of it: "007.0" is itself.
+* A whole number in the scientific notation of floats is its digits if it is below 2^63 in magnitude: "1e+16" and
+  "1.0E16" are "10000000000000000", "1.2345678E7" is "12345678". The number is the float64 nearest to the text. There
+  must be one digit before the point and a point or a plus sign, for "12e45678" and "1e16" may be hexadecimal ids.
+* "nan" and "NaN", with a minus sign or without, are missing: "".
+* "True" and "TRUE" are "true", "False" and "FALSE" are "false", as Parquet's booleans are read.
+
+Any other text is itself, fractions and leading or trailing blanks included. What is canonical stays as it is.
+`ada_ensemble_tf.inference.transforms` does the same in the graph, from the same patterns.
+"""
+
+import polars as pl
+
+WHOLE = r"-?(0|[1-9][0-9]*)\.0+"
+SCIENTIFIC = r"-?[1-9](\.[0-9]+[eE]\+?|[eE]\+)[0-9]{1,2}"
+NOT_A_NUMBER = r"-?(nan|NaN)"
+BOOLEAN = r"True|TRUE|False|FALSE"
+NOT_CANONICAL = rf"^({WHOLE}|{SCIENTIFIC}|{NOT_A_NUMBER}|{BOOLEAN})$"
+"""Regular expression of all text that may be read as another one."""
+ZEROS = r"\.0+$"
+LARGEST = 2.0**63
+"""Whole floats below it, in magnitude, are written as integers."""
+
+
+def canonical(text: pl.Series) -> pl.Series:
+    """The canonical text of each text [n]; the very series where all are canonical."""
+    odd = text.str.contains(NOT_CANONICAL)
+    if not odd.any():
+        return text
+    places = odd.arg_true()
+    frame = text.gather(places).alias("text").to_frame()
+    return text.clone().scatter(places, frame.select(_canonical(pl.col("text"))).to_series())
+
+
+def canonical_lists(lists: pl.Series) -> pl.Series:
+    """The same of the texts in lists [n]."""
+    if not lists.explode().str.contains(NOT_CANONICAL).any():
+        return lists
+    return lists.list.eval(_canonical(pl.element()))
+
+
+def float_texts(v: pl.Series) -> pl.Series:
+    """The canonical text of floats [n]; null and NaN are null."""
+    frame = v.alias("v").to_frame()
+    v = pl.col("v").cast(pl.Float64)
+    text = pl.when(_is_whole(v)).then(_digits(v)).when(v.is_not_nan()).then(pl.col("v").cast(pl.String))
+    return frame.select(text).to_series()
+
+
+def _canonical(text: pl.Expr) -> pl.Expr:
+    v = text.cast(pl.Float64, strict=False)
+    digits = text.str.replace(ZEROS, "")
+    return (
+        pl.when(text.str.contains(rf"^{WHOLE}$"))
+        .then(pl.when(digits == "-0").then(pl.lit("0")).otherwise(digits))
+        .when(text.str.contains(rf"^{SCIENTIFIC}$") & _is_whole(v))
+        .then(_digits(v))
+        .when(text.str.contains(rf"^{NOT_A_NUMBER}$"))
+        .then(pl.lit(""))
+        .when(text.str.contains(rf"^({BOOLEAN})$"))
+        .then(text.str.to_lowercase())
+        .otherwise(text)
+    )
+
+
+def _is_whole(v: pl.Expr) -> pl.Expr:
+    return (v == v.floor()) & (v.abs() < LARGEST)
+
+
+def _digits(v: pl.Expr) -> pl.Expr:
+    return v.cast(pl.Int64, strict=False).cast(pl.String)

@@ -1,0 +1,223 @@
+"""Raw text -> level text: what counts as one level of a field.
+
+Numeric values become categorical bins (AdaEnsemble, arXiv 2301.08353, section 4.1) by one of these rules:
+
+* "log_square", of the winning team of the Criteo Kaggle contest: floor(ln(v)^2) for an integer v > 2, else v
+  itself. The two kinds of bins are apart ("log:1" holds 3 and 4, "=1" holds 1), so negatives have bins of their own.
+* "log_of_square", as the paper prints it: floor(ln(v^2)), here with bins of their own for 0 and for negatives.
+* "equal_frequency": "bin:i" for the i-th of bins with about equally many rows of the training split.
+* "value" and "log_value": one level, "value", with a float beside it (see `values`).
+* "price_bucket": 0, 1-10, 11-50, 51-100, 101+, of iPinYou's benchmark (Zhang et al., arXiv 1407.7073).
+
+Others reduce text: "hour_of_day" ("00" .. "23") and "weekday" ("0" is Sunday) of a time written YYMMDDHH (so a
+date without a hour is never eight digits), YYYYMMDDHH with any further digits, YYYY-MM-DD HH with anything after, or
+YYYY-MM-DD, whose hour is missing; "os_browser" of a user agent (the same
+benchmark: the first operating system and the first browser of two lists that the text names); "text" is itself, in
+the one writing of `canonical.py`.
+
+A missing value (empty text; NaN among numbers) is the level "" under every rule. Text that is not of the rule's kind,
+which preparation refuses and serving may meet, is `UNREADABLE`, which no vocabulary holds. Logarithmic bins come from
+integer boundaries, never from a floating logarithm at run time, so any other implementation over the same
+boundaries agrees exactly.
+"""
+
+import decimal
+from collections.abc import Callable
+
+import numpy as np
+import polars as pl
+
+from data_pipelines.fields.canonical import canonical, canonical_lists
+from data_pipelines.fields.kinds import INTEGER, MISSING_NUMBER, NUMBER, TIMES, is_of_kind
+
+EXACT_PREFIX = "="
+"""Precedes an integer that is its own bin: "=2", "=-1"."""
+LOG_PREFIX = "log:"
+"""Precedes the number of a logarithmic bin: "log:17"."""
+NEGATIVE_LOG_PREFIX = "-log:"
+"""Precedes the number of a logarithmic bin of negative values ("log_of_square" only)."""
+BIN_PREFIX = "bin:"
+"""Precedes the number of an equal-frequency bin: "bin:0"."""
+VALUE = "value"
+"""The one level of a value."""
+UNREADABLE = "unreadable\n"
+"""Of text that is not of the rule's kind; not in any vocabulary, as it holds a line end."""
+LARGEST_EXACT = 2
+"""Under "log_square", integers up to this one are their own bins."""
+TEXT_NEVER_A_LEVEL = r"[\r\n\x00]"
+"""Regular expression of text that is always out of vocabulary: vocabulary files hold one level a line."""
+PRICE_BOUNDARIES = (1, 11, 51, 101)
+PRICE_LEVELS = ("0", "1-10", "11-50", "51-100", "101+")
+SYSTEMS = ("windows", "ios", "mac", "android", "linux")
+BROWSERS = ("chrome", "sogou", "maxthon", "safari", "firefox", "theworld", "opera", "ie")
+OTHER = "other"
+MONTH_SHIFTS = (0, 3, 2, 5, 0, 3, 5, 1, 4, 6, 2, 4)
+"""Weekdays that each month's first day is after January's in a year that begins in March (Sakamoto's rule)."""
+LARGEST_VALUE = 10.0
+"""Values are cut off at so many standard deviations: one outlier should not drown a batch."""
+
+_INT64_MAX = np.iinfo(np.int64).max
+
+
+def _boundaries(logarithm: Callable[[int], decimal.Decimal], first: int) -> np.ndarray:
+    """Smallest integers v with ln(v) >= logarithm(k), for k = first, first + 1, ..; up to the int64 maximum."""
+    # e^x is irrational for the x != 0 used here, and 60 digits are far more than the 19 of an int64, so
+    # rounding up cannot land on the wrong side of an integer.
+    values = []
+    with decimal.localcontext(decimal.Context(prec=60)):
+        for k in range(first, 10**6):
+            value = int(logarithm(k).exp().to_integral_value(rounding=decimal.ROUND_CEILING))
+            if value > _INT64_MAX:
+                break
+            values.append(value)
+    boundaries = np.array(values, np.int64)
+    boundaries.setflags(write=False)
+    return boundaries
+
+
+LOG_SQUARE_BOUNDARIES = _boundaries(lambda k: decimal.Decimal(k).sqrt(), first=1)
+"""int64 [1906]: element k-1 is the smallest integer v > 2 with floor(ln(v)^2) >= k (3, 5, 6, 8, 10, ...), so
+`searchsorted(LOG_SQUARE_BOUNDARIES, v, side="right")` is floor(ln(v)^2) for every v > 2."""
+
+LOG_OF_SQUARE_BOUNDARIES = _boundaries(lambda k: decimal.Decimal(k) / 2, first=1)
+"""int64 [87]: element k-1 is the smallest integer v with floor(ln(v^2)) >= k (2, 3, 5, 8, 13, ...), so
+`searchsorted(LOG_OF_SQUARE_BOUNDARIES, v, side="right")` is floor(ln(v^2)) for every v >= 1."""
+
+
+def levels(text: pl.Series, transform: str, parameters: tuple[float, ...] = ()) -> pl.Series:
+    """Level text of each raw text [n]; see the module's docstring for the rules.
+
+    Args:
+        text: raw text of one column [n].
+        transform: a key of `raw_format.TRANSFORMS`.
+        parameters: the inner boundaries of "equal_frequency" bins, b of them for b + 1 bins; not read otherwise.
+
+    Raises:
+        ValueError: unknown transform.
+    """
+    if transform not in _RULES:
+        raise ValueError(f"unknown transform {transform!r}")
+    return _RULES[transform](text.rechunk(), parameters).alias(text.name)
+
+
+def split_values(text: pl.Series, separator: str) -> pl.Series:
+    """The canonical values of a multi-valued field: lists [n] without empty ones; [""] where nothing is left."""
+    parts = canonical_lists(text.str.split(separator))
+    parts = parts.list.eval(pl.element().filter(pl.element() != ""))
+    return parts.set(parts.list.len() == 0, None).fill_null(pl.Series([[""]]))
+
+
+def values(text: pl.Series, transform: str, parameters: tuple[float, float]) -> np.ndarray:
+    """The float beside the id: float32 [n] of raw text [n], 0 where it is missing or unreadable.
+
+    "value" is (v - mean) / deviation, cut off at `LARGEST_VALUE`; "log_value" the same of sign(v) ln(1 + |v|).
+    `parameters` are that mean and deviation over the training split.
+    """
+    v = transformed(numbers(text), transform)
+    mean, deviation = parameters
+    scaled = np.clip((v - mean) / deviation, -LARGEST_VALUE, LARGEST_VALUE)
+    return np.nan_to_num(scaled, nan=0.0).astype(np.float32)
+
+
+def transformed(v: np.ndarray, transform: str) -> np.ndarray:
+    """What is standardised: v, or sign(v) ln(1 + |v|) for "log_value"."""
+    return np.sign(v) * np.log1p(np.abs(v)) if transform == "log_value" else v
+
+
+def numbers(text: pl.Series) -> np.ndarray:
+    """float64 [n] of number texts [n]; NaN where missing or unreadable."""
+    readable = text.str.contains(NUMBER)
+    return text.set(~readable, None).cast(pl.Float64, strict=False).fill_null(np.nan).to_numpy()
+
+
+def _integers(text: pl.Series) -> tuple[np.ndarray, pl.Series]:
+    """(int64 [n], 0 where unreadable; whether the text is an int64)."""
+    readable = is_of_kind(text, "integer") & (text != "")
+    return text.set(~readable, None).cast(pl.Int64).fill_null(0).to_numpy(), readable
+
+
+def _log_square(text: pl.Series, parameters: tuple[float, ...]) -> pl.Series:
+    v, readable = _integers(text)
+    logarithmic = _label(LOG_PREFIX, np.searchsorted(LOG_SQUARE_BOUNDARIES, v, side="right"))
+    level = _label(EXACT_PREFIX, v).zip_with(pl.Series(v <= LARGEST_EXACT), logarithmic)
+    return _or_missing(level, readable, text == "")
+
+
+def _log_of_square(text: pl.Series, parameters: tuple[float, ...]) -> pl.Series:
+    v, readable = _integers(text)
+    magnitude = np.abs(np.maximum(v, -_INT64_MAX))  # |-2^63| is no int64; the bin is the same
+    number = np.searchsorted(LOG_OF_SQUARE_BOUNDARIES, magnitude, side="right")
+    level = _label(LOG_PREFIX, number).zip_with(pl.Series(v > 0), _label(NEGATIVE_LOG_PREFIX, number))
+    level = level.zip_with(pl.Series(v != 0), pl.Series([EXACT_PREFIX + "0"] * len(v), dtype=pl.String))
+    return _or_missing(level, readable, text == "")
+
+
+def _equal_frequency(text: pl.Series, parameters: tuple[float, ...]) -> pl.Series:
+    v = numbers(text)
+    level = _label(BIN_PREFIX, np.searchsorted(np.array(parameters, np.float64), v, side="right"))
+    return _or_missing(level, pl.Series(~np.isnan(v)), text.str.contains(MISSING_NUMBER))
+
+
+def _value(text: pl.Series, parameters: tuple[float, ...]) -> pl.Series:
+    level = pl.Series([VALUE] * len(text), dtype=pl.String)
+    return _or_missing(level, text.str.contains(NUMBER), text.str.contains(MISSING_NUMBER))
+
+
+def _price_bucket(text: pl.Series, parameters: tuple[float, ...]) -> pl.Series:
+    # Fifteen digits are enough for any price, and a float64 holds them.
+    readable = text.str.contains(INTEGER)
+    v = text.set(~readable, None).cast(pl.Float64, strict=False).fill_null(0).to_numpy()
+    level = pl.Series(np.array(PRICE_LEVELS)[np.searchsorted(PRICE_BOUNDARIES, v, side="right")], dtype=pl.String)
+    return _or_missing(level, readable, text.is_in(["", "null"]))
+
+
+def _hour_of_day(text: pl.Series, parameters: tuple[float, ...]) -> pl.Series:
+    return _or_missing(_time_part(text, "hour").fill_null("00"), is_of_kind(text, "time") & (text != ""), text == "")
+
+
+def _weekday(text: pl.Series, parameters: tuple[float, ...]) -> pl.Series:
+    year, month, day = (
+        _time_part(text, part).cast(pl.Int64).fill_null(1).to_numpy() for part in ("year", "month", "day")
+    )
+    month = np.clip(month, 1, 12)
+    year = year + np.where(year < 100, 2000, 0) - (month < 3)
+    number = (year + year // 4 - year // 100 + year // 400 + np.array(MONTH_SHIFTS)[month - 1] + day) % 7
+    return _or_missing(_label("", number), is_of_kind(text, "time") & (text != ""), text == "")
+
+
+def _time_part(text: pl.Series, part: str) -> pl.Series:
+    frame = text.alias("text").to_frame()
+    found = [pl.col("text").str.extract_groups(pattern).struct.field(part) for pattern in TIMES]
+    return frame.select(pl.coalesce(found)).to_series()
+
+
+def _os_browser(text: pl.Series, parameters: tuple[float, ...]) -> pl.Series:
+    # As bytes, because lower() of text changes more than ASCII letters.
+    found = [_first(SYSTEMS, t) + "_" + _first(BROWSERS, t) for t in (t.encode().lower() for t in text)]
+    return _or_missing(pl.Series(found, dtype=pl.String), text != "", text == "")
+
+
+def _first(names: tuple[str, ...], text: bytes) -> str:
+    return next((name for name in names if name.encode() in text), OTHER)
+
+
+def _label(prefix: str, number: np.ndarray) -> pl.Series:
+    return prefix + pl.Series(number).cast(pl.String)
+
+
+def _or_missing(level: pl.Series, readable: pl.Series, missing: pl.Series) -> pl.Series:
+    return level.set(~readable, UNREADABLE).set(missing, "")
+
+
+_RULES: dict[str, Callable[[pl.Series, tuple[float, ...]], pl.Series]] = {
+    "text": lambda text, parameters: canonical(text),
+    "log_square": _log_square,
+    "log_of_square": _log_of_square,
+    "equal_frequency": _equal_frequency,
+    "value": _value,
+    "log_value": _value,
+    "hour_of_day": _hour_of_day,
+    "weekday": _weekday,
+    "os_browser": _os_browser,
+    "price_bucket": _price_bucket,
+}

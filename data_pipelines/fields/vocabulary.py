@@ -1,0 +1,209 @@
+"""Which levels of a field get a row of their own, and the ids of raw rows.
+
+Levels seen fewer than `min_count` times in the training split share the field's out-of-vocabulary row;
+missing is a level like any other (AdaEnsemble, arXiv 2301.08353, section 4.1, with the threshold of the
+field's literature).
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pyarrow as pa
+
+from data_pipelines.errors import UserError
+from data_pipelines.fields.canonical import canonical
+from data_pipelines.fields.columns import THREADS, codes, distinct
+from data_pipelines.fields.counting import LevelCounter
+from data_pipelines.fields.declarations import VALUE_TRANSFORMS, Input, RawFormat
+from data_pipelines.fields.level_index import LevelIndex
+from data_pipelines.fields.levels import BIN_PREFIX, VALUE, levels, split_values, values
+from data_pipelines.fields.schema import PADDING, Field, Schema
+
+VOCABULARY_DIR = "vocabulary"
+
+
+class Vocabularies:
+    """The levels of every field, and their ids.
+
+    Attributes:
+        schema: the fields, with their sizes and offsets.
+        levels: level texts of each field in the order of their rows, the out-of-vocabulary row left out.
+    """
+
+    def __init__(self, schema: Schema, levels: Mapping[str, pl.Series]):
+        """Raises UserError where the number of levels is not what the schema says."""
+        self.schema, self.levels = schema, dict(levels)
+        self._indices: dict[str, LevelIndex] = {}
+        for field in schema.fields:
+            count = len(self.levels[field.name])
+            if count != field.size - 1:
+                raise UserError(f"field {field.name}: {count} levels in the vocabulary, but {field.size - 1} expected")
+            self._indices[field.name] = LevelIndex(self.levels[field.name])
+        self._starts = np.cumsum([0, *schema.widths])
+
+    @classmethod
+    def from_levels(
+        cls,
+        raw_format: RawFormat,
+        inputs: Sequence[Input],
+        levels: Mapping[str, pl.Series],
+        parameters: Mapping[str, tuple[float, ...]] | None = None,
+        widths: Mapping[str, int] | None = None,
+    ) -> "Vocabularies":
+        """Builds the schema from the levels of each input, what its transform learned, and its columns of ids."""
+        fields: list[Field] = []
+        offset = 0
+        for one in inputs:
+            fields.append(
+                Field(
+                    one.name,
+                    one.transform,
+                    len(levels[one.name]) + 1,
+                    offset,
+                    one.column,
+                    (parameters or {}).get(one.name, ()),
+                    one.separator,
+                    (widths or {}).get(one.name, 1),
+                )
+            )
+            offset += fields[-1].size
+        return cls(Schema(raw_format, tuple(fields)), levels)
+
+    @classmethod
+    def from_counts(
+        cls,
+        raw_format: RawFormat,
+        inputs: Sequence[Input],
+        counter: LevelCounter,
+        min_count: int,
+        parameters: Mapping[str, tuple[float, ...]],
+        check_levels: Callable[[int], None] = lambda levels: None,
+    ) -> "Vocabularies":
+        """Keeps the levels that are frequent enough.
+
+        Args:
+            raw_format: how the raw files look.
+            inputs: the fields.
+            counter: their levels in the training split.
+            min_count: threshold of fields that have none of their own.
+            parameters: what transforms learned, by field.
+            check_levels: told how many levels there are so far; may raise.
+        """
+        kept: dict[str, pl.Series] = {}
+        for one in inputs:
+            frequent = counter.frequent_levels(one.name, one.min_count or min_count)["level"]
+            fixed = _fixed_levels(one, parameters)
+            kept[one.name] = pl.concat([fixed, frequent.filter(frequent == "")]) if len(fixed) else frequent
+            check_levels(sum(map(len, kept.values())))
+        widths = {one.name: min(one.max_values, counter.longest(one.name)) for one in inputs if one.separator}
+        return cls.from_levels(raw_format, inputs, kept, parameters, widths)
+
+    @classmethod
+    def load(cls, data_dir: str | Path, schema: Schema) -> "Vocabularies":
+        """Reads the vocabulary files of a prepared directory.
+
+        Raises:
+            UserError: a file is missing, is not UTF-8 text, repeats a level, has a level of an earlier version or
+                does not match the schema.
+        """
+        found = {}
+        for field in schema.fields:
+            path = vocabulary_path(data_dir, field.name)
+            found[field.name] = pl.Series(field.name, _read_levels(path), pl.String)
+            if found[field.name].n_unique() != len(found[field.name]):
+                raise UserError(f"{path}: a level is listed twice; prepare the data again")
+            if len(found[field.name]) != field.size - 1:
+                raise UserError(
+                    f"{path}: {len(found[field.name])} levels, but the schema has {field.size - 1}; "
+                    "prepare the data again"
+                )
+            if field.transform == "text":
+                _check_canonical(found[field.name], path)
+        return cls(schema, found)
+
+    def save(self, data_dir: str | Path) -> dict[str, int]:
+        """Writes vocabulary/<field>.txt: UTF-8, one level a line. Returns each file's bytes by field."""
+        sizes = {}
+        for name, known in self.levels.items():
+            path = vocabulary_path(data_dir, name)
+            path.parent.mkdir(exist_ok=True)
+            data = "".join(f"{level}\n" for level in known).encode("utf-8")
+            path.write_bytes(data)
+            sizes[name] = len(data)
+        return sizes
+
+    def encode(self, columns: pa.RecordBatch) -> np.ndarray:
+        """Ids of raw rows (as `RawReader` gives them): int32 [n, C], C-contiguous.
+
+        Levels without a row of their own get the field's out-of-vocabulary row; the unused columns of
+        multi-valued fields are `PADDING`.
+        """
+        ids = np.empty((columns.num_rows, int(self._starts[-1])), np.int32)
+
+        def encode_field(position: int) -> None:
+            field, start = self.schema.fields[position], self._starts[position]
+            known = self._rows(distinct(columns, field.column), field)
+            ids[:, start : start + field.width] = known[codes(columns, field.column)]
+
+        list(THREADS.map(encode_field, range(self.schema.num_fields)))
+        return ids
+
+    def values(self, columns: pa.RecordBatch) -> np.ndarray:
+        """The floats beside the ids of raw rows: float32 [n, N]."""
+        found = np.empty((columns.num_rows, len(self.schema.value_fields)), np.float32)
+        for position, index in enumerate(self.schema.value_fields):
+            field = self.schema.fields[index]
+            known = values(distinct(columns, field.column), field.transform, field.parameters)
+            found[:, position] = known[codes(columns, field.column)]
+        return found
+
+    def _rows(self, text: pl.Series, field: Field) -> np.ndarray:
+        """Ids int32 [d, width] of distinct raw texts [d]."""
+        if field.width == 1 and not field.separator:
+            return self._ids(levels(text, field.transform, field.parameters), field)[:, None]
+        lists = split_values(text, field.separator).list.head(field.width)
+        lengths = lists.list.len().to_numpy()
+        rows = np.full((len(text), field.width), PADDING, np.int32)
+        # A row's values fill its first columns, so flat values go in row by row.
+        rows[np.arange(field.width) < lengths[:, None]] = self._ids(lists.explode(), field)
+        return rows
+
+    def _ids(self, known: pl.Series, field: Field) -> np.ndarray:
+        # Unknown is position -1, which leads to the field's first row, the out-of-vocabulary one.
+        return (self._indices[field.name].positions(known) + (field.offset + 1)).astype(np.int32)
+
+
+def _fixed_levels(field: Input, parameters: Mapping[str, tuple[float, ...]]) -> pl.Series:
+    """Levels that a field has however rare they are, beside the missing one: its bins, or the value's."""
+    if field.transform in VALUE_TRANSFORMS:
+        return pl.Series([VALUE])
+    bins = len(parameters[field.name]) + 1 if field.transform == "equal_frequency" else 0
+    return pl.Series([f"{BIN_PREFIX}{i}" for i in range(bins)], dtype=pl.String)
+
+
+def _check_canonical(levels: pl.Series, path: Path) -> None:
+    other = levels.filter(canonical(levels) != levels)
+    if len(other):
+        raise UserError(
+            f"{path}: level {other[0]!r} is of an earlier version, which knew one id by several texts; "
+            "prepare the data again and train again"
+        )
+
+
+def vocabulary_path(data_dir: str | Path, field: str) -> Path:
+    """The vocabulary file of a field."""
+    return Path(data_dir) / VOCABULARY_DIR / f"{field}.txt"
+
+
+def _read_levels(path: Path) -> Sequence[str]:
+    try:
+        text = path.read_bytes().decode("utf-8")
+    except FileNotFoundError:
+        raise UserError(f"{path}: vocabulary file not found; prepare the data again") from None
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path}: not valid UTF-8 ({error}); prepare the data again") from None
+    if text and not text.endswith("\n"):
+        raise UserError(f"{path}: the last line is cut off; prepare the data again")
+    return text.split("\n")[:-1]

@@ -1,0 +1,130 @@
+"""Any table: a schema file says what the columns of CSV, TSV or Parquet files are.
+
+    {
+      "label": "clicked",
+      "file": {"format": "csv"},
+      "min_count": 10,
+      "fields": [
+        {"name": "user", "kind": "categorical", "min_count": 2},
+        {"name": "age", "kind": "numeric", "bins": "equal_frequency", "count": 20},
+        {"name": "views", "kind": "numeric", "bins": "log_square"},
+        {"name": "price", "kind": "numeric", "bins": "none", "scale": "log"},
+        {"name": "genres", "kind": "multi_valued", "separator": "|", "max_values": 8},
+        {"name": "hour", "kind": "time", "part": "hour_of_day", "column": "timestamp"}
+      ]
+    }
+
+`file.format` is csv, tsv or parquet; `delimiter` and `quoted` (true for csv, false for tsv) may be given for text,
+which always has a header. Beside `name`, `kind` and `column` (the name, if not given):
+
+* categorical: `min_count` (the file's, else that of --min_count).
+* numeric: `bins` is "log_square" or "log_of_square" (integers; the default is --numeric_bins), "equal_frequency" with
+  `count` (10) of them, or "none": a float beside the id, standardised, of the value itself or its logarithm (`scale`:
+  "linear" or "log").
+* multi_valued: `separator` ("|"), `max_values` (16, the first ones), `min_count`; embedded by mean.
+* time: `part` is "hour_of_day" or "weekday" of YYMMDDHH, YYYYMMDDHH.., YYYY-MM-DD HH.. or YYYY-MM-DD.
+
+Columns that no field names are not read.
+"""
+
+from pathlib import Path
+from typing import Any
+
+from data_pipelines.errors import UserError
+from data_pipelines.fields.declarations import MAX_VALUES, Input, RawFormat
+from data_pipelines.fields.schema import check_names
+from data_pipelines.json_files import checked_keys, load_json
+
+DEFAULT_BINS = 10
+_DELIMITERS = {"csv": ",", "tsv": "\t", "parquet": ""}
+_KEYS = {
+    "categorical": {"min_count": int},
+    "numeric": {"bins": str, "count": int, "scale": str, "min_count": int},
+    "multi_valued": {"separator": str, "max_values": int, "min_count": int},
+    "time": {"part": str, "min_count": int},
+}
+
+
+def read_schema_file(path: str | Path, numeric_bins: str = "log_square") -> tuple[RawFormat, tuple[Input, ...]]:
+    """The raw format and fields that a schema file describes.
+
+    Raises:
+        UserError: the file is missing or malformed; the message names the key.
+    """
+    content = load_json(path, way_out="write one, or let doctor --suggest_schema do it")
+    return parse_schema(content, str(path), numeric_bins)
+
+
+def parse_schema(value: Any, source: str, numeric_bins: str = "log_square") -> tuple[RawFormat, tuple[Input, ...]]:
+    """The same of a schema file's content; `source` is named in errors."""
+    kinds = {"label": str, "file": dict, "min_count": int, "fields": list}
+    value = checked_keys(value, kinds, source, optional=("file", "min_count"))
+    if not value["fields"]:
+        raise UserError(f"{source}: there are no fields; name at least one")
+    raw_format = _format(value.get("file", {}), value["label"], source)
+    inputs = []
+    for i, field in enumerate(value["fields"]):
+        try:
+            inputs.append(_input(field, value.get("min_count"), numeric_bins, f"fields[{i}]"))
+        except UserError as error:
+            raise UserError(f"{source}: {error}") from None
+        if inputs[-1].column == value["label"]:
+            raise UserError(f"{source}: field {inputs[-1].name} reads the label column {value['label']!r}")
+    try:
+        check_names([one.name for one in inputs])
+    except UserError as error:
+        raise UserError(f"{source}: {error}") from None
+    return raw_format, tuple(inputs)
+
+
+def _format(file: dict[str, Any], label: str, source: str) -> RawFormat:
+    kinds = {"format": str, "delimiter": str, "quoted": bool}
+    checked_keys(file, kinds, f"{source}, file", optional=tuple(kinds))
+    name = file.get("format", "csv")
+    if name not in _DELIMITERS:
+        raise UserError(f"{source}, file: 'format' should be csv, tsv or parquet, got {name!r}")
+    delimiter = file.get("delimiter", _DELIMITERS[name])
+    if name == "parquet" and len(file) > 1:
+        raise UserError(f"{source}, file: a Parquet file has no delimiter and no quotes")
+    if name != "parquet" and (len(delimiter) != 1 or not delimiter.isascii() or delimiter in '"\r\n\0'):
+        raise UserError(f"{source}, file: 'delimiter' should be one ASCII character, got {delimiter!r}")
+    return RawFormat("tabular", label, (), delimiter, name != "parquet", file.get("quoted", name == "csv"))
+
+
+def _input(field: Any, min_count: int | None, numeric_bins: str, place: str) -> Input:
+    kind = field.get("kind") if isinstance(field, dict) else None
+    if kind not in _KEYS:
+        raise UserError(f"{place}: 'kind' should be {', '.join(_KEYS)}; got {kind!r}")
+    keys = {"name": str, "kind": str, "column": str} | _KEYS[kind]
+    field = checked_keys(field, keys, place, optional=("column", *_KEYS[kind]))
+    name, own = field["name"], field.get("min_count", min_count)
+    column = field.get("column", name)
+    if kind == "multi_valued":
+        separator = field.get("separator", "|")
+        if not separator or "\n" in separator or "\0" in separator:
+            raise UserError(f"{place}: 'separator' should be text without line ends, got {separator!r}")
+        return Input(name, column, "text", own, 0, separator, field.get("max_values", MAX_VALUES))
+    if kind == "time":
+        if field.get("part") not in ("hour_of_day", "weekday"):
+            raise UserError(f"{place}: 'part' should be hour_of_day or weekday, got {field.get('part')!r}")
+        return Input(name, column, field["part"], own)
+    if kind == "categorical":
+        return Input(name, column, "text", own)
+    return _numeric(field, name, column, own, numeric_bins, place)
+
+
+def _numeric(
+    field: dict[str, Any], name: str, column: str, min_count: int | None, numeric_bins: str, place: str
+) -> Input:
+    bins, scale = field.get("bins", numeric_bins), field.get("scale", "linear")
+    if bins not in ("log_square", "log_of_square", "equal_frequency", "none"):
+        raise UserError(f"{place}: 'bins' should be log_square, log_of_square, equal_frequency or none, got {bins!r}")
+    if "count" in field and bins != "equal_frequency":
+        raise UserError(f"{place}: 'count' is for equal_frequency bins")
+    if scale not in ("linear", "log") or ("scale" in field and bins != "none"):
+        raise UserError(f"{place}: 'scale' is linear or log, of \"bins\": \"none\"; got {scale!r}")
+    if bins == "none":
+        return Input(name, column, "log_value" if scale == "log" else "value", min_count)
+    if bins == "equal_frequency":
+        return Input(name, column, bins, min_count, field.get("count", DEFAULT_BINS))
+    return Input(name, column, bins, min_count)

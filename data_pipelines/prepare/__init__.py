@@ -1,0 +1,1 @@
+"""Raw files to a prepared directory: python -m data_pipelines.prepare."""

@@ -1,0 +1,77 @@
+"""Raw click logs -> prepared data.
+
+python -m data_pipelines.prepare --dataset=criteo --raw=train.txt --data_dir=DIR
+"""
+
+from collections.abc import Sequence
+
+from absl import flags
+
+from data_pipelines.errors import UserError, run_main
+from data_pipelines.formats import DATASETS, make_format
+from data_pipelines.prepare.build import build
+from data_pipelines.prepare.engines.local import LocalEngine
+from data_pipelines.prepare.engines.memory import DEFAULT_GB
+from data_pipelines.read.preparation import Options
+
+_DATASET = flags.DEFINE_enum("dataset", "criteo", DATASETS, "Name of the raw format.")
+_RAW = flags.DEFINE_list("raw", None, "Raw files (plain, gzip or bzip2), separated by commas.", required=True)
+_CLICKS = flags.DEFINE_list("clicks", [], "Click logs of --dataset=ipinyou_contest.")
+_SCHEMA = flags.DEFINE_string("schema", None, "Schema file of --dataset=tabular; formats/tabular.py has its keys.")
+_DATA_DIR = flags.DEFINE_string("data_dir", None, "Directory to make; it appears when complete.", required=True)
+_MIN_COUNT = flags.DEFINE_integer("min_count", 20, "Rarer levels of the training split share a row per field.")
+_SPLIT = flags.DEFINE_list("split", ["0.7", "0.1", "0.2"], "Shares of train, validation and test.")
+_SEED = flags.DEFINE_integer("seed", 0, "Of the split and of the shuffle on disk.")
+_MAX_BAD_ROWS = flags.DEFINE_integer("max_bad_rows", 0, "Leave out and count up to so many bad rows.")
+_NUMERIC_BINS = flags.DEFINE_enum(
+    "numeric_bins",
+    "log_square",
+    ["log_square", "log_of_square"],
+    "floor(ln(v)^2) for v > 2, else v; or floor(ln(v^2)).",
+)
+_WITH_HOUR = flags.DEFINE_bool("with_hour", False, "Of avazu, hour of day and weekday as well.")
+_BLOCK_ROWS = flags.DEFINE_integer("block_rows", 4096, "Rows of a record.")
+_MEMORY_GB = flags.DEFINE_float("memory_gb", DEFAULT_GB, "Bound on memory, GiB, of --engine=local.")
+_ENGINE = flags.DEFINE_enum("engine", "local", ["local", "spark"], "One machine, or a Spark cluster.")
+_SPARK_MASTER = flags.DEFINE_string("spark_master", None, "Spark master's URL; default: all cores of this machine.")
+
+
+def main(argv: Sequence[str]) -> None:
+    """Runs `build` on the flags."""
+    del argv
+    raw_format, inputs = make_format(_DATASET.value, _NUMERIC_BINS.value, _WITH_HOUR.value, _SCHEMA.value)
+    options = Options(
+        format=raw_format,
+        inputs=inputs,
+        min_count=_MIN_COUNT.value,
+        split=_shares(_SPLIT.value),
+        seed=_SEED.value,
+        block_rows=_BLOCK_ROWS.value,
+    )
+    build(options, _RAW.value, _DATA_DIR.value, _MAX_BAD_ROWS.value, _CLICKS.value, _engine(), _show)
+
+
+def _engine():
+    if _ENGINE.value == "local":
+        if _SPARK_MASTER.value is not None:
+            raise UserError("--spark_master needs --engine=spark")
+        return LocalEngine(_MEMORY_GB.value, _show)
+    from data_pipelines.prepare.engines.spark import SparkEngine
+
+    return SparkEngine(_SPARK_MASTER.value, _show)
+
+
+def _show(line: str) -> None:
+    print(line, flush=True)
+
+
+def _shares(texts: Sequence[str]) -> tuple[float, float, float]:
+    try:
+        first, second, third = (float(text) for text in texts)
+    except ValueError:
+        raise UserError(f"--split should be three numbers like 0.7,0.1,0.2, got {','.join(texts)!r}") from None
+    return first, second, third
+
+
+if __name__ == "__main__":
+    run_main(main)

@@ -1,0 +1,212 @@
+"""Raw files -> a prepared directory: the stages, and when there is nothing to do."""
+
+import dataclasses
+import hashlib
+import os
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Protocol
+
+from data_pipelines.errors import UserError
+from data_pipelines.fields.schema import Schema
+from data_pipelines.fields.vocabulary import Vocabularies, vocabulary_path
+from data_pipelines.json_files import canonical_json
+from data_pipelines.prepare.engines.local import LocalEngine
+from data_pipelines.prepare.engines.memory import DEFAULT_GB
+from data_pipelines.prepare.source import Counted, Source
+from data_pipelines.prepare.staging import Staging, locked, staged_directory
+from data_pipelines.read.preparation import (
+    FILE_NAME,
+    FORMAT_VERSION,
+    SPLITS,
+    Options,
+    Preparation,
+    RawFile,
+    Shard,
+    load_complete,
+)
+from data_pipelines.read.records import write_tfds_metadata
+
+
+class Engine(Protocol):
+    """Who does the work: `engines.local.LocalEngine` or `engines.spark.SparkEngine`. Both give the same files."""
+
+    def count(self, source: Source, staging: Staging) -> tuple[Vocabularies, Counted]:
+        """Counts levels over the training split, and rows."""
+
+    def write(
+        self, source: Source, staging: Staging, vocabularies: Vocabularies, counted: Counted
+    ) -> Iterator[tuple[str, Shard]]:
+        """Writes the record files; yields (split, Shard) in order."""
+
+
+def build(
+    options: Options,
+    raw_files: Sequence[str | Path],
+    data_dir: str | Path,
+    max_bad_rows: int = 0,
+    click_files: Sequence[str | Path] = (),
+    engine: Engine | None = None,
+    show: Callable[[str], None] = print,
+) -> None:
+    """Prepares raw files into `data_dir`, which appears only when it is complete.
+
+    The result depends on the raw rows and the options alone. If `data_dir` already holds it, nothing is done; if
+    an earlier call was killed, this one goes on after the last stage that it finished.
+
+    Args:
+        options: see `Options`.
+        raw_files: raw files of `options.format`.
+        data_dir: the directory to make.
+        max_bad_rows: leave out and count up to so many bad rows.
+        click_files: click logs, of formats that have their labels there.
+        engine: this machine within `engines.memory.DEFAULT_GB` by default.
+        show: gets progress and summary lines.
+
+    Raises:
+        UserError: bad input, a split without rows or of one class only, a full disk, or `data_dir` holds
+            something else.
+    """
+    start = time.monotonic()
+    final = Path(os.path.realpath(data_dir)) if Path(data_dir).is_symlink() else Path(data_dir)
+    engine = engine or LocalEngine(DEFAULT_GB, show)
+    source = Source(options, tuple(map(Path, raw_files)), tuple(map(Path, click_files)), max_bad_rows)
+    source.reader(1)  # missing columns and files are found before anything is made
+    raw, clicks = ([RawFile.of(path) for path in paths] for paths in (raw_files, click_files))
+    request = (options, tuple(raw), tuple(clicks), max_bad_rows)
+    if _is_prepared(final, *request, show):
+        return
+    with locked(final):
+        # Another process may just have ended.
+        if _is_prepared(final, *request, show):
+            return
+        with staged_directory(final, _identity(*request)) as staging:
+            _prepare(source, raw, clicks, engine, staging, show)
+    _summarise(final, time.monotonic() - start, show)
+
+
+def _prepare(
+    source: Source,
+    raw: Sequence[RawFile],
+    clicks: Sequence[RawFile],
+    engine: Engine,
+    staging: Staging,
+    show: Callable[[str], None],
+) -> None:
+    """Does the stages that are not done."""
+    if staging.stage:
+        vocabularies = Vocabularies.load(staging.path, Schema.load(staging.path / "schema.json"))
+        counted = Counted.from_json(staging.found)
+    else:
+        vocabularies, counted = engine.count(source, staging)
+        vocabularies.save(staging.path)
+        vocabularies.schema.save(staging.path / "schema.json")
+        staging.finish("counting", counted.to_json())
+    _warn_of_poor_fields(vocabularies.schema, show)
+    shards: dict[str, list[Shard]] = {split: [] for split in SPLITS}
+    for split, shard in engine.write(source, staging, vocabularies, counted):
+        shards[split].append(shard)
+    _describe(source.options, raw, clicks, vocabularies.schema, counted, shards, staging.path)
+
+
+def _is_prepared(
+    final: Path,
+    options: Options,
+    raw: tuple[RawFile, ...],
+    clicks: tuple[RawFile, ...],
+    max_bad_rows: int,
+    show: Callable[[str], None],
+) -> bool:
+    """Whether the directory holds what is asked for. Raises UserError where it holds something else."""
+    if not final.exists() or (final.is_dir() and not any(final.iterdir())):
+        return False
+    _check_same(final, options, raw, clicks, max_bad_rows)
+    show(f"{final}: already prepared")
+    return True
+
+
+def _describe(
+    options: Options,
+    raw: Sequence[RawFile],
+    clicks: Sequence[RawFile],
+    schema: Schema,
+    counted: Counted,
+    shards: dict[str, list[Shard]],
+    directory: Path,
+) -> None:
+    written = {split: sum(shard.rows for shard in files) for split, files in shards.items()}
+    if written != counted.rows:
+        raise UserError(f"the raw files changed while they were read: {counted.rows} rows counted, {written} encoded")
+    preparation = Preparation(
+        options,
+        tuple(raw),
+        tuple(clicks),
+        counted.bad_rows,
+        counted.positives,
+        {split: tuple(files) for split, files in shards.items()},
+        {field.name: vocabulary_path(directory, field.name).stat().st_size for field in schema.fields},
+        schema.fingerprint(),
+    )
+    write_tfds_metadata(directory, options.format.name, sum(schema.widths), len(schema.value_fields), shards)
+    preparation.save(directory)
+
+
+def _identity(options: Options, raw: Sequence[RawFile], clicks: Sequence[RawFile], max_bad_rows: int) -> str:
+    """Differs between works whose files must not be mixed."""
+    files = [dataclasses.asdict(file) for file in (*raw, *clicks)]
+    text = canonical_json([FORMAT_VERSION, options.to_json(), files, len(clicks), max_bad_rows])
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _check_same(
+    final: Path,
+    options: Options,
+    raw: tuple[RawFile, ...],
+    clicks: tuple[RawFile, ...],
+    max_bad_rows: int,
+) -> None:
+    way_out = "choose another --data_dir or delete it"
+    if not (final / FILE_NAME).is_file():
+        raise UserError(f"{final}: exists and is not a prepared data directory; {way_out}")
+    _, found = load_complete(final)
+    if found.options.format != options.format or found.options.inputs != options.inputs:
+        there, asked = (_fields_text(one, other) for one, other in ((found.options, options), (options, found.options)))
+        raise UserError(f"{final}: was prepared as {there}, not {asked}; {way_out}")
+    for name in ("min_count", "split", "seed", "block_rows"):
+        there, asked = getattr(found.options, name), getattr(options, name)
+        if there != asked:
+            raise UserError(f"{final}: was prepared with --{name}={there}, not {asked}; {way_out}")
+    if found.raw != raw or found.clicks != clicks:
+        names = [
+            ", ".join(f"{file.name} ({file.size:,} bytes)" for file in files)
+            for files in (found.raw + found.clicks, raw + clicks)
+        ]
+        raise UserError(f"{final}: was prepared from {names[0]}, not from this {names[1]}; {way_out}")
+    if found.bad_rows > max_bad_rows:
+        raise UserError(f"{final}: was prepared leaving out {found.bad_rows} bad rows, more than allowed; {way_out}")
+
+
+def _fields_text(one: Options, other: Options) -> str:
+    """The data set and, of its fields, the first that the other has not."""
+    own = next((field for field in one.inputs if field not in other.inputs), None)
+    return f"{one.format.name} of {len(one.inputs)} fields" + (f" with {own.name} ({own.transform})" if own else "")
+
+
+def _warn_of_poor_fields(schema: Schema, show: Callable[[str], None]) -> None:
+    for field in schema.fields:
+        if field.size <= 2 and not field.has_value:
+            levels = "one level" if field.size == 2 else "no level"
+            show(f"note: field {field.name}: {levels} is frequent enough for a row of its own, so it tells little")
+
+
+def _summarise(final: Path, seconds: float, show: Callable[[str], None]) -> None:
+    schema, preparation = load_complete(final)
+    for split, rows in preparation.rows.items():
+        rate, files = preparation.positives[split] / rows, len(preparation.shards[split])
+        show(f"{split + ':':<12}{rows:>14,} rows, {rate:.4f} positive, {files} files")
+    if preparation.bad_rows:
+        show(f"bad rows left out: {preparation.bad_rows:,}")
+    total = sum(preparation.rows.values())
+    show(f"{schema.num_fields} fields, {schema.num_rows:,} table rows, fingerprint {preparation.fingerprint()}")
+    show(f"{total:,} rows in {seconds:.1f} s, {total / seconds:,.0f} rows/s: {final}")

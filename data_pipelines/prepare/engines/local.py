@@ -1,0 +1,126 @@
+"""Preparation on one machine: the stages, in bounded memory.
+
+Counting parses the raw text once, counts the levels of the training split and leaves the rows in a spool of distinct
+texts and codes; encoding turns those into ids and scatters them over buckets; shuffling permutes each bucket into a
+record file.
+"""
+
+import shutil
+from collections.abc import Callable, Iterator
+
+import numpy as np
+
+from data_pipelines.errors import UserError
+from data_pipelines.fields.counting import LevelCounter
+from data_pipelines.fields.numeric import NumericSample
+from data_pipelines.fields.vocabulary import Vocabularies
+from data_pipelines.prepare.engines.memory import MemoryPlan
+from data_pipelines.prepare.engines.read_ahead import read_ahead
+from data_pipelines.prepare.engines.shuffle import Buckets, DiskShuffle
+from data_pipelines.prepare.engines.spool import Spool
+from data_pipelines.prepare.source import Counted, Source
+from data_pipelines.prepare.staging import Staging
+from data_pipelines.progress import Progress
+from data_pipelines.read.preparation import Shard
+from data_pipelines.read.records import encoded_rows, row_dtype
+from data_pipelines.row_hashes import split_of_rows
+
+_SPOOL, _COUNTS, _BUCKETS = "spool", "counts", "buckets"
+
+
+class LocalEngine:
+    """Counts and writes on this machine.
+
+    Args:
+        memory_gb: a bound on the memory of all of it, GiB.
+        show: gets progress lines.
+    """
+
+    def __init__(self, memory_gb: float, show: Callable[[str], None]):
+        self._plan, self._show = MemoryPlan.within(memory_gb), show
+
+    def count(self, source: Source, staging: Staging) -> tuple[Vocabularies, Counted]:
+        """The first stage. Raises UserError where input is bad or the vocabularies do not fit the memory."""
+        options = source.options
+        directory = staging.path / _COUNTS
+        directory.mkdir()
+        counter = LevelCounter(options.inputs, directory, self._plan.count_bytes)
+        sample, spool = NumericSample(options.inputs, options.seed), Spool(staging.path / _SPOOL)
+        reader = source.reader(self._plan.chunk_bytes)
+        progress, counted = Progress("counting", reader.total_bytes, self._show), Counted()
+        for chunk in read_ahead(reader):
+            split = split_of_rows(chunk.row_numbers, options.split, options.seed)
+            counted.add(split, chunk.label)
+            train = split == 0
+            counter.add(chunk.columns, train)
+            sample.add(chunk.columns, chunk.row_numbers, train)
+            spool.write(chunk)
+            progress.update(counted.total, chunk.bytes_read)
+        counted.bad_rows = reader.bad_rows
+        counted.check()
+        vocabularies = Vocabularies.from_counts(
+            options.format,
+            options.inputs,
+            counter,
+            options.min_count,
+            sample.parameters(),
+            self._plan.check_levels,
+        )
+        directory.rmdir()
+        return vocabularies, counted
+
+    def write(
+        self, source: Source, staging: Staging, vocabularies: Vocabularies, counted: Counted
+    ) -> Iterator[tuple[str, Shard]]:
+        """The other stages: yields (split, record file). Raises UserError where the disk is too small."""
+        options, schema = source.options, vocabularies.schema
+        dtype = row_dtype(sum(schema.widths), len(schema.value_fields))
+        buckets = Buckets(counted.rows, dtype.itemsize, options.block_rows, options.seed)
+        directory = staging.path / _BUCKETS
+        shuffle = DiskShuffle(directory, buckets, dtype)
+        if staging.stage != "encoding":
+            _check_space(staging, counted.total * dtype.itemsize)
+            shutil.rmtree(directory, ignore_errors=True)
+            directory.mkdir()
+            self._encode(source, staging, vocabularies, shuffle, dtype, counted)
+            staging.finish("encoding", staging.found | {"bucket_rows": shuffle.rows})
+        shutil.rmtree(staging.path / _SPOOL, ignore_errors=True)
+        bucket_rows = staging.found["bucket_rows"]
+        progress, written = Progress("shuffling", counted.total, self._show), 0
+        shards = shuffle.write_shards(staging.path, options.format.name, bucket_rows, options.block_rows, options.seed)
+        for split, shard in shards:
+            written += shard.rows
+            progress.update(written, written)
+            yield split, shard
+        directory.rmdir()
+
+    def _encode(
+        self,
+        source: Source,
+        staging: Staging,
+        vocabularies: Vocabularies,
+        shuffle: DiskShuffle,
+        dtype: np.dtype,
+        counted: Counted,
+    ) -> None:
+        options, rows = source.options, 0
+        progress = Progress("encoding", counted.total, self._show)
+        for columns, label, row_numbers in read_ahead(Spool(staging.path / _SPOOL)):
+            encoded = encoded_rows(vocabularies, columns, label, dtype)
+            shuffle.add(encoded, split_of_rows(row_numbers, options.split, options.seed), row_numbers)
+            rows += len(label)
+            progress.update(rows, rows)
+        if rows != counted.total:
+            raise UserError(f"{staging.path}: {rows} rows in the spool instead of {counted.total}; delete it")
+
+
+def _check_space(staging: Staging, row_bytes: int) -> None:
+    # Bucket files go as record files come, so the peak is the rows once and a bucket or so.
+    free = shutil.disk_usage(staging.path.parent).free
+    if free < row_bytes:
+        raise UserError(
+            f"{staging.final}: not enough space: about {row_bytes:,} bytes needed, {free:,} free; "
+            "free some space or choose another --data_dir"
+        )
+
+

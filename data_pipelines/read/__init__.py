@@ -1,0 +1,1 @@
+"""Prepared data: what stands in its directory, and how it becomes batches."""

@@ -1,0 +1,72 @@
+"""Tests of `training.cluster`."""
+
+import json
+
+import pytest
+
+from ada_ensemble_tf.devices.cluster import Cluster, read_cluster
+from data_pipelines.errors import UserError
+
+WORKERS = ["a:1", "b:2"]
+
+
+def config(**changes) -> str:
+    """A right TF_CONFIG of two workers but for `changes`."""
+    return json.dumps({"cluster": {"worker": WORKERS}, "task": {"type": "worker", "index": 1}} | changes)
+
+
+def test_workers_and_which_this_is(monkeypatch):
+    monkeypatch.setenv("TF_CONFIG", config())
+    assert read_cluster() == Cluster(("a:1", "b:2"), 1)
+    monkeypatch.setenv("TF_CONFIG", config(task={"type": "worker", "index": "0"}))
+    assert read_cluster() == Cluster(("a:1", "b:2"), 0)
+
+
+def test_a_chief_comes_before_the_workers(monkeypatch):
+    cluster = {"worker": WORKERS, "chief": ["c:3"]}
+    for kind, index, place in (("chief", 0, 0), ("worker", 0, 1), ("worker", 1, 2)):
+        monkeypatch.setenv("TF_CONFIG", config(cluster=cluster, task={"type": kind, "index": index}))
+        assert read_cluster() == Cluster(("c:3", "a:1", "b:2"), place)
+
+
+@pytest.mark.parametrize("text", ["", " ", "{}", '{"cluster": {}}'])
+def test_none_is_named(monkeypatch, text):
+    monkeypatch.setenv("TF_CONFIG", text)
+    assert read_cluster() is None
+
+
+def test_one_worker_alone_is_no_cluster(monkeypatch):
+    monkeypatch.setenv("TF_CONFIG", config(cluster={"worker": ["a:1"]}, task={"type": "worker", "index": 0}))
+    assert read_cluster() is None
+
+
+@pytest.mark.parametrize(
+    ("text", "what"),
+    [
+        ("{", "is no JSON"),
+        ("[]", 'must be an object whose "cluster" maps "worker"'),
+        (config(cluster=["a:1"]), 'must be an object whose "cluster" maps "worker"'),
+        (config(cluster={"worker": WORKERS, "ps": ["c:3"]}), "received 'ps'"),
+        (config(cluster={"worker": "a:1"}), "cluster.worker must be a list of host:port; received 'a:1'"),
+        (config(cluster={"worker": []}), "cluster.worker must be a list of host:port; received []"),
+        (config(cluster={"worker": ["a:1", "b"]}), "received 'b'"),
+        (config(cluster={"worker": ["a:1", "b:x"]}), "received 'b:x'"),
+        (config(cluster={"worker": ["a:1", ":2"]}), "received ':2'"),
+        (config(cluster={"worker": ["a:1", "a:1"]}), "each host:port once; received a:1, a:1"),
+        (config(cluster={"worker": WORKERS, "chief": ["c:1", "d:1"]}), "cluster.chief must be one"),
+        (config(task={"type": "worker"}), '"task" must have "type" and "index"; received {\'type\': \'worker\'}'),
+        (config(task=None), "received None"),
+        (
+            config(task={"type": "chief", "index": 0}),
+            "task.type must be one of the cluster's, worker; received 'chief'",
+        ),
+        (config(task={"type": "worker", "index": 2}), "task.index must lie in 0 to 1, for worker; received 2"),
+        (config(task={"type": "worker", "index": -1}), "received -1"),
+        (config(task={"type": "worker", "index": "one"}), "received 'one'"),
+    ],
+)
+def test_what_is_wrong_is_named(monkeypatch, text, what):
+    monkeypatch.setenv("TF_CONFIG", text)
+    with pytest.raises(UserError) as error:
+        read_cluster()
+    assert what in str(error.value) and str(error.value).startswith("the environment variable TF_CONFIG ")

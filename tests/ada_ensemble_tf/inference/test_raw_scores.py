@@ -1,0 +1,56 @@
+import json
+
+import numpy as np
+import polars as pl
+import pytest
+import tensorflow as tf
+
+from ada_ensemble_tf.inference.raw_scores import encoded, score_raw
+from ada_ensemble_tf.models import LogisticRegression
+from ada_ensemble_tf.training.setup import model_inputs
+from data_pipelines.fields.columns import coded
+from data_pipelines.fields.schema import Schema
+from data_pipelines.fields.vocabulary import Vocabularies
+from data_pipelines.formats import make_format
+from data_pipelines.prepare.build import build
+from data_pipelines.read.preparation import Options
+
+ROWS = 500
+FIELDS = [
+    {"name": "user", "kind": "categorical"},
+    {"name": "price", "kind": "numeric", "bins": "none", "scale": "log"},
+    {"name": "genres", "kind": "multi_valued", "max_values": 3},
+]
+
+
+@pytest.fixture(scope="module")
+def table() -> pl.DataFrame:
+    """Made-up rows of a table with a float and several values."""
+    rng = np.random.default_rng(2)
+    return pl.DataFrame(
+        {
+            "click": rng.integers(0, 2, ROWS).astype(str),
+            "user": rng.integers(0, 9, ROWS).astype(str),
+            "price": np.where(rng.random(ROWS) < 0.2, "", np.round(rng.lognormal(3, 2, ROWS), 2).astype(str)),
+            "genres": ["|".join(rng.choice(["a", "b", "c", "d"], rng.integers(0, 6))) for _ in range(ROWS)],
+        }
+    )
+
+
+@pytest.mark.parametrize("batch_size", [7, 500, 10_000])
+@pytest.mark.parametrize("with_label", [True, False])
+def test_scores_of_raw_rows_with_values_and_lists(table, tmp_path, batch_size, with_label):
+    table.write_csv(tmp_path / "train.csv")
+    (tmp_path / "fields.json").write_text(json.dumps({"label": "click", "fields": FIELDS}))
+    options = Options(*make_format("tabular", schema_file=tmp_path / "fields.json"), min_count=1)
+    build(options, [tmp_path / "train.csv"], tmp_path / "data", show=lambda line: None)
+    schema = Schema.load(tmp_path / "data" / "schema.json")
+    model = LogisticRegression(**model_inputs(schema))
+    model.level_weights.table.assign(tf.random.stateless_normal([schema.num_rows, 1], [1, 2]))
+    table.select(table.columns[not with_label :]).write_csv(tmp_path / "raw.csv")
+    raw, out = [str(tmp_path / "raw.csv")], tmp_path / "ctr.csv"
+    assert score_raw(model, schema, tmp_path / "data", raw, out, batch_size) == ROWS
+    vocabularies = Vocabularies.load(tmp_path / "data", schema)
+    inputs = encoded(vocabularies, coded({name: table[name] for name in schema.columns}))
+    assert inputs["ids"].shape == (ROWS, 5) and (inputs["ids"] == -1).any() and inputs["values"].std() > 0.5
+    np.testing.assert_allclose(pl.read_csv(out)["ctr"], model(tf.nest.map_structure(tf.constant, inputs)), atol=1e-6)

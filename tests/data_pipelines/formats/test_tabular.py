@@ -1,0 +1,109 @@
+import json
+
+import pytest
+
+from data_pipelines.errors import UserError
+from data_pipelines.fields.declarations import Input
+from data_pipelines.formats import make_format
+from data_pipelines.formats.tabular import parse_schema, read_schema_file
+
+FULL = {
+    "label": "clicked",
+    "file": {"format": "tsv", "quoted": True},
+    "min_count": 10,
+    "fields": [
+        {"name": "user", "kind": "categorical", "min_count": 2},
+        {"name": "city", "kind": "categorical", "column": "town"},
+        {"name": "age", "kind": "numeric", "bins": "equal_frequency", "count": 20},
+        {"name": "income", "kind": "numeric", "bins": "equal_frequency"},
+        {"name": "views", "kind": "numeric"},
+        {"name": "price", "kind": "numeric", "bins": "none", "scale": "log"},
+        {"name": "rate", "kind": "numeric", "bins": "none"},
+        {"name": "genres", "kind": "multi_valued", "separator": ";", "max_values": 8},
+        {"name": "tags", "kind": "multi_valued"},
+        {"name": "hour", "kind": "time", "part": "hour_of_day", "column": "at"},
+        {"name": "day", "kind": "time", "part": "weekday", "column": "at"},
+    ],
+}
+
+
+def test_every_kind_of_field():
+    raw_format, inputs = parse_schema(FULL, "s.json", "log_of_square")
+    assert (raw_format.label, raw_format.delimiter, raw_format.has_header, raw_format.quoted) == (
+        *("clicked", "\t", True, True),
+    )
+    assert inputs == (
+        Input("user", "user", min_count=2),
+        Input("city", "town", min_count=10),
+        Input("age", "age", "equal_frequency", 10, 20),
+        Input("income", "income", "equal_frequency", 10, 10),
+        Input("views", "views", "log_of_square", 10),
+        Input("price", "price", "log_value", 10),
+        Input("rate", "rate", "value", 10),
+        Input("genres", "genres", min_count=10, separator=";", max_values=8),
+        Input("tags", "tags", min_count=10, separator="|", max_values=16),
+        Input("hour", "at", "hour_of_day", 10),
+        Input("day", "at", "weekday", 10),
+    )
+
+
+def test_files_have_their_usual_delimiters_and_quotes():
+    for name, delimiter, quoted in (("csv", ",", True), ("tsv", "\t", False), ("parquet", "", False)):
+        raw_format, _ = parse_schema(FULL | {"file": {"format": name}}, "s.json")
+        assert (raw_format.delimiter, raw_format.quoted, raw_format.is_parquet) == (delimiter, quoted, not delimiter)
+    raw_format, _ = parse_schema(FULL | {"file": {"delimiter": ";", "quoted": False}}, "s.json")
+    assert (raw_format.delimiter, raw_format.quoted) == (";", False)
+
+
+def _with_field(**field):
+    return FULL | {"fields": [{"name": "a", "kind": "categorical"} | field]}
+
+
+@pytest.mark.parametrize(
+    "schema, message",
+    [
+        ({"fields": FULL["fields"]}, "s.json: key 'label' is missing"),
+        (FULL | {"lable": "x"}, "s.json: unknown key 'lable'"),
+        (FULL | {"fields": []}, "s.json: there are no fields; name at least one"),
+        (FULL | {"file": {"format": "xlsx"}}, "s.json, file: 'format' should be csv, tsv or parquet, got 'xlsx'"),
+        (FULL | {"file": {"delimiter": "||"}}, "s.json, file: 'delimiter' should be one ASCII character"),
+        (FULL | {"file": {"format": "parquet", "quoted": True}}, "a Parquet file has no delimiter and no quotes"),
+        (_with_field(kind="number"), r"s.json: fields\[0\]: 'kind' should be categorical, numeric, .* got 'number'"),
+        (_with_field(count=3), r"fields\[0\]: unknown key 'count'"),
+        (_with_field(min_count=0), "field a: min_count should be at least 1"),
+        (_with_field(kind="numeric", bins="deciles"), "'bins' should be log_square, .* got 'deciles'"),
+        (_with_field(kind="numeric", count=3), "'count' is for equal_frequency bins"),
+        (_with_field(kind="numeric", bins="equal_frequency", count=1), "field a: bins should be 2 to 4096"),
+        (_with_field(kind="numeric", scale="log"), "'scale' is linear or log, of \"bins\": \"none\""),
+        (_with_field(kind="multi_valued", separator=""), "'separator' should be text without line ends"),
+        (_with_field(kind="multi_valued", max_values=0), "max_values=0"),
+        (_with_field(kind="time"), "'part' should be hour_of_day or weekday, got None"),
+        (_with_field(column="clicked"), "field a reads the label column 'clicked'"),
+        (_with_field(name="a/b"), "a name should not be empty, hold '/'"),
+        (FULL | {"fields": FULL["fields"][:1] * 2}, "field names repeat: user, user"),
+    ],
+)
+def test_a_wrong_schema_is_one_message(schema, message):
+    with pytest.raises(UserError, match=message):
+        parse_schema(json.loads(json.dumps(schema)), "s.json")
+
+
+def test_a_missing_or_malformed_file(tmp_path):
+    with pytest.raises(UserError, match="s.json: file not found; write one, or let doctor --suggest_schema do it"):
+        read_schema_file(tmp_path / "s.json")
+    (tmp_path / "s.json").write_text("{")
+    with pytest.raises(UserError, match="s.json: not valid JSON"):
+        make_format("tabular", schema_file=tmp_path / "s.json")
+
+
+def test_options_that_a_data_set_does_not_have():
+    for arguments, message in (
+        (("movies",), "unknown dataset 'movies'; known: criteo, avazu"),
+        (("criteo", "cube"), "--numeric_bins should be log_square"),
+        (("avazu", "log_of_square"), "--numeric_bins: avazu has no integer columns"),
+        (("ipinyou", "log_square", True), "--with_hour is for avazu"),
+        (("tabular",), "--schema says what the columns of --dataset=tabular are"),
+        (("criteo", "log_square", False, "s.json"), "--schema says"),
+    ):
+        with pytest.raises(UserError, match=message):
+            make_format(*arguments)

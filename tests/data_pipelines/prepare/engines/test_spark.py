@@ -1,0 +1,145 @@
+"""Preparation on a real standalone Spark cluster gives the very files that one machine gives."""
+
+import gzip
+import json
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import spark_cluster
+from command_line import ROOT
+from criteo_build import files_of
+from made_up_rows import criteo_lines
+
+from data_pipelines.fields.declarations import RawFormat
+from data_pipelines.formats import make_format
+from data_pipelines.prepare.build import build
+from data_pipelines.prepare.engines.parts import count_rows, cut, numbered
+from data_pipelines.raw.lines import FilePart, read_lines
+from data_pipelines.read.dataset import open_data
+from data_pipelines.read.preparation import Options
+
+
+@pytest.fixture(scope="module")
+def master(tmp_path_factory):
+    why = spark_cluster.missing()
+    if why:
+        pytest.skip(why)
+    with spark_cluster.cluster(tmp_path_factory.mktemp("spark")) as url:
+        yield url
+
+
+def _prepare(master, data_dir, *flags, **environment):
+    command = [sys.executable, "-m", "data_pipelines.prepare", "--engine=spark", f"--spark_master={master}"]
+    return subprocess.run(
+        [*command, f"--data_dir={data_dir}", *flags],
+        cwd=ROOT, env=os.environ | environment, capture_output=True, text=True, timeout=300,
+    )  # fmt: skip
+
+
+def _check_same(master, raw, tmp_path, raw_format, inputs, *flags):
+    finished = _prepare(master, tmp_path / "spark", f"--raw={','.join(map(str, raw))}", "--min_count=2", *flags)
+    assert finished.returncode == 0, finished.stderr[-3000:]
+    assert "Spark 4" in finished.stdout and f"at {master}" in finished.stdout
+    build(Options(raw_format, inputs, min_count=2), raw, tmp_path / "local", show=lambda line: None)
+    assert files_of(tmp_path / "spark") == files_of(tmp_path / "local")
+    assert [path.name for path in tmp_path.glob("*.preparing")] == []
+
+
+def test_a_million_rows_in_many_parts(master, tmp_path):
+    raw = tmp_path / "train.txt"
+    subprocess.run(
+        [sys.executable, "-m", "data_pipelines.synthetic", "--rows=1000000", f"--out={raw}"], cwd=ROOT, check=True
+    )
+    raw_format, inputs = make_format("criteo")
+    assert len(cut([raw], raw_format)) == 4
+    _check_same(master, [raw], tmp_path, raw_format, inputs)
+    assert sum(open_data(tmp_path / "spark").rows.values()) == 1_000_000
+
+
+def test_several_files_of_every_kind_of_field(master, tmp_path):
+    rng = np.random.default_rng(0)
+    schema = {
+        "label": "y",
+        "fields": [
+            {"name": "tags", "kind": "multi_valued", "max_values": 3},
+            {"name": "age", "kind": "numeric", "bins": "equal_frequency", "count": 7},
+            {"name": "price", "kind": "numeric", "bins": "none", "scale": "log"},
+            {"name": "views", "kind": "numeric"},
+            {"name": "hour", "kind": "time", "part": "hour_of_day", "column": "at"},
+            {"name": "text", "kind": "categorical"},
+        ],
+    }
+    (tmp_path / "schema.json").write_text(json.dumps(schema))
+    raw = []
+    for number in range(3):
+        lines = ["y,tags,age,price,views,at,text"]
+        for _ in range(700):
+            tags = "|".join(rng.choice(list("abcdefg"), rng.integers(0, 5)))
+            age, price = rng.normal(40, 9), rng.lognormal(3, 2)
+            quoted = f'"é, {rng.integers(9)}\n"'
+            lines.append(f"{rng.integers(2)},{tags},{age:.3f},{price},{rng.integers(99)},2014-10-21 0{number},{quoted}")
+        raw.append(tmp_path / f"{number}.csv")
+        raw[-1].write_text("\n".join(lines))
+    raw[1] = raw[1].rename(tmp_path / "1.csv.gz")
+    raw[1].write_bytes(gzip.compress(raw[1].read_bytes()))
+    flags = ("--dataset=tabular", f"--schema={tmp_path / 'schema.json'}")
+    _check_same(master, raw, tmp_path, *make_format("tabular", schema_file=tmp_path / "schema.json"), *flags)
+
+
+def test_a_bad_row_is_one_clear_message(master, tmp_path):
+    lines = criteo_lines(100, seed=1)
+    lines[70] = lines[70].replace("\t", "\tx", 1)
+    (tmp_path / "train.txt").write_text("\n".join(lines))
+    finished = _prepare(master, tmp_path / "d", f"--raw={tmp_path / 'train.txt'}")
+    errors = [line for line in finished.stderr.splitlines() if line.startswith("error: ")]
+    assert finished.returncode == 1 and "Traceback (most recent call last)" not in finished.stderr
+    assert len(errors) == 1 and f"{tmp_path / 'train.txt'}:71: field I1: 'x" in errors[0]
+    assert [path.name for path in tmp_path.iterdir()] == ["train.txt"]
+
+
+def test_java_that_is_missing_or_old_is_named(criteo_raw_file, tmp_path):
+    if spark_cluster.missing():
+        pytest.skip(spark_cluster.missing())
+    java = tmp_path / "bin" / "java"
+    for content, message in ((None, "none was found"), ("1.8.0_392", f"but {java} is openjdk version")):
+        if content:
+            java.parent.mkdir()
+            java.write_text(f"#!/bin/sh\necho 'openjdk version \"{content}\"' >&2\n")
+            java.chmod(0o755)
+        finished = _prepare("local[1]", tmp_path / "d", f"--raw={criteo_raw_file}", JAVA_HOME=str(tmp_path))
+        assert finished.returncode == 1
+        assert "error: --engine=spark needs Java 17" in finished.stderr and message in finished.stderr
+
+
+@pytest.mark.parametrize("part_bytes", [1, 500, 10_000, 10**6])
+def test_parts_hold_every_row_once_with_its_number(tmp_path, part_bytes):
+    raw_format = RawFormat("tiny", "y", delimiter=",", has_header=True)
+    lines = [f"{i % 2},{'x' * (i % 37)}{i}" for i in range(1000)]
+    files = [tmp_path / "a.csv", tmp_path / "b.csv"]
+    files[0].write_text("\n".join(["y,a", *lines[:600]]) + "\n")
+    files[1].write_text("\n".join(["y,a", *lines[600:]]))
+    parts = cut(files, raw_format, part_bytes)
+    found = numbered(parts, [count_rows(part, raw_format) for part in parts])
+    for one in found:
+        chunks = list(read_lines(one.part, raw_format, True, 100))
+        rows = b"".join(chunk.data for chunk in chunks).decode().splitlines()
+        assert rows == lines[one.first_row : one.first_row + len(rows)]
+        if chunks:
+            text = one.part.path.read_text().splitlines()
+            assert text[chunks[0].first_line - 1] == rows[0]
+    assert len(found) > 2 or part_bytes == 10**6
+    assert sum(count_rows(part, raw_format)[1] for part in parts) == 1000
+
+
+def test_compressed_quoted_and_parquet_files_stay_whole(tmp_path):
+    path = tmp_path / "a.csv"
+    path.write_text('y,a\n1,"x\ny"\n' * 50)
+    quoted, plain = (RawFormat("tiny", "y", (), ",", has_header=True, quoted=quoted) for quoted in (True, False))
+    assert cut([path], quoted, 10) == [FilePart(path)]
+    assert count_rows(FilePart(path), quoted) == (0, 99)
+    path.write_bytes(gzip.compress(b"y,a\n1,x\n0,z\n"))
+    assert cut([path], plain, 10) == [FilePart(path)]
+    assert count_rows(FilePart(path), plain) == (0, 2)
