@@ -7,6 +7,7 @@ In the place of --models goes --study=experiments/studies.py:table2 for named va
 Run again it trains only what is missing. The exit code is 1 if a run failed.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from absl import flags
@@ -28,7 +29,7 @@ _SET = flags.DEFINE_multi_string("set", [], "KEY=VALUE for every model's config;
 _TRUTH = flags.DEFINE_string("truth", None, "What the synthetic rows' generator wrote beside them.")
 
 
-def main(argv) -> int:
+def main(argv: Sequence[str]) -> int:
     """Trains, and prints the table."""
     del argv
     if (_MODELS.value is None) == (_STUDY.value is None):

@@ -1,6 +1,7 @@
 """Evaluates a trained model: python -m ada_ensemble_tf.evaluate --workdir=.. [--split=test] [--data_dir=..]"""
 
 import json
+from collections.abc import Sequence
 
 from absl import flags
 
@@ -11,7 +12,7 @@ _SPLIT = flags.DEFINE_enum("split", "test", ["train", "validation", "test"], "Sp
 _DATA_DIR = flags.DEFINE_string("data_dir", None, "Prepared data; where it was in training by default.")
 
 
-def main(argv) -> None:
+def main(argv: Sequence[str]) -> None:
     """Prints the metrics as JSON."""
     del argv
     from ada_ensemble_tf.evaluation.scoring import Scorer

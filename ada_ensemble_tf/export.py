@@ -8,10 +8,16 @@ rows are the warm-up requests and what `python -m ada_ensemble_tf.serving.load_t
 """
 
 import logging
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from absl import flags
 
 from data_pipelines.errors import UserError, run_main
+
+if TYPE_CHECKING:
+    from ada_ensemble_tf.training.workdir import Workdir
+    from data_pipelines.schema import Schema
 
 _WORKDIR = flags.DEFINE_string("workdir", None, "Directory of the training run.", required=True)
 _EXPORT_DIR = flags.DEFINE_string("export_dir", None, "Where numbered versions go; WORKDIR/export by default.")
@@ -27,7 +33,7 @@ _PRUNE = flags.DEFINE_bool("prune_zero_rows", False, "Leave out embedding rows t
 logger = logging.getLogger("ada_ensemble_tf.export")
 
 
-def main(argv) -> None:
+def main(argv: Sequence[str]) -> None:
     """Exports and prints where to."""
     del argv
     from ada_ensemble_tf.serving.publish import export
@@ -56,7 +62,7 @@ def main(argv) -> None:
     print(f"SavedModel: {folder}")
 
 
-def _rows(workdir, schema) -> dict[str, list[str]] | None:
+def _rows(workdir: "Workdir", schema: "Schema") -> dict[str, list[str]] | None:
     """Raw columns of some rows; None if there are none at hand."""
     from ada_ensemble_tf.inference.raw_text import raw_text
     from data_pipelines.fields.columns import texts

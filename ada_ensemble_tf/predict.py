@@ -1,5 +1,7 @@
 """Scores a raw log: python -m ada_ensemble_tf.predict --workdir=.. --raw=FILE[,FILE..] --out=FILE.csv"""
 
+from collections.abc import Sequence
+
 from absl import flags
 
 from data_pipelines.errors import run_main
@@ -11,7 +13,7 @@ _OUT = flags.DEFINE_string("out", None, "CSV file to write: column ctr, in the l
 _BATCH_SIZE = flags.DEFINE_integer("batch_size", 8192, "Rows scored at once.", lower_bound=1)
 
 
-def main(argv) -> None:
+def main(argv: Sequence[str]) -> None:
     """Scores and prints how many rows."""
     del argv
     from ada_ensemble_tf.inference.raw_scores import score_raw

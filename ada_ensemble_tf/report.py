@@ -5,6 +5,7 @@ python -m ada_ensemble_tf.report --compare=DIR [--out=report.html]
 """
 
 import logging
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,7 +25,7 @@ _ROWS = flags.DEFINE_integer("rows", 100_000, "Test rows for all that follows th
 _IMPORTANCE_ROWS = flags.DEFINE_integer("importance_rows", 10_000, "Of these, rows for permutation importance.")
 
 
-def main(argv) -> None:
+def main(argv: Sequence[str]) -> None:
     """Writes the page and prints where to."""
     del argv
     if (_WORKDIR.value is None) == (_COMPARE.value is None):

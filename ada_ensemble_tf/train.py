@@ -8,6 +8,8 @@ TF_CONFIG that says which they are, e.g. {"cluster": {"worker": ["host0:2222", "
 wait for it and go on from the last checkpoint.
 """
 
+from collections.abc import Sequence
+
 from absl import flags
 from ml_collections import config_flags
 
@@ -22,7 +24,7 @@ _WORKDIR = flags.DEFINE_string(
 flags.mark_flag_as_required("config")
 
 
-def main(argv) -> None:
+def main(argv: Sequence[str]) -> None:
     """Trains and prints where to look next."""
     del argv
     data = open_data(_DATA_DIR.value)

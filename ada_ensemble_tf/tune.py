@@ -6,6 +6,7 @@ With --write=experiments/tuned/frappe.json the best values go where experiments/
 on where it stopped.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from absl import flags
@@ -31,7 +32,7 @@ _SEED = flags.DEFINE_integer("seed", 0, "Of what is proposed; that of the traini
 _WRITE = flags.DEFINE_string("write", None, "JSON file that takes the best values, beside those of other models.")
 
 
-def main(argv) -> int:
+def main(argv: Sequence[str]) -> int:
     """Tunes and prints the best values."""
     del argv
     try:

@@ -1,11 +1,14 @@
 """The self-attention interaction module."""
 
+from typing import Any
+
 import keras
 import tensorflow as tf
 
 from ada_ensemble_tf.dhen.base import InteractionModule
 from ada_ensemble_tf.dhen.list_projection import ListProjection
 from ada_ensemble_tf.layers.dense import Dense
+from ada_ensemble_tf.layers.fields import Shape
 from ada_ensemble_tf.layers.precision import upcast
 
 
@@ -25,7 +28,7 @@ class AttentionModule(InteractionModule):
         ValueError: for arguments out of range, and if the heads do not divide D.
     """
 
-    def __init__(self, num_outputs: int, heads: int = 2, expansion: int = 4, **kwargs):
+    def __init__(self, num_outputs: int, heads: int = 2, expansion: int = 4, **kwargs: Any):
         super().__init__(num_outputs, **kwargs)
         if heads < 1 or expansion < 1:
             raise ValueError(
@@ -34,7 +37,7 @@ class AttentionModule(InteractionModule):
         self.heads = heads
         self.expansion = expansion
 
-    def build(self, x_shape):
+    def build(self, x_shape: Shape) -> None:
         super().build(x_shape)
         size, shape = self.dimension, (None, self.num_inputs, self.dimension)
         if size % self.heads:
@@ -55,12 +58,12 @@ class AttentionModule(InteractionModule):
         self.project = ListProjection(self.num_outputs, name="project")
         self.project.build(shape)
 
-    def call(self, x):
+    def call(self, x: tf.Tensor) -> tf.Tensor:
         attended = self.normalize_attended(upcast(x) + upcast(self._attend(x)))
         encoded = self.normalize_encoded(upcast(attended) + upcast(self.contract(self.expand(attended))))
         return self.project(encoded)
 
-    def _attend(self, x):
+    def _attend(self, x: tf.Tensor) -> tf.Tensor:
         """MultiHead(x, x, x): `[B, m, D]`."""
         head_size = self.dimension // self.heads
         split = tf.reshape(self.query_key_value(x), [-1, self.num_inputs, 3, self.heads, head_size])
@@ -76,5 +79,5 @@ class AttentionModule(InteractionModule):
         projections = (4 + 2 * self.expansion) * tokens * size * size
         return 2 * (projections + 2 * tokens * tokens * size) + self.project.flops()
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return super().get_config() | {"heads": self.heads, "expansion": self.expansion}

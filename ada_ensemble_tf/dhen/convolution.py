@@ -1,11 +1,14 @@
 """The convolution interaction module."""
 
+from typing import Any
+
 import keras
 import tensorflow as tf
 
 from ada_ensemble_tf.dhen.base import InteractionModule
 from ada_ensemble_tf.dhen.list_projection import ListProjection
 from ada_ensemble_tf.layers.dense import Dense
+from ada_ensemble_tf.layers.fields import Shape
 
 
 @keras.saving.register_keras_serializable(package="ada_ensemble_tf")
@@ -26,7 +29,9 @@ class ConvolutionModule(InteractionModule):
         ValueError: for arguments out of range.
     """
 
-    def __init__(self, num_outputs: int, filters: int = 4, kernel_size: int = 3, activation: str = "relu", **kwargs):
+    def __init__(
+        self, num_outputs: int, filters: int = 4, kernel_size: int = 3, activation: str = "relu", **kwargs: Any
+    ):
         super().__init__(num_outputs, **kwargs)
         if filters < 1 or kernel_size < 1:
             raise ValueError(
@@ -36,14 +41,14 @@ class ConvolutionModule(InteractionModule):
         self.kernel_size = kernel_size
         self.activation = activation
 
-    def build(self, x_shape):
+    def build(self, x_shape: Shape) -> None:
         super().build(x_shape)
         self.convolve = Dense(self.filters, activation=self.activation, name="convolve")
         self.convolve.build((None, self.num_inputs, self.dimension, self.kernel_size**2))
         self.project = ListProjection(self.num_outputs, name="project")
         self.project.build((None, self.num_inputs * self.filters, self.dimension))
 
-    def call(self, x):
+    def call(self, x: tf.Tensor) -> tf.Tensor:
         size, rows, columns = self.kernel_size, self.num_inputs, self.dimension
         before, after = (size - 1) // 2, size // 2
         padded = tf.pad(x, [[0, 0], [before, after], [before, after]])
@@ -56,7 +61,7 @@ class ConvolutionModule(InteractionModule):
         """Per row: the filters at every place of the map, and W."""
         return 2 * self.num_inputs * self.dimension * self.kernel_size**2 * self.filters + self.project.flops()
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return super().get_config() | {
             "filters": self.filters,
             "kernel_size": self.kernel_size,

@@ -4,6 +4,7 @@ import keras
 import tensorflow as tf
 
 from ada_ensemble_tf.dhen.base import InteractionModule
+from ada_ensemble_tf.layers.fields import Shape
 
 
 @keras.saving.register_keras_serializable(package="ada_ensemble_tf")
@@ -17,12 +18,12 @@ class DeepCrossModule(InteractionModule):
         num_outputs: l.
     """
 
-    def build(self, x_shape):
+    def build(self, x_shape: Shape) -> None:
         super().build(x_shape)
         self.kernel = self.add_weight(name="kernel", shape=(self.dimension, self.num_outputs))
         self.bias = self.add_weight(name="bias", shape=(self.num_outputs, self.dimension), initializer="zeros")
 
-    def call(self, x):
+    def call(self, x: tf.Tensor) -> tf.Tensor:
         products = tf.matmul(x, x, transpose_a=True)
         # The products are symmetric, so that W^T (X X^T) is the transpose, `[B, l, D]`, of what the formula says.
         return tf.einsum("bde,dl->ble", products, tf.convert_to_tensor(self.kernel)) + self.bias

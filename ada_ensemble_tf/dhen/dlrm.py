@@ -1,6 +1,7 @@
 """The AdvancedDLRM interaction module."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import keras
 import numpy as np
@@ -9,6 +10,7 @@ import tensorflow as tf
 from ada_ensemble_tf.dhen.base import InteractionModule
 from ada_ensemble_tf.dhen.list_projection import ListProjection
 from ada_ensemble_tf.layers.dense import Dense
+from ada_ensemble_tf.layers.fields import Shape
 from ada_ensemble_tf.layers.mlp import MLP
 
 
@@ -36,7 +38,7 @@ class DLRMModule(InteractionModule):
         hidden_units: Sequence[int] = (256,),
         compressed: int = 0,
         activation: str = "relu",
-        **kwargs,
+        **kwargs: Any,
     ):
         super().__init__(num_outputs, **kwargs)
         if compressed < 0 or compressed == 1:
@@ -44,7 +46,7 @@ class DLRMModule(InteractionModule):
         self.compressed = compressed
         self.mlp = MLP(hidden_units, activation, name="mlp")
 
-    def build(self, x_shape):
+    def build(self, x_shape: Shape) -> None:
         super().build(x_shape)
         self.compress = None
         if self.compressed:
@@ -57,7 +59,7 @@ class DLRMModule(InteractionModule):
         self.project = Dense(self.num_outputs * self.dimension, name="project")
         self.project.build((None, self.mlp.hidden_units[-1]))
 
-    def call(self, x):
+    def call(self, x: tf.Tensor) -> tf.Tensor:
         z = x if self.compress is None else self.compress(x)
         products = tf.reshape(tf.matmul(z, z, transpose_b=True), [-1, self.count**2])
         flat = tf.reshape(x, [-1, self.num_inputs * self.dimension])
@@ -71,7 +73,7 @@ class DLRMModule(InteractionModule):
         rows, columns = self.project.kernel.shape
         return compress + products + self.mlp.flops() + 2 * rows * columns
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return super().get_config() | {
             "hidden_units": list(self.mlp.hidden_units),
             "compressed": self.compressed,

@@ -10,6 +10,7 @@ from ada_ensemble_tf.dhen.base import list_shape
 from ada_ensemble_tf.dhen.list_projection import ListProjection
 from ada_ensemble_tf.dhen.modules import MODULES, make_module
 from ada_ensemble_tf.layers.dropout import make_dropout
+from ada_ensemble_tf.layers.fields import Shape
 from ada_ensemble_tf.layers.normalization import make_normalization
 from ada_ensemble_tf.layers.precision import upcast
 
@@ -51,7 +52,7 @@ class DHENLayer(keras.layers.Layer):
         normalization: str = "layer",
         dropout: float = 0.0,
         module_arguments: Mapping[str, Mapping[str, Any]] | None = None,
-        **kwargs,
+        **kwargs: Any,
     ):
         super().__init__(**kwargs)
         if not modules or len(set(modules)) != len(modules):
@@ -76,7 +77,7 @@ class DHENLayer(keras.layers.Layer):
         """Number of embeddings in Y."""
         return self.num_outputs * (len(self.module_names) if self.ensemble == "concat" else 1)
 
-    def build(self, x_shape):
+    def build(self, x_shape: Shape) -> None:
         length, self.dimension = list_shape(x_shape)
         for interaction in self.interactions:
             interaction.build(x_shape)
@@ -96,7 +97,7 @@ class DHENLayer(keras.layers.Layer):
             return (None, self.output_length * self.dimension)
         return (None, self.output_length, self.dimension)
 
-    def call(self, x, training=False):
+    def call(self, x: tf.Tensor, training: bool = False) -> tf.Tensor:
         y = self._combine(self.module_outputs(x))
         if self.drop is not None:
             y = self.drop(y, training=training)
@@ -116,7 +117,7 @@ class DHENLayer(keras.layers.Layer):
         weights = tf.unstack(tf.convert_to_tensor(self.module_weights))
         return tf.add_n([weight * output for weight, output in zip(weights, outputs, strict=True)])
 
-    def compute_output_shape(self, x_shape):
+    def compute_output_shape(self, x_shape: Shape) -> Shape:
         return (x_shape[0], self.output_length, x_shape[2])
 
     def flops(self) -> int:
@@ -126,7 +127,7 @@ class DHENLayer(keras.layers.Layer):
         modules = sum(interaction.flops() for interaction in self.interactions)
         return modules + shortcut + weighting * (self.ensemble == "weighted_sum")
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return super().get_config() | {
             "modules": list(self.module_names),
             "num_outputs": self.num_outputs,

@@ -1,9 +1,11 @@
 """The linear interaction module."""
 
 import keras
+import tensorflow as tf
 
 from ada_ensemble_tf.dhen.base import InteractionModule
 from ada_ensemble_tf.dhen.list_projection import ListProjection
+from ada_ensemble_tf.layers.fields import Shape
 
 
 @keras.saving.register_keras_serializable(package="ada_ensemble_tf")
@@ -14,12 +16,12 @@ class LinearModule(InteractionModule):
         num_outputs: l.
     """
 
-    def build(self, x_shape):
+    def build(self, x_shape: Shape) -> None:
         super().build(x_shape)
         self.project = ListProjection(self.num_outputs, name="project")
         self.project.build(x_shape)
 
-    def call(self, x):
+    def call(self, x: tf.Tensor) -> tf.Tensor:
         return self.project(x)
 
     def flops(self) -> int:

@@ -1,9 +1,12 @@
 """A linear map from one list of embeddings to another."""
 
+from typing import Any
+
 import keras
 import tensorflow as tf
 
 from ada_ensemble_tf.dhen.base import list_shape
+from ada_ensemble_tf.layers.fields import Shape
 
 
 @keras.saving.register_keras_serializable(package="ada_ensemble_tf")
@@ -25,25 +28,25 @@ class ListProjection(keras.layers.Layer):
         ValueError: if `num_outputs` is not positive, or x is not `[B, m, D]` with m and D known.
     """
 
-    def __init__(self, num_outputs: int, **kwargs):
+    def __init__(self, num_outputs: int, **kwargs: Any):
         super().__init__(**kwargs)
         if num_outputs < 1:
             raise ValueError(f"num_outputs must be at least 1; received {num_outputs}")
         self.num_outputs = num_outputs
 
-    def build(self, x_shape):
+    def build(self, x_shape: Shape) -> None:
         self.num_inputs, self.dimension = list_shape(x_shape)
         self.kernel = self.add_weight(name="kernel", shape=(self.num_inputs, self.num_outputs))
 
-    def call(self, x):
+    def call(self, x: tf.Tensor) -> tf.Tensor:
         return tf.einsum("bmd,ml->bld", x, tf.convert_to_tensor(self.kernel))
 
-    def compute_output_shape(self, x_shape):
+    def compute_output_shape(self, x_shape: Shape) -> Shape:
         return (x_shape[0], self.num_outputs, x_shape[2])
 
     def flops(self) -> int:
         """Per row: W X."""
         return 2 * self.num_inputs * self.num_outputs * self.dimension
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return super().get_config() | {"num_outputs": self.num_outputs}

@@ -1,10 +1,13 @@
 """The multi-head self-attention expert."""
 
+from typing import Any
+
 import keras
 import tensorflow as tf
 
 from ada_ensemble_tf.experts.base import Expert
 from ada_ensemble_tf.layers.dense import Dense
+from ada_ensemble_tf.layers.fields import Shape
 
 
 @keras.saving.register_keras_serializable(package="ada_ensemble_tf")
@@ -23,7 +26,7 @@ class AttentionExpert(Expert):
         ValueError: if the heads do not divide `inner_size`.
     """
 
-    def __init__(self, num_fields: int, inner_size: int = 8, heads: int = 4, activation: str = "gelu", **kwargs):
+    def __init__(self, num_fields: int, inner_size: int = 8, heads: int = 4, activation: str = "gelu", **kwargs: Any):
         super().__init__(num_fields, **kwargs)
         if inner_size % heads:
             raise ValueError(f"heads must divide inner_size; received heads={heads} and inner_size={inner_size}")
@@ -31,7 +34,7 @@ class AttentionExpert(Expert):
         self.heads = heads
         self.activation = activation
 
-    def build(self, x0_shape, x_shape):
+    def build(self, x0_shape: Shape, x_shape: Shape) -> None:
         super().build(x0_shape, x_shape)
         tokens = (None, self.num_fields, self.dimension)
         inner = (None, self.num_fields, self.inner_size)
@@ -45,7 +48,7 @@ class AttentionExpert(Expert):
         self.project = Dense(self.width, activation=self.activation, name="project")
         self.project.build((None, self.num_fields * self.inner_size))
 
-    def call(self, x0, x):
+    def call(self, x0: tf.Tensor, x: tf.Tensor) -> tf.Tensor:
         head_size = self.inner_size // self.heads
         tokens = tf.reshape(x, [-1, self.num_fields, self.dimension])
         split = tf.reshape(self.query_key_value(tokens), [-1, self.num_fields, 3, self.heads, head_size])
@@ -62,7 +65,7 @@ class AttentionExpert(Expert):
         projections = fields * inner * (3 * self.dimension + inner)
         return 2 * (projections + 2 * fields * fields * inner + fields * inner * self.width)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return super().get_config() | {
             "inner_size": self.inner_size,
             "heads": self.heads,

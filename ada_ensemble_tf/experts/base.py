@@ -1,8 +1,10 @@
 """What every feature-interaction expert is."""
 
+from typing import Any
+
 import keras
 
-from ada_ensemble_tf.layers.fields import field_dimension
+from ada_ensemble_tf.layers.fields import Shape, field_dimension
 
 
 class Expert(keras.layers.Layer):
@@ -21,20 +23,20 @@ class Expert(keras.layers.Layer):
     reads_x0 = False
     """Whether `call` uses x0; where it does not, the dispatcher need not move x0's rows."""
 
-    def __init__(self, num_fields: int, **kwargs):
+    def __init__(self, num_fields: int, **kwargs: Any):
         super().__init__(**kwargs)
         self.num_fields = num_fields
 
-    def build(self, x0_shape, x_shape):
+    def build(self, x0_shape: Shape, x_shape: Shape) -> None:
         self.dimension = field_dimension(x_shape, self.num_fields)
         self.width = x_shape[-1]
 
-    def compute_output_shape(self, x0_shape, x_shape):
+    def compute_output_shape(self, x0_shape: Shape, x_shape: Shape) -> Shape:
         return x_shape
 
     def flops(self) -> int:
         """Floating-point operations per row, two a multiply-add; known once built."""
         raise NotImplementedError(f"{type(self).__name__} must say its FLOPs")
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return super().get_config() | {"num_fields": self.num_fields}

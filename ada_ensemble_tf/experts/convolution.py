@@ -1,10 +1,13 @@
 """The convolution expert."""
 
+from typing import Any
+
 import keras
 import tensorflow as tf
 
 from ada_ensemble_tf.experts.base import Expert
 from ada_ensemble_tf.layers.dense import Dense
+from ada_ensemble_tf.layers.fields import Shape
 
 
 @keras.saving.register_keras_serializable(package="ada_ensemble_tf")
@@ -29,7 +32,7 @@ class ConvolutionExpert(Expert):
         kernel_size: int = 4,
         pool_size: int = 2,
         activation: str = "relu",
-        **kwargs,
+        **kwargs: Any,
     ):
         super().__init__(num_fields, **kwargs)
         self.filters = filters
@@ -40,7 +43,7 @@ class ConvolutionExpert(Expert):
         self.positions = self.length - kernel_size + 1
         self.pooled = self.positions // pool_size
 
-    def build(self, x0_shape, x_shape):
+    def build(self, x0_shape: Shape, x_shape: Shape) -> None:
         super().build(x0_shape, x_shape)
         self.fuse = Dense(self.length, name="fuse")
         self.fuse.build(x_shape)
@@ -49,7 +52,7 @@ class ConvolutionExpert(Expert):
         self.project = Dense(self.width, activation=self.activation, name="project")
         self.project.build((None, self.pooled * self.filters))
 
-    def call(self, x0, x):
+    def call(self, x0: tf.Tensor, x: tf.Tensor) -> tf.Tensor:
         sequence = self.fuse(x)
         windows = tf.stack([sequence[:, i : i + self.positions] for i in range(self.kernel_size)], axis=-1)
         convolved = self.convolve(windows)[:, : self.pooled * self.pool_size]
@@ -65,7 +68,7 @@ class ConvolutionExpert(Expert):
             + self.pooled * self.filters * self.width
         )
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return super().get_config() | {
             "filters": self.filters,
             "kernel_size": self.kernel_size,

@@ -1,9 +1,11 @@
 """The cross expert."""
 
 import keras
+import tensorflow as tf
 
 from ada_ensemble_tf.experts.base import Expert
 from ada_ensemble_tf.layers.dense import Dense
+from ada_ensemble_tf.layers.fields import Shape
 
 
 @keras.saving.register_keras_serializable(package="ada_ensemble_tf")
@@ -19,12 +21,12 @@ class CrossExpert(Expert):
 
     reads_x0 = True
 
-    def build(self, x0_shape, x_shape):
+    def build(self, x0_shape: Shape, x_shape: Shape) -> None:
         super().build(x0_shape, x_shape)
         self.dense = Dense(self.width, name="dense")
         self.dense.build(x_shape)
 
-    def call(self, x0, x):
+    def call(self, x0: tf.Tensor, x: tf.Tensor) -> tf.Tensor:
         return x0 * self.dense(x)
 
     def flops(self) -> int:

@@ -1,9 +1,13 @@
 """The dense expert."""
 
+from typing import Any
+
 import keras
+import tensorflow as tf
 
 from ada_ensemble_tf.experts.base import Expert
 from ada_ensemble_tf.layers.dense import Dense
+from ada_ensemble_tf.layers.fields import Shape
 
 
 @keras.saving.register_keras_serializable(package="ada_ensemble_tf")
@@ -15,21 +19,21 @@ class DenseExpert(Expert):
         activation: a Keras activation.
     """
 
-    def __init__(self, num_fields: int, activation: str = "relu", **kwargs):
+    def __init__(self, num_fields: int, activation: str = "relu", **kwargs: Any):
         super().__init__(num_fields, **kwargs)
         self.activation = activation
 
-    def build(self, x0_shape, x_shape):
+    def build(self, x0_shape: Shape, x_shape: Shape) -> None:
         super().build(x0_shape, x_shape)
         self.dense = Dense(self.width, activation=self.activation, name="dense")
         self.dense.build(x_shape)
 
-    def call(self, x0, x):
+    def call(self, x0: tf.Tensor, x: tf.Tensor) -> tf.Tensor:
         return self.dense(x)
 
     def flops(self) -> int:
         """Per row: W x."""
         return 2 * self.width * self.width
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return super().get_config() | {"activation": self.activation}

@@ -1,9 +1,13 @@
 """The gated dense expert."""
 
+from typing import Any
+
 import keras
+import tensorflow as tf
 
 from ada_ensemble_tf.experts.dense import DenseExpert
 from ada_ensemble_tf.layers.dense import Dense
+from ada_ensemble_tf.layers.fields import Shape
 
 
 @keras.saving.register_keras_serializable(package="ada_ensemble_tf")
@@ -21,11 +25,11 @@ class GatedDenseExpert(DenseExpert):
 
     reads_x0 = True
 
-    def __init__(self, num_fields: int, activation: str = "relu", reduction: int = 16, **kwargs):
+    def __init__(self, num_fields: int, activation: str = "relu", reduction: int = 16, **kwargs: Any):
         super().__init__(num_fields, activation, **kwargs)
         self.reduction = reduction
 
-    def build(self, x0_shape, x_shape):
+    def build(self, x0_shape: Shape, x_shape: Shape) -> None:
         super().build(x0_shape, x_shape)
         self.inner_width = max(1, self.width // self.reduction)
         self.squeeze = Dense(self.inner_width, activation="relu", name="squeeze")
@@ -33,12 +37,12 @@ class GatedDenseExpert(DenseExpert):
         self.excite = Dense(self.width, activation="sigmoid", name="excite")
         self.excite.build((x0_shape[0], self.inner_width))
 
-    def call(self, x0, x):
+    def call(self, x0: tf.Tensor, x: tf.Tensor) -> tf.Tensor:
         return 2.0 * self.excite(self.squeeze(x0)) * self.dense(x)
 
     def flops(self) -> int:
         """Per row: W x and the two layers of the FFN."""
         return super().flops() + 4 * self.width * self.inner_width
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return super().get_config() | {"reduction": self.reduction}

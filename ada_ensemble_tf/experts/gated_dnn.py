@@ -1,9 +1,13 @@
 """The gated DNN expert."""
 
+from typing import Any
+
 import keras
+import tensorflow as tf
 
 from ada_ensemble_tf.experts.base import Expert
 from ada_ensemble_tf.layers.dense import Dense
+from ada_ensemble_tf.layers.fields import Shape
 
 
 @keras.saving.register_keras_serializable(package="ada_ensemble_tf")
@@ -23,7 +27,9 @@ class GatedDNNExpert(Expert):
         ValueError: for arguments out of range, named in the message.
     """
 
-    def __init__(self, num_fields: int, num_layers: int = 2, activation: str = "relu", reduction: int = 4, **kwargs):
+    def __init__(
+        self, num_fields: int, num_layers: int = 2, activation: str = "relu", reduction: int = 4, **kwargs: Any
+    ):
         super().__init__(num_fields, **kwargs)
         if num_layers < 1:
             raise ValueError(f"num_layers must be at least 1; received {num_layers}")
@@ -33,7 +39,7 @@ class GatedDNNExpert(Expert):
         self.activation = activation
         self.reduction = reduction
 
-    def build(self, x0_shape, x_shape):
+    def build(self, x0_shape: Shape, x_shape: Shape) -> None:
         super().build(x0_shape, x_shape)
         self.inner_width = max(1, self.width // self.reduction)
         self.hidden, self.gates = [], []
@@ -47,7 +53,7 @@ class GatedDNNExpert(Expert):
         self.project = Dense(self.width, name="project")
         self.project.build((None, width))
 
-    def call(self, x0, x):
+    def call(self, x0: tf.Tensor, x: tf.Tensor) -> tf.Tensor:
         for hidden, gate in zip(self.hidden, self.gates, strict=True):
             x = hidden(x)
             x = x * gate(x)
@@ -59,7 +65,7 @@ class GatedDNNExpert(Expert):
         squares = 2 * layers - 1
         return 2 * inner * (2 * self.width + squares * inner) + layers * inner
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return super().get_config() | {
             "num_layers": self.num_layers,
             "activation": self.activation,

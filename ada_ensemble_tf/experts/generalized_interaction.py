@@ -1,10 +1,13 @@
 """The generalized interaction expert."""
 
+from typing import Any
+
 import keras
 import tensorflow as tf
 
 from ada_ensemble_tf.experts.base import Expert
 from ada_ensemble_tf.layers.dense import Dense
+from ada_ensemble_tf.layers.fields import Shape
 
 
 @keras.saving.register_keras_serializable(package="ada_ensemble_tf")
@@ -28,13 +31,13 @@ class GeneralizedInteractionExpert(Expert):
 
     reads_x0 = True
 
-    def __init__(self, num_fields: int, subspaces: int = 8, **kwargs):
+    def __init__(self, num_fields: int, subspaces: int = 8, **kwargs: Any):
         super().__init__(num_fields, **kwargs)
         if subspaces < 1:
             raise ValueError(f"subspaces must be at least 1; received {subspaces}")
         self.subspaces = subspaces
 
-    def build(self, x0_shape, x_shape):
+    def build(self, x0_shape: Shape, x_shape: Shape) -> None:
         super().build(x0_shape, x_shape)
         fields, count = self.num_fields, self.subspaces
         self.operation = self.add_weight(
@@ -50,7 +53,7 @@ class GeneralizedInteractionExpert(Expert):
         self.project = Dense(self.width, name="project")
         self.project.build((None, count * self.dimension))
 
-    def call(self, x0, x):
+    def call(self, x0: tf.Tensor, x: tf.Tensor) -> tf.Tensor:
         fields = tf.reshape(x, [-1, self.num_fields, self.dimension])
         fields0 = tf.reshape(x0, [-1, self.num_fields, self.dimension])
         transformed = tf.einsum("bid,dse->bise", fields, tf.convert_to_tensor(self.operation))
@@ -63,5 +66,5 @@ class GeneralizedInteractionExpert(Expert):
         per_subspace = self.width * self.dimension + self.width * self.num_fields + self.width
         return 2 * self.subspaces * (per_subspace + self.dimension * self.width)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return super().get_config() | {"subspaces": self.subspaces}

@@ -1,12 +1,14 @@
 """The interaction machine expert."""
 
 import math
+from typing import Any
 
 import keras
 import tensorflow as tf
 
 from ada_ensemble_tf.experts.base import Expert
 from ada_ensemble_tf.layers.dense import Dense
+from ada_ensemble_tf.layers.fields import Shape
 from ada_ensemble_tf.layers.precision import upcast
 
 MAX_ORDER = 5
@@ -33,19 +35,19 @@ class InteractionMachineExpert(Expert):
         ValueError: for an order out of range.
     """
 
-    def __init__(self, num_fields: int, order: int = MAX_ORDER, **kwargs):
+    def __init__(self, num_fields: int, order: int = MAX_ORDER, **kwargs: Any):
         super().__init__(num_fields, **kwargs)
         if not 1 <= order <= MAX_ORDER:
             raise ValueError(f"order must lie between 1 and {MAX_ORDER}; received {order}")
         self.order = order
         self.orders = min(order, num_fields)
 
-    def build(self, x0_shape, x_shape):
+    def build(self, x0_shape: Shape, x_shape: Shape) -> None:
         super().build(x0_shape, x_shape)
         self.project = Dense(self.width, name="project")
         self.project.build((None, self.orders * self.dimension))
 
-    def call(self, x0, x):
+    def call(self, x0: tf.Tensor, x: tf.Tensor) -> tf.Tensor:
         # The identities cancel: in bfloat16 nothing would be left.
         fields = tf.reshape(upcast(x), [-1, self.num_fields, self.dimension])
         power, power_sums = fields, [tf.reduce_sum(fields, axis=1)]
@@ -65,5 +67,5 @@ class InteractionMachineExpert(Expert):
         identities = self.dimension * self.orders * (self.orders + 1)
         return sums + identities + 2 * self.orders * self.dimension * self.width
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return super().get_config() | {"order": self.order}

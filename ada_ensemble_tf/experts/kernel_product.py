@@ -1,11 +1,14 @@
 """The three kernel product experts."""
 
+from typing import Any
+
 import keras
 import numpy as np
 import tensorflow as tf
 
 from ada_ensemble_tf.experts.base import Expert
 from ada_ensemble_tf.layers.dense import Dense
+from ada_ensemble_tf.layers.fields import Shape
 
 
 class KernelProductExpert(Expert):
@@ -22,7 +25,7 @@ class KernelProductExpert(Expert):
         ValueError: if there are fewer than two fields.
     """
 
-    def __init__(self, num_fields: int, **kwargs):
+    def __init__(self, num_fields: int, **kwargs: Any):
         super().__init__(num_fields, **kwargs)
         if num_fields < 2:
             raise ValueError(f"num_fields must be at least 2 for there to be a pair; received {num_fields}")
@@ -40,7 +43,7 @@ class KernelProductExpert(Expert):
         """Per row, of all products."""
         raise NotImplementedError
 
-    def build(self, x0_shape, x_shape):
+    def build(self, x0_shape: Shape, x_shape: Shape) -> None:
         super().build(x0_shape, x_shape)
         self.kernel = self.add_weight(
             name="kernel", shape=(len(self.left), *self.kernel_shape()), initializer=self._inner_product
@@ -48,11 +51,11 @@ class KernelProductExpert(Expert):
         self.project = Dense(self.width, name="project")
         self.project.build((None, len(self.left)))
 
-    def _inner_product(self, shape, dtype=None):
+    def _inner_product(self, shape: Shape, dtype: Any = None) -> tf.Tensor:
         one = tf.eye(self.dimension, dtype=dtype) if len(shape) == 3 else tf.ones(shape[1:], dtype)
         return tf.broadcast_to(one, shape) / self.dimension**0.5
 
-    def call(self, x0, x):
+    def call(self, x0: tf.Tensor, x: tf.Tensor) -> tf.Tensor:
         fields = tf.reshape(x, [-1, self.num_fields, self.dimension])
         return self.project(self.products(fields, tf.convert_to_tensor(self.kernel)))
 
@@ -65,11 +68,11 @@ class KernelProductExpert(Expert):
 class MatrixKernelProductExpert(KernelProductExpert):
     """p_ij = x_i^T W_ij x_j, W_ij a matrix; see `KernelProductExpert`."""
 
-    def kernel_shape(self):
+    def kernel_shape(self) -> tuple[int, ...]:
         """`[D, D]`."""
         return self.dimension, self.dimension
 
-    def products(self, fields, kernel):
+    def products(self, fields: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
         """`[B, P]`, one matrix a pair."""
         left, right = tf.gather(fields, self.left, axis=1), tf.gather(fields, self.right, axis=1)
         return tf.reduce_sum(tf.einsum("bpd,pde->bpe", left, kernel) * right, axis=2)
@@ -83,11 +86,11 @@ class MatrixKernelProductExpert(KernelProductExpert):
 class VectorKernelProductExpert(KernelProductExpert):
     """p_ij = sum_d w_ijd x_id x_jd, w_ij a vector; see `KernelProductExpert`."""
 
-    def kernel_shape(self):
+    def kernel_shape(self) -> tuple[int, ...]:
         """`[D]`."""
         return (self.dimension,)
 
-    def products(self, fields, kernel):
+    def products(self, fields: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
         """`[B, P]`, one vector a pair."""
         left, right = tf.gather(fields, self.left, axis=1), tf.gather(fields, self.right, axis=1)
         return tf.reduce_sum(left * kernel * right, axis=2)
@@ -101,11 +104,11 @@ class VectorKernelProductExpert(KernelProductExpert):
 class ScalarKernelProductExpert(KernelProductExpert):
     """p_ij = w_ij <x_i, x_j>, w_ij a scalar; see `KernelProductExpert`."""
 
-    def kernel_shape(self):
+    def kernel_shape(self) -> tuple[int, ...]:
         """A scalar."""
         return ()
 
-    def products(self, fields, kernel):
+    def products(self, fields: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
         """`[B, P]`, one number a pair."""
         inner = tf.reshape(tf.matmul(fields, fields, transpose_b=True), [-1, self.num_fields**2])
         return tf.gather(inner, self.left * self.num_fields + self.right, axis=1) * kernel

@@ -1,10 +1,13 @@
 """The logarithmic expert."""
 
+from typing import Any
+
 import keras
 import tensorflow as tf
 
 from ada_ensemble_tf.experts.base import Expert
 from ada_ensemble_tf.layers.dense import Dense
+from ada_ensemble_tf.layers.fields import Shape
 from ada_ensemble_tf.layers.precision import full_precision, upcast
 
 
@@ -27,7 +30,9 @@ class LogarithmicExpert(Expert):
         ValueError: for arguments out of range, named in the message.
     """
 
-    def __init__(self, num_fields: int, neurons: int = 32, floor: float = 1e-4, max_exponent: float = 10.0, **kwargs):
+    def __init__(
+        self, num_fields: int, neurons: int = 32, floor: float = 1e-4, max_exponent: float = 10.0, **kwargs: Any
+    ):
         super().__init__(num_fields, **kwargs)
         if neurons < 1:
             raise ValueError(f"neurons must be at least 1; received {neurons}")
@@ -40,7 +45,7 @@ class LogarithmicExpert(Expert):
         self.floor = floor
         self.max_exponent = max_exponent
 
-    def build(self, x0_shape, x_shape):
+    def build(self, x0_shape: Shape, x_shape: Shape) -> None:
         super().build(x0_shape, x_shape)
         # Small powers keep the first products near 1: with random signs, tens of fields give exponents of about 1.
         initializer = keras.initializers.RandomNormal(stddev=0.1)
@@ -51,7 +56,7 @@ class LogarithmicExpert(Expert):
         self.project = Dense(self.width, name="project")
         self.project.build((None, self.dimension * self.neurons))
 
-    def call(self, x0, x):
+    def call(self, x0: tf.Tensor, x: tf.Tensor) -> tf.Tensor:
         fields = tf.reshape(upcast(x), [-1, self.num_fields, self.dimension])
         logarithms = tf.transpose(tf.math.log(tf.maximum(tf.abs(fields), self.floor)), [0, 2, 1])
         products = tf.exp(tf.minimum(self.powers(logarithms), self.max_exponent))
@@ -61,7 +66,7 @@ class LogarithmicExpert(Expert):
         """Per row: the weighted sums of logarithms and the Dense."""
         return 2 * self.neurons * (self.width + self.dimension * self.width)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return super().get_config() | {
             "neurons": self.neurons,
             "floor": self.floor,

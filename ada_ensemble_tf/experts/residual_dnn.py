@@ -1,8 +1,12 @@
 """The residual DNN expert."""
 
+from typing import Any
+
 import keras
+import tensorflow as tf
 
 from ada_ensemble_tf.experts.base import Expert
+from ada_ensemble_tf.layers.fields import Shape
 from ada_ensemble_tf.layers.residual_unit import ResidualUnit
 
 
@@ -23,7 +27,7 @@ class ResidualDNNExpert(Expert):
         ValueError: for arguments out of range, named in the message.
     """
 
-    def __init__(self, num_fields: int, num_layers: int = 2, reduction: int = 4, **kwargs):
+    def __init__(self, num_fields: int, num_layers: int = 2, reduction: int = 4, **kwargs: Any):
         super().__init__(num_fields, **kwargs)
         if num_layers < 1:
             raise ValueError(f"num_layers must be at least 1; received {num_layers}")
@@ -32,7 +36,7 @@ class ResidualDNNExpert(Expert):
         self.num_layers = num_layers
         self.reduction = reduction
 
-    def build(self, x0_shape, x_shape):
+    def build(self, x0_shape: Shape, x_shape: Shape) -> None:
         super().build(x0_shape, x_shape)
         inner_width = max(1, self.width // self.reduction)
         self.units = []
@@ -40,7 +44,7 @@ class ResidualDNNExpert(Expert):
             self.units.append(ResidualUnit(inner_width, name=f"unit_{i}"))
             self.units[-1].build((None, self.width))
 
-    def call(self, x0, x):
+    def call(self, x0: tf.Tensor, x: tf.Tensor) -> tf.Tensor:
         for unit in self.units:
             x = unit(x)
         return x
@@ -49,5 +53,5 @@ class ResidualDNNExpert(Expert):
         """Per row: both products of each unit and its residual."""
         return sum(unit.flops() for unit in self.units)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return super().get_config() | {"num_layers": self.num_layers, "reduction": self.reduction}

@@ -1,9 +1,12 @@
 """The subspace crossing expert."""
 
+from typing import Any
+
 import keras
 import tensorflow as tf
 
 from ada_ensemble_tf.experts.base import Expert
+from ada_ensemble_tf.layers.fields import Shape
 
 
 @keras.saving.register_keras_serializable(package="ada_ensemble_tf")
@@ -24,13 +27,13 @@ class SubspaceCrossingExpert(Expert):
 
     reads_x0 = True
 
-    def __init__(self, num_fields: int, subspaces: int = 2, **kwargs):
+    def __init__(self, num_fields: int, subspaces: int = 2, **kwargs: Any):
         super().__init__(num_fields, **kwargs)
         if subspaces < 1:
             raise ValueError(f"subspaces must be at least 1; received {subspaces}")
         self.subspaces = subspaces
 
-    def build(self, x0_shape, x_shape):
+    def build(self, x0_shape: Shape, x_shape: Shape) -> None:
         super().build(x0_shape, x_shape)
         if self.dimension % self.subspaces:
             raise ValueError(
@@ -39,7 +42,7 @@ class SubspaceCrossingExpert(Expert):
         self.pieces = self.num_fields * self.subspaces
         self.kernel = self.add_weight(name="kernel", shape=(self.pieces, self.pieces), initializer="glorot_uniform")
 
-    def call(self, x0, x):
+    def call(self, x0: tf.Tensor, x: tf.Tensor) -> tf.Tensor:
         pieces0 = tf.reshape(x0, [-1, self.pieces, self.width // self.pieces])
         mixed = tf.einsum("bpd,pq->bqd", pieces0, tf.convert_to_tensor(self.kernel))
         return x * tf.reshape(mixed, [-1, self.width])
@@ -48,5 +51,5 @@ class SubspaceCrossingExpert(Expert):
         """Per row: the weighted sums of x0's pieces and the products with x."""
         return 2 * self.pieces * self.width + self.width
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return super().get_config() | {"subspaces": self.subspaces}

@@ -1,12 +1,15 @@
 """What every gate is."""
 
+from typing import Any
+
 import keras
 import numpy as np
 import tensorflow as tf
 
-from ada_ensemble_tf.gates.report import gate_report
+from ada_ensemble_tf.gates.report import GateReport, gate_report
 from ada_ensemble_tf.gates.top_k import masked_gates, top_k_mask
 from ada_ensemble_tf.layers.dense import Dense
+from ada_ensemble_tf.layers.fields import Shape
 from ada_ensemble_tf.layers.precision import full_precision
 from ada_ensemble_tf.losses import router_z_loss
 
@@ -53,7 +56,7 @@ class Gate(keras.layers.Layer):
         initial_temperature: float = 0.5,
         stop_gradient: bool = True,
         seed: int | None = None,
-        **kwargs,
+        **kwargs: Any,
     ):
         kwargs["dtype"] = full_precision(kwargs.get("dtype"))
         super().__init__(**kwargs)
@@ -74,7 +77,7 @@ class Gate(keras.layers.Layer):
         self.seed = seed
         self.noise_seed = keras.random.SeedGenerator(seed)
 
-    def build(self, x0_shape):
+    def build(self, x0_shape: Shape) -> None:
         inner_width = max(1, x0_shape[-1] // self.reduction)
         self.squeeze = Dense(inner_width, activation="relu", dtype=self.dtype_policy, name="squeeze")
         self.squeeze.build(x0_shape)
@@ -107,7 +110,7 @@ class Gate(keras.layers.Layer):
         """`[B, E]` booleans: the choices that a row keeps."""
         return top_k_mask(logits, k)
 
-    def call(self, x0, k, training=False):
+    def call(self, x0: tf.Tensor, k: tf.Tensor | int, training: bool = False) -> tuple[tf.Tensor, GateReport]:
         k = tf.cast(k, tf.int32)
         logits = self.logits(x0, training)
         gates, probability = masked_gates(logits, self.kept(logits, k, training))
@@ -118,7 +121,7 @@ class Gate(keras.layers.Layer):
         inner_width = self.squeeze.units
         return 2 * (self.squeeze.kernel.shape[0] + self.hidden_size) * inner_width
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return super().get_config() | {
             "num_choices": self.num_choices,
             "reduction": self.reduction,

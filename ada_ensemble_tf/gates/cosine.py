@@ -3,6 +3,7 @@
 import tensorflow as tf
 
 from ada_ensemble_tf.gates.base import Gate
+from ada_ensemble_tf.layers.fields import Shape
 
 SMALLEST_SQUARE = 1e-4
 """Squared norms below are not normalised up: where all of a row's ReLUs are off, h is 0 and the gradient of its
@@ -16,7 +17,7 @@ class CosineGate(Gate):
     1 / temperature]; `hidden_size` is also the size of the embeddings.
     """
 
-    def build(self, x0_shape):
+    def build(self, x0_shape: Shape) -> None:
         super().build(x0_shape)
         self.choices = self.add_weight(
             name="choices", shape=(self.num_choices, self.hidden_size), initializer="glorot_normal"
@@ -31,7 +32,7 @@ class CosineGate(Gate):
         )
         return cosine / self.temperature
 
-    def logits(self, x0, training=False):
+    def logits(self, x0: tf.Tensor, training: bool = False) -> tf.Tensor:
         """`[B, E]`, without noise."""
         return self.cosine_logits(self.hidden(x0))
 

@@ -1,14 +1,17 @@
 """DSelect-k: a sparse gate that is differentiable everywhere."""
 
+from typing import Any
+
 import keras
 import numpy as np
 import tensorflow as tf
 
 from ada_ensemble_tf.devices.replicas import global_sums
 from ada_ensemble_tf.gates.base import Gate
-from ada_ensemble_tf.gates.report import TINY, gate_report
+from ada_ensemble_tf.gates.report import TINY, GateReport, gate_report
 from ada_ensemble_tf.gates.smooth_step import smooth_step
 from ada_ensemble_tf.gates.top_k import straight_through, top_k_mask
+from ada_ensemble_tf.layers.fields import Shape
 
 
 @keras.saving.register_keras_serializable(package="ada_ensemble_tf")
@@ -54,7 +57,7 @@ class DSelectKGate(Gate):
         gamma: float = 1.0,
         entropy_weight: float = 0.01,
         unused_weight: float = 0.01,
-        **kwargs,
+        **kwargs: Any,
     ):
         super().__init__(num_choices, reduction, hidden_size, noise, initial_temperature, stop_gradient, seed, **kwargs)
         if noise > 1.0:
@@ -72,7 +75,7 @@ class DSelectKGate(Gate):
         self.bits = max(1, (num_choices - 1).bit_length())
         self.codes = (np.arange(num_choices)[:, None] >> np.arange(self.bits)) & 1 == 1
 
-    def build(self, x0_shape):
+    def build(self, x0_shape: Shape) -> None:
         super().build(x0_shape)
         narrow = keras.initializers.RandomUniform(-self.gamma / 100.0, self.gamma / 100.0, self.seed)
         self.code = self.add_weight(
@@ -92,7 +95,7 @@ class DSelectKGate(Gate):
             r *= tf.where(self.codes[:, bit], steps[..., bit], 1.0 - steps[..., bit])
         return z, r, tf.nn.softmax(tf.matmul(hidden, tf.convert_to_tensor(self.mix)))
 
-    def call(self, x0, k, training=False):
+    def call(self, x0: tf.Tensor, k: tf.Tensor | int, training: bool = False) -> tuple[tf.Tensor, GateReport]:
         k = tf.cast(k, tf.int32)
         z, r, weights = self.select(x0, training)
         mass = tf.einsum("bs,bse->be", weights, r)
@@ -118,7 +121,7 @@ class DSelectKGate(Gate):
         width = self.selectors * (self.bits + 1)
         return super().flops() + 2 * self.hidden_size * width + 2 * self.selectors * self.num_choices
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return super().get_config() | {
             "selectors": self.selectors,
             "gamma": self.gamma,

@@ -1,5 +1,7 @@
 """A gate that keeps as many choices as are probable enough."""
 
+from typing import Any
+
 import keras
 import tensorflow as tf
 
@@ -36,18 +38,18 @@ class GumbelThresholdGate(GumbelTopKGate):
         stop_gradient: bool = True,
         seed: int | None = None,
         threshold: float = 0.05,
-        **kwargs,
+        **kwargs: Any,
     ):
         super().__init__(num_choices, reduction, hidden_size, noise, initial_temperature, stop_gradient, seed, **kwargs)
         if not 0.0 <= threshold < 1.0:
             raise ValueError(f"threshold must lie in [0, 1); received {threshold}")
         self.threshold = threshold
 
-    def kept(self, logits, k, training):
+    def kept(self, logits: tf.Tensor, k: tf.Tensor, training: bool) -> tf.Tensor:
         """`[B, E]` booleans: probable enough and among the k largest; the largest in any case."""
         perturbed = self.perturbed(logits, training)
         probable = tf.nn.softmax(perturbed) > self.threshold
         return (probable & top_k_mask(perturbed, k)) | top_k_mask(perturbed, 1)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return super().get_config() | {"threshold": self.threshold}

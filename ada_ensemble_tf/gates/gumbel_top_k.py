@@ -30,6 +30,6 @@ class GumbelTopKGate(CosineGate):
         uniform = tf.clip_by_value(uniform, 1e-7, 1.0 - 1e-7)
         return logits - self.noise * tf.math.log(-tf.math.log(uniform))
 
-    def kept(self, logits, k, training):
+    def kept(self, logits: tf.Tensor, k: tf.Tensor, training: bool) -> tf.Tensor:
         """`[B, E]` booleans: the k largest of the perturbed logits."""
         return top_k_mask(self.perturbed(logits, training), k)

@@ -1,6 +1,9 @@
 """AdaEnsemble's gate: noisy, cosine, with a learnable temperature and an annealed top-K."""
 
+from typing import Any
+
 import keras
+import tensorflow as tf
 
 from ada_ensemble_tf.gates.cosine import CosineGate
 
@@ -26,12 +29,12 @@ class NoisyCosineGate(CosineGate):
         initial_temperature: float = 0.5,
         stop_gradient: bool = True,
         seed: int | None = None,
-        **kwargs,
+        **kwargs: Any,
     ):
         super().__init__(num_choices, reduction, hidden_size, noise, initial_temperature, stop_gradient, seed, **kwargs)
         if noise > 1.0:
             raise ValueError(f"noise must lie in [0, 1]; received {noise}")
 
-    def logits(self, x0, training=False):
+    def logits(self, x0: tf.Tensor, training: bool = False) -> tf.Tensor:
         """`[B, E]`, in training of a jittered x0."""
         return self.cosine_logits(self.hidden(x0, self.noise if training else 0.0))

@@ -4,6 +4,7 @@ import keras
 import tensorflow as tf
 
 from ada_ensemble_tf.gates.base import Gate
+from ada_ensemble_tf.layers.fields import Shape
 
 
 @keras.saving.register_keras_serializable(package="ada_ensemble_tf")
@@ -18,7 +19,7 @@ class NoisyTopKGate(Gate):
         noise: factor of the noise, on top of the learned one.
     """
 
-    def build(self, x0_shape):
+    def build(self, x0_shape: Shape) -> None:
         super().build(x0_shape)
         shape = (self.hidden_size, self.num_choices)
         self.score = self.add_weight(name="score", shape=shape, initializer="glorot_uniform")
@@ -27,7 +28,7 @@ class NoisyTopKGate(Gate):
         if self.noise > 0.0:
             self.deviation = self.add_weight(name="deviation", shape=shape, initializer="zeros")
 
-    def logits(self, x0, training=False):
+    def logits(self, x0: tf.Tensor, training: bool = False) -> tf.Tensor:
         """`[B, E]`, in training with noise of learned strength."""
         hidden = self.hidden(x0)
         scores = tf.matmul(hidden, tf.convert_to_tensor(self.score))

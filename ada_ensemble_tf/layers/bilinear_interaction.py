@@ -1,12 +1,13 @@
 """Bilinear interactions of pairs of fields."""
 
 import itertools
+from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
 
-from ada_ensemble_tf.layers.fields import field_dimension
+from ada_ensemble_tf.layers.fields import Shape, field_dimension
 
 KINDS = ("all", "each", "interaction")
 
@@ -33,7 +34,7 @@ class BilinearInteraction(keras.layers.Layer):
         ValueError: for arguments out of range, or if M is not a multiple of F.
     """
 
-    def __init__(self, num_fields: int, kind: str = "interaction", **kwargs):
+    def __init__(self, num_fields: int, kind: str = "interaction", **kwargs: Any):
         super().__init__(**kwargs)
         if num_fields < 2:
             raise ValueError(f"num_fields must be at least 2, to have pairs; received {num_fields}")
@@ -43,7 +44,7 @@ class BilinearInteraction(keras.layers.Layer):
         self.kind = kind
         self.left, self.right = np.array(list(itertools.combinations(range(num_fields), 2))).T
 
-    def build(self, x_shape):
+    def build(self, x_shape: Shape) -> None:
         self.dimension = field_dimension(x_shape, self.num_fields)
         matrices = {"all": (), "each": (self.num_fields - 1,), "interaction": (len(self.left),)}[self.kind]
         # Glorot's bound for one matrix; Keras' own takes the number of matrices for a receptive field.
@@ -54,7 +55,7 @@ class BilinearInteraction(keras.layers.Layer):
             initializer=keras.initializers.RandomUniform(-bound, bound),
         )
 
-    def call(self, x):
+    def call(self, x: tf.Tensor) -> tf.Tensor:
         fields = tf.reshape(x, [-1, self.num_fields, self.dimension])
         kernel = tf.convert_to_tensor(self.kernel)
         if self.kind == "interaction":
@@ -66,7 +67,7 @@ class BilinearInteraction(keras.layers.Layer):
         products = left * tf.gather(fields, self.right, axis=1)
         return tf.reshape(products, [-1, len(self.left) * self.dimension])
 
-    def compute_output_shape(self, x_shape):
+    def compute_output_shape(self, x_shape: Shape) -> Shape:
         return (x_shape[0], len(self.left) * x_shape[-1] // self.num_fields)
 
     def flops(self) -> int:
@@ -74,5 +75,5 @@ class BilinearInteraction(keras.layers.Layer):
         lefts = len(self.left) if self.kind == "interaction" else self.num_fields - 1
         return 2 * lefts * self.dimension**2 + len(self.left) * self.dimension
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return super().get_config() | {"num_fields": self.num_fields, "kind": self.kind}

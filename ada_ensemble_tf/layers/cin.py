@@ -1,12 +1,13 @@
 """The compressed interaction network."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import keras
 import tensorflow as tf
 
 from ada_ensemble_tf.layers.dense import Dense
-from ada_ensemble_tf.layers.fields import field_dimension
+from ada_ensemble_tf.layers.fields import Shape, field_dimension
 
 
 @keras.saving.register_keras_serializable(package="ada_ensemble_tf")
@@ -32,7 +33,7 @@ class CompressedInteractionNetwork(keras.layers.Layer):
         ValueError: for arguments out of range, or if M is not a multiple of F.
     """
 
-    def __init__(self, num_fields: int, feature_maps: Sequence[int] = (128, 128), **kwargs):
+    def __init__(self, num_fields: int, feature_maps: Sequence[int] = (128, 128), **kwargs: Any):
         super().__init__(**kwargs)
         if num_fields < 1:
             raise ValueError(f"num_fields must be at least 1; received {num_fields}")
@@ -42,14 +43,14 @@ class CompressedInteractionNetwork(keras.layers.Layer):
         self.feature_maps = tuple(int(size) for size in feature_maps)
         self.dense_layers = [Dense(h, name=f"dense_{k}") for k, h in enumerate(self.feature_maps, 1)]
 
-    def build(self, x_shape):
+    def build(self, x_shape: Shape) -> None:
         self.dimension = field_dimension(x_shape, self.num_fields)
         maps = self.num_fields
         for dense in self.dense_layers:
             dense.build((None, maps * self.num_fields))
             maps = dense.units
 
-    def call(self, x):
+    def call(self, x: tf.Tensor) -> tf.Tensor:
         fields = tf.reshape(x, [-1, self.num_fields, self.dimension])
         # With D before the maps, all that a map sums over is one row of a matrix.
         x0 = tf.reshape(tf.transpose(fields, [0, 2, 1]), [-1, 1, self.num_fields])
@@ -60,7 +61,7 @@ class CompressedInteractionNetwork(keras.layers.Layer):
             pooled.append(tf.reduce_sum(tf.reshape(maps, [-1, self.dimension, dense.units]), axis=1))
         return tf.concat(pooled, axis=1)
 
-    def compute_output_shape(self, x_shape):
+    def compute_output_shape(self, x_shape: Shape) -> Shape:
         return (x_shape[0], sum(self.feature_maps))
 
     def flops(self) -> int:
@@ -68,5 +69,5 @@ class CompressedInteractionNetwork(keras.layers.Layer):
         kernels = [dense.kernel.shape for dense in self.dense_layers]
         return self.dimension * sum(products + 2 * products * maps + maps for products, maps in kernels)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return super().get_config() | {"num_fields": self.num_fields, "feature_maps": list(self.feature_maps)}

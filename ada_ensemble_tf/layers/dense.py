@@ -16,7 +16,7 @@ class Dense(keras.layers.Dense):
     Arguments and shapes are those of `keras.layers.Dense`.
     """
 
-    def call(self, inputs, training=None):
+    def call(self, inputs: tf.Tensor, training: bool | None = None) -> tf.Tensor:
         if self.compute_dtype == self.variable_dtype:
             return super().call(inputs, training)
         x = keras.ops.matmul(inputs, self.kernel)

@@ -1,10 +1,12 @@
 """One embedding table for all fields, and what models take as inputs."""
 
 from collections.abc import Mapping, Sequence
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import keras
 import tensorflow as tf
+
+from ada_ensemble_tf.layers.fields import Shape
 
 Inputs: TypeAlias = tf.Tensor | Mapping[str, tf.Tensor]
 """Rows as models take them: ids `[B, C]`, or where fields have floats {"ids": ids, "values": float `[B, N]`}."""
@@ -53,7 +55,7 @@ class FusedEmbedding(keras.layers.Layer):
         initial_scale: float = 0.01,
         widths: Sequence[int] | None = None,
         value_rows: Sequence[tuple[int, int]] = (),
-        **kwargs,
+        **kwargs: Any,
     ):
         # Not cast on the way in: under mixed precision that would copy the table, and values would lose digits.
         super().__init__(autocast=False, **kwargs)
@@ -67,7 +69,7 @@ class FusedEmbedding(keras.layers.Layer):
         self.widths = None if widths is None else tuple(int(width) for width in widths)
         self.value_rows = tuple((int(field), int(row)) for field, row in value_rows)
 
-    def build(self, inputs_shape):
+    def build(self, inputs_shape: Shape | Mapping[str, Shape]) -> None:
         columns = ids_of(inputs_shape)[-1]
         widths = self.widths or (1,) * columns
         if sum(widths) != columns:
@@ -94,7 +96,7 @@ class FusedEmbedding(keras.layers.Layer):
             autocast=False,
         )
 
-    def call(self, inputs):
+    def call(self, inputs: Inputs) -> tf.Tensor:
         ids, values = self._checked(inputs)
         # Gathering from the variable itself, not from its value, keeps the table from being copied.
         embedded = self._mean(ids) if self.has_padding else tf.gather(self.table.value, ids)
@@ -108,7 +110,7 @@ class FusedEmbedding(keras.layers.Layer):
         ids = ids_of(inputs)
         return tf.reduce_sum(tf.cast(ids >= 0, tf.float32)) if self.has_padding else tf.cast(tf.size(ids), tf.float32)
 
-    def _mean(self, ids):
+    def _mean(self, ids: tf.Tensor) -> tf.Tensor:
         """The mean embedding of each field's valid ids: `[B * F, D]`."""
         columns = len(self.field_of_column)
         flat = tf.reshape(ids, [-1])
@@ -118,14 +120,14 @@ class FusedEmbedding(keras.layers.Layer):
         segments = used // columns * self.num_fields + fields
         return tf.math.segment_mean(tf.gather(self.table.value, tf.gather(flat, used)), segments)
 
-    def _factors(self, ids, values):
+    def _factors(self, ids: tf.Tensor, values: tf.Tensor) -> tf.Tensor:
         """What to multiply each field's embedding by: `[B, F]`."""
         rows = tf.constant([row for _, row in self.value_rows], ids.dtype)
         known = tf.gather(ids, self.value_columns, axis=1) == rows
         factors = tf.where(known, values, tf.ones_like(values))
         return tf.gather(tf.concat([tf.ones_like(factors[:, :1]), factors], axis=1), self.factor_places, axis=1)
 
-    def _checked(self, inputs):
+    def _checked(self, inputs: Inputs) -> tuple[tf.Tensor, tf.Tensor | None]:
         """(ids, values or None) of inputs."""
         columns, count = len(self.field_of_column), len(self.value_rows)
         ids, values = inputs, None
@@ -139,11 +141,11 @@ class FusedEmbedding(keras.layers.Layer):
             raise ValueError(f"{form}; received {received}")
         return ids, values
 
-    def compute_output_shape(self, inputs_shape):
+    def compute_output_shape(self, inputs_shape: Shape | Mapping[str, Shape]) -> Shape:
         ids_shape = ids_of(inputs_shape)
         return (ids_shape[0], (len(self.widths) if self.widths else ids_shape[-1]) * self.dimension)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return super().get_config() | {
             "num_rows": self.num_rows,
             "dimension": self.dimension,
@@ -153,5 +155,5 @@ class FusedEmbedding(keras.layers.Layer):
         }
 
 
-def _is_matrix(x, kind: str, width: int) -> bool:
+def _is_matrix(x: Any, kind: str, width: int) -> bool:
     return tf.is_tensor(x) and getattr(x.dtype, kind) and x.shape.rank == 2 and x.shape[1] == width

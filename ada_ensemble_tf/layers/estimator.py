@@ -1,8 +1,11 @@
 """The estimator that reads a prediction off a feature map."""
 
+from typing import Any
+
 import keras
 import tensorflow as tf
 
+from ada_ensemble_tf.layers.fields import Shape
 from ada_ensemble_tf.layers.precision import full_precision
 
 
@@ -23,29 +26,29 @@ class Estimator(keras.layers.Layer):
         `[B]` float32.
     """
 
-    def __init__(self, initial_logit: float = 0.0, **kwargs):
+    def __init__(self, initial_logit: float = 0.0, **kwargs: Any):
         kwargs["dtype"] = full_precision(kwargs.get("dtype"))
         super().__init__(**kwargs)
         self.initial_logit = initial_logit
 
-    def build(self, x_shape):
+    def build(self, x_shape: Shape) -> None:
         self.kernel = self.add_weight(name="kernel", shape=(x_shape[-1],), initializer=self._initial_kernel)
         self.bias = self.add_weight(name="bias", shape=(), initializer=keras.initializers.Constant(self.initial_logit))
 
     @staticmethod
-    def _initial_kernel(shape, dtype):
+    def _initial_kernel(shape: Shape, dtype: Any) -> tf.Tensor:
         # Glorot's bound for M inputs and one output; Keras' own needs a matrix.
         return keras.initializers.GlorotUniform()((shape[0], 1), dtype)[:, 0]
 
-    def call(self, x):
+    def call(self, x: tf.Tensor) -> tf.Tensor:
         return tf.linalg.matvec(tf.cast(x, tf.float32), tf.convert_to_tensor(self.kernel)) + self.bias
 
-    def compute_output_shape(self, x_shape):
+    def compute_output_shape(self, x_shape: Shape) -> Shape:
         return (x_shape[0],)
 
     def flops(self) -> int:
         """Floating-point operations per row."""
         return 2 * self.kernel.shape[0]
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return super().get_config() | {"initial_logit": self.initial_logit}

@@ -1,9 +1,13 @@
 """What layers that read a feature map field by field must know of it."""
 
 from collections.abc import Sequence
+from typing import Any, TypeAlias
+
+Shape: TypeAlias = Sequence[Any]
+"""The sizes of a tensor's axes; None where one is not known before a batch comes."""
 
 
-def field_dimension(x_shape: Sequence[int | None], num_fields: int) -> int:
+def field_dimension(x_shape: Shape, num_fields: int) -> int:
     """D of a feature map `[B, M]` of `num_fields` fields.
 
     Raises:

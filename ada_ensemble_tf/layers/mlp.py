@@ -4,9 +4,11 @@ from collections.abc import Sequence
 from typing import Any
 
 import keras
+import tensorflow as tf
 
 from ada_ensemble_tf.layers.dense import Dense
 from ada_ensemble_tf.layers.dropout import make_dropout
+from ada_ensemble_tf.layers.fields import Shape
 from ada_ensemble_tf.layers.normalization import make_normalization
 from ada_ensemble_tf.layers.precision import apply_activation
 
@@ -38,7 +40,7 @@ class MLP(keras.layers.Layer):
         activation: str = "relu",
         normalization: str = "none",
         dropout: float = 0.0,
-        **kwargs,
+        **kwargs: Any,
     ):
         super().__init__(**kwargs)
         if not len(hidden_units) or min(hidden_units) < 1:
@@ -52,21 +54,21 @@ class MLP(keras.layers.Layer):
         self.norms = [make_normalization(normalization, f"normalize_{i}") for i in range(1, 1 + len(self.hidden_units))]
         self.drop = make_dropout(dropout)
 
-    def build(self, x_shape):
+    def build(self, x_shape: Shape) -> None:
         shape = tuple(x_shape)
         for dense, norm in zip(self.dense_layers, self.norms, strict=True):
             dense.build(shape)
             shape = (None, dense.units)
             norm.build(shape)
 
-    def call(self, x, training=False):
+    def call(self, x: tf.Tensor, training: bool = False) -> tf.Tensor:
         for dense, norm in zip(self.dense_layers, self.norms, strict=True):
             x = apply_activation(self.activate, norm(dense(x), training=training))
             if self.drop is not None:
                 x = self.drop(x, training=training)
         return x
 
-    def compute_output_shape(self, x_shape):
+    def compute_output_shape(self, x_shape: Shape) -> Shape:
         return (x_shape[0], self.hidden_units[-1])
 
     def flops(self) -> int:
@@ -82,5 +84,5 @@ class MLP(keras.layers.Layer):
             "dropout": self.dropout,
         }
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return super().get_config() | self.arguments()

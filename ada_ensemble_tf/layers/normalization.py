@@ -2,11 +2,13 @@
 
 import contextlib
 from contextvars import ContextVar
+from typing import Any
 
 import keras
 import tensorflow as tf
 
 from ada_ensemble_tf.devices.replicas import global_sum, global_sums
+from ada_ensemble_tf.layers.fields import Shape
 
 _statistics_frozen: ContextVar[bool] = ContextVar("statistics_frozen", default=False)
 
@@ -45,7 +47,7 @@ class RoutedBatchNormalization(keras.layers.Layer):
         `[B, M]`.
     """
 
-    def __init__(self, momentum: float = 0.9, epsilon: float = 1e-3, **kwargs):
+    def __init__(self, momentum: float = 0.9, epsilon: float = 1e-3, **kwargs: Any):
         # Sums of rows want the digits that a cast on the way in would take.
         super().__init__(autocast=False, **kwargs)
         if not 0.0 <= momentum < 1.0:
@@ -53,18 +55,18 @@ class RoutedBatchNormalization(keras.layers.Layer):
         self.momentum = momentum
         self.epsilon = epsilon
 
-    def build(self, x_shape):
+    def build(self, x_shape: Shape) -> None:
         shape = (x_shape[-1],)
         self.gamma = self._add_vector("gamma", shape, "ones")
         self.beta = self._add_vector("beta", shape, "zeros")
         self.moving_mean = self._add_vector("moving_mean", shape, "zeros", trainable=False)
         self.moving_variance = self._add_vector("moving_variance", shape, "ones", trainable=False)
 
-    def _add_vector(self, name, shape, initializer, trainable=True):
+    def _add_vector(self, name: str, shape: Shape, initializer: str, trainable: bool = True) -> keras.Variable:
         """A weight that mixed precision does not round."""
         return self.add_weight(name=name, shape=shape, initializer=initializer, trainable=trainable, autocast=False)
 
-    def call(self, x, training=False):
+    def call(self, x: tf.Tensor, training: bool = False) -> tf.Tensor:
         moving_mean = tf.convert_to_tensor(self.moving_mean)
         moving_variance = tf.convert_to_tensor(self.moving_variance)
         mean, variance = moving_mean, moving_variance
@@ -84,10 +86,10 @@ class RoutedBatchNormalization(keras.layers.Layer):
         scale = tf.convert_to_tensor(self.gamma) * tf.math.rsqrt(variance + self.epsilon)
         return tf.cast(values * scale + (self.beta - mean * scale), self.compute_dtype)
 
-    def compute_output_shape(self, x_shape):
+    def compute_output_shape(self, x_shape: Shape) -> Shape:
         return x_shape
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return super().get_config() | {"momentum": self.momentum, "epsilon": self.epsilon}
 
 

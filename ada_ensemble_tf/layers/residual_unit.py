@@ -1,9 +1,12 @@
 """The residual unit of Deep Crossing."""
 
+from typing import Any
+
 import keras
 import tensorflow as tf
 
 from ada_ensemble_tf.layers.dense import Dense
+from ada_ensemble_tf.layers.fields import Shape
 from ada_ensemble_tf.layers.mlp import MLP
 
 
@@ -29,22 +32,22 @@ class ResidualUnit(keras.layers.Layer):
         ValueError: for arguments out of range, named in the message.
     """
 
-    def __init__(self, units: int, normalization: str = "none", dropout: float = 0.0, **kwargs):
+    def __init__(self, units: int, normalization: str = "none", dropout: float = 0.0, **kwargs: Any):
         super().__init__(**kwargs)
         self.units = units
         self.normalization = normalization
         self.dropout = dropout
         self.inner = MLP([units], "relu", normalization, dropout, name="inner")
 
-    def build(self, x_shape):
+    def build(self, x_shape: Shape) -> None:
         self.inner.build(x_shape)
         self.outer = Dense(x_shape[-1], name="outer")
         self.outer.build((None, self.units))
 
-    def call(self, x, training=False):
+    def call(self, x: tf.Tensor, training: bool = False) -> tf.Tensor:
         return tf.nn.relu(self.outer(self.inner(x, training=training)) + x)
 
-    def compute_output_shape(self, x_shape):
+    def compute_output_shape(self, x_shape: Shape) -> Shape:
         return x_shape
 
     def flops(self) -> int:
@@ -52,7 +55,7 @@ class ResidualUnit(keras.layers.Layer):
         inner, width = self.outer.kernel.shape
         return self.inner.flops() + 2 * inner * width + width
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return super().get_config() | {
             "units": self.units,
             "normalization": self.normalization,

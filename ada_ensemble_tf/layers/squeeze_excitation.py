@@ -1,10 +1,12 @@
 """Squeeze-and-excitation over the fields of a row."""
 
+from typing import Any
+
 import keras
 import tensorflow as tf
 
 from ada_ensemble_tf.layers.dense import Dense
-from ada_ensemble_tf.layers.fields import field_dimension
+from ada_ensemble_tf.layers.fields import Shape, field_dimension
 
 
 @keras.saving.register_keras_serializable(package="ada_ensemble_tf")
@@ -28,7 +30,7 @@ class SqueezeExcitation(keras.layers.Layer):
         ValueError: for arguments out of range, or if M is not a multiple of F.
     """
 
-    def __init__(self, num_fields: int, reduction: int = 3, **kwargs):
+    def __init__(self, num_fields: int, reduction: int = 3, **kwargs: Any):
         super().__init__(**kwargs)
         if num_fields < 1 or reduction < 1:
             raise ValueError(
@@ -41,22 +43,22 @@ class SqueezeExcitation(keras.layers.Layer):
         self.squeeze = Dense(units, activation="relu", use_bias=False, name="squeeze")
         self.excite = Dense(num_fields, activation="relu", use_bias=False, name="excite")
 
-    def build(self, x_shape):
+    def build(self, x_shape: Shape) -> None:
         self.dimension = field_dimension(x_shape, self.num_fields)
         self.squeeze.build((None, self.num_fields))
         self.excite.build((None, self.squeeze.units))
 
-    def call(self, x):
+    def call(self, x: tf.Tensor) -> tf.Tensor:
         fields = tf.reshape(x, [-1, self.num_fields, self.dimension])
         weights = self.excite(self.squeeze(tf.reduce_mean(fields, axis=2)))
         return tf.reshape(fields * weights[:, :, None], [-1, self.num_fields * self.dimension])
 
-    def compute_output_shape(self, x_shape):
+    def compute_output_shape(self, x_shape: Shape) -> Shape:
         return x_shape
 
     def flops(self) -> int:
         """Per row: the means, both products with kernels and the weighting."""
         return 2 * self.num_fields * self.dimension + 4 * self.num_fields * self.squeeze.units
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return super().get_config() | {"num_fields": self.num_fields, "reduction": self.reduction}

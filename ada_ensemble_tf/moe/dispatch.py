@@ -15,7 +15,7 @@ def take_rows(x: tf.Tensor, rows: tf.Tensor):
     take; this one is dense.
     """
 
-    def gradient(upstream):
+    def gradient(upstream: tf.Tensor) -> tuple[tf.Tensor, None]:
         return tf.cast(tf.math.unsorted_segment_sum(upcast(upstream), rows, tf.shape(x)[0]), upstream.dtype), None
 
     return tf.gather(x, rows), gradient

@@ -1,6 +1,7 @@
 """A learned fusion of all experts, the same for all rows."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import keras
 import numpy as np
@@ -8,6 +9,7 @@ import tensorflow as tf
 
 from ada_ensemble_tf.gates import GateReport, gate_report
 from ada_ensemble_tf.gates.smooth_step import smooth_step
+from ada_ensemble_tf.layers.fields import Shape
 from ada_ensemble_tf.layers.precision import upcast
 from ada_ensemble_tf.moe.sparsemax import sparsemax
 
@@ -42,7 +44,7 @@ class SparseFusion(keras.layers.Layer):
         ValueError: for an unknown mode or activation, or another number of outputs.
     """
 
-    def __init__(self, num_experts: int, mode: str = "vector", activation: str = "softmax", **kwargs):
+    def __init__(self, num_experts: int, mode: str = "vector", activation: str = "softmax", **kwargs: Any):
         # The weights keep the digits of their softmax under mixed precision; outputs come as they are.
         super().__init__(autocast=False, **kwargs)
         if num_experts < 1:
@@ -55,7 +57,7 @@ class SparseFusion(keras.layers.Layer):
         self.mode = mode
         self.activation = activation
 
-    def build(self, outputs_shape):
+    def build(self, outputs_shape: Shape | Sequence[Shape]) -> None:
         shape = outputs_shape[0] if isinstance(outputs_shape[0], Sequence) else outputs_shape
         width = 1 if self.mode == "vector" else shape[-1]
         shape = (self.num_experts, width)
@@ -84,7 +86,7 @@ class SparseFusion(keras.layers.Layer):
         scaled = logits / self.temperature
         return tf.nn.softmax(scaled, axis=0) if self.activation == "softmax" else sparsemax(scaled)
 
-    def call(self, outputs):
+    def call(self, outputs: Sequence[tf.Tensor]) -> tf.Tensor:
         if len(outputs) != self.num_experts:
             raise ValueError(f"a fusion of {self.num_experts} experts needs as many outputs; received {len(outputs)}")
         weights = tf.unstack(self.weights_of_experts())
@@ -103,7 +105,7 @@ class SparseFusion(keras.layers.Layer):
         # All rows are alike, so one stands for them.
         return gate_report(share[None], share[None], tf.convert_to_tensor(self.logits), used, 0.0, temperature)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return super().get_config() | {
             "num_experts": self.num_experts,
             "mode": self.mode,

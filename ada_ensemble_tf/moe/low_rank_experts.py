@@ -1,11 +1,14 @@
 """A dense layer with hierarchically routed experts of rank 1."""
 
+from typing import Any
+
 import keras
 import tensorflow as tf
 
 from ada_ensemble_tf.gates import GateReport, gate_report
 from ada_ensemble_tf.gates.top_k import top_k_gates
 from ada_ensemble_tf.layers.dense import Dense
+from ada_ensemble_tf.layers.fields import Shape
 from ada_ensemble_tf.layers.precision import upcast
 from ada_ensemble_tf.losses import router_z_loss
 
@@ -57,7 +60,7 @@ class LowRankExperts(keras.layers.Layer):
         k: int = 0,
         query_rank: int = 8,
         parallel: bool = True,
-        **kwargs,
+        **kwargs: Any,
     ):
         # Routers read all digits of x; only the dense base takes it as it comes.
         super().__init__(autocast=False, **kwargs)
@@ -75,7 +78,7 @@ class LowRankExperts(keras.layers.Layer):
         self.parallel = parallel
         self.base = Dense(units, name="base")
 
-    def build(self, x_shape):
+    def build(self, x_shape: Shape) -> None:
         width, experts = x_shape[-1], self.num_levels * self.num_experts
         self.base.build(tuple(x_shape))
         # Only U is called a kernel, which is what the models' l2 term takes: the norms of V and P are the routers'
@@ -86,16 +89,16 @@ class LowRankExperts(keras.layers.Layer):
         self.query_out = self._add_float("query_out", (self.query_rank, width), "lecun_normal")
         self.output_kernel = self._add_float("output_kernel", (experts, self.units), "zeros")
 
-    def _add_float(self, name, shape, initializer):
+    def _add_float(self, name: str, shape: Shape, initializer: str | keras.initializers.Initializer) -> keras.Variable:
         """A weight that mixed precision does not round."""
         return self.add_weight(name=name, shape=shape, initializer=initializer, autocast=False)
 
-    def call(self, x):
+    def call(self, x: tf.Tensor) -> tf.Tensor:
         experts, logits, scores = (self._in_parallel if self.parallel else self._in_sequence)(upcast(x))
         reports = [self._report(one, of_level) for one, of_level in zip(logits, scores, strict=True)]
         return tf.cast(upcast(self.base(x)) + experts, self.compute_dtype), reports
 
-    def _in_parallel(self, x):
+    def _in_parallel(self, x: tf.Tensor) -> tuple[tf.Tensor, list[tf.Tensor], list[tf.Tensor]]:
         keys, query_in, query_out = map(tf.convert_to_tensor, (self.keys, self.query_in, self.query_out))
         down = tf.matmul(x, tf.concat([keys, query_in], axis=1))
         values, query = tf.split(down, [keys.shape[1], self.query_rank], axis=1)
@@ -113,7 +116,7 @@ class LowRankExperts(keras.layers.Layer):
             scores.append(self._scores(logits[-1]))
         return tf.matmul(tf.concat(scores, axis=1) * values, self.output_kernel), logits, scores
 
-    def _in_sequence(self, x):
+    def _in_sequence(self, x: tf.Tensor) -> tuple[tf.Tensor, list[tf.Tensor], list[tf.Tensor]]:
         query = tf.matmul(tf.matmul(x, self.query_in), self.query_out)
         total: tf.Tensor | float = 0.0
         logits: list[tf.Tensor] = []
@@ -147,7 +150,7 @@ class LowRankExperts(keras.layers.Layer):
         """U, V and the projection: all that the dense base has not."""
         return [self.keys, self.query_in, self.query_out, self.output_kernel]
 
-    def compute_output_shape(self, x_shape):
+    def compute_output_shape(self, x_shape: Shape) -> Shape:
         return (x_shape[0], self.units)
 
     def flops(self) -> int:
@@ -164,7 +167,7 @@ class LowRankExperts(keras.layers.Layer):
         width, experts = self.keys.shape
         return 2 * width * experts * (experts + self.query_rank) if self.parallel else 0
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return super().get_config() | {
             "units": self.units,
             "num_experts": self.num_experts,

@@ -1,6 +1,7 @@
 """The sparse mixture-of-experts layer."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import keras
 import tensorflow as tf
@@ -8,6 +9,7 @@ import tensorflow as tf
 from ada_ensemble_tf.experts import make_expert
 from ada_ensemble_tf.gates import GateReport, NoisyCosineGate
 from ada_ensemble_tf.layers.dropout import make_dropout
+from ada_ensemble_tf.layers.fields import Shape
 from ada_ensemble_tf.layers.normalization import make_normalization
 from ada_ensemble_tf.layers.precision import upcast
 from ada_ensemble_tf.losses.decorrelation import decorrelation_loss
@@ -62,7 +64,7 @@ class SparseMoE(keras.layers.Layer):
         fusion_activation: str = "softmax",
         decorrelate: bool = False,
         dropout: float = 0.0,
-        **kwargs,
+        **kwargs: Any,
     ):
         super().__init__(**kwargs)
         if len(set(experts)) != len(experts):
@@ -95,7 +97,7 @@ class SparseMoE(keras.layers.Layer):
                 )
         self.normalize = make_normalization(normalization, "normalize")
 
-    def build(self, x0_shape, x_shape):
+    def build(self, x0_shape: Shape, x_shape: Shape) -> None:
         if self.fusion is not None:
             self.fusion.build(x_shape)
         elif self.gate is not None and not self.gate.built:  # A loaded gate is built already.
@@ -104,7 +106,9 @@ class SparseMoE(keras.layers.Layer):
             expert.build(x0_shape, x_shape)
         self.normalize.build(x_shape)
 
-    def call(self, x0, x, k, training=False) -> tuple[tf.Tensor, GateReport, tf.Tensor]:
+    def call(
+        self, x0: tf.Tensor, x: tf.Tensor, k: tf.Tensor | int, training: bool = False
+    ) -> tuple[tf.Tensor, GateReport, tf.Tensor]:
         costs = [float(expert.flops()) for expert in self.experts]
         batch = tf.cast(tf.shape(x)[0], tf.float32)
         seen = (x0, x) if self.drop is None else (self.drop(x0, training=training), self.drop(x, training=training))
@@ -131,12 +135,14 @@ class SparseMoE(keras.layers.Layer):
         """What each expert makes of all rows, each `[B, M]`."""
         return [expert(x0, x, training=training) for expert in self.experts]
 
-    def _run_experts(self, dispatcher, x0, x, training):
+    def _run_experts(
+        self, dispatcher: SparseDispatcher | DenseDispatcher, x0: tf.Tensor, x: tf.Tensor, training: bool
+    ) -> list[tf.Tensor]:
         rows = dispatcher.dispatch(x)
         rows0 = dispatcher.dispatch(x0, [j for j, expert in enumerate(self.experts) if expert.reads_x0])
         return [expert(rows0.get(j, rows[j]), rows[j], training=training) for j, expert in enumerate(self.experts)]
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return super().get_config() | {
             "experts": self.expert_names,
             "num_fields": self.num_fields,
@@ -149,7 +155,7 @@ class SparseMoE(keras.layers.Layer):
         }
 
     @classmethod
-    def from_config(cls, config):
+    def from_config(cls, config: Mapping[str, Any]) -> "SparseMoE":
         """The layer of `get_config`, gate included."""
         config = dict(config)
         config["gate"] = config["gate"] and keras.saving.deserialize_keras_object(config["gate"])

@@ -25,7 +25,17 @@ def most_skipped(beta_1: float, beta_2: float) -> int:
     return math.ceil(math.log(REMAINDER) / math.log(ratio)) if ratio else 1
 
 
-def caught_up(w, m, v, last, now, learning_rate, beta_1: float, beta_2: float, epsilon: float):
+def caught_up(
+    w: tf.Tensor,
+    m: tf.Tensor,
+    v: tf.Tensor,
+    last: tf.Tensor,
+    now: tf.Tensor,
+    learning_rate: tf.Tensor | float,
+    beta_1: float,
+    beta_2: float,
+    epsilon: float,
+) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
     """(w, m, v) of rows as dense Adam has them after step `now`, with gradients of zero since step `last`.
 
     With k = now - last, m becomes beta_1^k m, v becomes beta_2^k v, and
@@ -55,7 +65,7 @@ def caught_up(w, m, v, last, now, learning_rate, beta_1: float, beta_2: float, e
     beta_1, beta_2 = tf.constant(beta_1, w.dtype), tf.constant(beta_2, w.dtype)
     start_1, start_2, root = beta_1**start, beta_2**start, tf.sqrt(v)
 
-    def add_term(j, total):
+    def add_term(j: tf.Tensor, total: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         power = tf.cast(j, w.dtype)
         decay_1, decay_2 = beta_1**power, beta_2**power
         correction = tf.sqrt(1.0 - start_2 * decay_2) / (1.0 - start_1 * decay_1)

@@ -1,5 +1,7 @@
 """FTRL-Proximal: follow the regularised leader, a coordinate at a time."""
 
+from typing import Any
+
 import keras
 import tensorflow as tf
 
@@ -43,12 +45,12 @@ class Ftrl(GroupFtrl):
         l2: float = 1e-3,
         keep_initial: bool = False,
         name: str = "ftrl",
-        **kwargs,
+        **kwargs: Any,
     ):
         super().__init__(learning_rate, beta, l1, l2, keep_initial, name, **kwargs)
 
-    def check(self, variable):
+    def check(self, variable: keras.Variable) -> None:
         """Each coordinate is a group, so that any shape will do."""
 
-    def _norm_and_threshold(self, z):
+    def _norm_and_threshold(self, z: tf.Tensor) -> tuple[tf.Tensor, float]:
         return tf.abs(z), self.l1

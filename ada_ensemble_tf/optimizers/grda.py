@@ -1,5 +1,8 @@
 """Generalised regularised dual averaging."""
 
+from collections.abc import Mapping, Sequence
+from typing import Any
+
 import keras
 import tensorflow as tf
 
@@ -32,7 +35,9 @@ class GRDA(RowSparseOptimizer):
         ValueError: for a c or mu out of range, and as `RowSparseOptimizer` does.
     """
 
-    def __init__(self, learning_rate: float = 0.005, c: float = 0.005, mu: float = 0.7, name: str = "grda", **kwargs):
+    def __init__(
+        self, learning_rate: float = 0.005, c: float = 0.005, mu: float = 0.7, name: str = "grda", **kwargs: Any
+    ):
         super().__init__(learning_rate, name, **kwargs)
         if c < 0.0:
             raise ValueError(f"c must not be negative; received {c}")
@@ -41,18 +46,20 @@ class GRDA(RowSparseOptimizer):
         self.c = c
         self.mu = mu
 
-    def slot_initializers(self):
+    def slot_initializers(self) -> Mapping[str, str | keras.initializers.Initializer]:
         return {"v": "zeros"}
 
-    def started(self, w):
+    def started(self, w: tf.Tensor) -> Mapping[str, tf.Tensor]:
         return {"v": w}
 
-    def updated(self, g, w, slots, learning_rate):
+    def updated(
+        self, g: tf.Tensor, w: tf.Tensor, slots: Sequence[tf.Tensor], learning_rate: tf.Tensor
+    ) -> tuple[tf.Tensor, Sequence[tf.Tensor]]:
         # Keras counts the step after all variables have had it.
         step = tf.cast(tf.convert_to_tensor(self.iterations) + 1, w.dtype)
         threshold = self.c * learning_rate ** (0.5 + self.mu) * step**self.mu
         v = slots[0] - learning_rate * g
         return tf.sign(v) * tf.maximum(tf.abs(v) - threshold, 0.0), (v,)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return super().get_config() | {"c": self.c, "mu": self.mu}

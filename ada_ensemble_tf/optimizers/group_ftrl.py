@@ -1,5 +1,8 @@
 """Group FTRL: follow the regularised leader, with rows of a table as groups."""
 
+from collections.abc import Mapping, Sequence
+from typing import Any
+
 import keras
 import tensorflow as tf
 
@@ -46,7 +49,7 @@ class GroupFtrl(RowSparseOptimizer):
         l2: float = 1e-3,
         keep_initial: bool = False,
         name: str = "group_ftrl",
-        **kwargs,
+        **kwargs: Any,
     ):
         super().__init__(learning_rate, name, **kwargs)
         if min(beta, l1, l2) < 0.0:
@@ -56,13 +59,13 @@ class GroupFtrl(RowSparseOptimizer):
         self.l2 = l2
         self.keep_initial = keep_initial
 
-    def slot_initializers(self):
+    def slot_initializers(self) -> Mapping[str, str | keras.initializers.Initializer]:
         return {"z": "zeros", "n": "zeros"}
 
-    def started(self, w):
+    def started(self, w: tf.Tensor) -> Mapping[str, tf.Tensor]:
         return {"z": self._z_of(w)} if self.keep_initial else {}
 
-    def check(self, variable):
+    def check(self, variable: keras.Variable) -> None:
         if len(variable.shape) != 2:
             raise ValueError(f"GroupFtrl works on [V, d] tables; {variable.path} has shape {variable.shape}")
 
@@ -90,7 +93,9 @@ class GroupFtrl(RowSparseOptimizer):
             rescaled = shrunk * (1.0 + tf.math.divide_no_nan(threshold, norm))
             z_variable.assign(tf.where(self._norm_and_threshold(z)[0] > threshold, rescaled, z))
 
-    def updated(self, g, w, slots, learning_rate):
+    def updated(
+        self, g: tf.Tensor, w: tf.Tensor, slots: Sequence[tf.Tensor], learning_rate: tf.Tensor
+    ) -> tuple[tf.Tensor, Sequence[tf.Tensor]]:
         z, n = slots
         new_n = n + tf.square(g)
         root = tf.sqrt(new_n)
@@ -100,7 +105,7 @@ class GroupFtrl(RowSparseOptimizer):
         new_w = -shrunk / ((self.beta + root) / learning_rate + self.l2)
         return tf.where(norm > threshold, new_w, tf.zeros_like(new_w)), (new_z, new_n)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return super().get_config() | {
             "beta": self.beta,
             "l1": self.l1,

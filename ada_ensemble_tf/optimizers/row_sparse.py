@@ -1,11 +1,14 @@
 """What optimisers of embedding tables share: their cost follows the rows of the batch and not the table."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeAlias
 
 import keras
 import tensorflow as tf
 
 from ada_ensemble_tf.optimizers.sparse import sum_duplicates
+
+Gradient: TypeAlias = tf.Tensor | tf.IndexedSlices
 
 WHOLE_TABLE_OPTIONS = (
     "weight_decay",
@@ -42,7 +45,9 @@ class RowSparseOptimizer(keras.optimizers.Optimizer):
             with a constraint, which would too, a clipping that is not positive, and unknown arguments.
     """
 
-    def __init__(self, learning_rate, name: str, **kwargs):
+    def __init__(
+        self, learning_rate: float | keras.optimizers.schedules.LearningRateSchedule, name: str, **kwargs: Any
+    ):
         # Not by their truth: Keras walks the table for a weight decay of 0 too.
         given = {option: kwargs[option] for option in WHOLE_TABLE_OPTIONS if kwargs.get(option) is not None}
         refused = {option: value for option, value in given.items() if value is not False}
@@ -88,7 +93,7 @@ class RowSparseOptimizer(keras.optimizers.Optimizer):
     def check(self, variable: keras.Variable) -> None:
         """Raises ValueError for a variable that the optimiser cannot train."""
 
-    def build(self, variables):
+    def build(self, variables: Sequence[keras.Variable]) -> None:
         if self.built:
             return
         for variable in variables:
@@ -108,33 +113,42 @@ class RowSparseOptimizer(keras.optimizers.Optimizer):
                 for name, value in self.started(tf.convert_to_tensor(variable)).items():
                     slots[name].assign(value)
 
-    def _add_slot(self, variable, name, initializer):
+    def _add_slot(
+        self, variable: keras.Variable, name: str, initializer: str | keras.initializers.Initializer
+    ) -> keras.Variable:
         shape, dtype = self.slot_shape(name, variable)
         # Where the variable's replicas are, and on their devices.
         with self._distribution_strategy.extended.colocate_vars_with(variable.value):
             slot_name = f"{variable.path.replace('/', '_')}_{name}"
             return self.add_variable(shape=shape, initializer=initializer, dtype=dtype, name=slot_name)
 
-    def _distributed_tf_update_step(self, distribution, grads_and_vars, learning_rate):
+    def _distributed_tf_update_step(
+        self,
+        distribution: tf.distribute.Strategy,
+        grads_and_vars: Sequence[tuple[Gradient, tf.Variable]],
+        learning_rate: tf.Tensor,
+    ) -> None:
         for gradient, variable in grads_and_vars:
             self.update_copies(distribution, self._update_rows, variable, (gradient, learning_rate))
 
-    def update_copies(self, distribution, function, variable: tf.Variable, args: Sequence) -> None:
+    def update_copies(
+        self, distribution: tf.distribute.Strategy, function: Callable[..., None], variable: tf.Variable, args: Sequence
+    ) -> None:
         """Calls function(copy, *args, *slots) for each replica's copy of a variable, with its slots there."""
         slots = [distribution.experimental_local_results(slot.value) for slot in self.slots(variable)]
         copies = distribution.experimental_local_results(variable)
         # Not found by the strategy: gathering rows from a mirrored variable would read all of it.
         slots_of_copy = {id(copy): own for copy, *own in zip(copies, *slots, strict=True)}
 
-        def update(copy, *args):
-            return function(copy, *args, *slots_of_copy[id(copy)])
+        def update(copy: tf.Variable, *args: Any) -> None:
+            function(copy, *args, *slots_of_copy[id(copy)])
 
         distribution.extended.update(variable, update, args=tuple(args), group=False)
 
     def _update_rows(
         self,
         variable: tf.Variable,
-        gradient: tf.Tensor | tf.IndexedSlices,
+        gradient: Gradient,
         learning_rate: tf.Tensor,
         *slots: tf.Variable,
     ) -> None:
@@ -146,11 +160,13 @@ class RowSparseOptimizer(keras.optimizers.Optimizer):
         for target, value in zip((variable, *slots), (new_w, *new_state), strict=True):
             self.assign(target, value if rows is None else tf.IndexedSlices(value, rows))
 
-    def _clip_gradients(self, grads):
+    def _clip_gradients(self, grads: Sequence[Gradient]) -> Sequence[Gradient]:
         # Rows are not summed yet: `_all_reduce_sum_gradients` clips.
         return grads
 
-    def _all_reduce_sum_gradients(self, grads_and_vars):
+    def _all_reduce_sum_gradients(
+        self, grads_and_vars: Sequence[tuple[Gradient, tf.Variable]]
+    ) -> list[tuple[Gradient, tf.Variable]]:
         reduced = super()._all_reduce_sum_gradients(grads_and_vars)
         gradients = [sum_duplicates(g) if isinstance(g, tf.IndexedSlices) else g for g, _ in reduced]
         # TensorFlow clips the values of IndexedSlices, which are right now that each row comes once.
@@ -162,6 +178,6 @@ class RowSparseOptimizer(keras.optimizers.Optimizer):
             gradients, _ = tf.clip_by_global_norm(gradients, self.global_clipnorm)
         return [(g, variable) for g, (_, variable) in zip(gradients, reduced, strict=True)]
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         config = super().get_config()
         return {key: value for key, value in config.items() if key not in (*WHOLE_TABLE_OPTIONS, "ema_momentum")}

@@ -1,5 +1,8 @@
 """Adagrad for embedding tables."""
 
+from collections.abc import Mapping, Sequence
+from typing import Any
+
 import keras
 import tensorflow as tf
 
@@ -36,7 +39,7 @@ class RowSparseAdagrad(RowSparseOptimizer):
         initial_accumulator: float = 0.1,
         epsilon: float = 1e-7,
         name: str = "sparse_adagrad",
-        **kwargs,
+        **kwargs: Any,
     ):
         super().__init__(learning_rate, name, **kwargs)
         if initial_accumulator < 0.0:
@@ -46,12 +49,14 @@ class RowSparseAdagrad(RowSparseOptimizer):
         self.initial_accumulator = initial_accumulator
         self.epsilon = epsilon
 
-    def slot_initializers(self):
+    def slot_initializers(self) -> Mapping[str, str | keras.initializers.Initializer]:
         return {"accumulator": keras.initializers.Constant(self.initial_accumulator)}
 
-    def updated(self, g, w, slots, learning_rate):
+    def updated(
+        self, g: tf.Tensor, w: tf.Tensor, slots: Sequence[tf.Tensor], learning_rate: tf.Tensor
+    ) -> tuple[tf.Tensor, Sequence[tf.Tensor]]:
         n = slots[0] + tf.square(g)
         return w - learning_rate * g / tf.sqrt(n + self.epsilon), (n,)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return super().get_config() | {"initial_accumulator": self.initial_accumulator, "epsilon": self.epsilon}

@@ -1,5 +1,8 @@
 """Adam for embedding tables."""
 
+from collections.abc import Mapping, Sequence
+from typing import Any
+
 import keras
 import tensorflow as tf
 
@@ -56,7 +59,7 @@ class RowSparseAdam(RowSparseOptimizer):
         epsilon: float = 1e-7,
         catch_up: bool = False,
         name: str = "sparse_adam",
-        **kwargs,
+        **kwargs: Any,
     ):
         super().__init__(learning_rate, name, **kwargs)
         if not 0.0 <= beta_1 < 1.0 or not 0.0 <= beta_2 < 1.0:
@@ -70,15 +73,17 @@ class RowSparseAdam(RowSparseOptimizer):
         self.epsilon = epsilon
         self.catch_up = catch_up
 
-    def slot_initializers(self):
+    def slot_initializers(self) -> Mapping[str, str | keras.initializers.Initializer]:
         return {"momentum": "zeros", "velocity": "zeros"} | ({"last_step": "zeros"} if self.catch_up else {})
 
-    def slot_shape(self, name, variable):
+    def slot_shape(self, name: str, variable: keras.Variable) -> tuple[tuple[int, ...], str]:
         if name == "last_step":
             return tuple(variable.shape[:1]), "int64"
         return super().slot_shape(name, variable)
 
-    def updated(self, g, w, slots, learning_rate):
+    def updated(
+        self, g: tf.Tensor, w: tf.Tensor, slots: Sequence[tf.Tensor], learning_rate: tf.Tensor
+    ) -> tuple[tf.Tensor, Sequence[tf.Tensor]]:
         m, v, *last = slots
         step = tf.convert_to_tensor(self.iterations) + 1
         if last:
@@ -90,7 +95,9 @@ class RowSparseAdam(RowSparseOptimizer):
         v += (tf.square(g) - v) * (1.0 - self.beta_2)
         return w - m * (learning_rate * correction) / (tf.sqrt(v) + self.epsilon), (m, v, *last)
 
-    def _caught_up(self, w, m, v, last, now, learning_rate):
+    def _caught_up(
+        self, w: tf.Tensor, m: tf.Tensor, v: tf.Tensor, last: tf.Tensor, now: tf.Tensor, learning_rate: tf.Tensor
+    ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         return caught_up(w, m, v, last, now, learning_rate, self.beta_1, self.beta_2, self.epsilon)
 
     def bring_up_to_date(self, variable: keras.Variable, rows: tf.Tensor | None = None) -> None:
@@ -120,20 +127,20 @@ class RowSparseAdam(RowSparseOptimizer):
             for part in parts:
                 self.update_copies(self._distribution_strategy, self._bring, variable.value, (part,))
 
-    def _bring(self, variable, rows, *slots):
+    def _bring(self, variable: tf.Variable, rows: tf.Tensor, *slots: tf.Variable) -> None:
         w, m, v, last = (tf.gather(target, rows) for target in (variable, *slots))
         now = tf.convert_to_tensor(self.iterations)
         values = (*self._caught_up(w, m, v, last, now, tf.cast(self.learning_rate, w.dtype)), tf.maximum(last, now))
         for target, value in zip((variable, *slots), values, strict=True):
             self.assign(target, tf.IndexedSlices(value, rows))
 
-    def finalize_variable_values(self, var_list):
+    def finalize_variable_values(self, var_list: Sequence[keras.Variable]) -> None:
         """Brings all rows of those variables up to date that are this optimiser's; Keras' `fit` calls it at its end."""
         for variable in var_list:
             if self._var_key(variable) in self._trainable_variables_indices:
                 self.bring_up_to_date(variable)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return super().get_config() | {
             "beta_1": self.beta_1,
             "beta_2": self.beta_2,
