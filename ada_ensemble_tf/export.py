@@ -16,8 +16,8 @@ from absl import flags
 from data_pipelines.errors import UserError, run_main
 
 if TYPE_CHECKING:
-    from ada_ensemble_tf.training.workdir import Workdir
-    from data_pipelines.schema import Schema
+    from ada_ensemble_tf.trained.workdir import Workdir
+    from data_pipelines.fields.schema import Schema
 
 _WORKDIR = flags.DEFINE_string("workdir", None, "Directory of the training run.", required=True)
 _EXPORT_DIR = flags.DEFINE_string("export_dir", None, "Where numbered versions go; WORKDIR/export by default.")
