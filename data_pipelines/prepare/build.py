@@ -81,7 +81,7 @@ def build(
         # Another process may just have ended.
         if _is_prepared(final, *request, show):
             return
-        with staged_directory(final, _identity(*request)) as staging:
+        with staged_directory(final, _identity(*request, engine)) as staging:
             _prepare(source, raw, clicks, engine, staging, show)
     _summarise(final, time.monotonic() - start, show)
 
@@ -152,10 +152,13 @@ def _describe(
     preparation.save(directory)
 
 
-def _identity(options: Options, raw: Sequence[RawFile], clicks: Sequence[RawFile], max_bad_rows: int) -> str:
-    """Differs between works whose files must not be mixed."""
+def _identity(
+    options: Options, raw: Sequence[RawFile], clicks: Sequence[RawFile], max_bad_rows: int, engine: Engine
+) -> str:
+    """Differs between works whose files must not be mixed; of two engines one cannot go on where the other stopped."""
     files = [dataclasses.asdict(file) for file in (*raw, *clicks)]
-    text = canonical_json([FORMAT_VERSION, options.to_json(), files, len(clicks), max_bad_rows])
+    name = type(engine).__name__
+    text = canonical_json([FORMAT_VERSION, options.to_json(), files, len(clicks), max_bad_rows, name])
     return hashlib.sha256(text.encode()).hexdigest()
 
 

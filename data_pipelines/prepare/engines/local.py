@@ -5,6 +5,7 @@ texts and codes; encoding turns those into ids and scatters them over buckets; s
 record file.
 """
 
+import contextlib
 import shutil
 from collections.abc import Callable, Iterator
 
@@ -92,7 +93,9 @@ class LocalEngine:
             written += shard.rows
             progress.update(written, written)
             yield split, shard
-        directory.rmdir()
+        # A run that was killed right after this line has left none.
+        with contextlib.suppress(FileNotFoundError):
+            directory.rmdir()
 
     def _encode(
         self,

@@ -10,7 +10,9 @@ from made_up_rows import criteo_lines
 from data_pipelines.errors import UserError
 from data_pipelines.fields.counting import LevelCounter
 from data_pipelines.fields.vocabulary import Vocabularies
+from data_pipelines.prepare import build as build_module
 from data_pipelines.prepare.engines import shuffle
+from data_pipelines.prepare.engines.local import LocalEngine
 from data_pipelines.prepare.engines.memory import MemoryPlan
 from data_pipelines.raw import RawReader
 from data_pipelines.read.dataset import open_data
@@ -179,3 +181,31 @@ def test_unseen_rows_of_a_log_without_labels_encode_the_same(prepared_criteo, cr
         for path in (tmp_path / "test.txt", criteo_raw_file)
     )
     np.testing.assert_array_equal(np.concatenate(bare), np.concatenate(full))
+
+
+def test_a_run_that_was_stopped_after_the_last_record_file_goes_on(
+    monkeypatch, prepared_criteo, criteo_raw_file, tmp_path
+):
+    def stop(*arguments):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(build_module, "_describe", stop)
+        build_criteo(criteo_raw_file, tmp_path / "d")
+    assert not (tmp_path / "d.preparing" / "buckets").exists()
+    build_criteo(criteo_raw_file, tmp_path / "d")
+    assert files_of(tmp_path / "d") == files_of(prepared_criteo)
+
+
+def test_a_run_of_another_engine_starts_afresh(monkeypatch, prepared_criteo, criteo_raw_file, tmp_path, caplog):
+    class OtherEngine(LocalEngine):
+        """Leaves files that nobody else can use."""
+
+        def write(self, *arguments):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        build_criteo(criteo_raw_file, tmp_path / "d", engine=OtherEngine(1.0, lambda line: None))
+    build_criteo(criteo_raw_file, tmp_path / "d")
+    assert "was of other data or options; starting afresh" in caplog.text
+    assert files_of(tmp_path / "d") == files_of(prepared_criteo)
