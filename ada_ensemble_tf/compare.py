@@ -21,10 +21,10 @@ from experiments.overrides import parse
 _CONFIG = flags.DEFINE_string("config", None, "FILE.py of experiments/, without a model.", required=True)
 _MODELS = flags.DEFINE_list("models", None, "Models with commas between, or 'all'.")
 _STUDY = flags.DEFINE_string("study", None, "FILE.py:NAME of a function that returns variants by label.")
-_SEEDS = flags.DEFINE_integer("seeds", 3, "Trainings of each, with seeds 0, 1, ..")
+_SEEDS = flags.DEFINE_integer("seeds", 3, "Trainings of each, with seeds 0, 1, ..", lower_bound=1)
 _DATA_DIR = flags.DEFINE_string("data_dir", None, "Prepared data.", required=True)
 _OUT = flags.DEFINE_string("out", None, "Where runs and tables go.", required=True)
-_JOBS = flags.DEFINE_integer("jobs", 1, "Trainings at once; they share the cores.")
+_JOBS = flags.DEFINE_integer("jobs", 1, "Trainings at once; they share the cores.", lower_bound=1)
 _SET = flags.DEFINE_multi_string("set", [], "KEY=VALUE for every model's config; may be repeated.")
 _TRUTH = flags.DEFINE_string("truth", None, "What the synthetic rows' generator wrote beside them.")
 

@@ -21,8 +21,12 @@ _WORKDIR = flags.DEFINE_string("workdir", None, "Directory of a training run.")
 _COMPARE = flags.DEFINE_string("compare", None, "Directory of a comparison: the --out of ada_ensemble_tf.compare.")
 _OUT = flags.DEFINE_string("out", None, "The page; report.html in the directory by default.")
 _DATA_DIR = flags.DEFINE_string("data_dir", None, "Prepared data of --workdir; where it was in training by default.")
-_ROWS = flags.DEFINE_integer("rows", 100_000, "Test rows for all that follows the metrics, which read all rows.")
-_IMPORTANCE_ROWS = flags.DEFINE_integer("importance_rows", 10_000, "Of these, rows for permutation importance.")
+_ROWS = flags.DEFINE_integer(
+    "rows", 100_000, "Test rows for all that follows the metrics, which read all rows.", lower_bound=1
+)
+_IMPORTANCE_ROWS = flags.DEFINE_integer(
+    "importance_rows", 10_000, "Of these, rows for permutation importance.", lower_bound=1
+)
 
 
 def main(argv: Sequence[str]) -> None:

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from absl import flags
 from ml_collections import config_flags
 
+from ada_ensemble_tf.trained.config_ranges import check_config
 from data_pipelines.errors import run_main
 from data_pipelines.read.dataset import open_data
 
@@ -27,6 +28,7 @@ flags.mark_flag_as_required("config")
 def main(argv: Sequence[str]) -> None:
     """Trains and prints where to look next."""
     del argv
+    check_config(_CONFIG.value.to_dict())
     data = open_data(_DATA_DIR.value)
     # Imported here: a wrong flag or data directory is told without waiting for TensorFlow.
     from ada_ensemble_tf.devices.restarts import starting_anew

@@ -21,7 +21,7 @@ from data_pipelines.fields.vocabulary import Vocabularies
 
 _WORKDIR = flags.DEFINE_string("workdir", None, "Directory of a trained AdaEnsemble.", required=True)
 _FIELD = flags.DEFINE_string("field", None, "Field to compare with; by default the planted group.")
-_ROWS = flags.DEFINE_integer("rows", 100_000, "Test rows to read, rounded up to whole batches.")
+_ROWS = flags.DEFINE_integer("rows", 100_000, "Test rows to read, rounded up to whole batches.", lower_bound=1)
 
 
 def classes_of(ids: np.ndarray, schema: Schema, vocabularies: Vocabularies, field: str | None):

@@ -130,7 +130,7 @@ def _read_json(folder: Path, pattern: str = "*.json") -> Iterator[tuple[str, obj
 
 def check_data(out: Path) -> None:
     """A prepared directory is whole or not there."""
-    from data_pipelines.dataset import open_data
+    from data_pipelines.read.dataset import open_data
 
     if out.exists():
         assert open_data(out).find_damage() is None

@@ -217,7 +217,7 @@ def test_wrong_use_is_one_clear_error(trained, prepared_criteo, criteo_raw_file,
     assert "trained with config.model.k=1, now 2" in error_of(
         TRAIN, *TINY_MODEL, "--config.deterministic=True", data, f"--workdir={trained}", "--config.model.k=2"
     )
-    assert "config.training must be 'bilevel' or 'joint'; received 'bilvl'" in error_in_process(
+    assert "config.training should be one of 'bilevel', 'joint'; got 'bilvl'" in error_in_process(
         TRAIN, *TINY_MODEL, data, fresh, "--config.training=bilvl"
     )
     assert "annealing ends at step" in error_in_process(TRAIN, *TINY_MODEL, data, fresh, "--config.max_epochs=0.5")

@@ -11,6 +11,7 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
+from ada_ensemble_tf.trained import config_ranges
 from data_pipelines.errors import UserError
 from data_pipelines.json_files import canonical_json
 from experiments.overrides import override
@@ -23,12 +24,13 @@ def make_config(file: str | Path, model: str, values: Mapping[str, Any]) -> Conf
     """The locked config that `get_config(model)` of a file gives, with other values for some keys.
 
     Raises:
-        UserError: for an unknown model, key or file, or a value of the wrong type.
+        UserError: for an unknown model, key or file, or a value of the wrong type or out of range.
     """
     get_config = _function(Path(file), "get_config")
     try:
         config = get_config(model)
         override(config, values)
+        config_ranges.check_config(config.to_dict())
     except ValueError as error:
         raise UserError(f"{file}: {error}") from error
     return config.lock()
@@ -61,15 +63,9 @@ def check_label(label: str) -> None:
         raise UserError(f"a label names a folder: no '/', no leading '.', not empty; received {label!r}")
 
 
-def flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+def flat(config: Mapping[str, Any]) -> dict[str, Any]:
     """The values by dotted key, as JSON has them: lists in the place of tuples."""
-    values = {}
-    for key, value in config.items():
-        if isinstance(value, Mapping):
-            values |= flat(value, f"{prefix}{key}.")
-        else:
-            values[prefix + key] = json.loads(json.dumps(value))
-    return values
+    return {key: json.loads(json.dumps(value)) for key, value in config_ranges.flat(config).items()}
 
 
 def config_hash(config: Mapping[str, Any]) -> str:

@@ -17,6 +17,7 @@ import numpy as np
 from absl import flags
 
 from data_pipelines.errors import UserError, run_main
+from data_pipelines.ranges import NOT_NEGATIVE, POSITIVE, define_float
 
 _SIZES = ["1", "64", "512", "4096"]
 
@@ -135,8 +136,8 @@ def resident_bytes() -> int:
 if __name__ == "__main__":
     # Here, so that importing this module leaves the flags of other command lines alone.
     flags.DEFINE_string("export_dir", None, "Folder of one version, e.g. WORKDIR/export/1.", required=True)
-    flags.DEFINE_float("seconds", 10.0, "How long to send requests.", lower_bound=0.0)
+    define_float("seconds", 10.0, "How long to send requests.", NOT_NEGATIVE)
     flags.DEFINE_integer("threads", 8, "How many send them.", lower_bound=1)
     flags.DEFINE_list("batch_sizes", _SIZES, "Rows of a request.")
-    flags.DEFINE_float("tolerance", 1e-4, "Largest relative difference of a score; 0.01 of bfloat16 models.")
+    define_float("tolerance", 1e-4, "Largest relative difference of a score; 0.01 of bfloat16 models.", POSITIVE)
     run_main(main)

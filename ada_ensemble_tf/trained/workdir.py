@@ -18,6 +18,7 @@ from typing import Any
 
 from ada_ensemble_tf.models import MODELS, CTRModel, model_class
 from ada_ensemble_tf.trained.checkpoint import Checkpoint, remove_unfinished_saves
+from ada_ensemble_tf.trained.config_ranges import flat
 from data_pipelines.errors import UserError
 from data_pipelines.fields.schema import Schema
 from data_pipelines.fields.vocabulary import VOCABULARY_DIR
@@ -86,8 +87,8 @@ class Workdir:
             raise UserError(
                 f"{self.path}: no training directory; all workers need the chief's --workdir, on a shared disk"
             )
-        before = _flat(load_json(self.path / "config.json"))
-        now = _flat(json.loads(json.dumps(config)))
+        before = flat(load_json(self.path / "config.json"))
+        now = flat(json.loads(json.dumps(config)))
         for key in sorted(before.keys() | now.keys()):
             if before.get(key) != now.get(key) and key not in MAY_CHANGE:
                 raise UserError(
@@ -161,10 +162,3 @@ def _without_nan(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [_without_nan(item) for item in value]
     return None if isinstance(value, float) and value != value else value
-
-
-def _flat(config: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat = {}
-    for key, value in config.items():
-        flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {prefix + key: value}
-    return flat

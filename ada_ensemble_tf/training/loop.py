@@ -50,16 +50,13 @@ class TrainingLoop:
             and the chief alone writes there. By default there is one device.
 
     Raises:
-        UserError: if `config.training` is neither "bilevel" nor "joint", or the replicas cannot have equal parts of
-            a batch.
+        UserError: if the replicas cannot have equal parts of a batch.
     """
 
     def __init__(self, model, data: PreparedData, config, workdir: Path, distribution: Distribution | None = None):
         self.model, self.data, self.config = model, data, config
         self.distribution = distribution or Distribution()
         self.worker_batch = self.distribution.worker_batch(config.batch_size)
-        if config.training not in ("bilevel", "joint"):
-            raise UserError(f"config.training must be 'bilevel' or 'joint'; received {config.training!r}")
         self.bilevel = config.training == "bilevel" and bool(model.gate_variables)
         # Weight updates a call of the train step.
         self.stride = config.weight_steps if self.bilevel else 1

@@ -16,6 +16,7 @@ from ada_ensemble_tf.devices.distribution import Distribution, make_distribution
 from ada_ensemble_tf.evaluation import metrics
 from ada_ensemble_tf.evaluation.scoring import Scorer
 from ada_ensemble_tf.models import CTRModel
+from ada_ensemble_tf.trained.config_ranges import check_config
 from ada_ensemble_tf.trained.workdir import Workdir, write_json
 from ada_ensemble_tf.training.loop import TrainingLoop
 from ada_ensemble_tf.training.setup import build_model, compile_model, seed_everything
@@ -45,8 +46,9 @@ def train(config, data: PreparedData, workdir: str | Path, score_test: bool = Tr
 
     Raises:
         UserError: for a directory of another run, data that cannot be learned from, or a config value that does not
-            fit.
+            fit or is out of range.
     """
+    check_config(config.to_dict())
     for split in ("train", "validation", "test"):
         if not 0 < data.positives[split] < data.rows[split]:
             raise UserError(

@@ -32,7 +32,9 @@ _MAX_BAD_ROWS = flags.DEFINE_integer("max_bad_rows", 0, "More bad rows are an er
 _SUGGEST = flags.DEFINE_string("suggest_schema", None, "Schema file to write, from a look at --raw.")
 _LABEL = flags.DEFINE_string("label", None, "Label column of --suggest_schema, where its name does not tell.")
 _JSON = flags.DEFINE_bool("json", False, "Print JSON.")
-_DIMENSION = flags.DEFINE_integer("embedding_dimension", 16, "For the memory that the embedding table needs.")
+_DIMENSION = flags.DEFINE_integer(
+    "embedding_dimension", 16, "For the memory that the embedding table needs.", lower_bound=1
+)
 _OPTIMIZER = flags.DEFINE_enum("optimizer", "adam", list(OPTIMIZER_SLOTS), "For the same.")
 
 

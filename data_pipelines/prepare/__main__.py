@@ -12,6 +12,7 @@ from data_pipelines.formats import DATASETS, make_format
 from data_pipelines.prepare.build import build
 from data_pipelines.prepare.engines.local import LocalEngine
 from data_pipelines.prepare.engines.memory import DEFAULT_GB
+from data_pipelines.ranges import POSITIVE, define_float
 from data_pipelines.read.preparation import Options
 
 _DATASET = flags.DEFINE_enum("dataset", "criteo", DATASETS, "Name of the raw format.")
@@ -22,7 +23,7 @@ _DATA_DIR = flags.DEFINE_string("data_dir", None, "Directory to make; it appears
 _MIN_COUNT = flags.DEFINE_integer("min_count", 20, "Rarer levels of the training split share a row per field.")
 _SPLIT = flags.DEFINE_list("split", ["0.7", "0.1", "0.2"], "Shares of train, validation and test.")
 _SEED = flags.DEFINE_integer("seed", 0, "Of the split and of the shuffle on disk.")
-_MAX_BAD_ROWS = flags.DEFINE_integer("max_bad_rows", 0, "Leave out and count up to so many bad rows.")
+_MAX_BAD_ROWS = flags.DEFINE_integer("max_bad_rows", 0, "Leave out and count up to so many bad rows.", lower_bound=0)
 _NUMERIC_BINS = flags.DEFINE_enum(
     "numeric_bins",
     "log_square",
@@ -31,7 +32,7 @@ _NUMERIC_BINS = flags.DEFINE_enum(
 )
 _WITH_HOUR = flags.DEFINE_bool("with_hour", False, "Of avazu, hour of day and weekday as well.")
 _BLOCK_ROWS = flags.DEFINE_integer("block_rows", 4096, "Rows of a record.")
-_MEMORY_GB = flags.DEFINE_float("memory_gb", DEFAULT_GB, "Bound on memory, GiB, of --engine=local.")
+_MEMORY_GB = define_float("memory_gb", DEFAULT_GB, "Bound on memory, GiB, of --engine=local.", POSITIVE)
 _ENGINE = flags.DEFINE_enum("engine", "local", ["local", "spark"], "One machine, or a Spark cluster.")
 _SPARK_MASTER = flags.DEFINE_string("spark_master", None, "Spark master's URL; default: all cores of this machine.")
 

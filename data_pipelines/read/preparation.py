@@ -40,7 +40,8 @@ class Options:
         """Raises UserError for values out of range."""
         if self.min_count < 1:
             raise UserError(f"--min_count should be at least 1, got {self.min_count}")
-        if len(self.split) != 3 or min(self.split) <= 0 or abs(sum(self.split) - 1) > 1e-9:
+        # Written so that NaN, for which no comparison holds, is refused.
+        if len(self.split) != 3 or not (all(share > 0 for share in self.split) and abs(sum(self.split) - 1) <= 1e-9):
             raise UserError(f"--split should be three positive shares that sum to 1, got {self.split}")
         if self.seed < 0 or self.seed >= 2**63:
             raise UserError(f"--seed should be between 0 and 2^63 - 1, got {self.seed}")

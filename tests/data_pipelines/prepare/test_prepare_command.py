@@ -54,6 +54,8 @@ def test_prepare_and_prepare_again(criteo_raw_file, tmp_path):
         (["--with_hour"], "--with_hour is for avazu; criteo has no such column"),
         (["--clicks=clk.txt"], "--clicks: criteo has a label column"),
         (["--memory_gb=0.5"], "--memory_gb=0.5 is too small: at least 0.7"),
+        (["--memory_gb=nan"], "flag --memory_gb=nan: should be a finite number above 0; got nan"),
+        (["--split=nan,nan,nan"], "--split should be three positive shares that sum to 1, got (nan, nan, nan)"),
         (["--spark_master=local[2]"], "--spark_master needs --engine=spark"),
         (["--split=1,2"], "--split should be three numbers"),
         (["--min_cuont=3"], "Unknown command line flag 'min_cuont'. Did you mean: min_count ?"),

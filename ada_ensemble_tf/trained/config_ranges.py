@@ -1,0 +1,80 @@
+"""What the trainer's config keys may hold; their values are in `experiments/defaults.py`.
+
+What a model's keys may hold, its constructor says.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from data_pipelines.ranges import COUNT, NOT_NEGATIVE, POSITIVE, SHARE, Allowed, OneOf, Range, check_each, check_range
+
+_ROWS = Range(1, 2**31 - 1, whole=True)
+_EPOCHS = Range(0.0, 1e9, above=True)
+_CLIPPING = Range(0.0, above=True, optional=True)
+_DECAY = Range(0.0, 1.0, below=True)
+
+RANGES: dict[str, Allowed] = {
+    "seed": Range(0, 2**32 - 1, whole=True),
+    "precision": OneOf(("float32", "bfloat16")),
+    "strategy": OneOf(("auto", "none", "mirrored")),
+    "batch_size": _ROWS,
+    "eval_batch_size": _ROWS,
+    "max_epochs": _EPOCHS,
+    "eval_every": COUNT,
+    "patience": COUNT,
+    "report_every": COUNT,
+    "profile": Range(0, whole=True),
+    "training": OneOf(("bilevel", "joint")),
+    "weight_steps": _ROWS,
+    "xi": NOT_NEGATIVE,
+    "gate_source": OneOf(("train", "validation")),
+    "gate_share": SHARE,
+    "model.anneal_epochs": Range(0.0, 1e9),
+    "model.stage_epochs": Range(0.0, 1e9),
+}
+"""By dotted key."""
+SEVERAL = ("model.stage_epochs",)
+"""Of these, keys that hold several numbers."""
+OPTIMIZERS = ("embedding_optimizer", "weight_optimizer", "gate_optimizer")
+OPTIMIZER_RANGES: dict[str, Allowed] = {
+    "learning_rate": POSITIVE,
+    "beta": NOT_NEGATIVE,
+    "l1": NOT_NEGATIVE,
+    "l2": NOT_NEGATIVE,
+    "beta_1": _DECAY,
+    "beta_2": _DECAY,
+    "epsilon": POSITIVE,
+    "initial_accumulator": NOT_NEGATIVE,
+    "c": NOT_NEGATIVE,
+    "mu": Range(0.0, 1.0),
+    "weight_decay": Range(0.0, optional=True),
+    "clipnorm": _CLIPPING,
+    "clipvalue": _CLIPPING,
+    "global_clipnorm": _CLIPPING,
+}
+"""Of any optimiser's arguments; which it takes, the optimiser says."""
+
+
+def check_config(config: Mapping[str, Any]) -> None:
+    """Sees that the values of all keys are in range.
+
+    Args:
+        config: a config of `experiments/` as dictionaries; keys that it lacks are passed over.
+
+    Raises:
+        UserError: naming key, value and range.
+    """
+    for key, value in flat(config).items():
+        part, _, argument = key.partition(".")
+        allowed = OPTIMIZER_RANGES.get(argument) if part in OPTIMIZERS else RANGES.get(key)
+        if allowed is not None:
+            check = check_each if key in SEVERAL else check_range
+            check(f"config.{key}", value, allowed)
+
+
+def flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """The values by dotted key."""
+    values: dict[str, Any] = {}
+    for key, value in config.items():
+        values |= flat(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {prefix + key: value}
+    return values
