@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from absl import flags
 
 from data_pipelines.errors import UserError, run_main
+from data_pipelines.raw.files import HELP, raw_files
 
 if TYPE_CHECKING:
     from ada_ensemble_tf.trained.workdir import Workdir
@@ -21,7 +22,9 @@ if TYPE_CHECKING:
 
 _WORKDIR = flags.DEFINE_string("workdir", None, "Directory of the training run.", required=True)
 _EXPORT_DIR = flags.DEFINE_string("export_dir", None, "Where numbered versions go; WORKDIR/export by default.")
-_RAW = flags.DEFINE_list("raw", [], "Raw files whose first rows are checked and sent as warm-up requests.")
+_RAW = flags.DEFINE_multi_string(
+    "raw", [], f"Raw log whose first rows are checked and sent as warm-up requests: {HELP}."
+)
 _ROWS = flags.DEFINE_integer("rows", 256, "How many.", lower_bound=1, upper_bound=10_000)
 _DATA_DIR = flags.DEFINE_string("data_dir", None, "Prepared data; where it was in training by default.")
 _NUMBERS = flags.DEFINE_enum(
@@ -70,7 +73,7 @@ def _rows(workdir: "Workdir", schema: "Schema") -> dict[str, list[str]] | None:
     from data_pipelines.raw import RawReader
 
     if _RAW.value:
-        for chunk in RawReader(schema.format, schema.fields, _RAW.value, label="optional"):
+        for chunk in RawReader(schema.format, schema.fields, raw_files(_RAW.value), label="ignored"):
             return texts(chunk.columns.slice(0, _ROWS.value)).to_dict(as_series=False)
         raise UserError(f"--raw={','.join(_RAW.value)}: no rows")
     try:

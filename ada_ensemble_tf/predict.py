@@ -6,9 +6,10 @@ from absl import flags
 
 from data_pipelines.errors import run_main
 from data_pipelines.output import beside_output
+from data_pipelines.raw.files import HELP, raw_files
 
 _WORKDIR = flags.DEFINE_string("workdir", None, "Directory of the training run.", required=True)
-_RAW = flags.DEFINE_list("raw", None, "Raw logs, with the label column or without.", required=True)
+_RAW = flags.DEFINE_multi_string("raw", None, f"Raw log, whose labels are not read: {HELP}.", required=True)
 _OUT = flags.DEFINE_string("out", None, "CSV file to write: column ctr, in the logs' row order.", required=True)
 _BATCH_SIZE = flags.DEFINE_integer("batch_size", 8192, "Rows scored at once.", lower_bound=1)
 
@@ -21,7 +22,7 @@ def main(argv: Sequence[str]) -> None:
 
     workdir = Workdir(_WORKDIR.value)
     model = workdir.load_model()
-    rows = score_raw(model, workdir.schema(), workdir.path, _RAW.value, _OUT.value, _BATCH_SIZE.value)
+    rows = score_raw(model, workdir.schema(), workdir.path, raw_files(_RAW.value), _OUT.value, _BATCH_SIZE.value)
     print(f"{_OUT.value}: {rows} rows", file=beside_output(_OUT.value))
 
 

@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from types import UnionType
 from typing import Any
 
 from data_pipelines.errors import UserError
@@ -28,7 +29,9 @@ def load_json(path: str | Path, way_out: str = "prepare the data again") -> Any:
         raise UserError(f"{path}: not valid JSON ({error}); {way_out}") from None
 
 
-def checked_keys(value: Any, types: dict[str, type], source: str, optional: tuple[str, ...] = ()) -> dict[str, Any]:
+def checked_keys(
+    value: Any, types: dict[str, type | UnionType], source: str, optional: tuple[str, ...] = ()
+) -> dict[str, Any]:
     """Returns `value` if it is a dictionary with these keys and types; only `optional` ones may be missing.
 
     Raises:
@@ -45,5 +48,5 @@ def checked_keys(value: Any, types: dict[str, type], source: str, optional: tupl
                 continue
             raise UserError(f"{source}: key {key!r} is missing")
         if not isinstance(value[key], kind) or (kind is int and isinstance(value[key], bool)):
-            raise UserError(f"{source}: {key!r} should be {kind.__name__}, got {value[key]!r}")
+            raise UserError(f"{source}: {key!r} should be {getattr(kind, '__name__', kind)}, got {value[key]!r}")
     return value

@@ -1,6 +1,7 @@
 """Scoring a raw log row by row, in its own order."""
 
 import logging
+from collections.abc import Sequence
 from pathlib import Path
 
 import polars as pl
@@ -21,7 +22,7 @@ logger = logging.getLogger(__name__)
 
 
 def score_raw(
-    model: CTRModel, schema: Schema, data_dir: str | Path, raw: list[str], out: str | Path, batch_size: int
+    model: CTRModel, schema: Schema, data_dir: str | Path, raw: Sequence[str | Path], out: str | Path, batch_size: int
 ) -> int:
     """Writes a CSV with one column `ctr`, a line for each row of the raw files in their order.
 
@@ -40,7 +41,7 @@ def score_raw(
         UserError: for a bad line, a missing file or a full disk.
     """
     vocabularies, scorer = Vocabularies.load(data_dir, schema), Scorer(model)
-    reader = RawReader(schema.format, schema.fields, raw, label="optional")
+    reader = RawReader(schema.format, schema.fields, raw, label="ignored")
     rows, progress = 0, Progress("scoring", reader.total_bytes, logger.info)
     try:
         with complete_file(out) as file:

@@ -21,12 +21,13 @@ from data_pipelines.doctor.table_sample import sample_table
 from data_pipelines.errors import UserError, run_main
 from data_pipelines.formats import DATASETS, make_format
 from data_pipelines.output import beside_output
+from data_pipelines.raw.files import HELP, raw_files
 
 _DATA_DIR = flags.DEFINE_string("data_dir", None, "Prepared directory to check.")
-_RAW = flags.DEFINE_list("raw", None, "Raw files to check, separated by commas.")
+_RAW = flags.DEFINE_multi_string("raw", None, f"Raw log to check: {HELP}.")
 _DATASET = flags.DEFINE_enum("dataset", None, DATASETS, "Name of the raw format.")
 _SCHEMA = flags.DEFINE_string("schema", None, "Schema file of --dataset=tabular; formats/tabular.py has its keys.")
-_CLICKS = flags.DEFINE_list("clicks", [], "Click logs of --dataset=ipinyou_contest.")
+_CLICKS = flags.DEFINE_multi_string("clicks", [], "Click logs of --dataset=ipinyou_contest, likewise.")
 _WITH_HOUR = flags.DEFINE_bool("with_hour", False, "Of avazu, hour of day and weekday as well.")
 _MAX_BAD_ROWS = flags.DEFINE_integer("max_bad_rows", 0, "More bad rows are an error.", lower_bound=0)
 _SUGGEST = flags.DEFINE_string("suggest_schema", None, "Schema file to write, from a look at --raw.")
@@ -54,11 +55,12 @@ def _report(show: Callable[[str], None]) -> Report:
     if _DATA_DIR.value is not None:
         return examine_prepared(_DATA_DIR.value, _DIMENSION.value, _OPTIMIZER.value, show)
     if _SUGGEST.value is not None:
-        return _suggest(_RAW.value[0], _SUGGEST.value)
+        return _suggest(str(raw_files(_RAW.value)[0]), _SUGGEST.value)
     if _DATASET.value is None:
         raise UserError("--raw needs --dataset, or --suggest_schema for a table that no schema file describes yet")
     raw_format, inputs = make_format(_DATASET.value, with_hour=_WITH_HOUR.value, schema_file=_SCHEMA.value)
-    return examine_raw(raw_format, inputs, _RAW.value, _CLICKS.value, _MAX_BAD_ROWS.value, show)
+    raw, clicks = raw_files(_RAW.value), raw_files(_CLICKS.value)
+    return examine_raw(raw_format, inputs, raw, clicks, _MAX_BAD_ROWS.value, show)
 
 
 def _suggest(raw: str, out: str) -> Report:

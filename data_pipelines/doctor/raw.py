@@ -14,6 +14,7 @@ from data_pipelines.prepare.engines.read_ahead import read_ahead
 from data_pipelines.progress import Progress
 from data_pipelines.raw import RawReader
 from data_pipelines.raw.clicks import read_clicks
+from data_pipelines.raw.reader import FEW_BAD
 
 _SHOWN_BAD_ROWS = 5
 _ROW_NAME_SHARE = 0.9
@@ -45,7 +46,7 @@ def examine_raw(
     report.facts |= {"files": [str(file) for file in files], "dataset": raw_format.name}
     with tempfile.TemporaryDirectory(prefix="doctor-") as directory:
         counts = RawCounts(inputs, Path(directory))
-        complaints = _Complaints()
+        complaints, reader = _Complaints(), None
         try:
             clicks = read_clicks(click_files, raw_format)
             reader = RawReader(raw_format, inputs, files, clicks=clicks, on_bad_row=complaints.add)
@@ -55,7 +56,7 @@ def examine_raw(
                 progress.update(counts.rows, chunk.bytes_read)
         except UserError as error:
             report.error("unreadable", str(error))
-        _examine_rows(report, counts, complaints, max_bad_rows)
+        _examine_rows(report, counts, complaints, max_bad_rows, reader.way_to_declare if reader else "")
         if counts.rows:
             judge_copies(report, counts.keys.duplicates(), "fields")
             _examine_fields(report, inputs, counts)
@@ -75,7 +76,17 @@ class _Complaints:
             self.first.append(complaint)
 
 
-def _examine_rows(report: Report, counts: RawCounts, complaints: _Complaints, max_bad_rows: int) -> None:
+def _way_out(rows: int, bad: int, way_to_declare: str) -> str:
+    if way_to_declare:
+        return way_to_declare
+    if bad > FEW_BAD * (rows + bad):
+        return "see whether the log is what --dataset and --schema say: so many should not be left out"
+    return f"fix them, or leave them out by --max_bad_rows={bad}"
+
+
+def _examine_rows(
+    report: Report, counts: RawCounts, complaints: _Complaints, max_bad_rows: int, way_to_declare: str
+) -> None:
     negatives, positives = (int(n) for n in counts.labels)
     rate = positives / counts.rows if counts.rows else None
     report.facts |= {"rows": counts.rows, "positives": positives, "base_rate": rate}
@@ -87,7 +98,7 @@ def _examine_rows(report: Report, counts: RawCounts, complaints: _Complaints, ma
     if complaints.count > max_bad_rows:
         message = (
             f"{complaints.count:,} bad rows, but --max_bad_rows={max_bad_rows}; the first: {complaints.first[0]}; "
-            f"fix them, or leave them out by --max_bad_rows={complaints.count}"
+            f"{_way_out(counts.rows, complaints.count, way_to_declare)}"
         )
         report.error("bad_rows", message, value=complaints.count)
     if counts.rows and 0 in (negatives, positives):

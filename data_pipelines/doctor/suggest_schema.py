@@ -16,8 +16,9 @@ import polars as pl
 
 from data_pipelines.doctor.table_sample import LIST_SEPARATOR, TableSample
 from data_pipelines.errors import UserError
-from data_pipelines.fields.declarations import MAX_VALUES
-from data_pipelines.fields.kinds import INTEGER, LABELS, is_of_kind
+from data_pipelines.fields.declarations import MAX_VALUES, RawFormat
+from data_pipelines.fields.kinds import INTEGER, is_of_kind
+from data_pipelines.fields.labels import NO_LABEL, label_values
 from data_pipelines.fields.levels import levels, numbers, split_values
 from data_pipelines.formats.tabular import DEFAULT_BINS, parse_schema
 from data_pipelines.output import is_written_through, write_complete
@@ -101,19 +102,23 @@ def save_schema(path: str | Path, sample: TableSample, decisions: list[Decision]
 
 
 def _label(rows: pl.DataFrame, wanted: str | None) -> str:
-    binary = [name for name in rows.columns if rows[name].is_in(list(LABELS)).all()]
+    binary = [name for name in rows.columns if _is_label(rows[name]).all()]
     listed = ", ".join(binary) or "none"
     if wanted is not None:
         if wanted not in rows.columns:
             raise UserError(f"--label={wanted}: there is no such column; of 0 and 1 are: {listed}")
         if wanted not in binary:
-            other = rows[wanted].filter(~rows[wanted].is_in(list(LABELS)))[0]
+            other = rows[wanted].filter(~_is_label(rows[wanted]))[0]
             raise UserError(f"--label={wanted}: the column holds {other!r} beside 0 and 1; of 0 and 1 are: {listed}")
         return wanted
     named = [name for name in binary if name.lower() in LABEL_NAMES]
     if len(named) != 1:
         raise UserError(f"which column is the label? give it as --label=NAME; columns of 0 and 1: {listed}")
     return named[0]
+
+
+def _is_label(text: pl.Series) -> pl.Series:
+    return pl.Series(label_values(text, RawFormat("", "")) != NO_LABEL)
 
 
 def _named(field: dict[str, Any], column: str, taken: set[str]) -> dict[str, Any]:

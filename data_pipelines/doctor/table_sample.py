@@ -15,8 +15,10 @@ from data_pipelines.errors import UserError
 from data_pipelines.fields.columns import texts
 from data_pipelines.fields.declarations import RawFormat
 from data_pipelines.fields.kinds import NUMBER
-from data_pipelines.raw.lines import FilePart, is_compressed, read_lines
+from data_pipelines.raw.containers import is_compressed, is_parquet
+from data_pipelines.raw.lines import FilePart, read_lines
 from data_pipelines.raw.parquet import opened, read_parquet
+from data_pipelines.raw.parquet_text import has_text, is_list
 from data_pipelines.raw.quoting import stray_quote
 from data_pipelines.raw.validation import parse_rows
 
@@ -56,16 +58,14 @@ def sample_table(path: str | Path, max_rows: int = SAMPLE_ROWS) -> TableSample:
     path = Path(path)
     if not path.is_file():
         raise UserError(f"{path}: raw file not found")
-    with path.open("rb") as file:
-        is_parquet = file.read(4) == b"PAR1"
-    return _parquet_sample(path, max_rows) if is_parquet else _text_sample(path, max_rows)
+    return _parquet_sample(path, max_rows) if is_parquet(path) else _text_sample(path, max_rows)
 
 
 def _parquet_sample(path: Path, max_rows: int) -> TableSample:
     with opened(path) as file:
         types = {field.name: field.type for field in file.schema_arrow}
-    lists = [name for name, kind in types.items() if pa.types.is_list(kind) or pa.types.is_large_list(kind)]
-    flat = [name for name, kind in types.items() if not pa.types.is_nested(kind) and not _is_binary(kind)]
+    lists = [name for name, kind in types.items() if is_list(kind) and has_text(kind)]
+    flat = [name for name, kind in types.items() if has_text(kind) and not is_list(kind) and not _is_binary(kind)]
     frames, rows = [], 0
     kinds = {name: ("text",) for name in types if name in lists or name in flat}
     for columns, *_ in read_parquet(path, kinds, dict.fromkeys(lists, LIST_SEPARATOR), _CHUNK_BYTES):

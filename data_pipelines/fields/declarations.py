@@ -1,6 +1,7 @@
 """What a raw format is, and what its inputs are."""
 
 import dataclasses
+from typing import Any
 
 from data_pipelines.errors import UserError
 
@@ -24,13 +25,20 @@ MAX_VALUES = 16
 MAX_BINS = 4096
 
 
+def later(default: Any) -> Any:
+    """A dataclass's field that came after data had been prepared: JSON files hold it only where it is no default."""
+    return dataclasses.field(default=default, metadata={"later": True})
+
+
 @dataclasses.dataclass(frozen=True)
 class RawFormat:
     """How the files of a raw log look.
 
     Attributes:
         name: of the data set, e.g. "criteo"; begins the names of record files.
-        label: name of the label column, 0 or 1.
+        label: name of the label column.
+        positive: texts of the label column that are positive, all others being negative; without any, 0 and 1.
+        at_least: the label column's smallest number that is positive.
         columns: without a header, the columns of a line in order; empty for files with a header, whose columns
             may stand in any order.
         delimiter: one ASCII character; "" is a Parquet file.
@@ -47,6 +55,8 @@ class RawFormat:
     has_header: bool = False
     quoted: bool = False
     click_key: tuple[str, ...] = ()
+    positive: tuple[str, ...] = later(())
+    at_least: float | None = later(None)
 
     @property
     def is_parquet(self) -> bool:

@@ -2,8 +2,6 @@
 
 import polars as pl
 
-LABELS = {"0": 0, "1": 1, "0.0": 0, "1.0": 1, "false": 0, "true": 1, "False": 0, "True": 1}
-"""Texts of the label column."""
 INTEGER = r"^-?[0-9]+$"
 NUMBER = r"^[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?$"
 MISSING_NUMBER = r"^([+-]?[nN][aA][nN])?$"
@@ -17,7 +15,6 @@ TIMES = (
 )
 """Regular expressions of the times there are, with groups year, month, day and hour; a date has an empty hour."""
 DESCRIPTIONS = {
-    "label": "0 or 1",
     "integer": "an integer",
     "number": "a number",
     "time": "a time like 14102123 or 2014-10-21 23:00",
@@ -27,11 +24,9 @@ DESCRIPTIONS = {
 
 
 def is_of_kind(text: pl.Series, kind: str) -> pl.Series:
-    """Whether each text [n] is of a kind; empty text is, as missing, except for the label."""
+    """Whether each text [n] is of a kind; empty text is, as missing."""
     if kind == "text":
         return pl.Series([True]).new_from_index(0, len(text))
-    if kind == "label":
-        return text.is_in(list(LABELS))
     if kind == "integer":
         # The cast takes a plus sign too, which other readers of these logs need not.
         readable = text.cast(pl.Int64, strict=False).is_not_null() & text.str.contains(INTEGER)

@@ -163,7 +163,13 @@ def check_names(names: list[str]) -> None:
 
 def plain(value: Any) -> dict[str, Any]:
     """A dataclass of simple values as a dictionary as JSON has it (lists, no tuples)."""
-    return {key: list(item) if isinstance(item, tuple) else item for key, item in dataclasses.asdict(value).items()}
+    later = {field.name: field.default for field in dataclasses.fields(value) if field.metadata.get("later")}
+    items = dataclasses.asdict(value).items()
+    return {
+        key: list(item) if isinstance(item, tuple) else item
+        for key, item in items
+        if key not in later or item != later[key]
+    }
 
 
 def from_plain(cls: type, value: Any, source: str) -> Any:
@@ -176,7 +182,8 @@ def from_plain(cls: type, value: Any, source: str) -> Any:
         if not (text.endswith("| None") and value.get(field.name, ...) is None):
             kinds[field.name] = next(kind for name, kind in _PLAIN_KINDS.items() if name in text)
     nothing = {key: None for key in value if value[key] is None and key not in kinds and hasattr(cls, key)}
-    checked_keys({key: item for key, item in value.items() if key not in nothing}, kinds, source)
+    later = tuple(field.name for field in dataclasses.fields(cls) if field.metadata.get("later"))
+    checked_keys({key: item for key, item in value.items() if key not in nothing}, kinds, source, optional=later)
     return cls(**{key: tuple(item) if isinstance(item, list) else item for key, item in value.items()})
 
 

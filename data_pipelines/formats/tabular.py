@@ -14,6 +14,10 @@
       ]
     }
 
+`label` is a column of 0 and 1 (or 0.0 and 1.0, false and true), or says which texts are positive, all others being
+negative, as {"column": "income", "positive": ">50K"} (or a list of texts), or from which number on, as
+{"column": "rating", "at_least": 4}. Blanks around labels do not count.
+
 `file.format` is csv, tsv or parquet; `delimiter` and `quoted` (true for csv, false for tsv) may be given for text,
 which always has a header. Beside `name`, `kind` and `column` (the name, if not given):
 
@@ -27,6 +31,7 @@ which always has a header. Beside `name`, `kind` and `column` (the name, if not 
 Columns that no field names are not read.
 """
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -57,24 +62,42 @@ def read_schema_file(path: str | Path, numeric_bins: str = "log_square") -> tupl
 
 def parse_schema(value: Any, source: str, numeric_bins: str = "log_square") -> tuple[RawFormat, tuple[Input, ...]]:
     """The same of a schema file's content; `source` is named in errors."""
-    kinds = {"label": str, "file": dict, "min_count": int, "fields": list}
+    kinds = {"label": str | dict, "file": dict, "min_count": int, "fields": list}
     value = checked_keys(value, kinds, source, optional=("file", "min_count"))
     if not value["fields"]:
         raise UserError(f"{source}: there are no fields; name at least one")
-    raw_format = _format(value.get("file", {}), value["label"], source)
+    label = _label(value["label"], source)
+    raw_format = dataclasses.replace(_format(value.get("file", {}), label["label"], source), **label)
     inputs = []
     for i, field in enumerate(value["fields"]):
         try:
             inputs.append(_input(field, value.get("min_count"), numeric_bins, f"fields[{i}]"))
         except UserError as error:
             raise UserError(f"{source}: {error}") from None
-        if inputs[-1].column == value["label"]:
-            raise UserError(f"{source}: field {inputs[-1].name} reads the label column {value['label']!r}")
+        if inputs[-1].column == raw_format.label:
+            raise UserError(f"{source}: field {inputs[-1].name} reads the label column {raw_format.label!r}")
     try:
         check_names([one.name for one in inputs])
     except UserError as error:
         raise UserError(f"{source}: {error}") from None
     return raw_format, tuple(inputs)
+
+
+def _label(label: str | dict[str, Any], source: str) -> dict[str, Any]:
+    """The attributes of `RawFormat` that say what the label is."""
+    if isinstance(label, str):
+        return {"label": label}
+    place = f"{source}, label"
+    kinds = {"column": str, "positive": str | list, "at_least": int | float}
+    checked_keys(label, kinds, place, optional=("positive", "at_least"))
+    if ("positive" in label) == ("at_least" in label) or isinstance(label.get("at_least"), bool):
+        raise UserError(f"{place}: give either 'positive', a text, or 'at_least', a number")
+    if "at_least" in label:
+        return {"label": label["column"], "at_least": float(label["at_least"])}
+    positive = [label["positive"]] if isinstance(label["positive"], str) else label["positive"]
+    if not positive or not all(isinstance(text, str) and text.strip() for text in positive):
+        raise UserError(f"{place}: 'positive' should be a text or a list of texts, got {label['positive']!r}")
+    return {"label": label["column"], "positive": tuple(positive)}
 
 
 def _format(file: dict[str, Any], label: str, source: str) -> RawFormat:

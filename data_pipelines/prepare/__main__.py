@@ -13,12 +13,13 @@ from data_pipelines.prepare.build import build
 from data_pipelines.prepare.engines.local import LocalEngine
 from data_pipelines.prepare.engines.memory import DEFAULT_GB
 from data_pipelines.ranges import POSITIVE, define_float
+from data_pipelines.raw.files import HELP, raw_files
 from data_pipelines.read.preparation import Options
 
 _DATASET = flags.DEFINE_enum("dataset", "criteo", DATASETS, "Name of the raw format.")
-_RAW = flags.DEFINE_list("raw", None, "Raw files (plain, gzip or bzip2), separated by commas.", required=True)
-_CLICKS = flags.DEFINE_list("clicks", [], "Click logs of --dataset=ipinyou_contest.")
 _SCHEMA = flags.DEFINE_string("schema", None, "Schema file of --dataset=tabular; formats/tabular.py has its keys.")
+_RAW = flags.DEFINE_multi_string("raw", None, f"Raw log: {HELP}.", required=True)
+_CLICKS = flags.DEFINE_multi_string("clicks", [], "Click logs of --dataset=ipinyou_contest, likewise.")
 _DATA_DIR = flags.DEFINE_string("data_dir", None, "Directory to make; it appears when complete.", required=True)
 _MIN_COUNT = flags.DEFINE_integer("min_count", 20, "Rarer levels of the training split share a row per field.")
 _SPLIT = flags.DEFINE_list("split", ["0.7", "0.1", "0.2"], "Shares of train, validation and test.")
@@ -49,7 +50,8 @@ def main(argv: Sequence[str]) -> None:
         seed=_SEED.value,
         block_rows=_BLOCK_ROWS.value,
     )
-    build(options, _RAW.value, _DATA_DIR.value, _MAX_BAD_ROWS.value, _CLICKS.value, _engine(), _show)
+    raw, clicks = raw_files(_RAW.value), raw_files(_CLICKS.value)
+    build(options, raw, _DATA_DIR.value, _MAX_BAD_ROWS.value, clicks, _engine(), _show)
 
 
 def _engine():

@@ -81,7 +81,9 @@ class Counted:
         return dict(zip(SPLITS, self._rows[:, 1].tolist(), strict=True))
 
     def check(self) -> None:
-        """Raises UserError where a split has no rows, no positives or no negatives."""
+        """Raises UserError where all rows are bad, or a split has no rows, no positives or no negatives."""
+        if not self.total and self.bad_rows:
+            raise UserError(f"all {self.bad_rows:,} rows are bad; see the first ones, shown above, and mend the log")
         for split, rows in self.rows.items():
             if not rows:
                 raise UserError(f"the {split} split gets none of the {self.total} rows; raise its share in --split")

@@ -27,7 +27,7 @@ class ClickLog:
         from data_pipelines.raw import RawReader
 
         inputs = [Input(name, name) for name in raw_format.click_key]
-        chunks = RawReader(raw_format, inputs, files, label="optional")
+        chunks = RawReader(raw_format, inputs, files, label="ignored")
         keys = pl.concat([_keys(chunk.columns, raw_format.click_key) for chunk in chunks])
         return cls(keys.unique(), raw_format.click_key)
 

@@ -1,82 +1,183 @@
-"""Which columns a raw file has, and whether files go together."""
+"""Which columns a raw file has, how it writes them, and whether files go together."""
 
 import csv
+import dataclasses
 import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from data_pipelines.errors import UserError
 from data_pipelines.fields.declarations import RawFormat
+from data_pipelines.names import shown
+from data_pipelines.raw.containers import is_parquet
 from data_pipelines.raw.lines import FilePart, read_lines
 from data_pipelines.raw.parquet import opened
 
 _FIRST_LINE_BYTES = 1 << 16
+_DELIMITERS = {",": "a comma", "\t": "a tab", ";": "a semicolon", "|": "a bar"}
 
 
-def column_names(path: Path, raw_format: RawFormat, label_optional: bool) -> list[str]:
-    """The columns of a file in order, from its header or first line.
+@dataclasses.dataclass(frozen=True)
+class Layout:
+    """A file's columns.
 
-    Where the label is optional, a log without a header may lack it (the first column); its first line tells.
+    Attributes:
+        raw_format: that of the log as this file has it: Parquet or text, whatever the log's other files are.
+        names: of the columns, in order.
+    """
+
+    raw_format: RawFormat
+    names: tuple[str, ...]
+
+
+def read_layout(path: Path, raw_format: RawFormat, wanted: Sequence[str], label_ignored: bool) -> Layout:
+    """The layout of a file, from its header or first line.
+
+    A file is Parquet if its first bytes say so, and its columns are found by name, also where the format is one of
+    text. A text file of a Parquet log has a header, and the delimiter by which all wanted columns are in it.
+
+    Args:
+        path: the file.
+        raw_format: how the log's files look.
+        wanted: the columns that will be read.
+        label_ignored: a log without a header may lack the label (the first column); its first line tells.
 
     Raises:
-        UserError: the file is missing, empty, or no Parquet file where it should be one.
+        UserError: the file is missing, empty, or neither text nor Parquet.
     """
     if not path.is_file():
         raise UserError(f"{path}: raw file not found")
-    if raw_format.is_parquet:
+    if is_parquet(path):
         with opened(path) as file:
-            return list(file.schema_arrow.names)
-    first = next(read_lines(FilePart(path), raw_format, False, _FIRST_LINE_BYTES), None)
-    if first is None:
-        raise UserError(f"{path}: the file is empty; remove it from --raw")
-    text = first.data.decode("utf-8", "replace")
-    if raw_format.quoted:
-        # Not by splitlines: it would cut at more than line feeds.
-        found = next(csv.reader(io.StringIO(text, newline="\n"), delimiter=raw_format.delimiter))
-    else:
-        found = text[: text.index("\n")].split(raw_format.delimiter)
-    if not raw_format.has_header:
-        names = list(raw_format.columns)
-        bare = label_optional and raw_format.label == names[0] and len(found) == len(names) - 1
-        return names[1:] if bare else names
-    repeated = sorted({name for name in found if found.count(name) > 1})
-    if repeated:
-        raise UserError(f"{path}:1: the header names column {repeated[0]!r} twice")
-    return found
+            return Layout(dataclasses.replace(raw_format, delimiter=""), _once(file.schema_arrow.names, str(path)))
+    first = _first_line(path, raw_format)
+    if raw_format.is_parquet:
+        raw_format = _text_format(raw_format, first, wanted)
+    names = _split(first, raw_format)
+    if raw_format.has_header:
+        return Layout(raw_format, _once(names, f"{path}:1"))
+    known = raw_format.columns
+    bare = label_ignored and raw_format.label == known[0] and len(names) == len(known) - 1
+    other = None if bare or len(names) == len(known) else _other_delimiter(first, raw_format, lambda n: n == len(known))
+    if other:
+        raise UserError(
+            f"{path}:1: the line has {len(names)} fields by {_delimiter(raw_format)}, and {len(known)} by {other}; "
+            f"{raw_format.name} logs have {len(known)}, by {_delimiter(raw_format)}"
+        )
+    return Layout(raw_format, known[1:] if bare else known)
 
 
 def check_layouts(
-    layouts: Mapping[Path, Sequence[str]], raw_format: RawFormat, columns: Sequence[str], label_optional: bool
-) -> bool:
-    """Whether the files have labels.
+    layouts: Mapping[Path, Layout], raw_format: RawFormat, columns: Sequence[str], label_ignored: bool
+) -> None:
+    """Sees that the files have what is read of them, and go together.
 
     Args:
-        layouts: the columns of each file.
+        layouts: of each file.
         raw_format: names the label column.
         columns: those that fields read.
-        label_optional: a missing label column is no error.
+        label_ignored: the label column need not be there.
 
     Raises:
         UserError: a file lacks a column or has other columns than the first.
     """
+    wanted = [*columns, *(() if label_ignored or raw_format.click_key else (raw_format.label,))]
     first_path, first = next(iter(layouts.items()))
-    for path, found in layouts.items():
-        place = f"{path}:1: the header" if raw_format.delimiter else f"{path}: the file"
-        missing = [name for name in columns if name not in found]
+    ignored = {raw_format.label} if label_ignored else set()
+    for path, layout in layouts.items():
+        missing = [name for name in wanted if name not in layout.names]
         if missing:
+            raise UserError(_missing(path, layout, missing[0], wanted, raw_format))
+        only = sorted((set(layout.names) ^ set(first.names)) - ignored)
+        if only:
             raise UserError(
-                f"{place} has no column {missing[0]!r}; there are {_shown(found)}; is this a {raw_format.name} log?"
+                f"{path}: has other columns than {first_path} ({_listed(only)} in one of them only); "
+                "read logs of one layout together"
             )
-        if raw_format.label not in found and not label_optional:
-            raise UserError(f"{place} has no label column {raw_format.label!r}; there are {_shown(found)}")
-        if set(found) != set(first):
-            only = sorted(set(found) ^ set(first))
-            raise UserError(
-                f"{path}: has other columns than {first_path} ({_shown(only)} in one of them only); "
-                "prepare logs of one layout"
-            )
-    return raw_format.label in first
 
 
-def _shown(names: Sequence[str]) -> str:
-    return ", ".join(names[:8]) + (f" and {len(names) - 8} more" if len(names) > 8 else "")
+def _missing(path: Path, layout: Layout, missing: str, wanted: Sequence[str], raw_format: RawFormat) -> str:
+    """What to say of a column that a file lacks."""
+    text = layout.raw_format
+    place = f"{path}: the file" if text.is_parquet else f"{path}:1: the header"
+    what = f"label column {missing!r}" if missing == raw_format.label else f"column {missing!r}"
+    message = f"{place} has no {what}; there are {_listed(layout.names)}"
+    alike = [name for name in layout.names if name.strip().lower() == missing.strip().lower()]
+    if alike:
+        return f"{message}; {alike[0]!r} differs by blanks or capitals: correct the name in the file or the schema"
+    if any(f"{missing}=" in part for part in path.parts):
+        return f"{message}; {missing} is in the folder's name alone: write it into the files, or leave the field out"
+    if not text.is_parquet:
+        first = _first_line(path, text)
+        other = _other_delimiter(first, text, None, wanted)
+        if other:
+            setting = ' ("file": {"delimiter": ..} in the schema)' if raw_format.name == "tabular" else ""
+            return f"{message}; {other} would split it into the columns that are wanted: set that delimiter{setting}"
+    return f"{message}; is this a {raw_format.name} log?"
+
+
+def _first_line(path: Path, raw_format: RawFormat) -> str:
+    some = dataclasses.replace(raw_format, delimiter=",") if raw_format.is_parquet else raw_format
+    first = next(read_lines(FilePart(path), some, False, _FIRST_LINE_BYTES), None)
+    if first is None:
+        raise UserError(f"{path}: the file is empty; remove it from --raw")
+    if raw_format.has_header or raw_format.is_parquet:
+        _check_header(first.data[: first.data.index(b"\n")], path)
+    return first.data.decode("utf-8", "replace")
+
+
+def _check_header(header: bytes, path: Path) -> None:
+    try:
+        text = header.decode("utf-8")
+    except UnicodeDecodeError:
+        raise UserError(
+            f"{path}:1: the header is not valid UTF-8; convert the file: iconv -f LATIN1 -t UTF-8 {path.name} "
+            "> NEW_FILE"
+        ) from None
+    if "\0" in text:
+        raise UserError(
+            f"{path}:1: the header holds NULs or carriage returns; where lines end in carriage returns alone, convert "
+            f"the file: tr '\\r' '\\n' < {path.name} > NEW_FILE"
+        )
+
+
+def _split(text: str, raw_format: RawFormat) -> list[str]:
+    """The values of a text's first record."""
+    if raw_format.quoted:
+        # Not by splitlines: it would cut at more than line feeds.
+        return next(csv.reader(io.StringIO(text, newline="\n"), delimiter=raw_format.delimiter))
+    return text[: text.index("\n")].split(raw_format.delimiter)
+
+
+def _text_format(raw_format: RawFormat, first: str, wanted: Sequence[str]) -> RawFormat:
+    """How a text file of a Parquet log looks: by the delimiter that gives the most of the wanted columns."""
+    formats = [
+        dataclasses.replace(raw_format, delimiter=delimiter, has_header=True, quoted=delimiter != "\t")
+        for delimiter in _DELIMITERS
+    ]
+    return max(formats, key=lambda one: (len(set(wanted) & set(_split(first, one))), len(_split(first, one))))
+
+
+def _other_delimiter(first: str, raw_format: RawFormat, width, wanted: Sequence[str] = ()) -> str | None:
+    """The name of a delimiter that gives a number of columns that fits, or all of those wanted."""
+    for delimiter, name in _DELIMITERS.items():
+        found = _split(first, dataclasses.replace(raw_format, delimiter=delimiter))
+        if delimiter != raw_format.delimiter and (width(len(found)) if width else set(wanted) <= set(found)):
+            return name
+    return None
+
+
+def _once(names: Sequence[str], place: str) -> tuple[str, ...]:
+    repeated = sorted({name for name in names if names.count(name) > 1})
+    if repeated:
+        what = "header" if place.endswith(":1") else "file"
+        raise UserError(f"{place}: the {what} names column {repeated[0]!r} twice; give one of them another name")
+    return tuple(names)
+
+
+def _delimiter(raw_format: RawFormat) -> str:
+    return _DELIMITERS.get(raw_format.delimiter, repr(raw_format.delimiter))
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(map(shown, names[:8])) + (f" and {len(names) - 8} more" if len(names) > 8 else "")

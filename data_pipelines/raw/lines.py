@@ -1,17 +1,14 @@
-"""Byte chunks of a plain, gzip or bzip2 text file, cut at the ends of records."""
+"""Byte chunks of a plain or compressed text file, cut at the ends of records."""
 
-import bz2
 import dataclasses
-import gzip
-import zlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO
 
 import numpy as np
 
 from data_pipelines.errors import UserError
 from data_pipelines.fields.declarations import RawFormat
+from data_pipelines.raw.containers import DAMAGE, damaged, decompressed
 from data_pipelines.raw.quoting import record_ends, stray_quote
 
 CHUNK_BYTES = 32 << 20
@@ -53,12 +50,6 @@ class LineChunk:
     bytes_read: int
 
 
-def is_compressed(path: Path) -> bool:
-    """Whether a file is gzip or bzip2, by its first bytes."""
-    with path.open("rb") as stored:
-        return _compression(stored) is not None
-
-
 def read_lines(
     part: FilePart, raw_format: RawFormat, skip_header: bool, chunk_bytes: int = CHUNK_BYTES
 ) -> Iterator[LineChunk]:
@@ -75,17 +66,15 @@ def read_lines(
             is out of place.
     """
     with part.path.open("rb") as stored:
-        text = _opened(stored)
+        text = decompressed(stored)
         left = None if part.end is None else part.end - part.start
         stored.seek(part.start)
         first_line, rest, header = part.first_line, b"", skip_header and part.start == 0
         while True:
             try:
                 read = text.read(chunk_bytes if left is None else min(chunk_bytes, left))
-            except (EOFError, OSError, zlib.error, gzip.BadGzipFile) as error:
-                raise UserError(
-                    f"{part.path}: truncated or damaged compressed file ({error}); fetch the file again"
-                ) from None
+            except DAMAGE as error:
+                raise damaged(part.path, error) from None
             left = None if left is None else left - len(read)
             data = rest + read
             if first_line == 1 and data.startswith(_BYTE_ORDER_MARK):
@@ -147,16 +136,3 @@ def _last_end(data: bytes, path: Path, first_line: int, raw_format: RawFormat, l
         line = first_line + data.count(b"\n", 0, end)
         raise UserError(f"{path}:{line}: a quote is never closed")
     return end
-
-
-def _compression(stored: BinaryIO) -> str | None:
-    start = stored.read(3)
-    stored.seek(0)
-    return "gzip" if start[:2] == b"\x1f\x8b" else "bzip2" if start == b"BZh" else None
-
-
-def _opened(stored: BinaryIO) -> BinaryIO:
-    compression = _compression(stored)
-    if compression == "gzip":
-        return gzip.GzipFile(fileobj=stored)  # type: ignore[return-value]
-    return bz2.BZ2File(stored) if compression else stored  # type: ignore[return-value]

@@ -15,15 +15,17 @@ import pyarrow as pa
 from data_pipelines.errors import UserError
 from data_pipelines.fields.columns import codes, distinct
 from data_pipelines.fields.declarations import Input, RawFormat, column_kinds
-from data_pipelines.fields.kinds import LABELS
+from data_pipelines.fields.labels import label_values, way_to_declare
 from data_pipelines.fields.schema import Field
 from data_pipelines.raw.clicks import ClickLog
-from data_pipelines.raw.headers import check_layouts, column_names
+from data_pipelines.raw.headers import check_layouts, read_layout
 from data_pipelines.raw.lines import CHUNK_BYTES, FilePart, read_lines
 from data_pipelines.raw.parquet import read_parquet
 from data_pipelines.raw.validation import BadRow, parse_rows
 
 _SHOWN_BAD_ROWS = 5
+FEW_BAD = 0.2
+"""Share of bad rows up to which leaving them out is a way."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,12 +50,12 @@ class RawReader:
     """Iterates over the `RawChunk`s of raw files; may be iterated again.
 
     Args:
-        raw_format: how the files look.
+        raw_format: how the files look; a file that is Parquet is read as such, whatever the others are.
         fields: what is read of them.
-        files: plain, gzip or bzip2 text, or Parquet; read in this order.
+        files: plain or compressed text, or Parquet; read in this order.
         max_bad_rows: leave out and count up to so many bad rows over all files.
-        label: "required", or "optional" for logs that may lack the label column (Kaggle's test.txt); the
-            first line tells.
+        label: "required", or "ignored", where labels are not asked for: the label column may be missing (as in
+            Kaggle's test.txt) or hold anything.
         chunk_bytes: text parsed at once.
         clicks: tells the positives of a format that has a `click_key` instead of a label column.
         first_row: number of the first row.
@@ -64,10 +66,11 @@ class RawReader:
         bad_rows: bad rows left out by the last pass so far.
         rows: rows seen by the last pass so far, bad ones too.
         total_bytes: size of all files, as stored.
+        way_to_declare: what to write into the schema file, where the last pass found labels that are not 0 and 1.
 
     Raises:
-        UserError: a file is missing or empty, lacks a column, has other columns than the first, or is a damaged
-            compressed file; while iterating, a row is bad.
+        UserError: a file is missing or empty, lacks a column, has other columns than the first, is a damaged
+            compressed file or neither text nor Parquet; while iterating, a row is bad.
     """
 
     def __init__(
@@ -82,8 +85,8 @@ class RawReader:
         first_row: int = 0,
         on_bad_row: Callable[[str], None] | None = None,
     ):
-        if label not in ("required", "optional"):
-            raise ValueError(f"label should be 'required' or 'optional', got {label!r}")
+        if label not in ("required", "ignored"):
+            raise ValueError(f"label should be 'required' or 'ignored', got {label!r}")
         if max_bad_rows < 0:
             raise UserError(f"--max_bad_rows should be at least 0, got {max_bad_rows}")
         if not files:
@@ -91,28 +94,33 @@ class RawReader:
         self._format, self._fields, self._max_bad_rows = raw_format, fields, max_bad_rows
         self._parts = [part if isinstance(part, FilePart) else FilePart(Path(part)) for part in files]
         self._chunk_bytes, self._clicks, self._first_row = chunk_bytes, clicks, first_row
-        self._on_bad_row = on_bad_row
+        self._on_bad_row, self._ignores_label = on_bad_row, label == "ignored"
         self.total_bytes = sum((p.end or p.path.stat().st_size) - p.start for p in self._parts if p.path.is_file())
         self.bad_rows = self.rows = 0
-        paths = list(dict.fromkeys(part.path for part in self._parts))
-        layouts = {path: column_names(path, raw_format, label == "optional") for path in paths}
+        self.way_to_declare = ""
         kinds = column_kinds(fields)
+        columns = list(kinds)
         if raw_format.click_key:
             if label == "required" and clicks is None:
                 raise UserError(f"{raw_format.name}: the labels are in the click logs; name them with --clicks")
             self.has_label = clicks is not None
             kinds |= {name: kinds.get(name, ("text",)) for name in raw_format.click_key} if self.has_label else {}
         else:
-            self.has_label = check_layouts(layouts, raw_format, list(kinds), label == "optional")
-            kinds |= {raw_format.label: ("label",)} if self.has_label else {}
+            self.has_label = not self._ignores_label
+            kinds |= {raw_format.label: (*kinds.get(raw_format.label, ()), "label")} if self.has_label else {}
+        paths = list(dict.fromkeys(part.path for part in self._parts))
+        layouts = {path: read_layout(path, raw_format, list(kinds), self._ignores_label) for path in paths}
+        check_layouts(layouts, raw_format, columns, self._ignores_label)
         self._layouts, self._kinds = layouts, kinds
 
     def __iter__(self) -> Iterator[RawChunk]:
         """Yields chunks. Raises UserError at the first bad row beyond `max_bad_rows`."""
         self.bad_rows, self.rows, done = 0, 0, 0
+        empty = None
         for part in self._parts:
             rows_before = self.rows
-            for columns, good, bytes_read in self._parquet(part) if self._format.is_parquet else self._text(part):
+            is_parquet = self._layouts[part.path].raw_format.is_parquet
+            for columns, good, bytes_read in self._parquet(part) if is_parquet else self._text(part):
                 numbers = np.flatnonzero(good) + self.rows + self._first_row
                 self.rows += len(good)
                 label = self._label(columns)
@@ -123,25 +131,32 @@ class RawReader:
                     done + bytes_read,
                 )
             if self.rows == rows_before:
-                raise UserError(f"{part.path}: has a header but no rows; remove it from --raw")
+                empty = empty or part.path
             done += (part.end or part.path.stat().st_size) - part.start
+        # Writers of part files leave some without rows.
+        if empty and not self.rows:
+            raise UserError(f"{empty}: has a header but no rows; remove it from --raw")
         if self.bad_rows:
             logging.warning("left out %d bad rows of %d", self.bad_rows, self.rows)
 
     def _text(self, part: FilePart) -> Iterator[tuple[pa.RecordBatch, np.ndarray, int]]:
         layout = self._layouts[part.path]
-        for chunk in read_lines(part, self._format, self._format.has_header, self._chunk_bytes):
-            columns, good, bad = parse_rows(chunk.data, layout, self._kinds, self._format)
+        raw_format = layout.raw_format
+        for chunk in read_lines(part, raw_format, raw_format.has_header, self._chunk_bytes):
+            columns, good, bad = parse_rows(chunk.data, layout.names, self._kinds, raw_format)
+            way_out = self._way_out(columns, good, bad, "line")
             for row in bad:
-                self._report(f"{part.path}:{chunk.first_line + row.line}", row, "fix the line")
+                self._report(f"{part.path}:{chunk.first_line + row.line}", row, way_out)
             yield columns, good, chunk.bytes_read
 
     def _parquet(self, part: FilePart) -> Iterator[tuple[pa.RecordBatch, np.ndarray, int]]:
         separators = {field.column: field.separator for field in self._fields if field.separator}
         first = 1
-        for columns, good, bad, share in read_parquet(part.path, self._kinds, separators, self._chunk_bytes):
+        chunks = read_parquet(part.path, self._kinds, separators, self._chunk_bytes, self._format)
+        for columns, good, bad, share in chunks:
+            way_out = self._way_out(columns, good, bad, "row")
             for row in bad:
-                self._report(f"{part.path}: row {first + row.index}", row, "fix the row")
+                self._report(f"{part.path}: row {first + row.index}", row, way_out)
             first += len(good)
             yield columns, good, int(share * part.path.stat().st_size)
 
@@ -152,21 +167,36 @@ class RawReader:
             return self._clicks.label(columns)
         known = distinct(columns, self._format.label)
         # Texts of rows that were left out are still among the distinct ones.
-        values = np.array([LABELS.get(text, 0) for text in known], np.uint8)
+        values = label_values(known, self._format).clip(0).astype(np.uint8)
         return values[codes(columns, self._format.label)]
 
     def _reads_label(self) -> bool:
         return any(field.column == self._format.label for field in self._fields)
 
-    def _report(self, place: str, row: BadRow, first_way_out: str) -> None:
+    def _way_out(self, columns: pa.RecordBatch, good: np.ndarray, bad: Sequence[BadRow], what: str) -> str:
+        """What to do about the first row that is too bad, if it is one of a chunk's."""
+        if not bad:
+            return ""
+        if self._ignores_label:
+            return f"fix the {what} or take it out"
+        found, rows, bound = self.bad_rows + len(bad), self.rows + len(good), self._max_bad_rows
+        few = found <= FEW_BAD * rows
+        ways = [f"fix the {what}", f"raise --max_bad_rows={bound}" if bound else "allow it with --max_bad_rows"]
+        if any(row.of_label for row in bad) and self._format.name == "tabular":
+            # Texts of rows that were left out are still among the distinct ones.
+            self.way_to_declare = way_to_declare(distinct(columns, self._format.label), self._format.label)
+            ways = [*ways, self.way_to_declare] if few else [self.way_to_declare]
+        elif not few:
+            whole = f"see whether this is a {self._format.name} log, for {found:,} of {rows:,} rows are bad so far"
+            ways = [ways[0], whole]
+        return ", or ".join(ways) if len(ways) != 2 else " or ".join(ways)
+
+    def _report(self, place: str, row: BadRow, way_out: str) -> None:
         self.bad_rows += 1
         if self._on_bad_row is not None:
             self._on_bad_row(f"{place}: {row.problem}")
             return
         if self.bad_rows > self._max_bad_rows:
-            way_out = (
-                f"raise --max_bad_rows={self._max_bad_rows}" if self._max_bad_rows else "allow it with --max_bad_rows"
-            )
-            raise UserError(f"{place}: {row.problem}; {first_way_out} or {way_out}")
+            raise UserError(f"{place}: {row.problem}; {way_out}")
         if self.bad_rows <= _SHOWN_BAD_ROWS:
             logging.warning("bad row left out: %s: %s", place, row.problem)

@@ -13,6 +13,8 @@ import pyarrow.csv
 from data_pipelines.fields.columns import coded, codes, distinct
 from data_pipelines.fields.declarations import RawFormat
 from data_pipelines.fields.kinds import DESCRIPTIONS, is_of_kind
+from data_pipelines.fields.labels import NO_LABEL, label_description, label_values
+from data_pipelines.names import shown
 from data_pipelines.raw.quoting import record_ends, unquoted
 
 _SHOWN_VALUE_LENGTH = 60
@@ -26,6 +28,15 @@ class BadRow:
     index: int
     line: int
     problem: str
+
+    @property
+    def of_label(self) -> bool:
+        """Whether the problem is that the label is none."""
+        return isinstance(self.problem, LabelProblem)
+
+
+class LabelProblem(str):
+    """A problem that is a label's text."""
 
 
 def parse_rows(
@@ -58,24 +69,26 @@ def parse_rows(
         if columns.num_rows != whole.sum():
             raise AssertionError(f"the parser found {columns.num_rows} rows in {whole.sum()}") from None
     rows = np.flatnonzero(whole)
-    columns, good, bad_values = without_bad_values(columns, kinds)
+    columns, good, bad_values = without_bad_values(columns, kinds, raw_format)
     problems |= {int(rows[row]): problem for row, problem in bad_values.items()}
     whole[rows[~good]] = False
     return columns, whole, _located(data, raw_format, problems)
 
 
 def without_bad_values(
-    columns: pa.RecordBatch, kinds: Mapping[str, Sequence[str]]
+    columns: pa.RecordBatch, kinds: Mapping[str, Sequence[str]], raw_format: RawFormat
 ) -> tuple[pa.RecordBatch, np.ndarray, dict[int, str]]:
     """(rows whose values are of their columns' kinds, which rows those are, the first problem of each other row)."""
     good, problems = np.ones(columns.num_rows, bool), {}
-    for row, problem in _value_problems(columns, kinds):
+    for row, problem in _value_problems(columns, kinds, raw_format):
         problems.setdefault(row, problem)
         good[row] = False
     return columns.filter(pa.array(good)) if problems else columns, good, problems
 
 
-def _value_problems(columns: pa.RecordBatch, kinds: Mapping[str, Sequence[str]]) -> list[tuple[int, str]]:
+def _value_problems(
+    columns: pa.RecordBatch, kinds: Mapping[str, Sequence[str]], raw_format: RawFormat
+) -> list[tuple[int, str]]:
     """(row, problem) of values that are not of their column's kinds, in the order of the columns."""
     found = []
     for name in columns.schema.names:
@@ -83,11 +96,15 @@ def _value_problems(columns: pa.RecordBatch, kinds: Mapping[str, Sequence[str]])
             if kind == "text":
                 continue
             known = distinct(columns, name)
-            bad = ~is_of_kind(known, kind).to_numpy()
+            if kind == "label":
+                bad, wanted = label_values(known, raw_format) == NO_LABEL, label_description(raw_format)
+            else:
+                bad, wanted = ~is_of_kind(known, kind).to_numpy(), DESCRIPTIONS[kind]
             if bad.any():
                 for row in np.flatnonzero(bad[codes(columns, name)]):
                     value = known[int(codes(columns, name)[row])]
-                    found.append((int(row), f"field {name}: {_shown(value)} is not {DESCRIPTIONS[kind]}"))
+                    problem = f"field {shown(name)}: {_shown(value)} is not {wanted}"
+                    found.append((int(row), LabelProblem(problem) if kind == "label" else problem))
     return found
 
 
@@ -164,7 +181,7 @@ def _decode_problem(row: bytes, layout: Sequence[str], delimiter: str) -> str:
     for position, value in enumerate(values):
         if not _decodes(value):
             # With delimiters inside quotes the position is no column's.
-            name = f"field {layout[position]}" if len(values) == len(layout) else "a field"
+            name = f"field {shown(layout[position])}" if len(values) == len(layout) else "a field"
             return f"{name}: {_shown(repr(value)[1:], quoted=True)} is not valid UTF-8"
     raise AssertionError("the row is valid UTF-8")
 

@@ -6,8 +6,10 @@ from pathlib import Path
 
 import numpy as np
 
+from data_pipelines.errors import UserError
 from data_pipelines.fields.declarations import RawFormat
-from data_pipelines.raw.lines import FilePart, count_lines, is_compressed, read_lines
+from data_pipelines.raw.containers import is_compressed, is_parquet
+from data_pipelines.raw.lines import FilePart, count_lines, read_lines
 from data_pipelines.raw.parquet import opened
 from data_pipelines.raw.quoting import record_ends
 
@@ -26,11 +28,17 @@ class NumberedPart:
 def cut(files: Sequence[Path], raw_format: RawFormat, part_bytes: int = PART_BYTES) -> list[FilePart]:
     """Parts of about `part_bytes`, in order; their first lines are not known yet.
 
-    Compressed files, Parquet files and text with quotes (in which a line end need not end a row) stay whole.
+    Compressed files, Parquet files and text with quotes (in which a line end need not end a row) stay whole. Raises
+    UserError for text of a log that is declared as Parquet, whose delimiter is not known.
     """
     parts = []
     for path in files:
-        if raw_format.is_parquet or raw_format.quoted or is_compressed(path):
+        if raw_format.is_parquet and not is_parquet(path):
+            raise UserError(
+                f"{path}: no Parquet file; for --engine=spark say in the schema what it is, "
+                'such as "file": {"format": "csv"}'
+            )
+        if raw_format.quoted or is_parquet(path) or is_compressed(path):
             parts.append(FilePart(path))
             continue
         size = path.stat().st_size
@@ -42,7 +50,7 @@ def cut(files: Sequence[Path], raw_format: RawFormat, part_bytes: int = PART_BYT
 
 def count_rows(part: FilePart, raw_format: RawFormat) -> tuple[int, int]:
     """(lines, rows, good or bad) of a part; a header is a line but no row."""
-    if raw_format.is_parquet:
+    if is_parquet(part.path):
         with opened(part.path) as file:
             return 0, file.metadata.num_rows
     if not raw_format.quoted and not is_compressed(part.path):

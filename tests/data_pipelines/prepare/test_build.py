@@ -177,7 +177,7 @@ def test_unseen_rows_of_a_log_without_labels_encode_the_same(prepared_criteo, cr
     lines = criteo_raw_file.read_text().splitlines()
     (tmp_path / "test.txt").write_text("\n".join(line.split("\t", 1)[1] for line in lines))
     bare, full = (
-        [vocabularies.encode(chunk.columns) for chunk in RawReader(FORMAT, INPUTS, [path], label="optional")]
+        [vocabularies.encode(chunk.columns) for chunk in RawReader(FORMAT, INPUTS, [path], label="ignored")]
         for path in (tmp_path / "test.txt", criteo_raw_file)
     )
     np.testing.assert_array_equal(np.concatenate(bare), np.concatenate(full))

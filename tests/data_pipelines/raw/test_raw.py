@@ -119,18 +119,19 @@ def test_empty_missing_and_truncated_files(tmp_path):
         list(read_raw([tmp_path / "cut.gz"]))
 
 
-def test_optional_label(tmp_path):
+def test_labels_that_are_not_asked_for(tmp_path):
     lines = criteo_lines(10, seed=3)
+    rows = [tuple(line.split("\t")[1:]) for line in lines]
     bare = write(tmp_path / "test.txt", [line.split("\t", 1)[1] for line in lines])
+    odd = write(tmp_path / "odd.txt", [_changed(line, "label", "?") for line in lines])
     full = write(tmp_path / "train.txt", lines)
-    reader = read_raw([bare], label="optional")
-    assert not reader.has_label
-    assert rows_of(reader)[0] == [tuple(line.split("\t")[1:]) for line in lines]
-    assert read_raw([full], label="optional").has_label
+    reader = read_raw([bare, odd, full], label="ignored")
+    assert not reader.has_label and rows_of(reader)[0] == rows * 3
     with pytest.raises(UserError, match="test.txt:1: the line has 39 fields instead of 40"):
         list(read_raw([bare]))
-    with pytest.raises(UserError, match="test.txt: has other columns than .*train.txt .label in one"):
-        read_raw([full, bare], label="optional")
+    write(bare, [lines[0].split("\t", 1)[1], "x"])
+    with pytest.raises(UserError, match="test.txt:2: the line has 1 fields .* 39; fix the line or take it out$"):
+        list(read_raw([bare], label="ignored"))
 
 
 def test_bzip2_equals_plain_and_damage_is_named(tmp_path):
