@@ -2,9 +2,9 @@
 
 python -m ada_ensemble_tf.compare --config=experiments/frappe.py --models=dnn,dcn_v2 --data_dir=DIR --out=DIR
 
-In the place of --models goes --study=experiments/studies.py:table2 for named variants, which may be of one model.
+--study=experiments/studies.py:paper_table2 instead of --models compares named variants, which may be of one model.
 
-Run again it trains only what is missing. The exit code is 1 if a run failed.
+A second run trains only what is missing. The exit code is 1 if a run failed.
 """
 
 from collections.abc import Sequence
@@ -19,12 +19,12 @@ from experiments.models import MODELS
 from experiments.overrides import parse
 
 _CONFIG = flags.DEFINE_string("config", None, "FILE.py of experiments/, without a model.", required=True)
-_MODELS = flags.DEFINE_list("models", None, "Models with commas between, or 'all'.")
+_MODELS = flags.DEFINE_list("models", None, "Comma-separated models, or 'all'.")
 _STUDY = flags.DEFINE_string("study", None, "FILE.py:NAME of a function that returns variants by label.")
-_SEEDS = flags.DEFINE_integer("seeds", 3, "Trainings of each, with seeds 0, 1, ..", lower_bound=1)
+_SEEDS = flags.DEFINE_integer("seeds", 3, "Trainings of each model, with seeds 0, 1, ..", lower_bound=1)
 _DATA_DIR = flags.DEFINE_string("data_dir", None, "Prepared data.", required=True)
 _OUT = flags.DEFINE_string("out", None, "Where runs and tables go.", required=True)
-_JOBS = flags.DEFINE_integer("jobs", 1, "Trainings at once; they share the cores.", lower_bound=1)
+_JOBS = flags.DEFINE_integer("jobs", 1, "Trainings that run at once; they share the cores.", lower_bound=1)
 _SET = flags.DEFINE_multi_string("set", [], "KEY=VALUE for every model's config; may be repeated.")
 _TRUTH = flags.DEFINE_string("truth", None, "What the synthetic rows' generator wrote beside them.")
 

@@ -2,9 +2,9 @@
 
 python -m ada_ensemble_tf.export --workdir=DIR [--export_dir=DIR] [--raw=FILE] [--weights=bfloat16]
 
-The numbered folder appears once its scores are seen to be those of the model in Python, on rows of --raw, or of the
-prepared data with ids turned back into text, or where neither is at hand on rows made of the vocabularies. The same
-rows are the warm-up requests and what `python -m ada_ensemble_tf.serving.load_test` sends.
+The numbered folder appears once its scores have been found equal to those of the model in Python. The check uses rows
+of --raw, or of the prepared data with ids turned back into text, or, without either, rows made from the vocabularies.
+The same rows become the warm-up requests and are what `python -m ada_ensemble_tf.serving.load_test` sends.
 """
 
 import logging
@@ -25,7 +25,7 @@ _EXPORT_DIR = flags.DEFINE_string("export_dir", None, "Where numbered versions g
 _RAW = flags.DEFINE_multi_string(
     "raw", [], f"Raw log whose first rows are checked and sent as warm-up requests: {HELP}."
 )
-_ROWS = flags.DEFINE_integer("rows", 256, "How many.", lower_bound=1, upper_bound=10_000)
+_ROWS = flags.DEFINE_integer("rows", 256, "How many rows that is.", lower_bound=1, upper_bound=10_000)
 _DATA_DIR = flags.DEFINE_string("data_dir", None, "Prepared data; where it was in training by default.")
 _NUMBERS = flags.DEFINE_enum(
     "example_numbers", "text", ["text", "native"], "Numbers in tf.Examples: the log's text, or int64 and float lists."
@@ -37,7 +37,7 @@ logger = logging.getLogger("ada_ensemble_tf.export")
 
 
 def main(argv: Sequence[str]) -> None:
-    """Exports and prints where to."""
+    """Exports, and prints where the SavedModel is."""
     del argv
     from ada_ensemble_tf.serving.publish import export
     from ada_ensemble_tf.serving.tables import Storage
@@ -66,7 +66,7 @@ def main(argv: Sequence[str]) -> None:
 
 
 def _rows(workdir: "Workdir", schema: "Schema") -> dict[str, list[str]] | None:
-    """Raw columns of some rows; None if there are none at hand."""
+    """Raw columns of some rows; None if there are none."""
     from ada_ensemble_tf.inference.raw_text import raw_text
     from data_pipelines.fields.columns import texts
     from data_pipelines.fields.vocabulary import Vocabularies
@@ -81,7 +81,7 @@ def _rows(workdir: "Workdir", schema: "Schema") -> dict[str, list[str]] | None:
     except (UserError, OSError) as error:
         if _DATA_DIR.value:
             raise
-        logger.info("rows are made of the vocabularies, for the prepared data is not at hand: %s", error)
+        logger.info("rows are made from the vocabularies, because the prepared data is not available: %s", error)
         return None
     for inputs, _ in data.evaluation("test", _ROWS.value).take(1):
         ids, values = (inputs["ids"], inputs["values"].numpy()) if schema.value_fields else (inputs, None)

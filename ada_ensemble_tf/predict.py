@@ -15,7 +15,7 @@ _BATCH_SIZE = flags.DEFINE_integer("batch_size", 8192, "Rows scored at once.", l
 
 
 def main(argv: Sequence[str]) -> None:
-    """Scores and prints how many rows."""
+    """Scores, and prints the number of rows."""
     del argv
     from ada_ensemble_tf.inference.raw_scores import score_raw
     from ada_ensemble_tf.trained.workdir import Workdir

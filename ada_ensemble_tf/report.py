@@ -1,4 +1,4 @@
-"""A page that shows what came of a training, or of a comparison; one file, read without network:
+"""Writes a page about a training run or a comparison, in one file that needs no network:
 
 python -m ada_ensemble_tf.report --workdir=DIR [--out=report.html]
 python -m ada_ensemble_tf.report --compare=DIR [--out=report.html]
@@ -22,7 +22,7 @@ _COMPARE = flags.DEFINE_string("compare", None, "Directory of a comparison: the 
 _OUT = flags.DEFINE_string("out", None, "The page; report.html in the directory by default.")
 _DATA_DIR = flags.DEFINE_string("data_dir", None, "Prepared data of --workdir; where it was in training by default.")
 _ROWS = flags.DEFINE_integer(
-    "rows", 100_000, "Test rows for all that follows the metrics, which read all rows.", lower_bound=1
+    "rows", 100_000, "Test rows for everything but the metrics, which use all rows.", lower_bound=1
 )
 _IMPORTANCE_ROWS = flags.DEFINE_integer(
     "importance_rows", 10_000, "Of these, rows for permutation importance.", lower_bound=1
@@ -30,7 +30,7 @@ _IMPORTANCE_ROWS = flags.DEFINE_integer(
 
 
 def main(argv: Sequence[str]) -> None:
-    """Writes the page and prints where to."""
+    """Writes the page, and prints where it is."""
     del argv
     if (_WORKDIR.value is None) == (_COMPARE.value is None):
         raise UserError("give one of --workdir and --compare")

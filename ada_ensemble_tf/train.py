@@ -2,9 +2,9 @@
 
 python -m ada_ensemble_tf.train --config=experiments/criteo.py:ada_ensemble --data_dir=DIR --workdir=DIR
 
-All GPUs of the machine are used. On several machines it is the same command on each, with the environment variable
-TF_CONFIG that says which they are, e.g. {"cluster": {"worker": ["host0:2222", "host1:2222"]}, "task": {"type":
-"worker", "index": 0}}, and directories that all of them share. A worker that dies is to be started again; the others
+Training uses all GPUs of the machine. To train on several machines, run the same command on each, with directories that
+all of them share, and with the environment variable TF_CONFIG, which names them, e.g. {"cluster": {"worker":
+["host0:2222", "host1:2222"]}, "task": {"type": "worker", "index": 0}}. If a worker dies, start it again; the others
 wait for it and go on from the last checkpoint.
 """
 
@@ -30,7 +30,7 @@ def main(argv: Sequence[str]) -> None:
     del argv
     check_config(_CONFIG.value.to_dict())
     data = open_data(_DATA_DIR.value)
-    # Imported here: a wrong flag or data directory is told without waiting for TensorFlow.
+    # Imported here so that a wrong flag or data directory is reported without waiting for TensorFlow.
     from ada_ensemble_tf.devices.restarts import starting_anew
     from ada_ensemble_tf.training.run import train
 

@@ -2,8 +2,8 @@
 
 python -m ada_ensemble_tf.tune --config=experiments/frappe.py --models=dnn,dcn_v2 --trials=20 --data_dir=DIR --out=DIR
 
-With --write=experiments/tuned/frappe.json the best values go where experiments/frappe.py reads them. Run again, it goes
-on where it stopped.
+With --write=experiments/tuned/frappe.json the best values go where experiments/frappe.py reads them. A second run goes
+on where the first stopped.
 """
 
 from collections.abc import Sequence
@@ -22,16 +22,14 @@ from experiments.search_spaces import SPACES
 
 _CONFIG = flags.DEFINE_string("config", None, "FILE.py of experiments/, without a model.", required=True)
 _MODELS = flags.DEFINE_list("models", None, "Models with commas between, or 'all'.", required=True)
-_TRIALS = flags.DEFINE_integer(
-    "trials", 20, "Trials of each model; the first is the config as it is.", lower_bound=1
-)
+_TRIALS = flags.DEFINE_integer("trials", 20, "Trials of each model; the first is the config as it is.", lower_bound=1)
 _SPACE = flags.DEFINE_enum("space", "paper", sorted(SPACES), "A search space of experiments/search_spaces.py.")
 _DATA_DIR = flags.DEFINE_string("data_dir", None, "Prepared data; its test split is not scored.", required=True)
 _OUT = flags.DEFINE_string("out", None, "Where trials go.", required=True)
-_JOBS = flags.DEFINE_integer("jobs", 1, "Trainings at once; they share the cores.", lower_bound=1)
+_JOBS = flags.DEFINE_integer("jobs", 1, "Trainings that run at once; they share the cores.", lower_bound=1)
 _SET = flags.DEFINE_multi_string("set", [], "KEY=VALUE for every model's config; may be repeated.")
 _SEED = flags.DEFINE_integer(
-    "seed", 0, "Of what is proposed; that of the trainings is a config key.", lower_bound=0, upper_bound=10_000
+    "seed", 0, "Seed of the proposals; that of the trainings is a config key.", lower_bound=0, upper_bound=10_000
 )
 _WRITE = flags.DEFINE_string("write", None, "JSON file that takes the best values, beside those of other models.")
 

@@ -1,11 +1,12 @@
 """Sums over all replicas of a training step.
 
-Under a `tf.distribute` strategy each replica has a part of the global batch. What is a mean over rows may stay one over
-the replica's own rows, for the mean of the replicas' losses is what is trained. What is not, as the variance of a batch
-or the product of two means, is computed from sums over the global batch, so that n replicas compute what one would.
+Under a `tf.distribute` strategy, each replica has a part of the global batch. A mean over rows may stay a mean over the
+replica's own rows, because training minimises the mean of the replicas' losses. Other quantities, such as a batch's
+variance or the product of two means, are computed from sums over the global batch, so that n replicas compute what one
+would.
 
-Without a strategy, and outside of its replicas (in inference, say), there is one replica: nothing here then adds
-anything to the graph. Gradients flow through.
+Without a strategy, and outside its replicas (in inference, say), there is one replica, and these functions add nothing
+to the graph. Gradients flow through them.
 """
 
 import tensorflow as tf
@@ -18,7 +19,7 @@ def count() -> int:
 
 
 def index() -> tf.Tensor:
-    """int32 scalar: which of all replicas this one is, from 0."""
+    """This replica's number among all, from 0: an int32 scalar."""
     return tf.cast(tf.distribute.get_replica_context().replica_id_in_sync_group, tf.int32)
 
 
@@ -26,12 +27,12 @@ def global_sum(x: tf.Tensor) -> tf.Tensor:
     """`x` summed over the replicas, of the same shape on each."""
     if count() == 1:
         return x
-    # The identity is on the replica's device, as an argument of the traced function need not be.
+    # The identity is on the replica's device; an argument of the traced function may be elsewhere.
     return tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.SUM, tf.identity(x))
 
 
 def global_sums(*tensors: tf.Tensor) -> tuple[tf.Tensor, ...]:
-    """Each of some tensors of one type summed over the replicas, all in one exchange."""
+    """Several tensors of one type, each summed over the replicas, all in one exchange."""
     if count() == 1:
         return tensors
     sizes = [tensor.shape.num_elements() for tensor in tensors]
@@ -41,7 +42,7 @@ def global_sums(*tensors: tf.Tensor) -> tuple[tf.Tensor, ...]:
 
 
 def of_all(x: tf.Tensor) -> tf.Tensor:
-    """`[R, ..]`: the x of each replica."""
+    """Every replica's x: `[R, ..]`."""
     if count() == 1:
         return x[None]
     mine = tf.reshape(tf.range(count()) == index(), [-1] + [1] * x.shape.rank)
@@ -49,7 +50,7 @@ def of_all(x: tf.Tensor) -> tf.Tensor:
 
 
 def global_min(x: tf.Tensor) -> tf.Tensor:
-    """The smallest of the replicas' x, element by element."""
+    """The element-wise minimum of the replicas' x."""
     return x if count() == 1 else tf.reduce_min(of_all(x), axis=0)
 
 

@@ -17,7 +17,7 @@ class AttentionModule(InteractionModule):
     """u = W TransformerEncoderLayer(X) with the m embeddings as tokens (DHEN, arXiv 2203.11014, equation 4).
 
     The encoder layer is that of arXiv 1706.03762, section 3.1: H = Norm(X + MultiHead(X)), Norm(H + FFN(H)), with a
-    ReLU inside the FFN. It has no positions: each field's embedding is its own already.
+    ReLU inside the FFN. It has no position encodings: each field already has embeddings of its own.
 
     Args:
         num_outputs: l.
@@ -68,7 +68,7 @@ class AttentionModule(InteractionModule):
         head_size = self.dimension // self.heads
         split = tf.reshape(self.query_key_value(x), [-1, self.num_inputs, 3, self.heads, head_size])
         query, key, value = tf.unstack(tf.transpose(split, [2, 0, 3, 1, 4]))
-        # Not the scores are divided, which are more and in bfloat16 slow to divide.
+        # Dividing the queries is cheaper: there are more scores, and bfloat16 divides slowly.
         shares = tf.nn.softmax(tf.matmul(query / head_size**0.5, key, transpose_b=True))
         attended = tf.transpose(tf.matmul(shares, value), [0, 2, 1, 3])
         return self.mix(tf.reshape(attended, [-1, self.num_inputs, self.dimension]))

@@ -10,7 +10,7 @@ from ada_ensemble_tf.layers.fields import Shape
 class InteractionModule(keras.layers.Layer):
     """A layer that maps a list of m embeddings, `[B, m, D]`, to one of l, `[B, l, D]`.
 
-    A module has no residual of its own around it: the DHEN layer adds the shortcut. It must take zero rows.
+    A module has no residual around it; the DHEN layer adds the shortcut. It must accept a batch of zero rows.
 
     Args:
         num_outputs: l.
@@ -32,8 +32,8 @@ class InteractionModule(keras.layers.Layer):
         return (x_shape[0], self.num_outputs, x_shape[2])
 
     def flops(self) -> int:
-        """Floating-point operations per row, two a multiply-add; known once built."""
-        raise NotImplementedError(f"{type(self).__name__} must say its FLOPs")
+        """Floating-point operations per row of a built module; a multiply-add counts as two."""
+        raise NotImplementedError(f"{type(self).__name__} must define flops()")
 
     def get_config(self) -> dict[str, Any]:
         return super().get_config() | {"num_outputs": self.num_outputs}

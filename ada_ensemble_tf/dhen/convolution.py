@@ -15,15 +15,15 @@ from ada_ensemble_tf.layers.fields import Shape
 class ConvolutionModule(InteractionModule):
     """u = W activation(Conv2D(X)) over the m x D map of the list (DHEN, arXiv 2203.11014, equation 5).
 
-    The map is padded with zeros, so that each filter gives m embeddings of size D, and W goes from all of them to l.
-    The paper leaves the sizes and the activation open; its W, of m x l, is that of one filter. The convolution is
-    written as a matrix product over windows: TensorFlow's gives zero rows a wrong shape on CPU.
+    The map is padded with zeros, so each filter gives m embeddings of size D, and W maps all of these to l. The paper
+    does not give the sizes and the activation; its m x l W fits a single filter. The convolution is a matrix product
+    over windows, because TensorFlow's returns a wrong shape for zero rows on CPU.
 
     Args:
         num_outputs: l.
         filters: filters of the convolution.
         kernel_size: embeddings, and dimensions of each, that a filter spans.
-        activation: a Keras activation, after the convolution.
+        activation: a Keras activation, applied after the convolution.
 
     Raises:
         ValueError: for arguments out of range.

@@ -11,8 +11,8 @@ from ada_ensemble_tf.layers.fields import Shape
 class DeepCrossModule(InteractionModule):
     """u = (X X^T) W + b with X read as D x m: products of dimensions, summed over the list.
 
-    DHEN (arXiv 2203.11014), equation 7, which prints W on the left. Only on the right does the D x D product meet a W
-    of D x l and give l embeddings of size D; b is D x l likewise. The skip connection of DCN V2 is left to the layer.
+    DHEN (arXiv 2203.11014), equation 7, prints W on the left. Only on the right does a D x l W fit the D x D product
+    and give l embeddings of size D; b is D x l too. The layer adds the skip connection of DCN V2.
 
     Args:
         num_outputs: l.
@@ -25,7 +25,7 @@ class DeepCrossModule(InteractionModule):
 
     def call(self, x: tf.Tensor) -> tf.Tensor:
         products = tf.matmul(x, x, transpose_a=True)
-        # The products are symmetric, so that W^T (X X^T) is the transpose, `[B, l, D]`, of what the formula says.
+        # X X^T is symmetric, so W^T (X X^T) is the transpose, `[B, l, D]`, of the formula's product.
         return tf.einsum("bde,dl->ble", products, tf.convert_to_tensor(self.kernel)) + self.bias
 
     def flops(self) -> int:

@@ -20,13 +20,13 @@ class DLRMModule(InteractionModule):
 
     DHEN (arXiv 2203.11014), equation 3, does not say what its AdvancedDLRM is. This is the interaction of DLRM (arXiv
     1906.00091): the dot products of all pairs beside the embeddings, and an MLP over both. With m embeddings there are
-    m (m - 1) / 2 products; a learnt projection of the list to fewer embeddings, Z, keeps that in bounds.
+    m (m - 1) / 2 products; a learnt projection of the list to fewer embeddings, Z, limits their number.
 
     Args:
         num_outputs: l.
         hidden_units: sizes of the MLP's layers.
-        compressed: number of embeddings in Z; 0 is Z = X.
-        activation: of the MLP, a Keras activation.
+        compressed: number of embeddings in Z; 0 means Z = X.
+        activation: the MLP's Keras activation.
 
     Raises:
         ValueError: for arguments out of range.
@@ -53,7 +53,7 @@ class DLRMModule(InteractionModule):
             self.compress = ListProjection(self.compressed, name="compress")
             self.compress.build(x_shape)
         self.count = count = self.compressed or self.num_inputs
-        # Places of the strict upper triangle in the flattened matrix of products.
+        # Indices of the strict upper triangle in the flattened matrix of products.
         self.pairs = np.flatnonzero(np.triu(np.ones([count, count]), k=1))
         self.mlp.build((None, self.num_inputs * self.dimension + len(self.pairs)))
         self.project = Dense(self.num_outputs * self.dimension, name="project")
@@ -67,7 +67,7 @@ class DLRMModule(InteractionModule):
         return tf.reshape(self.project(hidden), [-1, self.num_outputs, self.dimension])
 
     def flops(self) -> int:
-        """Per row: the compression, all products as they are computed, the MLP and the last product."""
+        """Per row: the compression, all products, since all are computed, the MLP and the last product."""
         compress = self.compress.flops() if self.compress is not None else 0
         products = 2 * self.count**2 * self.dimension
         rows, columns = self.project.kernel.shape

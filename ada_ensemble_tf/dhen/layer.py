@@ -21,21 +21,21 @@ ENSEMBLES = ("concat", "sum", "weighted_sum")
 class DHENLayer(keras.layers.Layer):
     """Y = Norm(Ensemble_i Interaction_i(X) + ShortCut(X)) (DHEN, arXiv 2203.11014, equations 1 and 2).
 
-    X is a list of m embeddings; each of the n modules gives l of them. ShortCut is the identity where Y is as long as
-    X, otherwise a projection of the list. Weights of a weighted sum are learnt scalars, one a module, that start at 1.
-    "layer" normalises each embedding by itself; "batch" each number by the batch.
+    X is a list of m embeddings; each of the n modules gives l of them. ShortCut is the identity if Y is as long as X,
+    and a projection of the list otherwise. A weighted sum has one learnt scalar per module, which starts at 1. "layer"
+    normalises each embedding on its own; "batch" normalises each element over the batch.
 
     Args:
-        modules: names of the interaction modules, see `ada_ensemble_tf.dhen.MODULES`; a name may come once.
+        modules: names of the interaction modules, see `ada_ensemble_tf.dhen.MODULES`; each at most once.
         num_outputs: l, embeddings that each module gives.
         ensemble: "concat" (Y has n * l embeddings), "sum" or "weighted_sum" (l).
         normalization: "layer", "batch" or "none".
-        dropout: share of the ensemble's numbers that training sets to 0, before the shortcut is added.
-        module_arguments: arguments of modules beside `num_outputs`, by the module's name.
+        dropout: share of the ensemble's elements that training sets to 0, before the shortcut is added.
+        module_arguments: arguments of modules other than `num_outputs`, by module name.
 
     Call arguments:
         x: `[B, m, D]`, B may be 0.
-        training: whether to drop out and to use the batch's statistics.
+        training: whether to apply dropout and use the batch's statistics.
 
     Returns:
         `[B, output_length, D]`.
@@ -61,7 +61,9 @@ class DHENLayer(keras.layers.Layer):
             raise ValueError(f"ensemble must be one of {ENSEMBLES}; received {ensemble!r}")
         module_arguments = {name: dict(own) for name, own in (module_arguments or {}).items()}
         if not set(module_arguments) <= set(MODULES):
-            raise ValueError(f"module_arguments must be by names of modules; received {sorted(module_arguments)}")
+            raise ValueError(
+                f"the keys of module_arguments must be names of modules; received {sorted(module_arguments)}"
+            )
         self.module_names = tuple(modules)
         self.num_outputs = num_outputs
         self.ensemble = ensemble
@@ -92,7 +94,7 @@ class DHENLayer(keras.layers.Layer):
         self.normalize.build(self._normalized_shape())
 
     def _normalized_shape(self) -> tuple[int | None, ...]:
-        """Batch statistics are of each number in the list, which the layer takes from a flat feature map."""
+        """Batch normalisation keeps statistics per element of the list, so it reads a flat feature map."""
         if self.normalization == "batch":
             return (None, self.output_length * self.dimension)
         return (None, self.output_length, self.dimension)
@@ -106,7 +108,7 @@ class DHENLayer(keras.layers.Layer):
         return tf.reshape(y, [-1, self.output_length, self.dimension])
 
     def module_outputs(self, x: tf.Tensor) -> list[tf.Tensor]:
-        """What each module makes of x, each `[B, l, D]`."""
+        """Each module's output for x, `[B, l, D]`."""
         return [interaction(x) for interaction in self.interactions]
 
     def _combine(self, outputs: list[tf.Tensor]) -> tf.Tensor:
@@ -121,7 +123,7 @@ class DHENLayer(keras.layers.Layer):
         return (x_shape[0], self.output_length, x_shape[2])
 
     def flops(self) -> int:
-        """Per row: the modules, the shortcut and the products of a weighted sum; not normalisation and plain sums."""
+        """Per row: the modules, the shortcut and the products of a weighted sum, without normalisation and sums."""
         shortcut = self.shortcut.flops() if self.shortcut is not None else 0
         weighting = 2 * len(self.interactions) * self.output_length * self.dimension
         modules = sum(interaction.flops() for interaction in self.interactions)

@@ -13,7 +13,7 @@ from ada_ensemble_tf.layers.fields import Shape
 class ListProjection(keras.layers.Layer):
     """Y_j = sum_i W_ij X_i: each output embedding is a weighted sum of the input embeddings, without bias.
 
-    The W of DHEN (arXiv 2203.11014), equations 2 and 4 to 6, which makes lengths of lists agree.
+    The W of DHEN (arXiv 2203.11014), equations 2 and 4 to 6, which adapts the lengths of lists.
 
     Args:
         num_outputs: l.

@@ -19,11 +19,11 @@ MODULES: dict[str, type[InteractionModule]] = {
 
 
 def make_module(name: str, num_outputs: int, **arguments: Any) -> InteractionModule:
-    """The module registered as `name`, of `num_outputs` embeddings, with `arguments` of its own.
+    """The module registered as `name`, which gives `num_outputs` embeddings; `arguments` are its own.
 
     Raises:
         ValueError: if there is no such module, or it has no such arguments.
     """
     if name not in MODULES:
-        raise ValueError(f"there is no interaction module {name!r}; there are {', '.join(sorted(MODULES))}")
+        raise ValueError(f"there is no interaction module {name!r}; choose one of {', '.join(sorted(MODULES))}")
     return MODULES[name](num_outputs, name=name, **arguments)

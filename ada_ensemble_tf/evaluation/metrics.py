@@ -14,7 +14,7 @@ SMALLEST = 1e-7
 
 
 def auc(labels: np.ndarray, probabilities: np.ndarray) -> float:
-    """Area under the ROC curve from ranks, ties counted half; NaN if there is one class only."""
+    """Area under the ROC curve, ties counted half; NaN if there is only one class."""
     return float(roc_auc_score(labels, probabilities)) if 0 < np.mean(labels) < 1 else float("nan")
 
 
@@ -27,7 +27,7 @@ def logloss(labels: np.ndarray, probabilities: np.ndarray) -> float:
 def normalized_entropy(labels: np.ndarray, probabilities: np.ndarray) -> float:
     """LogLoss over the entropy of the base rate (He et al., ADKDD 2014; DHEN, arXiv 2203.11014); 1: nothing learned.
 
-    NaN if there is one class only.
+    NaN if there is only one class.
     """
     rate = np.mean(labels, dtype=np.float64)
     if not 0.0 < rate < 1.0:
@@ -97,7 +97,7 @@ def cross_expert_correlation(outputs: Sequence[np.ndarray]) -> dict[str, float]:
     for output in outputs:
         centred = output - np.mean(output, axis=0, dtype=np.float64)
         spread = np.where(np.ptp(output, axis=0) > 0.0, np.sqrt(np.sum(centred**2, axis=0)), np.inf)
-        # Sums of many products: float32 halves their time and is still exact to six digits.
+        # Float32 halves the time of these sums of many products, which stay exact to six digits.
         standard.append((centred / spread).astype(np.float32))
     pairs = [first.T @ second for first, second in itertools.combinations(standard, 2)]
     return {

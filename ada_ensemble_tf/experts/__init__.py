@@ -41,13 +41,13 @@ EXPERTS: dict[str, type[Expert]] = {
 
 
 def make_expert(name: str, num_fields: int, layer_name: str | None = None) -> Expert:
-    """The expert registered as `name`, with its default sizes; the layer is called the same unless told otherwise.
+    """The expert registered as `name`, with its default sizes; its layer's name is `name` unless `layer_name` is given.
 
     Raises:
         ValueError: if there is no such expert.
     """
     if name not in EXPERTS:
-        raise ValueError(f"there is no expert {name!r}; there are {', '.join(sorted(EXPERTS))}")
+        raise ValueError(f"there is no expert {name!r}; choose one of {', '.join(sorted(EXPERTS))}")
     return EXPERTS[name](num_fields, name=layer_name or name)
 
 

@@ -53,7 +53,8 @@ class AttentionExpert(Expert):
         tokens = tf.reshape(x, [-1, self.num_fields, self.dimension])
         split = tf.reshape(self.query_key_value(tokens), [-1, self.num_fields, 3, self.heads, head_size])
         query, key, value = tf.unstack(tf.transpose(split, [2, 0, 3, 1, 4]))
-        # Not the scores are divided, which are F / head_size times as many and in bfloat16 slow to divide.
+        # Dividing the queries is cheaper than dividing the scores: there are F / head_size times as many scores, and
+        # bfloat16 divides slowly.
         scores = tf.nn.softmax(tf.matmul(query / head_size**0.5, key, transpose_b=True))
         attended = tf.transpose(tf.matmul(scores, value), [0, 2, 1, 3])
         mixed = self.mix(tf.reshape(attended, [-1, self.num_fields, self.inner_size]))

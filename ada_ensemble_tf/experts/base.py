@@ -11,17 +11,17 @@ class Expert(keras.layers.Layer):
     """A layer that maps (x0, x), both `[B, M]`, to `[B, M]`.
 
     x0 is the embedding output and x the previous layer's output. An expert has no residual and no outer
-    normalisation: the MoE layer around it adds both. It must take zero rows.
+    normalisation: the MoE layer around it adds both. It must accept a batch of zero rows.
 
     Args:
-        num_fields: F; an expert that works on fields reads its input as `[B, F, D]`.
+        num_fields: F; experts that work on fields read their input as `[B, F, D]`.
 
     Raises:
         ValueError: if M is not a multiple of F.
     """
 
     reads_x0 = False
-    """Whether `call` uses x0; where it does not, the dispatcher need not move x0's rows."""
+    """Whether `call` uses x0. If not, the dispatcher does not move x0's rows."""
 
     def __init__(self, num_fields: int, **kwargs: Any):
         super().__init__(**kwargs)
@@ -35,8 +35,8 @@ class Expert(keras.layers.Layer):
         return x_shape
 
     def flops(self) -> int:
-        """Floating-point operations per row, two a multiply-add; known once built."""
-        raise NotImplementedError(f"{type(self).__name__} must say its FLOPs")
+        """Floating-point operations per row of a built layer; a multiply-add counts as two."""
+        raise NotImplementedError(f"{type(self).__name__} must define flops()")
 
     def get_config(self) -> dict[str, Any]:
         return super().get_config() | {"num_fields": self.num_fields}

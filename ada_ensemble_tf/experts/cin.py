@@ -16,7 +16,7 @@ from ada_ensemble_tf.layers.fields import Shape
 class CINExpert(Expert):
     """Dense(CIN(x)): vector-wise interactions of x's fields of bounded degree (xDeepFM, arXiv 1803.05170, section 3.1).
 
-    The CIN's X^0 is x, the output of the layer before, and not the embedding output.
+    The CIN's X^0 is x, the previous layer's output, not the embedding output.
 
     Args:
         num_fields: F.

@@ -14,15 +14,15 @@ from ada_ensemble_tf.layers.fields import Shape
 class ConvolutionExpert(Expert):
     """Dense to a short sequence, Conv1D, MaxPool1D, flatten, Dense to M (AdaEnsemble, arXiv 2301.08353, equation 3).
 
-    The sizes that the paper leaves open are those of its original release. The convolution of the one-channel
-    sequence is written as a matrix product over its windows: Keras' Conv1D fails for zero rows outside a graph on CPU.
+    Sizes that the paper does not give are those of its original release. The convolution of the one-channel sequence is
+    a matrix product over its windows, because Keras' Conv1D fails for zero rows outside a graph on CPU.
 
     Args:
-        num_fields: F; the sequence has F // 2 elements, and where fields are few as many as one pool takes.
+        num_fields: F; the sequence has F // 2 elements, or as many as one pool needs if that is more.
         filters: filters of the convolution.
         kernel_size: elements that a filter spans; no padding.
-        pool_size: elements that a maximum is taken over.
-        activation: a Keras activation, after the last Dense.
+        pool_size: elements per pool.
+        activation: a Keras activation, applied after the last Dense.
     """
 
     def __init__(

@@ -12,8 +12,8 @@ from ada_ensemble_tf.layers.fields import Shape
 class CrossExpert(Expert):
     """x0 * (W x + b): explicit bit-wise interactions.
 
-    DCN V2 (arXiv 2008.13535), equation 1, less its residual. AdaEnsemble (arXiv 2301.08353) prints the bias of its
-    equation 6 outside of the product; DCN V2 and the published implementations have it inside, as here.
+    DCN V2 (arXiv 2008.13535), equation 1, without its residual. In its equation 6, AdaEnsemble (arXiv 2301.08353)
+    prints the bias outside the product; DCN V2 and the published implementations add it inside, as this expert does.
 
     Args:
         num_fields: F.

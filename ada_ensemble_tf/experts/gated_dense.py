@@ -14,8 +14,8 @@ from ada_ensemble_tf.layers.fields import Shape
 class GatedDenseExpert(DenseExpert):
     """2 sigmoid(FFN(x0)) * activation(W x + b), the FFN being M -> M / reduction (ReLU) -> M.
 
-    The dense expert of AdaEnsemble's original release; the FLOPs in the tables of the paper (arXiv 2301.08353) are
-    those of this form. The factor 2 makes the gate 1 where the FFN is silent.
+    This is the dense expert of AdaEnsemble's original release; the paper's tables (arXiv 2301.08353) give the FLOPs of
+    this form. The factor 2 makes the gate 1 where the FFN outputs 0.
 
     Args:
         num_fields: F.

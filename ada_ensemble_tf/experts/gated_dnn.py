@@ -14,8 +14,8 @@ from ada_ensemble_tf.layers.fields import Shape
 class GatedDNNExpert(Expert):
     """Layers h' = a * sigmoid(V a + c) with a = activation(W h + b), the first h being x; then a Dense to M.
 
-    The hidden gate of GateNet (arXiv 2007.03519): each layer's outputs are gated, element by element, by themselves.
-    All layers are M / reduction wide. The `gated_dense` expert differs: it has one full layer, which x0 gates.
+    The hidden gate of GateNet (arXiv 2007.03519): each layer gates its own outputs, element by element. All layers are
+    M / reduction wide. The `gated_dense` expert differs: it has one layer of full width, gated by x0.
 
     Args:
         num_fields: F.

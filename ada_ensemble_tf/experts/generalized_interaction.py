@@ -16,10 +16,10 @@ class GeneralizedInteractionExpert(Expert):
 
     The layer of the generalized interaction network (Lang et al., "Architecture and Operation Adaptive Network for
     Online Recommendations", KDD 2021): each of S subspaces learns which pairs count (a) and what operation joins them
-    (W). Its public implementations have (W_s * sum_ij a_ijs x0_j x_i^T) h_s; the vector h_s only scales
-    W_s's columns, so it is left out. They keep S fields; here a Dense maps them to M, as an expert must.
+    (W). Public implementations compute (W_s * sum_ij a_ijs x0_j x_i^T) h_s; the vector h_s only scales W_s's columns,
+    so it is left out. They output S fields; here a Dense maps those to the M that every expert outputs.
 
-    W_s starts as the identity and a with standard deviation 1 / F, so that y has the scale of one product.
+    W_s starts as the identity and a has standard deviation 1 / F at first, so y starts at the scale of one product.
 
     Args:
         num_fields: F.

@@ -16,20 +16,20 @@ MAX_ORDER = 5
 
 @keras.saving.register_keras_serializable(package="ada_ensemble_tf")
 class InteractionMachineExpert(Expert):
-    """Dense([e_1 / s_1 .. e_order / s_order]), e_k the sum over all sets of k fields of their element-wise product.
+    """Dense([e_1 / s_1 .. e_order / s_order]), e_k the sum of the element-wise products of all sets of k fields.
 
     Yu et al., "Deep Interaction Machine", CIKM 2020: the elementary symmetric polynomials e_k (each `[B, D]`) follow by
     Newton's identities, k e_k = sum_i (-1)^(i-1) e_{k-i} p_i, from the power sums p_i = sum_f x_f^i, so that
-    the work grows linearly with F. The scale s_k, the root of the number of sets, is not the paper's: it gives all
-    orders the scale of a product of k fields, and is a constant that the Dense could as well contain.
+    the work grows linearly with F. The scale s_k, the square root of the number of sets, is not in the paper. It gives
+    e_k the scale of one product of k fields; the Dense could absorb it.
 
-    Newton's identities cancel: the error of e_k is about 1e-7 F max |x|^k in float32, which is small beside e_k where
-    the fields are of like scale, as they are in a normalised feature map. Nothing is cut off: of 39 fields, order 5
-    stays finite for |x| up to 1e6.
+    Newton's identities suffer from cancellation: in float32 the error of e_k is about 1e-7 F max |x|^k. That is small
+    next to e_k if the fields have similar scales, as in a normalised feature map. Nothing is clipped: with 39 fields,
+    order 5 stays finite for |x| up to 1e6.
 
     Args:
         num_fields: F.
-        order: the highest k, 1 to 5; of fewer fields than that, F, as there are no larger sets.
+        order: the highest k, from 1 to 5; F if there are fewer fields.
 
     Raises:
         ValueError: for an order out of range.
@@ -48,7 +48,7 @@ class InteractionMachineExpert(Expert):
         self.project.build((None, self.orders * self.dimension))
 
     def call(self, x0: tf.Tensor, x: tf.Tensor) -> tf.Tensor:
-        # The identities cancel: in bfloat16 nothing would be left.
+        # The identities cancel so strongly that bfloat16 would leave no correct digit.
         fields = tf.reshape(upcast(x), [-1, self.num_fields, self.dimension])
         power, power_sums = fields, [tf.reduce_sum(fields, axis=1)]
         for _ in range(1, self.orders):

@@ -12,11 +12,11 @@ from ada_ensemble_tf.layers.fields import Shape
 
 
 class KernelProductExpert(Expert):
-    """Dense(p), p the products of the F (F - 1) / 2 pairs of fields i < j, each with a kernel of its own.
+    """Dense(p), where p holds the products of the F (F - 1) / 2 pairs of fields i < j, each with its own kernel.
 
-    The kernel product of PNN's second paper (arXiv 1807.00311), which the subclasses give the size of its kernel.
-    All start as <x_i, x_j> / sqrt(D), of the scale of x's elements. As the Dense is linear, products of a
-    scalar kernel are no wider a family than inner products: their kernel only lets training find other weights.
+    The kernel product of PNN's second paper (arXiv 1807.00311); each subclass sets the size of the kernel. All products
+    start as <x_i, x_j> / sqrt(D), which has the scale of x's elements. A scalar kernel adds no expressive power to
+    inner products, because the Dense is linear; it only changes which weights training finds.
 
     Args:
         num_fields: F, at least 2.
@@ -32,15 +32,15 @@ class KernelProductExpert(Expert):
         self.left, self.right = np.triu_indices(num_fields, 1)
 
     def kernel_shape(self) -> tuple[int, ...]:
-        """Of one pair."""
+        """The shape of one pair's kernel."""
         raise NotImplementedError
 
     def products(self, fields: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
-        """`[B, P]` of the P pairs, from `[B, F, D]` and `[P, *kernel_shape]`."""
+        """The products of the P pairs, `[B, P]`, from fields `[B, F, D]` and kernel `[P, *kernel_shape]`."""
         raise NotImplementedError
 
     def product_flops(self) -> int:
-        """Per row, of all products."""
+        """FLOPs per row of all products."""
         raise NotImplementedError
 
     def build(self, x0_shape: Shape, x_shape: Shape) -> None:
@@ -114,5 +114,5 @@ class ScalarKernelProductExpert(KernelProductExpert):
         return tf.gather(inner, self.left * self.num_fields + self.right, axis=1) * kernel
 
     def product_flops(self) -> int:
-        """Per row: all F^2 inner products, as they are computed, and the pairs' products with the kernel."""
+        """Per row: all F^2 inner products, since all are computed, and the pairs' products with the kernel."""
         return 2 * self.num_fields**2 * self.dimension + len(self.left)

@@ -15,15 +15,16 @@ from ada_ensemble_tf.layers.precision import full_precision, upcast
 class LogarithmicExpert(Expert):
     """Dense([y_1 .. y_H]), y_h = exp(min(sum_f w_fh ln max(|x_f|, floor), max_exponent)): prod_f |x_f|^w_fh, bounded.
 
-    The logarithmic transformation layer of AFN (arXiv 1909.03276): each of H neurons learns the power of each field in
-    a product, element by element of D. Signs are lost, as there. AFN's two batch normalisations are left out, since an
-    expert sees a part of the batch, down to no row, and the layer around it normalises. What they kept in range is
-    bounded here: zeros by `floor`, large products by `max_exponent`, beyond which rows have no gradient.
+    The logarithmic transformation layer of AFN (arXiv 1909.03276): each of H neurons learns one power per field and
+    multiplies the powers of all fields, separately for each of the D elements. Signs are lost, as in AFN. AFN's two
+    batch normalisations are left out: an expert may see only a part of the batch, or no rows, and the layer around it
+    normalises. Bounds replace them: `floor` for magnitudes near zero, `max_exponent` for large products, which have no
+    gradient beyond it.
 
     Args:
         num_fields: F.
         neurons: H.
-        floor: the smallest magnitude that is told from zero.
+        floor: magnitudes below it are raised to it.
         max_exponent: the logarithm of the largest y.
 
     Raises:

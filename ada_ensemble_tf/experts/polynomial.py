@@ -12,7 +12,7 @@ from ada_ensemble_tf.layers.fields import Shape
 class PolynomialExpert(Expert):
     """x * (W x0), without bias: explicit interactions of bounded degree.
 
-    AdaEnsemble (arXiv 2301.08353), equation 5; xDeepInt's layer (arXiv 2301.01089) less its residual.
+    AdaEnsemble (arXiv 2301.08353), equation 5; xDeepInt's layer (arXiv 2301.01089) without its residual.
 
     Args:
         num_fields: F.

@@ -12,16 +12,16 @@ from ada_ensemble_tf.layers.residual_unit import ResidualUnit
 
 @keras.saving.register_keras_serializable(package="ada_ensemble_tf")
 class ResidualDNNExpert(Expert):
-    """A stack of residual units h' = relu(W_1 relu(W_0 h + b_0) + b_1 + h), the first h being x, see `ResidualUnit`.
+    """A stack of residual units h' = relu(W_1 relu(W_0 h + b_0) + b_1 + h), from h = x; see `ResidualUnit`.
 
-    The residual units of Deep Crossing (Shan et al., KDD 2016), W_0 having M / reduction rows. Experts have no
-    residual around them; the ones within are what makes this network, and each reaches over one unit only. The
-    layer of the mixture still adds its own x.
+    The residual units of Deep Crossing (Shan et al., KDD 2016), where W_0 has M / reduction rows. An expert has no
+    residual around it. The residuals inside, each over a single unit, define this network; the mixture's layer still
+    adds its own x.
 
     Args:
         num_fields: F.
         num_layers: number of residual units.
-        reduction: how many times narrower a unit is inside than M.
+        reduction: how many times narrower than M a unit is inside.
 
     Raises:
         ValueError: for arguments out of range, named in the message.

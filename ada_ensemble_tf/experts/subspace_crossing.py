@@ -11,18 +11,19 @@ from ada_ensemble_tf.layers.fields import Shape
 
 @keras.saving.register_keras_serializable(package="ada_ensemble_tf")
 class SubspaceCrossingExpert(Expert):
-    """x_a * (sum_b w_ba x0_b), without bias, a and b running over the F h pieces of size D / h of the fields.
+    """x_a * (sum_b w_ba x0_b), without bias; a and b run over the F h pieces, of size D / h, of the fields.
 
-    The polynomial interaction of xDeepInt (arXiv 2301.01089) on its subspaces, less its residual: h = 1 crosses whole
-    fields (vector-wise), h = D single elements, which is the polynomial expert. The paper stacks all fields' first
-    pieces, then all second ones; here a field's pieces stay together, which only orders w's rows and columns.
+    The polynomial interaction of xDeepInt (arXiv 2301.01089) on its subspaces, without its residual: h = 1 crosses
+    whole fields (vector-wise); h = D crosses single elements, as the polynomial expert does. The paper stacks all
+    fields' first pieces, then all second ones; here a field's pieces stay together, which only permutes w's rows and
+    columns.
 
     Args:
         num_fields: F.
         subspaces: h, a divisor of D.
 
     Raises:
-        ValueError: if there is no subspace, or if they do not divide D.
+        ValueError: if `subspaces` is below 1 or does not divide D.
     """
 
     reads_x0 = True

@@ -22,13 +22,13 @@ GATES: dict[str, type[Gate]] = {
 
 
 def gate_options(name: str) -> list[str]:
-    """What can be chosen of the gate registered as `name`: the arguments of its constructor, without size and seed.
+    """The options of the gate registered as `name`: its constructor's arguments other than size and seed.
 
     Raises:
         ValueError: if there is no such gate.
     """
     if name not in GATES:
-        raise ValueError(f"there is no gate {name!r}; there are {', '.join(sorted(GATES))}")
+        raise ValueError(f"there is no gate {name!r}; choose one of {', '.join(sorted(GATES))}")
     arguments = inspect.signature(GATES[name].__init__).parameters
     return [argument for argument in arguments if argument not in ("self", "num_choices", "seed", "kwargs")]
 
@@ -39,7 +39,7 @@ def make_gate(name: str, num_choices: int, seed: int | None = None, layer_name: 
     Args:
         name: one of `GATES`.
         num_choices: E.
-        seed: of its noise.
+        seed: the seed of its noise.
         layer_name: the layer's name.
         **options: any of `gate_options(name)`.
 

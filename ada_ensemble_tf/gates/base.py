@@ -17,23 +17,24 @@ from ada_ensemble_tf.losses import router_z_loss
 class Gate(keras.layers.Layer):
     """A layer that maps x0 `[B, M]` to (gates `[B, E]`, GateReport).
 
-    The gates of a row are non-negative, those not kept are exactly 0, and the kept ones sum to 1; where one is kept it
-    is straight-through, see `gates.top_k.straight_through`. All of a gate computes in the type of its variables, under
-    mixed precision too: rounded logits would tie, and the lower index would win the rows.
+    A row's gates are non-negative; those not kept are exactly 0, and the kept ones sum to 1. A gate that is kept alone
+    is straight-through, see `gates.top_k.straight_through`. Gates compute in the type of their variables even under
+    mixed precision: rounded logits would tie, and ties go to the lower index.
 
-    All gates share these arguments, so that one can take another's place by its name alone; the projection
-    h = FFN(x0) of AdaEnsemble (arXiv 2301.08353, equation 7), M -> M / reduction (ReLU) -> hidden_size, is part of
-    all. A subclass gives `logits`, and `kept` if it does not keep the K largest of them; or all of `call`.
+    All gates share these arguments, so one can replace another by name alone. All contain the projection h = FFN(x0) of
+    AdaEnsemble (arXiv 2301.08353, equation 7), M -> M / reduction (ReLU) -> hidden_size. A subclass defines `logits`,
+    and `kept` unless it keeps the K largest of them; or it overrides `call`.
 
     Args:
         num_choices: E, how many experts (or depths) there are to choose from.
         reduction: r, how many times narrower the FFN's inner layer is than M.
         hidden_size: d, size of h.
-        noise: strength of what a gate makes random in training; 0 is none. Each says what it does.
-        initial_temperature: above 0; what divides the scores. Learnable: the softplus of a variable, so that it stays
-            positive.
-        stop_gradient: whether the gate leaves x0 alone, as the original release does (the paper is silent).
-        seed: of the noise.
+        noise: strength of the gate's randomness in training, 0 for none; each gate says how it is used.
+        initial_temperature: initial value, above 0, of what divides the scores. The temperature is learned: it is the
+            softplus of a variable, so it stays positive.
+        stop_gradient: whether gradients stop between the gate and x0, as in the original release (the paper does not
+            say).
+        seed: the seed of the noise.
 
     Call arguments:
         x0: `[B, M]`; B may be 0.

@@ -6,12 +6,12 @@ from ada_ensemble_tf.gates.base import Gate
 from ada_ensemble_tf.layers.fields import Shape
 
 SMALLEST_SQUARE = 1e-4
-"""Squared norms below are not normalised up: where all of a row's ReLUs are off, h is 0 and the gradient of its
-direction would be a million times its gradient."""
+"""Vectors whose squared norm is smaller are not scaled up to length 1. Where all of a row's ReLUs are off, h is 0, and
+scaling it up would multiply its gradient by a million."""
 
 
 class CosineGate(Gate):
-    """A gate whose logits are cos(h, e_j) / temperature, with one learnable embedding e_j a choice.
+    """A gate whose logits are cos(h, e_j) / temperature, with one learnable embedding e_j per choice.
 
     AdaEnsemble (arXiv 2301.08353), section 3.3.1, equations 7 to 9. The logits lie in [-1 / temperature,
     1 / temperature]; `hidden_size` is also the size of the embeddings.

@@ -18,26 +18,26 @@ from ada_ensemble_tf.layers.fields import Shape
 class DSelectKGate(Gate):
     """sum_i softmax(w)_i r_i: a few selectors, each of which settles on one choice by a binary code.
 
-    DSelect-k (arXiv 2106.03760), section 3, in its form that depends on the row. Choice j has the binary code of the
-    number j, of m = ceil(log2 E) bits. Selector i has z_i of m numbers, and with the smooth step S
+    DSelect-k (arXiv 2106.03760), section 3, in its per-example form. Choice j has the binary code of the number j, with
+    m = ceil(log2 E) bits. Selector i has m numbers z_i. With the smooth step S,
 
-        r_ij = product over bits b of S(z_ib) where bit b of j is 1, of 1 - S(z_ib) where it is 0.
+        r_ij = product over bits b of S(z_ib) if bit b of j is 1, and of 1 - S(z_ib) if it is 0.
 
-    z and w are linear in h = FFN(x0); z starts near 0, where all choices are open. As S is exactly 0 or 1 outside its
-    slope, selectors become exactly one-hot and the gates exactly sparse, and smoothly so.
+    z and w are linear in h = FFN(x0). z starts near 0, where every choice is possible. S is exactly 0 or 1 outside its
+    slope, so selectors become exactly one-hot and gates exactly sparse, without a jump.
 
-    The penalty of the report, averaged over the batch's rows, is entropy_weight * sum_i entropy(r_i), which pushes
-    selectors to one-hot, and where E is no power of two unused_weight * sum_i 1 / sum_j r_ij, which keeps them off
-    codes that no choice has.
+    The report's penalty is a mean over the batch's rows. It is entropy_weight * sum_i entropy(r_i), which pushes
+    selectors towards one-hot. If E is not a power of two, unused_weight * sum_i 1 / sum_j r_ij is added, which keeps
+    selectors off codes that belong to no choice.
 
-    `selectors` is fixed, and bounds the gates that are not zero once the selectors are one-hot. `k` keeps the k largest
-    gates at most, which matters until then, and for a depth gate. Kept gates are divided by their sum; a row whose
-    selectors are all at unused codes has equal gates. With k = E nothing is dropped but exact zeros.
+    Once the selectors are one-hot, at most `selectors` gates are not zero. `k` keeps at most the k largest gates, which
+    matters until then, and for a depth gate. Kept gates are divided by their sum. A row whose selectors are all at
+    unused codes has equal gates. With k = E, only exact zeros are dropped.
 
     Args:
         num_choices, reduction, hidden_size, stop_gradient, seed: see `Gate`.
         noise: epsilon of the multiplicative jitter of x0 in training, in [0, 1], as in `NoisyCosineGate`.
-        initial_temperature: divides z; the slope of S is as wide in z as gamma times the temperature.
+        initial_temperature: divides z, so the slope of S is gamma times the temperature wide in z.
         selectors: how many.
         gamma: width of the smooth step.
         entropy_weight: coefficient of the entropies, at least 0.
@@ -91,7 +91,7 @@ class DSelectKGate(Gate):
         steps = tf.reshape(smooth_step(z, self.gamma), [-1, self.selectors, 1, self.bits])
         r = tf.ones_like(steps[..., 0])
         for bit in range(self.bits):
-            # A product in turn: reduce_prod's gradient costs more, and divides.
+            # One factor at a time: the gradient of reduce_prod costs more, and divides.
             r *= tf.where(self.codes[:, bit], steps[..., bit], 1.0 - steps[..., bit])
         return z, r, tf.nn.softmax(tf.matmul(hidden, tf.convert_to_tensor(self.mix)))
 
@@ -111,7 +111,7 @@ class DSelectKGate(Gate):
         """The penalty of selectors r `[B, selectors, E]`, a scalar; 0 for no rows."""
         penalty = -self.entropy_weight * tf.reduce_sum(r * tf.math.log(tf.maximum(r, TINY)))
         if self.num_choices < 2**self.bits:
-            # Bounded where a selector is wholly at unused codes.
+            # Bounded, because a selector may be entirely at unused codes.
             penalty += self.unused_weight * tf.reduce_sum(1.0 / tf.maximum(tf.reduce_sum(r, axis=2), 1e-3))
         rows, penalty = global_sums(tf.cast(tf.shape(r)[0], r.dtype), penalty)
         return penalty / tf.maximum(rows, 1.0)

@@ -13,13 +13,12 @@ from ada_ensemble_tf.gates.top_k import top_k_mask
 class GumbelThresholdGate(GumbelTopKGate):
     """Keeps the choices whose probability exceeds a threshold, so that rows keep as many as they need.
 
-    The probability that is compared is softmax(logits + noise * Gumbel(0, 1)) in training and softmax(logits) in
-    inference; the gates are the softmax of the logits themselves over what was kept. From AdaEnsemble's original
-    release, which keeps nothing well defined where no probability is above the threshold: here the largest is always
-    kept.
+    The threshold applies to softmax(logits + noise * Gumbel(0, 1)) in training and to softmax(logits) in inference. The
+    gates are the softmax of the logits without noise over the kept choices. The gate comes from AdaEnsemble's original
+    release, whose result is undefined if no probability exceeds the threshold; here the largest is always kept.
 
-    `k` bounds from above how many are kept, so that the annealed K still takes effect and a depth gate ends with one
-    exit a row; with k = E the threshold alone decides.
+    At most `k` are kept, so the annealed K still takes effect and a depth gate ends with one exit per row. With k = E,
+    the threshold alone decides.
 
     Args:
         num_choices, reduction, hidden_size, initial_temperature, stop_gradient, seed: see `Gate`; the logits are

@@ -11,9 +11,9 @@ from ada_ensemble_tf.gates.top_k import top_k_mask
 class GumbelTopKGate(CosineGate):
     """Keeps the K largest of logits + noise * Gumbel(0, 1) in training, of the logits in inference.
 
-    With noise 1 that draws K choices without replacement with the router's probabilities (arXiv 1903.06059). The
-    noise only picks: the gates are the softmax of the logits themselves over what was kept, as in AdaEnsemble's
-    original release, and so is the probability of the report.
+    With noise 1 this draws K choices without replacement, with the router's probabilities (arXiv 1903.06059). The noise
+    only decides what is kept: the gates are the softmax of the logits without noise over the kept choices, as in
+    AdaEnsemble's original release. The reported probability has no noise either.
 
     Args:
         num_choices, reduction, hidden_size, initial_temperature, stop_gradient, seed: see `Gate`; the logits are

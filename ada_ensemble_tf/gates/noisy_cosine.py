@@ -10,10 +10,10 @@ from ada_ensemble_tf.gates.cosine import CosineGate
 
 @keras.saving.register_keras_serializable(package="ada_ensemble_tf")
 class NoisyCosineGate(CosineGate):
-    """Cosine similarity between a projection of x0 and one learnable embedding a choice, over a temperature.
+    """Cosine similarity between a projection of x0 and one learnable embedding per choice, divided by a temperature.
 
-    AdaEnsemble (arXiv 2301.08353), section 3.3.1, equations 7 to 11: h = FFN(x0 * U(1 - noise, 1 + noise)) in
-    training and FFN(x0) else, s_j = cos(h, e_j), g = s / temperature, softmax over the K largest.
+    AdaEnsemble (arXiv 2301.08353), section 3.3.1, equations 7 to 11: h = FFN(x0 * U(1 - noise, 1 + noise)) in training
+    and FFN(x0) otherwise, s_j = cos(h, e_j), g = s / temperature, softmax over the K largest.
 
     Args:
         num_choices, reduction, hidden_size, initial_temperature, stop_gradient, seed: see `Gate`.
@@ -36,5 +36,5 @@ class NoisyCosineGate(CosineGate):
             raise ValueError(f"noise must lie in [0, 1]; received {noise}")
 
     def logits(self, x0: tf.Tensor, training: bool = False) -> tf.Tensor:
-        """`[B, E]`, in training of a jittered x0."""
+        """`[B, E]`; x0 is jittered in training."""
         return self.cosine_logits(self.hidden(x0, self.noise if training else 0.0))

@@ -11,8 +11,8 @@ from ada_ensemble_tf.layers.fields import Shape
 class NoisyTopKGate(Gate):
     """softmax(KeepTopK(H)), H = (h W_g + noise * N(0, 1) * softplus(h W_noise)) / temperature; no noise in inference.
 
-    Shazeer et al. (arXiv 1701.06538), section 2.1, equations 3 to 5, whose form it is with noise and temperature 1.
-    What the paper calls x is h = FFN(x0) here, as in the other gates. W_noise starts at 0, as there.
+    Shazeer et al. (arXiv 1701.06538), section 2.1, equations 3 to 5; with noise and temperature 1 it has the paper's
+    form. The paper's x is h = FFN(x0) here, as in the other gates. W_noise starts at 0, as in the paper.
 
     Args:
         num_choices, reduction, hidden_size, initial_temperature, stop_gradient, seed: see `Gate`.
@@ -23,7 +23,7 @@ class NoisyTopKGate(Gate):
         super().build(x0_shape)
         shape = (self.hidden_size, self.num_choices)
         self.score = self.add_weight(name="score", shape=shape, initializer="glorot_uniform")
-        # Without noise it would be a variable without a gradient.
+        # Without noise this variable would have no gradient.
         self.deviation = None
         if self.noise > 0.0:
             self.deviation = self.add_weight(name="deviation", shape=shape, initializer="zeros")
@@ -38,5 +38,5 @@ class NoisyTopKGate(Gate):
         return scores / self.temperature
 
     def flops(self) -> int:
-        """Per row: the FFN and the scores; the noise is of training alone."""
+        """Per row: the FFN and the scores; noise is for training only."""
         return super().flops() + 2 * self.num_choices * self.hidden_size

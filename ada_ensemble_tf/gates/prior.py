@@ -9,7 +9,7 @@ def prior_shares(given: Sequence[float] | None, size: int, name: str) -> tuple[f
     Args:
         given: the shares.
         size: how many there should be.
-        name: of the argument, for the error.
+        name: the argument's name, for the error message.
 
     Raises:
         ValueError: if they are not `size` positive numbers that sum to 1.

@@ -11,9 +11,9 @@ TINY = 1e-30
 
 
 class GateReport(NamedTuple):
-    """What a gate did with a batch: read by the auxiliary losses and by TensorBoard, by nothing else.
+    """What a gate did with a batch; only the auxiliary losses and TensorBoard read it.
 
-    All shares and means are over the batch's rows, those of all replicas; without rows they are 0.
+    All shares and means cover the batch's rows on all replicas; without rows they are 0.
     """
 
     load: tf.Tensor
@@ -30,7 +30,7 @@ class GateReport(NamedTuple):
     logit_max: tf.Tensor
     temperature: tf.Tensor
     k: tf.Tensor
-    """How many gates were kept per row, at most."""
+    """The most gates that a row may keep."""
     penalty: tf.Tensor | float = 0.0
     """What the gate itself adds to the loss, coefficients included; most add nothing."""
     decorrelation: tf.Tensor | float = 0.0
@@ -51,7 +51,7 @@ def gate_report(
     Args:
         gates: `[B, E]`, non-negative; B may be 0.
         probability: `[B, E]`, of the router before anything is dropped.
-        logits: `[any, any]`, of which the extremes are reported.
+        logits: `[any, any]`, whose extremes are reported.
         k: how many gates a row keeps at most.
         z: the z-loss.
         temperature: what the logits were divided by.
@@ -67,7 +67,7 @@ def gate_report(
         -tf.reduce_sum(probability * tf.math.log(tf.maximum(probability, TINY))),
     )
     rows = tf.maximum(count, 1.0)
-    # Of no rows the extremes are infinite: 0 takes their place.
+    # Without rows the extremes are infinite; they are reported as 0.
     extremes = replicas.global_min(tf.stack([tf.reduce_min(logits), -tf.reduce_max(logits)]))
     logit_min, minus_max = tf.unstack(tf.where(count > 0.0, extremes, tf.zeros_like(extremes)))
     return GateReport(

@@ -1,4 +1,4 @@
-"""Keeping some of a row's choices, by their router logits."""
+"""Which of a row's choices are kept, by their router logits."""
 
 import tensorflow as tf
 
@@ -6,8 +6,8 @@ import tensorflow as tf
 def top_k_mask(logits: tf.Tensor, k: tf.Tensor) -> tf.Tensor:
     """`[B, E]` booleans: which of a row's logits are among its k largest.
 
-    Exactly k a row also where logits are equal (the lower index wins), for a k that may be a tensor. E is small, so
-    comparing all pairs costs less than a sort.
+    Exactly k per row, even if logits are equal (the lower index wins); k may be a tensor. E is small, so comparing all
+    pairs costs less than sorting.
     """
     this, other = logits[:, :, None], logits[:, None, :]
     index = tf.range(tf.shape(logits)[1])
@@ -27,9 +27,9 @@ def masked_softmax(logits: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
 
 
 def straight_through(gates: tf.Tensor, probability: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
-    """The gates `[B, E]`, but straight-through in rows that keep one: forward 1, backward as the probability.
+    """The gates `[B, E]`, straight-through in rows that keep one: forward 1, backward the probability's gradient.
 
-    One kept gate that is normalised is the constant 1 and would teach the router nothing.
+    A single normalised gate is the constant 1, which would teach the router nothing.
 
     Args:
         gates: `[B, E]`, normalised over what is kept.

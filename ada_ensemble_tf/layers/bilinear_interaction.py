@@ -16,13 +16,13 @@ KINDS = ("all", "each", "interaction")
 class BilinearInteraction(keras.layers.Layer):
     """p_ij = (e_i W) * e_j for all pairs of fields i < j, in that order of pairs.
 
-    FiBiNET (arXiv 1905.09433), section on the bilinear-interaction layer. By `kind`, W is one matrix for "all", a W_i
-    for "each" left field, or a W_ij for each "interaction". The paper counts F matrices for "each"; the last field is
-    never on the left, so F - 1 are kept here.
+    FiBiNET (arXiv 1905.09433), section on the bilinear-interaction layer. `kind` says which pairs share W: "all" of
+    them, those of "each" left field (W_i), or none, for one W_ij per "interaction". The paper counts F matrices for
+    "each"; the last field is never on the left, so F - 1 are kept here.
 
     Args:
         num_fields: F.
-        kind: what has a matrix of its own.
+        kind: which pairs share a matrix: one of `KINDS`.
 
     Call arguments:
         x: `[B, M]`, B may be 0.
@@ -47,7 +47,7 @@ class BilinearInteraction(keras.layers.Layer):
     def build(self, x_shape: Shape) -> None:
         self.dimension = field_dimension(x_shape, self.num_fields)
         matrices = {"all": (), "each": (self.num_fields - 1,), "interaction": (len(self.left),)}[self.kind]
-        # Glorot's bound for one matrix; Keras' own takes the number of matrices for a receptive field.
+        # Glorot's bound for one matrix; Keras' initialiser would take the number of matrices for a receptive field.
         bound = (3 / self.dimension) ** 0.5
         self.kernel = self.add_weight(
             name="kernel",
@@ -61,7 +61,7 @@ class BilinearInteraction(keras.layers.Layer):
         if self.kind == "interaction":
             left = tf.einsum("bpd,pde->bpe", tf.gather(fields, self.left, axis=1), kernel)
         else:
-            # A field meets its matrix once, not once a pair.
+            # Each field is multiplied by its matrix once, not once per pair.
             equation = "bfd,de->bfe" if self.kind == "all" else "bfd,fde->bfe"
             left = tf.gather(tf.einsum(equation, fields[:, :-1], kernel), self.left, axis=1)
         products = left * tf.gather(fields, self.right, axis=1)

@@ -15,9 +15,9 @@ class CompressedInteractionNetwork(keras.layers.Layer):
     """Vector-wise interactions of bounded degree, sum-pooled: layer k has the products of k + 1 fields.
 
     X^k_h = sum_ij W^{k,h}_ij (X^{k-1}_i * X^0_j) + b^k_h, where X^0 is the F fields and X^k the H_k feature maps of
-    layer k, each of size D; the output is sum_d X^k_hd of all h and k. xDeepFM (arXiv 1803.05170), equation 6 and the
-    sum pooling that follows it: no activation, and all maps of a layer go both to the next layer and to the output.
-    The bias, one a map, is added to the equation here.
+    layer k, each of size D; the output holds sum_d X^k_hd for all h and k. xDeepFM (arXiv 1803.05170), equation 6 and
+    the sum pooling that follows it: no activation, and all maps of a layer go both to the next layer and to the output.
+    The paper's equation has no bias; here each map has one.
 
     Args:
         num_fields: F.
@@ -52,7 +52,7 @@ class CompressedInteractionNetwork(keras.layers.Layer):
 
     def call(self, x: tf.Tensor) -> tf.Tensor:
         fields = tf.reshape(x, [-1, self.num_fields, self.dimension])
-        # With D before the maps, all that a map sums over is one row of a matrix.
+        # With D before the maps, one matrix row holds everything that a map sums over.
         x0 = tf.reshape(tf.transpose(fields, [0, 2, 1]), [-1, 1, self.num_fields])
         maps, pooled = x0[:, 0], []
         for dense in self.dense_layers:

@@ -8,10 +8,10 @@ from ada_ensemble_tf.layers.precision import apply_activation
 
 @keras.saving.register_keras_serializable(package="ada_ensemble_tf")
 class Dense(keras.layers.Dense):
-    """activation(W x + b): Keras' layer, whose gradients are right under mixed precision too.
+    """activation(W x + b): Keras' layer, with correct gradients under mixed precision.
 
-    Keras adds b by `tf.nn.bias_add`, whose gradient of bfloat16 is summed over rows in bfloat16 on CPU: 4096 rows of
-    0.01 come to 4 in the place of 41. The gradient of a plain sum is accumulated in float32.
+    Keras adds b with `tf.nn.bias_add`. On CPU, that operation sums its bfloat16 gradient over rows in bfloat16: 4096
+    rows of 0.01 give 4 instead of 41. The gradient of a plain addition is accumulated in float32.
 
     Arguments and shapes are those of `keras.layers.Dense`.
     """

@@ -1,12 +1,12 @@
-"""Dropout that is not there where nothing is dropped."""
+"""Dropout layers, made only where something is dropped."""
 
 import keras
 
 
 def make_dropout(dropout: float) -> keras.layers.Dropout | None:
-    """The layer that sets the share `dropout` to 0 in training; None for 0.
+    """A layer that sets the share `dropout` of its inputs to 0 in training; None for a share of 0.
 
-    Keras' layer holds a random state, which a model without dropout need not save.
+    Keras' layer holds a random state, which a model without dropout should not have to save.
 
     Raises:
         ValueError: if `dropout` is not in [0, 1).

@@ -9,7 +9,7 @@ import tensorflow as tf
 from ada_ensemble_tf.layers.fields import Shape
 
 Inputs: TypeAlias = tf.Tensor | Mapping[str, tf.Tensor]
-"""Rows as models take them: ids `[B, C]`, or where fields have floats {"ids": ids, "values": float `[B, N]`}."""
+"""What models take: ids `[B, C]`, or {"ids": ids, "values": float `[B, N]`} if fields have floats."""
 
 
 def ids_of(inputs: Inputs) -> tf.Tensor:
@@ -19,33 +19,33 @@ def ids_of(inputs: Inputs) -> tf.Tensor:
 
 @keras.saving.register_keras_serializable(package="ada_ensemble_tf")
 class FusedEmbedding(keras.layers.Layer):
-    """Looks the fields of each row up in one table and flattens them: x0 of every model.
+    """Looks up each row's fields in one table and flattens the embeddings: x0 of every model.
 
-    AdaEnsemble (arXiv 2301.08353), equation 1. One table instead of one a field makes the lookup a single gather and
-    its gradient a single set of rows, so that an optimiser can update just the rows of the batch.
+    AdaEnsemble (arXiv 2301.08353), equation 1. With one table instead of one per field, the lookup is a single gather
+    and its gradient a single set of rows, so an optimiser can update only the rows of the batch.
 
-    A field of several values has several columns of ids and is the mean of their embeddings; unused columns hold a
-    negative id, which no row of the table is read or updated for. A field with a float value is its row times that
-    value where the id is the row of read values, and the row alone where the value was missing or unreadable.
+    A field with several values has several columns of ids; its embedding is the mean of theirs. Unused columns hold a
+    negative id, for which no row of the table is read or updated. A field with a float value is its row times that
+    value if its id is the row of read values. It is the row alone if the value was missing or unreadable.
 
     Args:
         num_rows: V, rows of the table over all fields.
         dimension: D, size of an embedding.
         initial_scale: standard deviation of the initial values.
-        widths: columns of ids of each of the F fields, C in all; None is one each.
+        widths: number of id columns of each of the F fields, C in total; None means one each.
         value_rows: (position of the field, row of its values) for each of the N fields with a float, in the order of
             the values' columns.
 
     Call arguments:
-        inputs: ids `[B, C]`, int32 or int64 row numbers of the fused table, in [0, V); in fields of several columns
-            negative where unused, with at least one that is not. With `value_rows` a dictionary of them as "ids" and
-            of "values", float `[B, N]`.
+        inputs: ids `[B, C]`, int32 or int64 row numbers of the fused table, in [0, V). In a field of several columns,
+            unused ones are negative and at least one is used. With `value_rows`, a dictionary of these "ids" and of
+            "values", float `[B, N]`.
 
     Returns:
         `[B, F * D]` float.
 
     Raises:
-        ValueError: if arguments or inputs do not have these forms.
+        ValueError: if arguments or inputs do not have the form described.
     """
 
     def __init__(
@@ -57,7 +57,7 @@ class FusedEmbedding(keras.layers.Layer):
         value_rows: Sequence[tuple[int, int]] = (),
         **kwargs: Any,
     ):
-        # Not cast on the way in: under mixed precision that would copy the table, and values would lose digits.
+        # Under mixed precision, casting would copy the table, and values would lose digits.
         super().__init__(autocast=False, **kwargs)
         if num_rows < 1 or dimension < 1:
             raise ValueError(f"num_rows and dimension must be positive; received {num_rows} and {dimension}")
@@ -86,7 +86,7 @@ class FusedEmbedding(keras.layers.Layer):
                 f"each field once; received {self.value_rows}"
             )
         self.value_columns = [self.field_of_column.index(field) for field in value_fields]
-        # Each field's place in [1, values ..]: what its embedding is multiplied by.
+        # Each field's index in [1, values ..], where the factor of its embedding stands.
         places = {field: 1 + i for i, field in enumerate(value_fields)}
         self.factor_places = [places.get(field, 0) for field in range(len(widths))]
         self.table = self.add_weight(
@@ -114,14 +114,14 @@ class FusedEmbedding(keras.layers.Layer):
         """The mean embedding of each field's valid ids: `[B * F, D]`."""
         columns = len(self.field_of_column)
         flat = tf.reshape(ids, [-1])
-        # Only valid ids are gathered, so that padding gives no row a gradient, not even one of zero.
+        # Only valid ids are gathered, so padding gives no row a gradient, not even a zero one.
         used = tf.where(flat >= 0)[:, 0]
         fields = tf.gather(tf.constant(self.field_of_column, tf.int64), used % columns)
         segments = used // columns * self.num_fields + fields
         return tf.math.segment_mean(tf.gather(self.table.value, tf.gather(flat, used)), segments)
 
     def _factors(self, ids: tf.Tensor, values: tf.Tensor) -> tf.Tensor:
-        """What to multiply each field's embedding by: `[B, F]`."""
+        """The factor of each field's embedding: `[B, F]`."""
         rows = tf.constant([row for _, row in self.value_rows], ids.dtype)
         known = tf.gather(ids, self.value_columns, axis=1) == rows
         factors = tf.where(known, values, tf.ones_like(values))

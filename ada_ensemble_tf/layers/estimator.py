@@ -13,11 +13,11 @@ from ada_ensemble_tf.layers.precision import full_precision
 class Estimator(keras.layers.Layer):
     """The logit w . x + b of a feature map.
 
-    AdaEnsemble (arXiv 2301.08353), equation 17, less its sigmoid: the models work with logits and apply the sigmoid
+    AdaEnsemble (arXiv 2301.08353), equation 17, without its sigmoid: models work with logits and apply the sigmoid
     once, at the end.
 
     Args:
-        initial_logit: initial value of b. The log-odds of the base rate saves training the first steps.
+        initial_logit: initial value of b. Starting at the log-odds of the base rate saves the first training steps.
 
     Call arguments:
         x: `[B, M]`.
@@ -37,7 +37,7 @@ class Estimator(keras.layers.Layer):
 
     @staticmethod
     def _initial_kernel(shape: Shape, dtype: Any) -> tf.Tensor:
-        # Glorot's bound for M inputs and one output; Keras' own needs a matrix.
+        # Glorot's bound for M inputs and one output; Keras' initialiser needs a matrix.
         return keras.initializers.GlorotUniform()((shape[0], 1), dtype)[:, 0]
 
     def call(self, x: tf.Tensor) -> tf.Tensor:

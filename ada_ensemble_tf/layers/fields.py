@@ -1,4 +1,4 @@
-"""What layers that read a feature map field by field must know of it."""
+"""Shapes, and the embedding size of a feature map that is read field by field."""
 
 from collections.abc import Sequence
 from typing import Any, TypeAlias
@@ -11,7 +11,7 @@ def field_dimension(x_shape: Shape, num_fields: int) -> int:
     """D of a feature map `[B, M]` of `num_fields` fields.
 
     Raises:
-        ValueError: if M is unknown or no multiple of F.
+        ValueError: if M is unknown or not a multiple of F.
     """
     width = x_shape[-1]
     if width is None or width % num_fields:

@@ -20,12 +20,12 @@ class MLP(keras.layers.Layer):
     Args:
         hidden_units: sizes of the layers, H the last of them.
         activation: a Keras activation.
-        normalization: of each layer's sum: "batch", "layer" or "none".
+        normalization: what normalises each layer's sums: "batch", "layer" or "none".
         dropout: share of each layer's outputs that training sets to 0.
 
     Call arguments:
         x: `[B, X]`, B may be 0.
-        training: whether to drop out and to use the batch's statistics.
+        training: whether to apply dropout and use the batch's statistics.
 
     Returns:
         `[B, H]`.
@@ -76,7 +76,7 @@ class MLP(keras.layers.Layer):
         return sum(2 * dense.kernel.shape[0] * dense.kernel.shape[1] for dense in self.dense_layers)
 
     def arguments(self) -> dict[str, Any]:
-        """The constructor's arguments, for the config of this layer and of models that take the same."""
+        """The constructor's arguments, for the config of this layer and of models that take the same arguments."""
         return {
             "hidden_units": list(self.hidden_units),
             "activation": self.activation,

@@ -1,4 +1,4 @@
-"""Normalisation of feature maps of which routing may leave few rows, or none."""
+"""Normalisation of feature maps that routing may leave with few rows, or none."""
 
 import contextlib
 from contextvars import ContextVar
@@ -15,7 +15,7 @@ _statistics_frozen: ContextVar[bool] = ContextVar("statistics_frozen", default=F
 
 @contextlib.contextmanager
 def frozen_statistics():
-    """Within it, training-mode calls leave the moving statistics as they are.
+    """Inside this context, calls in training mode do not update the moving statistics.
 
     The gate update of bi-level training runs the network in training mode, but the statistics belong to the weights
     and must change in weight updates only.
@@ -31,9 +31,9 @@ def frozen_statistics():
 class RoutedBatchNormalization(keras.layers.Layer):
     """Batch normalisation that stays defined when routing leaves fewer than two rows.
 
-    With two rows or more it is the usual one (arXiv 1502.03167). With fewer the batch has no variance: the moving
-    statistics normalise it and are not updated, where Keras' layer would turn them into NaN for good. The batch is the
-    global one: under a `tf.distribute` strategy mean and variance are over the rows of all replicas.
+    With two or more rows it is ordinary batch normalisation (arXiv 1502.03167). With fewer, the batch has no variance:
+    the moving statistics normalise it and are not updated, whereas Keras' layer would turn them into NaN for good.
+    Under a `tf.distribute` strategy the batch is the global one: mean and variance cover the rows of all replicas.
 
     Args:
         momentum: share of the old value that a moving statistic keeps in an update.
@@ -48,7 +48,7 @@ class RoutedBatchNormalization(keras.layers.Layer):
     """
 
     def __init__(self, momentum: float = 0.9, epsilon: float = 1e-3, **kwargs: Any):
-        # Sums of rows want the digits that a cast on the way in would take.
+        # Sums over rows need the digits that casting the input would drop.
         super().__init__(autocast=False, **kwargs)
         if not 0.0 <= momentum < 1.0:
             raise ValueError(f"momentum must lie in [0, 1); received {momentum}")
@@ -76,7 +76,7 @@ class RoutedBatchNormalization(keras.layers.Layer):
             enough = rows >= 2.0
             count = tf.maximum(rows, 1.0)
             batch_mean = total / count
-            # Not by the sum of squares, which cancels where the mean is large.
+            # A sum of squares would cancel where the mean is large.
             batch_variance = global_sum(tf.reduce_sum(tf.square(values - batch_mean), axis=0)) / count
             mean = tf.where(enough, batch_mean, moving_mean)
             variance = tf.where(enough, batch_variance, moving_variance)

@@ -1,7 +1,7 @@
-"""Mixed precision: what computes in bfloat16, and what keeps the digits of float32.
+"""Mixed precision: what computes in bfloat16 and what stays in float32.
 
-Matrix products and the feature maps between layers are bfloat16. Variables are float32, and so are gates, statistics of
-normalisation, estimators and all that is summed into a logit.
+Matrix products and the feature maps between layers are bfloat16. Variables are float32, and so are gates, normalisation
+statistics, estimators and everything that is summed into a logit.
 """
 
 import contextlib
@@ -19,9 +19,9 @@ _EXACT = (keras.activations.relu, keras.activations.linear)
 
 @contextlib.contextmanager
 def layers_of(policy: str) -> Iterator[None]:
-    """Within it, layers are made under the Keras dtype policy `policy`, which they keep; after it as before.
+    """Inside this context, layers are made with the Keras dtype policy `policy`, which they keep.
 
-    Layers make layers of their own, also in `build`, so a model is to be made within it as a whole.
+    Layers make further layers, some of them in `build`, so make and build the whole model inside it.
     """
     before = keras.config.dtype_policy()
     keras.config.set_dtype_policy(policy)
@@ -42,15 +42,15 @@ def full_precision(dtype: Any = None) -> keras.DTypePolicy:
 
 
 def upcast(x: tf.Tensor) -> tf.Tensor:
-    """A bfloat16 tensor in float32; any other as it is."""
+    """Casts a bfloat16 tensor to float32; returns any other unchanged."""
     return tf.cast(x, tf.float32) if x.dtype == tf.bfloat16 else x
 
 
 def apply_activation(activation: Callable[[tf.Tensor], tf.Tensor], x: tf.Tensor) -> tf.Tensor:
-    """activation(x), of bfloat16 computed in float32 and rounded once.
+    """activation(x); for a bfloat16 x it is computed in float32 and rounded once.
 
-    TensorFlow's GELU and sigmoid of bfloat16 take more than twice as long as those of float32 on CPU, and are up to
-    ten times less exact than the rounding.
+    On CPU, TensorFlow's GELU and sigmoid take more than twice as long in bfloat16 as in float32, and their error is up
+    to ten times the rounding error.
     """
     if activation in _EXACT:
         return activation(x)

@@ -14,7 +14,7 @@ from ada_ensemble_tf.layers.mlp import MLP
 class ResidualUnit(keras.layers.Layer):
     """relu(W_1 relu(W_0 x + b_0) + b_1 + x) (Deep Crossing, KDD 2016, the residual layers).
 
-    The second ReLU comes after the addition, as in the paper; some public code rectifies before it.
+    The second ReLU comes after the addition, as in the paper; some public code applies it before.
 
     Args:
         units: H, rows of W_0.
@@ -23,7 +23,7 @@ class ResidualUnit(keras.layers.Layer):
 
     Call arguments:
         x: `[B, M]`, B may be 0.
-        training: whether to drop out and to use the batch's statistics.
+        training: whether to apply dropout and use the batch's statistics.
 
     Returns:
         `[B, M]`.

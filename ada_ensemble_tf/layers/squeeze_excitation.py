@@ -11,14 +11,14 @@ from ada_ensemble_tf.layers.fields import Shape, field_dimension
 
 @keras.saving.register_keras_serializable(package="ada_ensemble_tf")
 class SqueezeExcitation(keras.layers.Layer):
-    """v_i = a_i e_i: each field is weighted by what all fields of its row say.
+    """v_i = a_i e_i: each field gets a weight computed from all fields of its row.
 
-    z_i = mean_d e_id, a = relu(W_2 relu(W_1 z)), with W_1 of F to F / r and W_2 back, both without bias. FiBiNET
-    (arXiv 1905.09433), section on the SENET layer: its squeeze, excitation and re-weight steps.
+    z_i = mean_d e_id, a = relu(W_2 relu(W_1 z)), where W_1 maps F to F / r values and W_2 maps back, both without bias.
+    FiBiNET (arXiv 1905.09433), section on the SENET layer: its squeeze, excitation and re-weight steps.
 
     Args:
         num_fields: F.
-        reduction: r; at least one unit is left.
+        reduction: r; at least one unit remains.
 
     Call arguments:
         x: `[B, M]`, B may be 0.

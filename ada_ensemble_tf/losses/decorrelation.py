@@ -8,19 +8,20 @@ import tensorflow as tf
 from ada_ensemble_tf.devices.replicas import global_sum, global_sums
 
 EPSILON = 1e-8
-"""Added to variances: keeps gradients bounded where an output is constant, and is nothing to one of unit scale."""
+"""Added to variances: keeps gradients bounded where an output is constant, and is negligible next to a variance of
+1."""
 
 
 def decorrelation_loss(outputs: Sequence[tf.Tensor]) -> tf.Tensor:
     """Mean over pairs of experts i < j of mean_ab C_ij[a, b]^2 with C_ij = Z_i^T Z_j / (B - 1).
 
-    Z is an expert's output less its mean over the batch, over its standard deviation, dimension by dimension, so that
-    C holds the correlations of the dimensions of one expert with those of another. D-MoE (arXiv 2505.17925).
-    Independent outputs give about 1 / (B - 1); dimensions that are constant give 0, and so do fewer than two rows.
-    Under a `tf.distribute` strategy the batch is the global one.
+    Z is an expert's output standardised over the batch, dimension by dimension: minus its mean, divided by its standard
+    deviation. C therefore holds the correlations of one expert's dimensions with another's. D-MoE (arXiv 2505.17925).
+    Independent outputs give about 1 / (B - 1); constant dimensions give 0, and so do fewer than two rows. Under a
+    `tf.distribute` strategy the batch is the global one.
 
     Args:
-        outputs: of two or more experts, each `[B, A_i]`; B may be 0.
+        outputs: outputs of two or more experts, each `[B, A_i]`; B may be 0.
 
     Returns:
         A float32 scalar in [0, 1].
@@ -34,7 +35,7 @@ def decorrelation_loss(outputs: Sequence[tf.Tensor]) -> tf.Tensor:
 
 
 def two_or_more(outputs: Sequence[tf.Tensor]) -> Sequence[tf.Tensor]:
-    """The outputs; a ValueError where they are of fewer than two experts."""
+    """Returns `outputs`; raises ValueError if they are of fewer than two experts."""
     if len(outputs) < 2:
         raise ValueError(f"outputs must be those of two or more experts; received {len(outputs)}")
     return outputs

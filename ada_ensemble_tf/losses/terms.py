@@ -1,7 +1,7 @@
 """Loss terms, each a small function of tensors.
 
-Under a `tf.distribute` strategy means over rows are those of the replica's own rows, and the mean over replicas is
-trained; what is no such mean is over the global batch, see `ada_ensemble_tf.devices.replicas`.
+Under a `tf.distribute` strategy, a mean over rows covers the replica's own rows, and training minimises the mean over
+replicas. Whatever is not such a mean covers the global batch, see `ada_ensemble_tf.devices.replicas`.
 """
 
 import tensorflow as tf
@@ -29,7 +29,7 @@ def expected_log_loss(labels: tf.Tensor, exit_logits: tf.Tensor, gates: tf.Tenso
 
 
 def load_distribution_loss(load: tf.Tensor, probability: tf.Tensor, prior: tf.Tensor) -> tf.Tensor:
-    """sum_j f_j P_j / w_j (AdaEnsemble, arXiv 2301.08353, equation 16, less its coefficient).
+    """sum_j f_j P_j / w_j (AdaEnsemble, arXiv 2301.08353, equation 16, without its coefficient).
 
     With a uniform prior it is the balance loss E * sum_j f_j P_j of equation 13.
 

@@ -18,8 +18,8 @@ def annealing_schedules(
         num_layers: L, from which the number of mixed exits falls to 1.
         k: the final K.
         anneal_steps: weight updates over which both fall evenly.
-        k_schedule: in the place of the even one of K.
-        depth_schedule: in the place of the even one of the exits.
+        k_schedule: replaces the even schedule of K.
+        depth_schedule: replaces the even schedule of the exits.
 
     Raises:
         ValueError: for a schedule that leaves [1, E] or [1, L], exits that do not end in 1, or too few steps.

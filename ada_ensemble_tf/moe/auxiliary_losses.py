@@ -11,13 +11,13 @@ from ada_ensemble_tf.losses import load_distribution_loss
 
 @dataclasses.dataclass(frozen=True)
 class AuxiliaryLosses:
-    """Which terms there are beside the LogLoss, and their coefficients.
+    """The loss terms besides LogLoss, and their coefficients.
 
     Args:
         expert_prior: expected share of each expert.
         depth_prior: expected share of each exit.
         expert_load_weight: lambda_1 of AdaEnsemble (arXiv 2301.08353), equation 18.
-        depth_load_weight: lambda_2 of the same.
+        depth_load_weight: lambda_2 of the same equation.
         z_weight: coefficient of the router z-loss of all gates.
         decorrelation_weight: coefficient of the Cross-Expert De-Correlation loss.
 
@@ -40,9 +40,9 @@ class AuxiliaryLosses:
         """The terms by name, each a weighted scalar.
 
         Args:
-            layers: of the MoE layers.
-            depth: of the depth gate, if there is one.
-            gated: whether the layers have gates, not fusions, which have no share to expect.
+            layers: the MoE layers' reports.
+            depth: the depth gate's report, if there is one.
+            gated: whether the layers have gates; fusions have no expected shares.
         """
         terms, reports = {}, [*([] if depth is None else [depth]), *layers]
         if gated:

@@ -10,8 +10,8 @@ from ada_ensemble_tf.layers.precision import upcast
 class DenseDispatcher:
     """Sends every row to every expert and sums what comes back, weighted by the gates.
 
-    The same y = sum_j g_j E_j(x) as `SparseDispatcher` (AdaEnsemble, arXiv 2301.08353, equation 12), at the cost of all
-    experts on all rows: no rows are gathered or scattered, which pays where few gates are zero.
+    The result y = sum_j g_j E_j(x) is that of `SparseDispatcher` (AdaEnsemble, arXiv 2301.08353, equation 12). Every
+    expert runs on every row, but no rows are gathered or scattered, which pays off if few gates are zero.
 
     Args:
         gates: `[B, E]`, non-negative.
@@ -25,12 +25,12 @@ class DenseDispatcher:
 
         Args:
             x: what to dispatch.
-            experts: those that read x; all by default.
+            experts: the experts that read x; all by default.
         """
         return dict.fromkeys(range(self.gates.shape[1]) if experts is None else experts, x)
 
     def combine(self, outputs: Sequence[tf.Tensor]) -> tf.Tensor:
-        """`[B, M]`: the experts' outputs, each `[B, M]`, weighted by their gates and summed; of bfloat16 in float32."""
+        """`[B, M]`: the experts' outputs, each `[B, M]`, weighted by their gates and summed; bfloat16 in float32."""
         columns = tf.unstack(self.gates, axis=1)
         return tf.add_n([upcast(output) * column[:, None] for output, column in zip(outputs, columns, strict=True)])
 

@@ -12,7 +12,7 @@ from ada_ensemble_tf.moe.sparse_moe import SparseMoE
 
 
 class Propagation(NamedTuple):
-    """What came of a batch on its way through the layers."""
+    """The results of running a batch through the layers."""
 
     exit_logits: tf.Tensor
     """`[B, L]`: estimator l's logit for the rows with a depth gate there, 0 elsewhere."""
@@ -36,7 +36,7 @@ def propagate(
 ) -> Propagation:
     """Runs x0 through the layers; a row leaves the batch after the last layer at which it has a depth gate.
 
-    Algorithm 1 of AdaEnsemble (arXiv 2301.08353), with two slips of the print mended: exit l reads column l of the
+    Algorithm 1 of AdaEnsemble (arXiv 2301.08353), with two slips in the paper corrected: exit l reads column l of the
     gates (the paper increments the depth before reading), and x0 is dispatched along with the rows, since gates and
     experts of deeper layers read it.
 

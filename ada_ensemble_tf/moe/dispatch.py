@@ -11,8 +11,8 @@ from ada_ensemble_tf.layers.precision import upcast
 def take_rows(x: tf.Tensor, rows: tf.Tensor):
     """The rows `[N]` of x `[B, M]`: `[N, M]`.
 
-    tf.gather's gradient is a tf.IndexedSlices, which the gradients of most operations that may come before do not
-    take; this one is dense.
+    The gradient of `tf.gather` is a `tf.IndexedSlices`, which the gradients of most preceding operations cannot take.
+    The gradient here is dense.
     """
 
     def gradient(upstream: tf.Tensor) -> tuple[tf.Tensor, None]:
@@ -24,8 +24,8 @@ def take_rows(x: tf.Tensor, rows: tf.Tensor):
 class SparseDispatcher:
     """Sends each row to the experts whose gate is not zero and sums what comes back, weighted by the gates.
 
-    AdaEnsemble (arXiv 2301.08353), section 3.3.3, equation 12: y = sum_j g_j E_j(x). An expert sees its rows only, so
-    what it costs follows how many there are; it may be none.
+    AdaEnsemble (arXiv 2301.08353), section 3.3.3, equation 12: y = sum_j g_j E_j(x). An expert sees only its own rows,
+    so its cost depends on their number, which may be 0.
 
     Args:
         gates: `[B, E]`, non-negative.
@@ -37,16 +37,16 @@ class SparseDispatcher:
         self.rows = [tf.where(column > 0.0)[:, 0] for column in self.columns]
 
     def dispatch(self, x: tf.Tensor, experts: Iterable[int] | None = None) -> dict[int, tf.Tensor]:
-        """By expert, the rows of x `[B, M]` that go to it, in order: `[B_j, M]`.
+        """The rows of x `[B, M]` that go to each expert, by expert and in order: `[B_j, M]`.
 
         Args:
             x: what to dispatch.
-            experts: those that read x; all by default.
+            experts: the experts that read x; all by default.
         """
         readers = list(range(len(self.rows)) if experts is None else experts)
         if not readers:
             return {}
-        # One gather for all experts: its gradient is then one sum instead of one a reader.
+        # One gather for all experts, so that the gradient is one sum instead of one per expert.
         taken = take_rows(x, tf.concat([self.rows[j] for j in readers], axis=0))
         parts = tf.split(taken, tf.stack([tf.shape(self.rows[j])[0] for j in readers]), num=len(readers))
         return dict(zip(readers, parts, strict=True))
@@ -54,7 +54,7 @@ class SparseDispatcher:
     def combine(self, outputs: Sequence[tf.Tensor]) -> tf.Tensor:
         """`[B, M]`: the experts' outputs, each `[B_j, M]`, weighted by their gates and summed in row order.
 
-        Of bfloat16 outputs the sum is float32.
+        The sum of bfloat16 outputs is float32.
         """
         weighted = [
             upcast(output) * tf.gather(column, rows)[:, None]

@@ -19,33 +19,34 @@ FUSION_ACTIVATIONS = ("sigmoid", "smooth_step", "softmax", "sparsemax")
 
 @keras.saving.register_keras_serializable(package="ada_ensemble_tf")
 class SparseFusion(keras.layers.Layer):
-    """sum_j a_j * E_j, with learned weights a that no row chooses; sparse where the activation has exact zeros.
+    """sum_j a_j * E_j, with learned weights a, the same for all rows; sparse if the activation has exact zeros.
 
-    The fusion of AdaEnsemble's original release. The weights are an activation over experts of logits that start at 0:
+    The fusion of AdaEnsemble's original release. The weights are an activation over experts. Its logits start at 0:
 
-    - "sigmoid": 2 sigmoid(s), "smooth_step": 2 S(s) with a slope 2 wide; each expert by itself, in [0, 2], 1 at first;
-    - "softmax" and "sparsemax" (arXiv 1602.02068) of s / temperature; together 1, 1 / E each at first. The
-      temperature is learned, starts at 1, and is the softplus of a variable, so that it stays positive.
+    - "sigmoid" is 2 sigmoid(s), and "smooth_step" is 2 S(s) with a slope of width 2. Each weight is independent, lies
+      in [0, 2] and starts at 1.
+    - "softmax" and "sparsemax" (arXiv 1602.02068) are of s / temperature. The weights sum to 1 and start at 1 / E. The
+      temperature is learned and starts at 1; it is the softplus of a variable, so it stays positive.
 
-    The logits are ordinary weights, trained with the experts, and no `Gate`.
+    The logits are ordinary weights, trained with the experts; they are not a `Gate`.
 
     Args:
         num_experts: E.
-        mode: "vector", a weight an expert; or "bit", a weight an expert and dimension of the feature map.
-        activation: one of the four.
+        mode: "vector" for one weight per expert, or "bit" for one per expert and dimension of the feature map.
+        activation: one of `FUSION_ACTIVATIONS`.
 
     Call arguments:
         outputs: the E experts' outputs, each `[B, M]`; B may be 0.
 
     Returns:
-        `[B, M]`; of bfloat16 outputs float32.
+        `[B, M]`; float32 for bfloat16 outputs.
 
     Raises:
-        ValueError: for an unknown mode or activation, or another number of outputs.
+        ValueError: for an unknown mode or activation, or a wrong number of outputs.
     """
 
     def __init__(self, num_experts: int, mode: str = "vector", activation: str = "softmax", **kwargs: Any):
-        # The weights keep the digits of their softmax under mixed precision; outputs come as they are.
+        # Under mixed precision the weights stay float32, and the outputs are not cast.
         super().__init__(autocast=False, **kwargs)
         if num_experts < 1:
             raise ValueError(f"num_experts must be positive; received {num_experts}")
@@ -93,9 +94,9 @@ class SparseFusion(keras.layers.Layer):
         return tf.add_n([upcast(output) * weight for output, weight in zip(outputs, weights, strict=True)])
 
     def report(self) -> GateReport:
-        """The weights as a gate's report, for TensorBoard: shares of their sum, of all rows alike.
+        """The weights as a gate report, for TensorBoard: their shares of the sum, the same for all rows.
 
-        The load is that of the expert with the largest share; k is how many have a weight that is not zero.
+        The load is 1 for the expert with the largest share; k is the number of nonzero weights.
         """
         weights = self.weights_of_experts()
         mean = tf.reduce_mean(weights, axis=1)

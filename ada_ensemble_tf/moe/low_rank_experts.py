@@ -23,24 +23,24 @@ class LowRankExperts(keras.layers.Layer):
         s_l = softmax(V_l q_l / sqrt(X)), where k > 0 over a row's k largest logits only
         q_{l+1} = q_l + sum_k s_{l,k} v_{l,k}
 
-    so that V is both what experts read and the routers' keys. As no level waits for another's output, `parallel` does
-    all of them at once. It needs neither q nor a second product with V: V_l q_l is
-    (V_l P) x + sum_{j<l} V_l V_j^T s_j, and the products V P and V V^T are of weights only, made once a batch.
-    Without it, levels run in a loop, as the formulas stand. Both give the same numbers.
+    V holds both the vectors that experts read x with and the routers' keys. No level needs another's output, so
+    `parallel` computes all levels at once. It needs neither q nor a second product with V: V_l q_l is (V_l P) x +
+    sum_{j<l} V_l V_j^T s_j, where V P and V V^T are products of weights alone, computed once per batch. Without
+    `parallel`, levels run in a loop, as in the formulas. Both give the same numbers.
 
     After the abstract of HiLoMoE (arXiv 2510.10432): rank-1 experts, several levels, routing by the scores of prior
-    levels, parallel execution. Inferred: the formulas, in particular V as the keys, the projection P = B A of rank
-    `query_rank`, and initial values. U starts at 0, so that the layer starts as its dense base. V starts at unit
-    variance, as the 1 / sqrt(X) wants it, so that routers tell rows apart from the start.
+    levels, parallel execution. The formulas are inferred, in particular V as the keys, the projection P = B A of rank
+    `query_rank`, and the initial values. U starts at 0, so the layer starts as its dense base. V starts with unit
+    variance, as 1 / sqrt(X) assumes, so routers tell rows apart from the start.
 
     Args:
         units: H.
         num_experts: R, experts a level; the r of W0's low-rank update is L * R.
         num_levels: L.
-        k: experts kept per row and level; 0 is all. All experts' V x are computed anyway: at rank 1, gathering an
-            expert's row costs what the product does, so a small k saves no FLOPs.
+        k: experts kept per row and level; 0 keeps all. V x is computed for all experts anyway: at rank 1, gathering an
+            expert's row costs as much as the product, so a small k saves no FLOPs.
         query_rank: rank of P; a full P would cost as much as the dense layer.
-        parallel: whether all levels are one product, see above.
+        parallel: whether all levels are computed at once, see above.
 
     Call arguments:
         x: `[B, X]`, B may be 0.
@@ -62,7 +62,7 @@ class LowRankExperts(keras.layers.Layer):
         parallel: bool = True,
         **kwargs: Any,
     ):
-        # Routers read all digits of x; only the dense base takes it as it comes.
+        # Routers read x in full precision; only the dense base casts it.
         super().__init__(autocast=False, **kwargs)
         sizes = {"units": units, "num_experts": num_experts, "num_levels": num_levels, "query_rank": query_rank}
         for name, size in sizes.items():
@@ -81,8 +81,8 @@ class LowRankExperts(keras.layers.Layer):
     def build(self, x_shape: Shape) -> None:
         width, experts = x_shape[-1], self.num_levels * self.num_experts
         self.base.build(tuple(x_shape))
-        # Only U is called a kernel, which is what the models' l2 term takes: the norms of V and P are the routers'
-        # temperature.
+        # Only U is named a kernel, so that the models' l2 term leaves out the others: the norms of V and P act as the
+        # routers' temperature.
         unit_variance = keras.initializers.RandomNormal(stddev=1.0)
         self.keys = self._add_float("keys", (width, experts), unit_variance)
         self.query_in = self._add_float("query_in", (width, self.query_rank), "lecun_normal")
@@ -102,7 +102,7 @@ class LowRankExperts(keras.layers.Layer):
         keys, query_in, query_out = map(tf.convert_to_tensor, (self.keys, self.query_in, self.query_out))
         down = tf.matmul(x, tf.concat([keys, query_in], axis=1))
         values, query = tf.split(down, [keys.shape[1], self.query_rank], axis=1)
-        # Of weights only: row i of both is what key i or query unit i adds to each expert's logit.
+        # Products of weights alone: row i of each is what key i or query unit i adds to each expert's logit.
         from_keys = tf.matmul(keys, keys, transpose_a=True)
         from_query = tf.matmul(query, tf.matmul(query_out, keys))
         logits: list[tf.Tensor] = []
@@ -147,14 +147,14 @@ class LowRankExperts(keras.layers.Layer):
 
     @property
     def expert_variables(self) -> list[keras.Variable]:
-        """U, V and the projection: all that the dense base has not."""
+        """U, V and the projection: every variable that is not the dense base's."""
         return [self.keys, self.query_in, self.query_out, self.output_kernel]
 
     def compute_output_shape(self, x_shape: Shape) -> Shape:
         return (x_shape[0], self.units)
 
     def flops(self) -> int:
-        """Per row: all products, and the scores' with V x."""
+        """Per row: all matrix products, and the products of scores with V x."""
         (width, experts), rank = self.keys.shape, self.query_rank
         both = 2 * width * self.units + experts + 2 * experts * self.units
         if self.parallel:
@@ -163,7 +163,7 @@ class LowRankExperts(keras.layers.Layer):
         return both + 2 * width * (2 * rank + 3 * experts - self.num_experts)
 
     def flops_per_batch(self) -> int:
-        """Whatever the number of rows: the products of weights with weights."""
+        """Per batch, whatever its size: the products of weights with weights."""
         width, experts = self.keys.shape
         return 2 * width * experts * (experts + self.query_rank) if self.parallel else 0
 

@@ -1,4 +1,4 @@
-"""The Cross-Expert De-Correlation loss over the rows that routing leaves two experts."""
+"""The Cross-Expert De-Correlation loss over the rows that are routed to both experts of a pair."""
 
 import itertools
 from collections.abc import Sequence
@@ -11,16 +11,16 @@ from ada_ensemble_tf.moe.dispatch import take_rows
 
 
 def routed_decorrelation_loss(outputs: Sequence[tf.Tensor], gates: tf.Tensor, dense: bool = False) -> tf.Tensor:
-    """`decorrelation_loss` under sparse dispatch: a pair's correlations are over the B_ij rows routed to both.
+    """`decorrelation_loss` under sparse dispatch: a pair's correlations cover the B_ij rows routed to both.
 
-    Pairs count by B_ij - 1, since the correlations of few rows are mostly chance (two rows always correlate fully);
-    where all experts see all rows that is the mean over pairs. Without a pair that shares two rows it is 0.
+    Pairs are weighted by B_ij - 1, since correlations over few rows are mostly chance (two rows always correlate
+    fully). If all experts see all rows, the loss is the mean over pairs. If no pair shares two rows, it is 0.
 
     Args:
-        outputs: of two or more experts, `[B_i, A_i]` for the rows of nonzero gate in order, as `SparseDispatcher`
-            hands them out.
+        outputs: outputs of two or more experts, `[B_i, A_i]`, for their rows of nonzero gate in order, as
+            `SparseDispatcher` dispatches them.
         gates: `[B, E]`, non-negative.
-        dense: whether outputs are `[B, A_i]`, those of all rows, as `DenseDispatcher` has them.
+        dense: whether outputs are `[B, A_i]`, for all rows, as with `DenseDispatcher`.
 
     Returns:
         A float32 scalar in [0, 1].
@@ -30,7 +30,7 @@ def routed_decorrelation_loss(outputs: Sequence[tf.Tensor], gates: tf.Tensor, de
     """
     two_or_more(outputs)
     routed = [column > 0.0 for column in tf.unstack(gates, num=len(outputs), axis=1)]
-    # Where each row of the batch is among those that an expert was given.
+    # The position of each row of the batch among the rows that an expert received.
     given = [tf.ones_like(mask) for mask in routed] if dense else routed
     places = [tf.cumsum(tf.cast(mask, tf.int32)) - 1 for mask in given]
     squares, weights = [], []

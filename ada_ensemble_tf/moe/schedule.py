@@ -11,8 +11,8 @@ class StepSchedule:
     """A whole number that changes at given training steps, such as the K of annealed top-K gating.
 
     AdaEnsemble (arXiv 2301.08353), section 3.3.2: K falls from the number of experts to its final value. The schedule
-    itself has no state; the model's step counter, one of its weights, says where in it training stands, so a
-    resumed, saved or exported model has the right value.
+    has no state. The model's step counter, one of its weights, says how far training has come, so a resumed, saved or
+    exported model has the right value.
 
     Args:
         values: the values, first to last.
@@ -38,7 +38,7 @@ class StepSchedule:
 
     @property
     def final(self) -> int:
-        """The value that holds in the end."""
+        """The last value."""
         return self.values[-1]
 
     @property
@@ -52,7 +52,7 @@ class StepSchedule:
         return tf.gather(tf.constant(self.values, tf.int32), passed)
 
     def get_config(self) -> dict:
-        """The arguments that make this schedule again."""
+        """The arguments from which `from_config` makes this schedule."""
         return {"values": self.values, "boundaries": self.boundaries}
 
     @classmethod

@@ -23,35 +23,36 @@ DISPATCHERS = ("sparse", "dense", "vector_fusion", "bit_fusion")
 
 @keras.saving.register_keras_serializable(package="ada_ensemble_tf")
 class SparseMoE(keras.layers.Layer):
-    """Norm(x + sum_j g_j E_j(x0, x)), the sum over the K experts that the gate keeps for a row.
+    """Norm(x + sum_j g_j E_j(x0, x)), summed over the K experts that the gate keeps for a row.
 
     AdaEnsemble (arXiv 2301.08353), section 3.3 and figure 2.
 
     Args:
-        experts: names of the experts, see `ada_ensemble_tf.experts.EXPERTS`; a name may come once.
+        experts: names of the experts, see `ada_ensemble_tf.experts.EXPERTS`; each at most once.
         num_fields: F.
         normalization: "batch", "layer" or "none".
         gate: the gate over the experts; by default a `NoisyCosineGate`. A fusion has none.
-        dispatcher: "sparse", each expert on the rows that chose it; "dense", the same sum with each expert on all rows;
-            "vector_fusion" or "bit_fusion", a `SparseFusion` of all experts on all rows in the place of the gate.
+        dispatcher: "sparse" runs each expert on the rows that chose it; "dense" computes the same sum with each expert
+            on all rows; "vector_fusion" and "bit_fusion" replace the gate with a `SparseFusion` of all experts on all
+            rows.
         fusion_activation: activation of a fusion, see `SparseFusion`.
-        decorrelate: whether training puts the Cross-Expert De-Correlation loss (arXiv 2505.17925) into the report: of
-            each pair of experts on the rows that are routed to both, see `routed_decorrelation_loss`.
-        dropout: share of the experts' inputs that training sets to 0; gate and residual read all.
+        decorrelate: whether training adds the Cross-Expert De-Correlation loss (arXiv 2505.17925) to the report, for
+            each pair of experts over the rows routed to both; see `routed_decorrelation_loss`.
+        dropout: share of the experts' inputs that training sets to 0; the gate and the residual are not affected.
 
     Call arguments:
         x0: `[B, M]` embedding output, read by the gate and by some experts.
-        x: `[B, M]` output of the layer before.
-        k: K, experts to keep per row, an int or int32 scalar in [1, E]; a fusion has no use for it.
+        x: `[B, M]` output of the previous layer.
+        k: K, experts to keep per row, an int or int32 scalar in [1, E]; a fusion ignores it.
         training: training mode of gate, experts and normalisation.
 
     Returns:
-        (output `[B, M]`, GateReport, FLOPs spent on the batch as routed, a float32 scalar). FLOPs are two a
-        multiply-add of gate and experts; normalisation, activations and the sum are left out.
+        (output `[B, M]`, GateReport, FLOPs spent on the batch as routed, a float32 scalar). FLOPs count the gate and
+        the experts, a multiply-add as two, without normalisation, activations and the sum.
 
     Raises:
-        ValueError: for an unknown or repeated expert, an unknown dispatcher, a gate of another size or beside a
-            fusion, or a single expert to be de-correlated.
+        ValueError: for an unknown or repeated expert, an unknown dispatcher, a gate of the wrong size or together with
+            a fusion, or `decorrelate` with a single expert.
     """
 
     def __init__(
@@ -132,7 +133,7 @@ class SparseMoE(keras.layers.Layer):
         return self.normalize(upcast(x) + mixed, training=training), report, flops
 
     def expert_outputs(self, x0: tf.Tensor, x: tf.Tensor, training: bool = False) -> list[tf.Tensor]:
-        """What each expert makes of all rows, each `[B, M]`."""
+        """Each expert's output for all rows, `[B, M]`."""
         return [expert(x0, x, training=training) for expert in self.experts]
 
     def _run_experts(
@@ -156,7 +157,7 @@ class SparseMoE(keras.layers.Layer):
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> "SparseMoE":
-        """The layer of `get_config`, gate included."""
+        """The layer that `get_config` describes, with its gate."""
         config = dict(config)
         config["gate"] = config["gate"] and keras.saving.deserialize_keras_object(config["gate"])
         return cls(**config)

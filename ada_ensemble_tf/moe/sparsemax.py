@@ -12,7 +12,7 @@ def sparsemax(z: tf.Tensor) -> tf.Tensor:
     Args:
         z: `[E, ..]`.
     """
-    # Invariant under shifts; from 0 downwards the support never rounds away.
+    # Sparsemax does not change under shifts. With a maximum of 0, rounding never empties the support.
     z -= tf.stop_gradient(tf.reduce_max(z, axis=0, keepdims=True))
     ordered = tf.sort(tf.stop_gradient(z), axis=0, direction="DESCENDING")
     rank = tf.reshape(tf.range(1, z.shape[0] + 1), [-1] + [1] * (z.shape.rank - 1))

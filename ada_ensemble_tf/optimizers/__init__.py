@@ -26,7 +26,7 @@ def make_optimizer(name: str, **arguments: float) -> keras.optimizers.Optimizer:
         ValueError: if there is none of that name, or it does not know an argument.
     """
     if name not in OPTIMIZERS:
-        raise ValueError(f"there is no optimizer {name!r}; there are {', '.join(sorted(OPTIMIZERS))}")
+        raise ValueError(f"there is no optimizer {name!r}; choose one of {', '.join(sorted(OPTIMIZERS))}")
     try:
         return OPTIMIZERS[name](**arguments)
     except TypeError as error:

@@ -1,15 +1,15 @@
-"""What dense Adam does to a row at the steps that it has no gradient."""
+"""What dense Adam does to a row in steps in which the row has no gradient."""
 
 import math
 
 import tensorflow as tf
 
 REMAINDER = 1e-7
-"""Of the weight updates of a row that did not come, the share that is left out at most, about."""
+"""About the largest share of an absent row's weight updates that is left out."""
 
 
 def most_skipped(beta_1: float, beta_2: float) -> int:
-    """After how many steps without a gradient the weight hardly moves.
+    """The number of steps without a gradient after which a weight hardly moves.
 
     Its updates shrink at least as fast as (beta_1 / sqrt(beta_2))^j.
 
@@ -19,7 +19,7 @@ def most_skipped(beta_1: float, beta_2: float) -> int:
     ratio = beta_1 / math.sqrt(beta_2) if beta_2 else math.inf
     if ratio >= 1.0:
         raise ValueError(
-            f"catch_up needs beta_1 below sqrt(beta_2), or rows without gradients would never come to rest; received "
+            f"catch_up needs beta_1 below sqrt(beta_2), or rows without gradients would never stop moving; received "
             f"beta_1 {beta_1} and beta_2 {beta_2}"
         )
     return math.ceil(math.log(REMAINDER) / math.log(ratio)) if ratio else 1
@@ -36,28 +36,28 @@ def caught_up(
     beta_2: float,
     epsilon: float,
 ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-    """(w, m, v) of rows as dense Adam has them after step `now`, with gradients of zero since step `last`.
+    """(w, m, v) of rows as in dense Adam after step `now`, if their gradients were zero since step `last`.
 
     With k = now - last, m becomes beta_1^k m, v becomes beta_2^k v, and
 
         w <- w - learning_rate sum_{j=1..k} sqrt(1 - beta_2^(last+j)) / (1 - beta_1^(last+j))
                                beta_1^j m / (sqrt(beta_2^j v) + epsilon)
 
-    which has no closed form for epsilon above 0. Terms are added one by one up to the largest k among the rows, but no
-    more than `most_skipped`: what is left out is about `REMAINDER` of the sum.
+    which has no closed form for epsilon above 0. Terms are added one by one up to the largest k among the rows, but at
+    most `most_skipped` of them: about `REMAINDER` of the sum is left out.
 
     Args:
         w: weights `[n, ..]`.
         m: first moments, like w.
         v: second moments, like w.
-        last: the last step that w, m and v have seen, `[n]` integers; 0 for none, with moments of 0.
-        now: the step to catch up with, an integer; rows that have seen later ones stay as they are.
-        learning_rate: of all steps in between.
+        last: the last step that changed w, m and v, `[n]` integers; 0 for none, when the moments are 0.
+        now: the step to catch up with, an integer; rows that are further along stay unchanged.
+        learning_rate: that of all steps in between.
         beta_1: decay of m.
         beta_2: decay of v.
         epsilon: above 0.
     """
-    # Rows that never had a gradient have moments of zero, which nothing comes of.
+    # A row that never had a gradient has zero moments, so no step changes it.
     steps = tf.where(last > 0, tf.maximum(now - last, 0), 0)
     column = tf.concat([tf.shape(last), tf.ones([w.shape.rank - last.shape.rank], tf.int32)], axis=0)
     skipped, start = (tf.cast(tf.reshape(x, column), w.dtype) for x in (steps, last))

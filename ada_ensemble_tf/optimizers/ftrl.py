@@ -21,17 +21,17 @@ class Ftrl(GroupFtrl):
             -(z - sign(z) l1) / ((beta + sqrt(n)) / learning_rate + l2)             else
 
     McMahan et al., "Ad click prediction: a view from the trenches", KDD 2013, algorithm 1. Keras' own Ftrl updates all
-    rows of a table; this one reads and writes only rows with a gradient, and leaves the others as they would be there.
-    Without l1 it equals `GroupFtrl`.
+    rows of a table. This one reads and writes only rows with a gradient; a row without one would not change in Keras'
+    Ftrl either. Without l1 it equals `GroupFtrl`.
 
     Args:
         learning_rate: alpha.
         beta: added to the root of n; large values slow the first steps of a coordinate.
         l1: lasso strength.
         l2: ridge strength.
-        keep_initial: start z where the formula gives the initial value of w, instead of at 0. From 0, the first
-            update of a coordinate throws most of its random initial value away.
-        name: of the optimiser.
+        keep_initial: start z where the formula gives the initial value of w, instead of at 0. From 0, a coordinate's
+            first update discards most of its random initial value.
+        name: the optimiser's name.
 
     Raises:
         ValueError: for negative strengths, and as `RowSparseOptimizer` does.
@@ -50,7 +50,7 @@ class Ftrl(GroupFtrl):
         super().__init__(learning_rate, beta, l1, l2, keep_initial, name, **kwargs)
 
     def check(self, variable: keras.Variable) -> None:
-        """Each coordinate is a group, so that any shape will do."""
+        """Accepts any shape, because each coordinate is a group."""
 
     def _norm_and_threshold(self, z: tf.Tensor) -> tuple[tf.Tensor, float]:
         return tf.abs(z), self.l1

@@ -19,17 +19,18 @@ class GRDA(RowSparseOptimizer):
         tau = c learning_rate^(1/2 + mu) t^mu
         w = sign(v) max(|v| - tau, 0)
 
-    gRDA: Chao et al., "Directional pruning of deep neural networks", NeurIPS 2020 (arXiv 2006.09358). t counts once a
-    step for all variables, and with a schedule the learning rate in tau is that of the step.
+    gRDA: Chao et al., "Directional pruning of deep neural networks", NeurIPS 2020 (arXiv 2006.09358). t counts the
+    optimiser's steps. With a learning-rate schedule, tau uses the rate of the current step.
 
-    Of a table with a row-sparse gradient only rows with a gradient are read and written. Their v changes and tau is
-    the step's; a row that does not come keeps its w, and is shrunk by all that tau has grown once it comes again.
+    For a table with a row-sparse gradient, only rows with a gradient are read and written: their v changes, and tau is
+    that of the current step. An absent row keeps its w. When it comes again, it is shrunk by all that tau has grown
+    meanwhile.
 
     Args:
-        learning_rate: gamma; as of SGD.
+        learning_rate: gamma, as in SGD.
         c: how sparse from the start, at least 0.
         mu: how sparse in the end, in [0, 1]; the paper's theory is for 1/2 to 1.
-        name: of the optimiser.
+        name: the optimiser's name.
 
     Raises:
         ValueError: for a c or mu out of range, and as `RowSparseOptimizer` does.
@@ -55,7 +56,7 @@ class GRDA(RowSparseOptimizer):
     def updated(
         self, g: tf.Tensor, w: tf.Tensor, slots: Sequence[tf.Tensor], learning_rate: tf.Tensor
     ) -> tuple[tf.Tensor, Sequence[tf.Tensor]]:
-        # Keras counts the step after all variables have had it.
+        # Keras increments the counter after updating all variables.
         step = tf.cast(tf.convert_to_tensor(self.iterations) + 1, w.dtype)
         threshold = self.c * learning_rate ** (0.5 + self.mu) * step**self.mu
         v = slots[0] - learning_rate * g

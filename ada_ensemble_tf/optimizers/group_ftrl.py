@@ -21,24 +21,25 @@ class GroupFtrl(RowSparseOptimizer):
         w = 0                                                                     if |z| <= l1 sqrt(d)
             -z (1 - l1 sqrt(d) / |z|) / ((beta + sqrt(n)) / learning_rate + l2)   else
 
-    FTRL-Proximal: McMahan et al., "Ad click prediction: a view from the trenches", KDD 2013, algorithm 1, which this is
-    for d = 1. The group form: Ni et al., "Feature selection for Facebook feed ranking system via a group-sparsity-
-    regularized training algorithm", CIKM 2019. AdaEnsemble (arXiv 2301.08353, section 4.1.4) and xDeepInt (arXiv
-    2301.01089) train embeddings with it.
+    FTRL-Proximal: McMahan et al., "Ad click prediction: a view from the trenches", KDD 2013, algorithm 1, which this
+    equals for d = 1. The group form: Ni et al., "Feature selection for Facebook feed ranking system via a
+    group-sparsity- regularized training algorithm", CIKM 2019. AdaEnsemble (arXiv 2301.08353, section 4.1.4) and
+    xDeepInt (arXiv 2301.01089) train embeddings with it.
 
-    A row without a gradient stays as it is, as it would if all rows were updated: this is the dense algorithm exactly.
+    A row without a gradient does not change, and would not change if all rows were updated either: this equals the
+    dense algorithm exactly.
 
     Args:
         learning_rate: alpha.
         beta: added to the root of n; large values slow the first steps of a row.
         l1: group-lasso strength.
         l2: ridge strength.
-        keep_initial: start z where the formula gives the initial value of w, instead of at 0. From 0, the first
-            update of a row throws most of its random initial value away.
-        name: of the optimiser.
+        keep_initial: start z where the formula gives the initial value of w, instead of at 0. From 0, a row's first
+            update discards most of its random initial value.
+        name: the optimiser's name.
 
     Raises:
-        ValueError: for negative strengths, a variable that is no `[V, d]` matrix, and as `RowSparseOptimizer` does.
+        ValueError: for negative strengths, a variable that is not a `[V, d]` matrix, and as `RowSparseOptimizer` does.
     """
 
     def __init__(
@@ -70,7 +71,7 @@ class GroupFtrl(RowSparseOptimizer):
             raise ValueError(f"GroupFtrl works on [V, d] tables; {variable.path} has shape {variable.shape}")
 
     def _norm_and_threshold(self, z: tf.Tensor) -> tuple[tf.Tensor, float]:
-        """The norm of each group of z, and what it must exceed for the group not to be zero."""
+        """The norm of each group of z, and the threshold up to which a group becomes zero."""
         return tf.norm(z, axis=1, keepdims=True), self.l1 * z.shape[1] ** 0.5
 
     def _z_of(self, w: tf.Tensor) -> tf.Tensor:
@@ -80,10 +81,10 @@ class GroupFtrl(RowSparseOptimizer):
         return -w * (ridge + tf.math.divide_no_nan(threshold, norm))
 
     def rescale_state(self, learning_rate: float) -> None:
-        """Makes z what gives the present w under a new `learning_rate`, which the caller sets.
+        """Changes z so that it gives the present w under a new `learning_rate`, which the caller sets.
 
-        w is a function of z and the rate: with z as it is, the next update of a row would scale the whole of it.
-        Rows that are zero, or had no update since z = 0, stay.
+        w is a function of z and the rate: with the old z, the next update of a row would rescale all of it. Rows that
+            are zero, or still have z = 0, do not change.
         """
         for variable in self._trainable_variables:
             z_variable, n_variable = self.slots(variable)

@@ -1,4 +1,4 @@
-"""What optimisers of embedding tables share: their cost follows the rows of the batch and not the table."""
+"""What optimisers of embedding tables share: their cost depends on the rows of the batch, not on the table."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeAlias
@@ -23,21 +23,21 @@ CLIPPING = ("clipnorm", "clipvalue", "global_clipnorm")
 
 
 class RowSparseOptimizer(keras.optimizers.Optimizer):
-    """An optimiser that, given a row-sparse gradient, reads and writes the rows that have one and no others.
+    """An optimiser that, given a row-sparse gradient, reads and writes only the rows that have one.
 
-    Subclasses give the arithmetic, `updated`, and name their slots: the state beside each variable.
+    Subclasses define the arithmetic, `updated`, and name their slots: the state beside each variable.
 
-    A gradient `tf.IndexedSlices`, as lookups in a table `[V, D]` have, is first summed over the replicas of a
-    `tf.distribute` strategy, which send each other rows; then the parts of rows that came up several times are summed;
-    then it is clipped; then its rows are gathered from the variable and its slots, updated, and scattered back. With a
-    dense gradient the same is done to the whole variable.
+    Lookups in a table `[V, D]` have a gradient of type `tf.IndexedSlices`. It is first summed over the replicas of a
+    `tf.distribute` strategy, which exchange rows. Then the parts of repeated rows are summed, and the result is
+    clipped. Finally its rows are gathered from the variable and its slots, updated, and scattered back. A dense
+    gradient does the same to the whole variable.
 
-    Clipping is that of Keras' optimisers, of the gradient that is applied: by norm of a variable's gradient, by norm of
-    all, or by element. It sees each row once, and what all replicas have added to it.
+    Clipping works as in Keras' optimisers: by the norm of a variable's gradient, by the norm of all gradients, or by
+    element. It acts on the gradient that is applied, in which each row appears once, summed over all replicas.
 
     Args:
-        learning_rate: a float, or a schedule of Keras'.
-        name: of the optimiser.
+        learning_rate: a float or a Keras schedule.
+        name: the optimiser's name.
         **kwargs: `clipnorm`, `global_clipnorm` or `clipvalue`, above 0 and at most one of them.
 
     Raises:
@@ -48,12 +48,12 @@ class RowSparseOptimizer(keras.optimizers.Optimizer):
     def __init__(
         self, learning_rate: float | keras.optimizers.schedules.LearningRateSchedule, name: str, **kwargs: Any
     ):
-        # Not by their truth: Keras walks the table for a weight decay of 0 too.
+        # Compared with None, because Keras walks the table for a weight decay of 0 too.
         given = {option: kwargs[option] for option in WHOLE_TABLE_OPTIONS if kwargs.get(option) is not None}
         refused = {option: value for option, value in given.items() if value is not False}
         if refused:
             raise ValueError(
-                f"{type(self).__name__} updates the rows of the batch alone, which these options do not allow: "
+                f"{type(self).__name__} updates only the rows of the batch, which these options do not allow: "
                 f"received {refused}; leave them out"
             )
         for option in CLIPPING:
@@ -62,15 +62,15 @@ class RowSparseOptimizer(keras.optimizers.Optimizer):
         super().__init__(learning_rate=learning_rate, name=name, **kwargs)
 
     def slot_initializers(self) -> Mapping[str, str | keras.initializers.Initializer]:
-        """The name of each slot and how it starts."""
+        """The initialiser of each slot, by the slot's name."""
         raise NotImplementedError
 
     def slot_shape(self, name: str, variable: keras.Variable) -> tuple[tuple[int, ...], str]:
-        """(shape, dtype) of a slot; those of the variable, unless a subclass has others."""
+        """(shape, dtype) of a slot; those of the variable, unless a subclass overrides this."""
         return tuple(variable.shape), variable.dtype
 
     def started(self, w: tf.Tensor) -> Mapping[str, tf.Tensor]:
-        """The values, by name, of slots that start at a function of the variable's values."""
+        """Initial values, by slot name, of those slots that depend on the variable's values."""
         return {}
 
     def updated(
@@ -82,7 +82,7 @@ class RowSparseOptimizer(keras.optimizers.Optimizer):
             g: gradients, summed over the batch.
             w: weights of those rows, or of a whole variable; shape and dtype as g.
             slots: their state, in the order of `slot_initializers`.
-            learning_rate: of this step.
+            learning_rate: that of this step.
         """
         raise NotImplementedError
 
@@ -99,12 +99,12 @@ class RowSparseOptimizer(keras.optimizers.Optimizer):
         for variable in variables:
             if variable.constraint is not None:
                 raise ValueError(
-                    f"{type(self).__name__} updates the rows of the batch alone, and a constraint would be applied to "
+                    f"{type(self).__name__} updates only the rows of the batch, but a constraint would apply to "
                     f"all rows at each step: {variable.path} has {variable.constraint!r}; leave it out"
                 )
             self.check(variable)
         self._slots = []
-        # Lifted out of a graph that may be traced twice: slots must keep what they are given here.
+        # Outside any graph, which may be traced twice: slots must keep the values assigned here.
         with tf.init_scope():
             super().build(variables)
             for variable in variables:
@@ -117,7 +117,7 @@ class RowSparseOptimizer(keras.optimizers.Optimizer):
         self, variable: keras.Variable, name: str, initializer: str | keras.initializers.Initializer
     ) -> keras.Variable:
         shape, dtype = self.slot_shape(name, variable)
-        # Where the variable's replicas are, and on their devices.
+        # On the devices of the variable's replicas.
         with self._distribution_strategy.extended.colocate_vars_with(variable.value):
             slot_name = f"{variable.path.replace('/', '_')}_{name}"
             return self.add_variable(shape=shape, initializer=initializer, dtype=dtype, name=slot_name)
@@ -134,10 +134,10 @@ class RowSparseOptimizer(keras.optimizers.Optimizer):
     def update_copies(
         self, distribution: tf.distribute.Strategy, function: Callable[..., None], variable: tf.Variable, args: Sequence
     ) -> None:
-        """Calls function(copy, *args, *slots) for each replica's copy of a variable, with its slots there."""
+        """Calls function(copy, *args, *slots) for each replica's copy of a variable, with that replica's slots."""
         slots = [distribution.experimental_local_results(slot.value) for slot in self.slots(variable)]
         copies = distribution.experimental_local_results(variable)
-        # Not found by the strategy: gathering rows from a mirrored variable would read all of it.
+        # Found here and not by the strategy: gathering rows from a mirrored variable would read all of it.
         slots_of_copy = {id(copy): own for copy, *own in zip(copies, *slots, strict=True)}
 
         def update(copy: tf.Variable, *args: Any) -> None:
@@ -161,7 +161,7 @@ class RowSparseOptimizer(keras.optimizers.Optimizer):
             self.assign(target, value if rows is None else tf.IndexedSlices(value, rows))
 
     def _clip_gradients(self, grads: Sequence[Gradient]) -> Sequence[Gradient]:
-        # Rows are not summed yet: `_all_reduce_sum_gradients` clips.
+        # Repeated rows are not summed yet; `_all_reduce_sum_gradients` clips.
         return grads
 
     def _all_reduce_sum_gradients(
@@ -169,7 +169,7 @@ class RowSparseOptimizer(keras.optimizers.Optimizer):
     ) -> list[tuple[Gradient, tf.Variable]]:
         reduced = super()._all_reduce_sum_gradients(grads_and_vars)
         gradients = [sum_duplicates(g) if isinstance(g, tf.IndexedSlices) else g for g, _ in reduced]
-        # TensorFlow clips the values of IndexedSlices, which are right now that each row comes once.
+        # TensorFlow clips the values of IndexedSlices, which is correct now that each row appears once.
         if self.clipnorm is not None:
             gradients = [tf.clip_by_norm(g, self.clipnorm) for g in gradients]
         elif self.clipvalue is not None:

@@ -4,10 +4,10 @@ import tensorflow as tf
 
 
 def sum_duplicates(gradient: tf.IndexedSlices) -> tf.IndexedSlices:
-    """The same gradient with each row once: the parts of a row that came up several times in a batch are summed.
+    """The same gradient with each row once: the parts of a repeated row are summed.
 
-    What is not linear in the gradient, such as norms and the squares that adaptive optimisers keep, is wrong without
-    this. Rows come in the order of their first part.
+    Without this, whatever is not linear in the gradient would be wrong, such as norms and the squares that adaptive
+    optimisers keep. Rows come in the order of their first parts.
     """
     rows, places = tf.unique(gradient.indices)
     values = _segment_sum(tf.convert_to_tensor(gradient.values), places, tf.size(rows))
@@ -19,8 +19,8 @@ def _segment_sum(values: tf.Tensor, segments: tf.Tensor, count: tf.Tensor) -> tf
     width = values.shape[1:].num_elements()
     if width is None or tf.config.list_logical_devices("GPU"):
         return tf.math.unsorted_segment_sum(values, segments, count)
-    # The product with a matrix of zeros and ones: on CPUs several times as fast as unsorted_segment_sum, and as tf.sort
-    # with segment_sum. On GPUs it is refused where operations must be deterministic.
+    # The product with a matrix of zeros and ones is, on CPUs, several times as fast as unsorted_segment_sum, or as
+    # tf.sort with segment_sum. GPUs refuse it if operations must be deterministic.
     parts = tf.size(segments, tf.int64)
     sums = tf.raw_ops.SparseTensorDenseMatMul(
         a_indices=tf.stack([tf.cast(segments, tf.int64), tf.range(parts)], axis=1),

@@ -19,15 +19,14 @@ class RowSparseAdagrad(RowSparseOptimizer):
         w <- w - learning_rate g / sqrt(n + epsilon)
 
     Duchi et al., "Adaptive subgradient methods for online learning and stochastic optimization", JMLR 2011. A gradient
-    of zero changes nothing, so this is dense Adagrad exactly: rows that do not come would stay as they are there too.
-    Keras' own updates all rows of a table, and of a row that comes up several times in a batch it adds up the squares
-    of the parts instead of the square of their sum.
+    of zero changes nothing in dense Adagrad, so this equals it exactly. Keras' own optimiser updates all rows of a
+    table. For a row that is repeated in a batch, it adds the squares of the parts instead of the square of their sum.
 
     Args:
-        learning_rate: as of SGD; each coordinate's falls with its own gradients.
-        initial_accumulator: n at first, at least 0.
+        learning_rate: as in SGD; each coordinate's effective rate falls with its own gradients.
+        initial_accumulator: initial value of n, at least 0.
         epsilon: added to n under the root, above 0.
-        name: of the optimiser.
+        name: the optimiser's name.
 
     Raises:
         ValueError: for an initial accumulator or epsilon out of range, and as `RowSparseOptimizer` does.

@@ -23,29 +23,28 @@ class RowSparseAdam(RowSparseOptimizer):
         w <- w - learning_rate sqrt(1 - beta_2^t) / (1 - beta_1^t) m / (sqrt(v) + epsilon)
 
     Kingma and Ba, "Adam: a method for stochastic optimization", ICLR 2015, in the form before its section 2.1, as
-    Keras' Adam. t counts the steps of the optimiser and not those of a row.
+    Keras' Adam. t counts the optimiser's steps, not a row's.
 
-    Of variables with dense gradients, and of tables all rows of which come at each step, this is dense Adam exactly. It
-    differs for rows that do not come: dense Adam lets their m and v decay and goes on moving them by m, which takes a
-    pass over the whole table each step.
+    For variables with dense gradients, and for tables whose rows all appear in every step, this is exactly dense Adam.
+    It differs for absent rows: dense Adam lets their m and v decay and keeps moving them by m, which takes a pass over
+    the whole table in each step.
 
-    - Lazy, the default: such a row stays as it is, w, m and v, and goes on from there when it comes again. Its
-      averages are over the steps it came at. That is the usual way with tables, and often the better one.
-    - With `catch_up`: a row that comes again first gets all that dense Adam would have done to it meanwhile, up to
-      rounding and about 1e-7 of the sum (`adam_catch_up.caught_up`), at the present learning rate. So m and v are
-      exactly dense Adam's, and so is w if the learning rate is constant and t never set back. Until a row comes again
-      its w is behind, also where it is read: `bring_up_to_date` brings rows before a forward pass, or the whole
-      table before it is evaluated or exported. Keras' `fit` does so at its end. A step costs up to
-      ln(1e-7) / ln(beta_1 / sqrt(beta_2)) passes over the rows of the batch, about 150 by default, and the state is
-      one int64 a row larger.
+    - Lazy, the default: an absent row keeps its w, m and v, and goes on from them when it comes again. Its averages
+      cover only the steps in which it appeared. This is the usual way with tables, and often the better one.
+    - With `catch_up`: a row that comes again first gets the updates that dense Adam would have made meanwhile, up to
+      rounding and about 1e-7 of their sum (`adam_catch_up.caught_up`), at the present learning rate. So m and v are
+      exactly dense Adam's, and so is w if the learning rate is constant and t is never set back. Until a row comes
+      again, its w is out of date for every reader: call `bring_up_to_date` for the rows of a forward pass, or for the
+      whole table before evaluation or export. Keras' `fit` does so at its end. A step costs up to ln(1e-7) / ln(beta_1
+      / sqrt(beta_2)) passes over the rows of the batch, about 150 by default, and the state grows by one int64 per row.
 
     Args:
         learning_rate: alpha.
         beta_1: decay of the first moments, in [0, 1).
         beta_2: decay of the second moments, in [0, 1).
         epsilon: added to the root of v, above 0.
-        catch_up: whether rows get what dense Adam does to them without a gradient; needs beta_1 < sqrt(beta_2).
-        name: of the optimiser.
+        catch_up: whether absent rows get dense Adam's updates later; needs beta_1 < sqrt(beta_2).
+        name: the optimiser's name.
 
     Raises:
         ValueError: for decays or epsilon out of range, and as `RowSparseOptimizer` does.
@@ -101,14 +100,14 @@ class RowSparseAdam(RowSparseOptimizer):
         return caught_up(w, m, v, last, now, learning_rate, self.beta_1, self.beta_2, self.epsilon)
 
     def bring_up_to_date(self, variable: keras.Variable, rows: tf.Tensor | None = None) -> None:
-        """Gives rows what dense Adam has done to them up to now. Without `catch_up` there is nothing to give.
+        """Makes the updates that dense Adam has made to rows by now. Without `catch_up` it does nothing.
 
         Args:
-            variable: that the optimiser was built with.
-            rows: row numbers in [0, V), any shape, repeated or not; None is all rows, a part of the table at a time.
+            variable: one that the optimiser was built with.
+            rows: row numbers in [0, V), any shape, repeats allowed; None means all rows, a part of the table at a time.
 
         Raises:
-            ValueError: inside a replica of a strategy with several, whose copies would become different.
+            ValueError: inside a replica of a strategy, whose copies of the table would diverge.
         """
         if not self.catch_up:
             return
@@ -120,7 +119,7 @@ class RowSparseAdam(RowSparseOptimizer):
         if rows is not None:
             parts = [tf.unique(tf.reshape(rows, [-1]))[0]]
         else:
-            # A scalar has no rows to stay away.
+            # A scalar has no rows that could be absent.
             count = variable.shape[0] if variable.shape else 0
             parts = [tf.range(i, min(i + CHUNK_ROWS, count)) for i in range(0, count, CHUNK_ROWS)]
         with self._distribution_strategy.scope():
@@ -135,7 +134,7 @@ class RowSparseAdam(RowSparseOptimizer):
             self.assign(target, tf.IndexedSlices(value, rows))
 
     def finalize_variable_values(self, var_list: Sequence[keras.Variable]) -> None:
-        """Brings all rows of those variables up to date that are this optimiser's; Keras' `fit` calls it at its end."""
+        """Brings all rows of this optimiser's variables up to date; Keras' `fit` calls it at its end."""
         for variable in var_list:
             if self._var_key(variable) in self._trainable_variables_indices:
                 self.bring_up_to_date(variable)

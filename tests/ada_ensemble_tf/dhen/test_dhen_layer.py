@@ -101,12 +101,12 @@ def test_no_rows_and_round_trips(ensemble, normalization):
     [
         ({"modules": ()}, r"modules must name at least one module, each once; received \[\]"),
         ({"modules": ("dlrm", "dlrm")}, "modules must name at least one module, each once"),
-        ({"modules": ("crossing",)}, "there is no interaction module 'crossing'; there are attention"),
+        ({"modules": ("crossing",)}, "there is no interaction module 'crossing'; choose one of attention"),
         ({"ensemble": "mean"}, r"ensemble must be one of \('concat', 'sum', 'weighted_sum'\); received 'mean'"),
         ({"normalization": "group"}, "normalization must be 'batch', 'layer' or 'none'; received 'group'"),
         ({"dropout": 1.0}, r"dropout must lie in \[0, 1\); received 1.0"),
         ({"num_outputs": 0}, "num_outputs must be at least 1; received 0"),
-        ({"module_arguments": {"dlmr": {}}}, r"module_arguments must be by names of modules; received \['dlmr'\]"),
+        ({"module_arguments": {"dlmr": {}}}, r"keys of module_arguments must be names of modules; received \['dlmr'\]"),
     ],
 )
 def test_wrong_arguments(arguments, message):

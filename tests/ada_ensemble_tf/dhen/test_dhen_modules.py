@@ -83,7 +83,7 @@ def test_wrong_arguments_and_shapes(name):
 
 
 def test_unknown_module_is_refused_with_the_known_ones():
-    message = "there is no interaction module 'crossing'; there are attention, convolution, deep_cross, dlrm, linear"
+    message = "there is no interaction module 'crossing'; choose one of attention, convolution, deep_cross, dlrm"
     with pytest.raises(ValueError, match=message):
         make_module("crossing", 2)
 
@@ -93,5 +93,5 @@ def test_module_without_flops_says_so():
         def call(self, x):
             return x
 
-    with pytest.raises(NotImplementedError, match="Lazy must say its FLOPs"):
+    with pytest.raises(NotImplementedError, match="Lazy must define flops"):
         Lazy(2).flops()

@@ -60,7 +60,7 @@ def test_made_by_name_with_shape_kept(name):
 
 
 def test_unknown_expert_is_refused_with_the_known_ones():
-    with pytest.raises(ValueError, match="there is no expert 'oracle'; there are attention, cin, conv"):
+    with pytest.raises(ValueError, match="there is no expert 'oracle'; choose one of attention, cin, conv"):
         make_expert("oracle", FIELDS)
 
 
@@ -124,5 +124,5 @@ def test_expert_without_flops_says_so():
         def call(self, x0, x):
             return x
 
-    with pytest.raises(NotImplementedError, match="Lazy must say its FLOPs"):
+    with pytest.raises(NotImplementedError, match="Lazy must define flops"):
         Lazy(FIELDS).flops()

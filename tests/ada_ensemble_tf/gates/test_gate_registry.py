@@ -161,7 +161,7 @@ def test_one_choice_is_always_taken():
 
 def test_wrong_names():
     with pytest.raises(
-        ValueError, match="there is no gate 'cosine'; there are dselect_k, gumbel_threshold, gumbel_top_k"
+        ValueError, match="there is no gate 'cosine'; choose one of dselect_k, gumbel_threshold, gumbel_top_k"
     ):
         make_gate("cosine", 3)
     with pytest.raises(

@@ -110,7 +110,7 @@ def test_keras_round_trip_keeps_weights_compilation_and_optimizers(tmp_path):
         ({"k_schedule": StepSchedule([4, 2], [5])}, "k_schedule keeps more than the 3 experts"),
         ({"depth_schedule": StepSchedule([3, 2], [5])}, "depth_schedule must stay within 3 layers and end in 1"),
         ({"experts": ("dense", "crossing", "cross")}, "there is no expert 'crossing'"),
-        ({"gate": {"name": "cosine"}}, "there is no gate 'cosine'; there are dselect_k, gumbel_threshold"),
+        ({"gate": {"name": "cosine"}}, "there is no gate 'cosine'; choose one of dselect_k, gumbel_threshold"),
         ({"gate": {"selectors": 2}}, "gate 'noisy_cosine' has no option selectors; it has reduction, hidden_size"),
         ({"gate": "noisy_cosine"}, "gate must map its name and options to their values; received 'noisy_cosine'"),
         ({"dropout": -0.1}, r"dropout must lie in \[0, 1\); received -0.1"),

@@ -128,7 +128,7 @@ def test_what_every_model_does(tmp_path, arguments, kernels):
     [
         ({"num_layers": 0}, r"num_layers must lie in \[1, 8\]; received 0"),
         ({"num_layers": 9}, r"num_layers must lie in \[1, 8\]; received 9"),
-        ({"modules": ("dlrm", "dcn")}, "there is no interaction module 'dcn'; there are attention"),
+        ({"modules": ("dlrm", "dcn")}, "there is no interaction module 'dcn'; choose one of attention"),
         ({"ensemble": "mean"}, r"ensemble must be one of \('concat', 'sum', 'weighted_sum'\); received 'mean'"),
         ({"modules": ("attention",), "heads": 3}, "heads must divide the embedding size D; received heads=3 and D=4"),
         ({"dlrm_compressed": 1}, "compressed must be at least 2, or 0 for no compression; received 1"),

@@ -192,7 +192,7 @@ def test_dropout_hides_x0_but_not_from_the_gate():
 def test_wrong_arguments():
     with pytest.raises(ValueError, match=r"dropout must lie in \[0, 1\); received 1.0"):
         SparseMoE(["cross"], FIELDS, dropout=1.0)
-    with pytest.raises(ValueError, match="there is no expert 'crossing'; there are attention"):
+    with pytest.raises(ValueError, match="there is no expert 'crossing'; choose one of attention"):
         SparseMoE(["crossing"], FIELDS)
     with pytest.raises(ValueError, match="each expert may be named once"):
         SparseMoE(["cross", "cross"], FIELDS)

@@ -23,7 +23,7 @@ def test_made_by_name_with_its_arguments(name, kind):
 
 
 def test_unknown_optimizer_is_refused_with_the_known_ones():
-    with pytest.raises(ValueError, match=f"there is no optimizer 'newton'; there are {', '.join(KINDS)}"):
+    with pytest.raises(ValueError, match=f"there is no optimizer 'newton'; choose one of {', '.join(KINDS)}"):
         make_optimizer("newton")
 
 
