@@ -26,6 +26,10 @@ class AttentionModule(InteractionModule):
 
     Raises:
         ValueError: for arguments out of range, and if the heads do not divide D.
+
+    Example:
+        >>> AttentionModule(num_outputs=2)(tf.ones([1, 3, 4])).shape
+        TensorShape([1, 2, 4])
     """
 
     def __init__(self, num_outputs: int, heads: int = 2, expansion: int = 4, **kwargs: Any):

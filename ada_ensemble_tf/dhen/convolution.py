@@ -27,6 +27,10 @@ class ConvolutionModule(InteractionModule):
 
     Raises:
         ValueError: for arguments out of range.
+
+    Example:
+        >>> ConvolutionModule(num_outputs=2)(tf.ones([1, 3, 4])).shape
+        TensorShape([1, 2, 4])
     """
 
     def __init__(

@@ -16,6 +16,10 @@ class DeepCrossModule(InteractionModule):
 
     Args:
         num_outputs: l.
+
+    Example:
+        >>> DeepCrossModule(num_outputs=2)(tf.ones([1, 3, 4])).shape
+        TensorShape([1, 2, 4])
     """
 
     def build(self, x_shape: Shape) -> None:

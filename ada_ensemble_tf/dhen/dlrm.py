@@ -30,6 +30,10 @@ class DLRMModule(InteractionModule):
 
     Raises:
         ValueError: for arguments out of range.
+
+    Example:
+        >>> DLRMModule(num_outputs=2)(tf.ones([1, 3, 4])).shape
+        TensorShape([1, 2, 4])
     """
 
     def __init__(

@@ -42,6 +42,10 @@ class DHENLayer(keras.layers.Layer):
 
     Raises:
         ValueError: for arguments out of range, named in the message.
+
+    Example:
+        >>> DHENLayer(("attention", "linear"), num_outputs=2)(tf.ones([1, 3, 4])).shape
+        TensorShape([1, 4, 4])
     """
 
     def __init__(

@@ -14,6 +14,10 @@ class LinearModule(InteractionModule):
 
     Args:
         num_outputs: l.
+
+    Example:
+        >>> LinearModule(num_outputs=2)(tf.ones([1, 3, 4])).shape
+        TensorShape([1, 2, 4])
     """
 
     def build(self, x_shape: Shape) -> None:

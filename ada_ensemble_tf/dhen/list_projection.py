@@ -26,6 +26,10 @@ class ListProjection(keras.layers.Layer):
 
     Raises:
         ValueError: if `num_outputs` is not positive, or x is not `[B, m, D]` with m and D known.
+
+    Example:
+        >>> ListProjection(num_outputs=2)(tf.ones([1, 3, 4])).shape
+        TensorShape([1, 2, 4])
     """
 
     def __init__(self, num_outputs: int, **kwargs: Any):

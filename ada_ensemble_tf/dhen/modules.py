@@ -23,6 +23,10 @@ def make_module(name: str, num_outputs: int, **arguments: Any) -> InteractionMod
 
     Raises:
         ValueError: if there is no such module, or it has no such arguments.
+
+    Example:
+        >>> make_module("dlrm", num_outputs=2, hidden_units=(8,))(tf.ones([1, 3, 4])).shape
+        TensorShape([1, 2, 4])
     """
     if name not in MODULES:
         raise ValueError(f"there is no interaction module {name!r}; choose one of {', '.join(sorted(MODULES))}")

@@ -14,12 +14,22 @@ SMALLEST = 1e-7
 
 
 def auc(labels: np.ndarray, probabilities: np.ndarray) -> float:
-    """Area under the ROC curve, ties counted half; NaN if there is only one class."""
+    """Area under the ROC curve, ties counted half; NaN if there is only one class.
+
+    Example:
+        >>> auc(np.array([0, 1, 1, 0]), np.array([0.1, 0.9, 0.4, 0.5]))
+        0.75
+    """
     return float(roc_auc_score(labels, probabilities)) if 0 < np.mean(labels) < 1 else float("nan")
 
 
 def logloss(labels: np.ndarray, probabilities: np.ndarray) -> float:
-    """Mean LogLoss in nats."""
+    """Mean LogLoss in nats.
+
+    Example:
+        >>> round(logloss(np.array([1, 0]), np.array([0.5, 0.5])), 4)
+        0.6931
+    """
     p = np.clip(probabilities.astype(np.float64), SMALLEST, 1.0 - SMALLEST)
     return float(-np.mean(np.where(labels > 0.5, np.log(p), np.log1p(-p))))
 
@@ -28,6 +38,10 @@ def normalized_entropy(labels: np.ndarray, probabilities: np.ndarray) -> float:
     """LogLoss over the entropy of the base rate (He et al., ADKDD 2014; DHEN, arXiv 2203.11014); 1: nothing learned.
 
     NaN if there is only one class.
+
+    Example:
+        >>> normalized_entropy(np.array([1, 0]), np.array([0.5, 0.5]))
+        1.0
     """
     rate = np.mean(labels, dtype=np.float64)
     if not 0.0 < rate < 1.0:
@@ -36,7 +50,12 @@ def normalized_entropy(labels: np.ndarray, probabilities: np.ndarray) -> float:
 
 
 def calibration(labels: np.ndarray, probabilities: np.ndarray) -> float:
-    """Mean prediction over observed rate; 1 is calibrated, NaN without positives."""
+    """Mean prediction over observed rate; 1 is calibrated, NaN without positives.
+
+    Example:
+        >>> calibration(np.array([1, 0]), np.array([0.75, 0.75]))
+        1.5
+    """
     rate = np.mean(labels, dtype=np.float64)
     return float(np.mean(probabilities, dtype=np.float64) / rate) if rate else float("nan")
 
@@ -56,7 +75,13 @@ def expected_calibration_error(labels: np.ndarray, probabilities: np.ndarray, bi
 
 
 def grouped_auc(labels: np.ndarray, probabilities: np.ndarray, groups: np.ndarray) -> float:
-    """Mean AUC within groups `[N]`, weighted by rows; groups of one class are left out, NaN if all are."""
+    """Mean AUC within groups `[N]`, weighted by rows; groups of one class are left out, NaN if all are.
+
+    Example:
+        >>> labels, p = np.array([0, 1, 0, 1, 1, 1]), np.array([0.1, 0.9, 0.6, 0.4, 0.5, 0.2])
+        >>> grouped_auc(labels, p, groups=np.array([0, 0, 1, 1, 2, 2]))
+        0.5
+    """
     order = np.argsort(groups, kind="stable")
     starts = np.flatnonzero(np.diff(groups[order])) + 1
     total = weight = 0.0

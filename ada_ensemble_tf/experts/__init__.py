@@ -45,6 +45,10 @@ def make_expert(name: str, num_fields: int, layer_name: str | None = None) -> Ex
 
     Raises:
         ValueError: if there is no such expert.
+
+    Example:
+        >>> make_expert("cross", num_fields=3)(tf.ones([2, 12]), tf.ones([2, 12])).shape
+        TensorShape([2, 12])
     """
     if name not in EXPERTS:
         raise ValueError(f"there is no expert {name!r}; choose one of {', '.join(sorted(EXPERTS))}")

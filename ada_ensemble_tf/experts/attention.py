@@ -24,6 +24,14 @@ class AttentionExpert(Expert):
 
     Raises:
         ValueError: if the heads do not divide `inner_size`.
+
+    Example:
+        >>> x0 = x = tf.ones([2, 12])
+        >>> expert = AttentionExpert(num_fields=3)
+        >>> expert(x0, x).shape
+        TensorShape([2, 12])
+        >>> expert.flops()
+        1824
     """
 
     def __init__(self, num_fields: int, inner_size: int = 8, heads: int = 4, activation: str = "gelu", **kwargs: Any):

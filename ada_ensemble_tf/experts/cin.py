@@ -24,6 +24,14 @@ class CINExpert(Expert):
 
     Raises:
         ValueError: if a size is not positive or there is none.
+
+    Example:
+        >>> x0 = x = tf.ones([2, 12])
+        >>> expert = CINExpert(num_fields=3)
+        >>> expert(x0, x).shape
+        TensorShape([2, 12])
+        >>> expert.flops()
+        8420
     """
 
     def __init__(self, num_fields: int, feature_maps: Sequence[int] = (16, 16), **kwargs: Any):

@@ -23,6 +23,14 @@ class ConvolutionExpert(Expert):
         kernel_size: elements that a filter spans; no padding.
         pool_size: elements per pool.
         activation: a Keras activation, applied after the last Dense.
+
+    Example:
+        >>> x0 = x = tf.ones([2, 12])
+        >>> expert = ConvolutionExpert(num_fields=3)
+        >>> expert(x0, x).shape
+        TensorShape([2, 12])
+        >>> expert.flops()
+        760
     """
 
     def __init__(

@@ -17,6 +17,14 @@ class CrossExpert(Expert):
 
     Args:
         num_fields: F.
+
+    Example:
+        >>> x0 = x = tf.ones([2, 12])
+        >>> expert = CrossExpert(num_fields=3)
+        >>> expert(x0, x).shape
+        TensorShape([2, 12])
+        >>> expert.flops()
+        312
     """
 
     reads_x0 = True

@@ -17,6 +17,14 @@ class DenseExpert(Expert):
     Args:
         num_fields: F.
         activation: a Keras activation.
+
+    Example:
+        >>> x0 = x = tf.ones([2, 12])
+        >>> expert = DenseExpert(num_fields=3)
+        >>> expert(x0, x).shape
+        TensorShape([2, 12])
+        >>> expert.flops()
+        288
     """
 
     def __init__(self, num_fields: int, activation: str = "relu", **kwargs: Any):

@@ -21,6 +21,14 @@ class GatedDenseExpert(DenseExpert):
         num_fields: F.
         activation: a Keras activation, of the dense part.
         reduction: r, how many times narrower the FFN's inner layer is than M.
+
+    Example:
+        >>> x0 = x = tf.ones([2, 12])
+        >>> expert = GatedDenseExpert(num_fields=3)
+        >>> expert(x0, x).shape
+        TensorShape([2, 12])
+        >>> expert.flops()
+        336
     """
 
     reads_x0 = True

@@ -25,6 +25,14 @@ class GatedDNNExpert(Expert):
 
     Raises:
         ValueError: for arguments out of range, named in the message.
+
+    Example:
+        >>> x0 = x = tf.ones([2, 12])
+        >>> expert = GatedDNNExpert(num_fields=3)
+        >>> expert(x0, x).shape
+        TensorShape([2, 12])
+        >>> expert.flops()
+        204
     """
 
     def __init__(

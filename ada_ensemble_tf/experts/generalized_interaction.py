@@ -27,6 +27,14 @@ class GeneralizedInteractionExpert(Expert):
 
     Raises:
         ValueError: if there is no subspace.
+
+    Example:
+        >>> x0 = x = tf.ones([2, 12])
+        >>> expert = GeneralizedInteractionExpert(num_fields=3)
+        >>> expert(x0, x).shape
+        TensorShape([2, 12])
+        >>> expert.flops()
+        2304
     """
 
     reads_x0 = True

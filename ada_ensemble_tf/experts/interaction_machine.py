@@ -33,6 +33,14 @@ class InteractionMachineExpert(Expert):
 
     Raises:
         ValueError: for an order out of range.
+
+    Example:
+        >>> x0 = x = tf.ones([2, 12])
+        >>> expert = InteractionMachineExpert(num_fields=3)
+        >>> expert(x0, x).shape
+        TensorShape([2, 12])
+        >>> expert.flops()
+        396
     """
 
     def __init__(self, num_fields: int, order: int = MAX_ORDER, **kwargs: Any):

@@ -66,7 +66,16 @@ class KernelProductExpert(Expert):
 
 @keras.saving.register_keras_serializable(package="ada_ensemble_tf")
 class MatrixKernelProductExpert(KernelProductExpert):
-    """p_ij = x_i^T W_ij x_j, W_ij a matrix; see `KernelProductExpert`."""
+    """p_ij = x_i^T W_ij x_j, W_ij a matrix; see `KernelProductExpert`.
+
+    Example:
+        >>> x0 = x = tf.ones([2, 12])
+        >>> expert = MatrixKernelProductExpert(num_fields=3)
+        >>> expert(x0, x).shape
+        TensorShape([2, 12])
+        >>> expert.flops()
+        192
+    """
 
     def kernel_shape(self) -> tuple[int, ...]:
         """`[D, D]`."""
@@ -84,7 +93,16 @@ class MatrixKernelProductExpert(KernelProductExpert):
 
 @keras.saving.register_keras_serializable(package="ada_ensemble_tf")
 class VectorKernelProductExpert(KernelProductExpert):
-    """p_ij = sum_d w_ijd x_id x_jd, w_ij a vector; see `KernelProductExpert`."""
+    """p_ij = sum_d w_ijd x_id x_jd, w_ij a vector; see `KernelProductExpert`.
+
+    Example:
+        >>> x0 = x = tf.ones([2, 12])
+        >>> expert = VectorKernelProductExpert(num_fields=3)
+        >>> expert(x0, x).shape
+        TensorShape([2, 12])
+        >>> expert.flops()
+        108
+    """
 
     def kernel_shape(self) -> tuple[int, ...]:
         """`[D]`."""
@@ -102,7 +120,16 @@ class VectorKernelProductExpert(KernelProductExpert):
 
 @keras.saving.register_keras_serializable(package="ada_ensemble_tf")
 class ScalarKernelProductExpert(KernelProductExpert):
-    """p_ij = w_ij <x_i, x_j>, w_ij a scalar; see `KernelProductExpert`."""
+    """p_ij = w_ij <x_i, x_j>, w_ij a scalar; see `KernelProductExpert`.
+
+    Example:
+        >>> x0 = x = tf.ones([2, 12])
+        >>> expert = ScalarKernelProductExpert(num_fields=3)
+        >>> expert(x0, x).shape
+        TensorShape([2, 12])
+        >>> expert.flops()
+        147
+    """
 
     def kernel_shape(self) -> tuple[int, ...]:
         """A scalar."""

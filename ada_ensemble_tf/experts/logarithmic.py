@@ -29,6 +29,14 @@ class LogarithmicExpert(Expert):
 
     Raises:
         ValueError: for arguments out of range, named in the message.
+
+    Example:
+        >>> x0 = x = tf.ones([2, 12])
+        >>> expert = LogarithmicExpert(num_fields=3)
+        >>> expert(x0, x).shape
+        TensorShape([2, 12])
+        >>> expert.flops()
+        3840
     """
 
     def __init__(

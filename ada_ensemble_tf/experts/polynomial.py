@@ -16,6 +16,14 @@ class PolynomialExpert(Expert):
 
     Args:
         num_fields: F.
+
+    Example:
+        >>> x0 = x = tf.ones([2, 12])
+        >>> expert = PolynomialExpert(num_fields=3)
+        >>> expert(x0, x).shape
+        TensorShape([2, 12])
+        >>> expert.flops()
+        300
     """
 
     reads_x0 = True

@@ -25,6 +25,14 @@ class ResidualDNNExpert(Expert):
 
     Raises:
         ValueError: for arguments out of range, named in the message.
+
+    Example:
+        >>> x0 = x = tf.ones([2, 12])
+        >>> expert = ResidualDNNExpert(num_fields=3)
+        >>> expert(x0, x).shape
+        TensorShape([2, 12])
+        >>> expert.flops()
+        312
     """
 
     def __init__(self, num_fields: int, num_layers: int = 2, reduction: int = 4, **kwargs: Any):

@@ -24,6 +24,14 @@ class SubspaceCrossingExpert(Expert):
 
     Raises:
         ValueError: if `subspaces` is below 1 or does not divide D.
+
+    Example:
+        >>> x0 = x = tf.ones([2, 12])
+        >>> expert = SubspaceCrossingExpert(num_fields=3)
+        >>> expert(x0, x).shape
+        TensorShape([2, 12])
+        >>> expert.flops()
+        156
     """
 
     reads_x0 = True

@@ -26,6 +26,10 @@ def gate_options(name: str) -> list[str]:
 
     Raises:
         ValueError: if there is no such gate.
+
+    Example:
+        >>> gate_options("noisy_cosine")
+        ['reduction', 'hidden_size', 'noise', 'initial_temperature', 'stop_gradient']
     """
     if name not in GATES:
         raise ValueError(f"there is no gate {name!r}; choose one of {', '.join(sorted(GATES))}")
@@ -45,6 +49,11 @@ def make_gate(name: str, num_choices: int, seed: int | None = None, layer_name: 
 
     Raises:
         ValueError: if there is no such gate, or it does not have an option.
+
+    Example:
+        >>> gates, report = make_gate("noisy_top_k", num_choices=4, noise=0.0)(tf.ones([2, 12]), k=1)
+        >>> gates.shape
+        TensorShape([2, 4])
     """
     known = gate_options(name)
     if unknown := sorted(options.keys() - set(known)):

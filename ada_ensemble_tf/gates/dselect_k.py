@@ -42,6 +42,13 @@ class DSelectKGate(Gate):
         gamma: width of the smooth step.
         entropy_weight: coefficient of the entropies, at least 0.
         unused_weight: coefficient of the penalty on unused codes, at least 0.
+
+    Example:
+        >>> gates, report = DSelectKGate(num_choices=4, selectors=2)(tf.ones([2, 12]), k=2)
+        >>> gates.shape
+        TensorShape([2, 4])
+        >>> tf.reduce_sum(gates, axis=1).numpy().round(4)
+        array([1., 1.], dtype=float32)
     """
 
     def __init__(

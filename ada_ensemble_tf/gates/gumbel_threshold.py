@@ -25,6 +25,13 @@ class GumbelThresholdGate(GumbelTopKGate):
             those of `CosineGate`.
         noise: factor of the Gumbel noise.
         threshold: in [0, 1).
+
+    Example:
+        >>> gates, report = GumbelThresholdGate(num_choices=4, threshold=0.1)(tf.ones([2, 12]), k=2)
+        >>> gates.shape
+        TensorShape([2, 4])
+        >>> tf.reduce_sum(gates, axis=1).numpy().round(4)
+        array([1., 1.], dtype=float32)
     """
 
     def __init__(

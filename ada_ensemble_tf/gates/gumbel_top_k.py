@@ -19,6 +19,13 @@ class GumbelTopKGate(CosineGate):
         num_choices, reduction, hidden_size, initial_temperature, stop_gradient, seed: see `Gate`; the logits are
             those of `CosineGate`.
         noise: factor of the Gumbel noise.
+
+    Example:
+        >>> gates, report = GumbelTopKGate(num_choices=4)(tf.ones([2, 12]), k=2)
+        >>> gates.shape
+        TensorShape([2, 4])
+        >>> tf.reduce_sum(gates, axis=1).numpy().round(4)
+        array([1., 1.], dtype=float32)
     """
 
     def perturbed(self, logits: tf.Tensor, training: bool) -> tf.Tensor:

@@ -18,6 +18,13 @@ class NoisyCosineGate(CosineGate):
     Args:
         num_choices, reduction, hidden_size, initial_temperature, stop_gradient, seed: see `Gate`.
         noise: epsilon of the multiplicative jitter, in [0, 1].
+
+    Example:
+        >>> gates, report = NoisyCosineGate(num_choices=4)(tf.ones([2, 12]), k=2)
+        >>> gates.shape
+        TensorShape([2, 4])
+        >>> tf.reduce_sum(gates, axis=1).numpy().round(4)
+        array([1., 1.], dtype=float32)
     """
 
     def __init__(

@@ -17,6 +17,13 @@ class NoisyTopKGate(Gate):
     Args:
         num_choices, reduction, hidden_size, initial_temperature, stop_gradient, seed: see `Gate`.
         noise: factor of the noise, on top of the learned one.
+
+    Example:
+        >>> gates, report = NoisyTopKGate(num_choices=4)(tf.ones([2, 12]), k=2)
+        >>> gates.shape
+        TensorShape([2, 4])
+        >>> tf.reduce_sum(gates, axis=1).numpy().round(4)
+        array([1., 1.], dtype=float32)
     """
 
     def build(self, x0_shape: Shape) -> None:

@@ -13,6 +13,10 @@ def prior_shares(given: Sequence[float] | None, size: int, name: str) -> tuple[f
 
     Raises:
         ValueError: if they are not `size` positive numbers that sum to 1.
+
+    Example:
+        >>> prior_shares(None, size=4, name="expert_prior")
+        (0.25, 0.25, 0.25, 0.25)
     """
     if given is None:
         return (1.0 / size,) * size

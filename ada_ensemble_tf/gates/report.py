@@ -56,6 +56,11 @@ def gate_report(
         z: the z-loss.
         temperature: what the logits were divided by.
         penalty: what the gate adds to the loss.
+
+    Example:
+        >>> gates = tf.constant([[0.75, 0.25], [0.0, 1.0]])
+        >>> gate_report(gates, gates, tf.zeros([2, 2]), k=2).routed.numpy()
+        array([0.5, 1. ], dtype=float32)
     """
     dtype = gates.dtype
     largest = tf.one_hot(tf.argmax(gates, axis=1), gates.shape[1], dtype=dtype)

@@ -11,6 +11,10 @@ def smooth_step(t: tf.Tensor, gamma: float = 1.0) -> tf.Tensor:
     Args:
         t: any shape.
         gamma: width of the slope, above 0.
+
+    Example:
+        >>> smooth_step(tf.constant([-1.0, 0.0, 0.25, 0.5])).numpy()
+        array([0.     , 0.5    , 0.84375, 1.     ], dtype=float32)
     """
     t = tf.clip_by_value(t / gamma, -0.5, 0.5)
     return 0.5 + t * (1.5 - 2.0 * tf.square(t))

@@ -8,6 +8,10 @@ def top_k_mask(logits: tf.Tensor, k: tf.Tensor) -> tf.Tensor:
 
     Exactly k per row, even if logits are equal (the lower index wins); k may be a tensor. E is small, so comparing all
     pairs costs less than sorting.
+
+    Example:
+        >>> top_k_mask(tf.constant([[0.1, 0.7, 0.2]]), 2).numpy()
+        array([[False,  True,  True]])
     """
     this, other = logits[:, :, None], logits[:, None, :]
     index = tf.range(tf.shape(logits)[1])
@@ -54,5 +58,10 @@ def top_k_gates(logits: tf.Tensor, k: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     """(gates, probability), both `[B, E]`: the gates after top-K, and the router probability before it.
 
     For k > 1 the gates are the softmax over the kept logits, for k = 1 they are straight-through.
+
+    Example:
+        >>> gates, probability = top_k_gates(tf.math.log([[0.25, 0.125, 0.625]]), 2)
+        >>> gates.numpy().round(3)
+        array([[0.286, 0.   , 0.714]], dtype=float32)
     """
     return masked_gates(logits, top_k_mask(logits, k))

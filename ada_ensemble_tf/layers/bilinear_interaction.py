@@ -32,6 +32,10 @@ class BilinearInteraction(keras.layers.Layer):
 
     Raises:
         ValueError: for arguments out of range, or if M is not a multiple of F.
+
+    Example:
+        >>> BilinearInteraction(num_fields=3)(tf.ones([2, 12])).shape
+        TensorShape([2, 12])
     """
 
     def __init__(self, num_fields: int, kind: str = "interaction", **kwargs: Any):

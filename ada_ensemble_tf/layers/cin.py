@@ -31,6 +31,10 @@ class CompressedInteractionNetwork(keras.layers.Layer):
 
     Raises:
         ValueError: for arguments out of range, or if M is not a multiple of F.
+
+    Example:
+        >>> CompressedInteractionNetwork(num_fields=3, feature_maps=(5, 4))(tf.ones([2, 6])).shape
+        TensorShape([2, 9])
     """
 
     def __init__(self, num_fields: int, feature_maps: Sequence[int] = (128, 128), **kwargs: Any):

@@ -14,6 +14,10 @@ class Dense(keras.layers.Dense):
     rows of 0.01 give 4 instead of 41. The gradient of a plain addition is accumulated in float32.
 
     Arguments and shapes are those of `keras.layers.Dense`.
+
+    Example:
+        >>> Dense(3)(tf.ones([2, 4])).shape
+        TensorShape([2, 3])
     """
 
     def call(self, inputs: tf.Tensor, training: bool | None = None) -> tf.Tensor:

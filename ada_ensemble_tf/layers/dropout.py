@@ -10,6 +10,12 @@ def make_dropout(dropout: float) -> keras.layers.Dropout | None:
 
     Raises:
         ValueError: if `dropout` is not in [0, 1).
+
+    Example:
+        >>> make_dropout(0.1).rate
+        0.1
+        >>> make_dropout(0.0) is None
+        True
     """
     if not 0.0 <= dropout < 1.0:
         raise ValueError(f"dropout must lie in [0, 1); received {dropout}")

@@ -46,6 +46,12 @@ class FusedEmbedding(keras.layers.Layer):
 
     Raises:
         ValueError: if arguments or inputs do not have the form described.
+
+    Example:
+        >>> FusedEmbedding(num_rows=10, dimension=4)(tf.constant([[0, 5], [3, 7]])).shape
+        TensorShape([2, 8])
+        >>> FusedEmbedding(num_rows=10, dimension=4, widths=(1, 2))(tf.constant([[0, 5, -1]])).shape
+        TensorShape([1, 8])
     """
 
     def __init__(

@@ -24,6 +24,10 @@ class Estimator(keras.layers.Layer):
 
     Returns:
         `[B]` float32.
+
+    Example:
+        >>> Estimator(initial_logit=-1.5)(tf.zeros([2, 6])).numpy()
+        array([-1.5, -1.5], dtype=float32)
     """
 
     def __init__(self, initial_logit: float = 0.0, **kwargs: Any):

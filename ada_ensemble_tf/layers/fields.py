@@ -12,6 +12,10 @@ def field_dimension(x_shape: Shape, num_fields: int) -> int:
 
     Raises:
         ValueError: if M is unknown or not a multiple of F.
+
+    Example:
+        >>> field_dimension((None, 6), num_fields=3)
+        2
     """
     width = x_shape[-1]
     if width is None or width % num_fields:

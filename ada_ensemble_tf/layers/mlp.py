@@ -32,6 +32,13 @@ class MLP(keras.layers.Layer):
 
     Raises:
         ValueError: for arguments out of range, named in the message.
+
+    Example:
+        >>> mlp = MLP([8, 4], normalization="batch", dropout=0.1)
+        >>> mlp(tf.ones([2, 6])).shape
+        TensorShape([2, 4])
+        >>> mlp.flops()
+        160
     """
 
     def __init__(

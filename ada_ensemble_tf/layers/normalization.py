@@ -45,6 +45,14 @@ class RoutedBatchNormalization(keras.layers.Layer):
 
     Returns:
         `[B, M]`.
+
+    Example:
+        >>> normalize = RoutedBatchNormalization()
+        >>> normalize(tf.constant([[1.0], [5.0]]), training=True).numpy().round(2)
+        array([[-1.],
+               [ 1.]], dtype=float32)
+        >>> normalize(tf.zeros([0, 1]), training=True).shape
+        TensorShape([0, 1])
     """
 
     def __init__(self, momentum: float = 0.9, epsilon: float = 1e-3, **kwargs: Any):
@@ -103,6 +111,10 @@ def make_normalization(name: str, layer_name: str, dtype: keras.DTypePolicy | No
 
     Raises:
         ValueError: if `name` is none of these.
+
+    Example:
+        >>> make_normalization("layer", "normalize")(tf.constant([[1.0, 5.0]])).numpy().round(2)
+        array([[-1.,  1.]], dtype=float32)
     """
     if name == "batch":
         return RoutedBatchNormalization(dtype=dtype, name=layer_name)

@@ -30,6 +30,10 @@ class ResidualUnit(keras.layers.Layer):
 
     Raises:
         ValueError: for arguments out of range, named in the message.
+
+    Example:
+        >>> ResidualUnit(units=3)(tf.ones([2, 6])).shape
+        TensorShape([2, 6])
     """
 
     def __init__(self, units: int, normalization: str = "none", dropout: float = 0.0, **kwargs: Any):

@@ -28,6 +28,10 @@ class SqueezeExcitation(keras.layers.Layer):
 
     Raises:
         ValueError: for arguments out of range, or if M is not a multiple of F.
+
+    Example:
+        >>> SqueezeExcitation(num_fields=3)(tf.ones([2, 6])).shape
+        TensorShape([2, 6])
     """
 
     def __init__(self, num_fields: int, reduction: int = 3, **kwargs: Any):

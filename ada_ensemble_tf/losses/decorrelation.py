@@ -28,6 +28,11 @@ def decorrelation_loss(outputs: Sequence[tf.Tensor]) -> tf.Tensor:
 
     Raises:
         ValueError: for fewer than two experts.
+
+    Example:
+        >>> output = tf.constant([[1.0], [2.0], [4.0]])
+        >>> round(float(decorrelation_loss([output, -output])), 4)
+        1.0
     """
     standard = [standardize(output) for output in two_or_more(outputs)]
     squares = [mean_square_correlation(*pair) for pair in itertools.combinations(standard, 2)]

@@ -10,7 +10,12 @@ from ada_ensemble_tf.devices.replicas import global_sums
 
 
 def log_loss(labels: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
-    """Mean LogLoss (binary cross-entropy, nats) of logits `[B]` against labels `[B]` in {0, 1}."""
+    """Mean LogLoss (binary cross-entropy, nats) of logits `[B]` against labels `[B]` in {0, 1}.
+
+    Example:
+        >>> round(float(log_loss(tf.constant([1.0, 0.0]), tf.constant([0.0, 0.0]))), 4)
+        0.6931
+    """
     return tf.reduce_mean(tf.nn.sigmoid_cross_entropy_with_logits(labels=labels, logits=logits))
 
 
@@ -21,6 +26,11 @@ def expected_log_loss(labels: tf.Tensor, exit_logits: tf.Tensor, gates: tf.Tenso
         labels: `[B]`.
         exit_logits: `[B, L]`, any finite value where the gate is zero.
         gates: `[B, L]`, rows sum to 1.
+
+    Example:
+        >>> exit_logits, gates = tf.constant([[0.0, 5.0]]), tf.constant([[1.0, 0.0]])
+        >>> round(float(expected_log_loss(tf.constant([1.0]), exit_logits, gates)), 4)
+        0.6931
     """
     losses = tf.nn.sigmoid_cross_entropy_with_logits(
         labels=tf.broadcast_to(labels[:, None], tf.shape(exit_logits)), logits=exit_logits
@@ -37,12 +47,22 @@ def load_distribution_loss(load: tf.Tensor, probability: tf.Tensor, prior: tf.Te
         load: `[E]`, f: share of rows whose largest gate is j; no gradient flows through it.
         probability: `[E]`, P: mean router probability before top-K.
         prior: `[E]`, w: expected shares, which sum to 1.
+
+    Example:
+        >>> uniform = tf.constant([0.5, 0.5])
+        >>> float(load_distribution_loss(uniform, uniform, prior=uniform))
+        1.0
     """
     return tf.reduce_sum(tf.stop_gradient(load) * probability / prior)
 
 
 def router_z_loss(logits: tf.Tensor) -> tf.Tensor:
-    """Mean squared logsumexp of unmasked router logits `[B, E]`, 0 for no rows (ST-MoE, arXiv 2202.08906, eq. 5)."""
+    """Mean squared logsumexp of unmasked router logits `[B, E]`, 0 for no rows (ST-MoE, arXiv 2202.08906, eq. 5).
+
+    Example:
+        >>> round(float(router_z_loss(tf.zeros([1, 2]))), 4)
+        0.4805
+    """
     squares = tf.reduce_sum(tf.square(tf.reduce_logsumexp(logits, axis=1)))
     rows, total = global_sums(tf.cast(tf.shape(logits)[0], logits.dtype), squares)
     return total / tf.maximum(rows, 1.0)

@@ -23,6 +23,11 @@ def annealing_schedules(
 
     Raises:
         ValueError: for a schedule that leaves [1, E] or [1, L], exits that do not end in 1, or too few steps.
+
+    Example:
+        >>> k, depth = annealing_schedules(num_experts=4, num_layers=2, k=2, anneal_steps=100)
+        >>> k.values, depth.values
+        ((4, 3, 2), (2, 1))
     """
     k_schedule = k_schedule or linear_annealing(num_experts, k, anneal_steps)
     depth_schedule = depth_schedule or linear_annealing(num_layers, 1, anneal_steps)

@@ -15,6 +15,17 @@ class DenseDispatcher:
 
     Args:
         gates: `[B, E]`, non-negative.
+
+    Example:
+        >>> dispatcher = DenseDispatcher(tf.constant([[0.5, 0.5], [0.0, 1.0]]))
+        >>> rows = dispatcher.dispatch(tf.constant([[1.0], [2.0]]))
+        >>> rows[0].numpy(), rows[1].numpy()
+        (array([[1.],
+               [2.]], dtype=float32), array([[1.],
+               [2.]], dtype=float32))
+        >>> dispatcher.combine([10 * rows[0], rows[1]]).numpy()
+        array([[5.5],
+               [2. ]], dtype=float32)
     """
 
     def __init__(self, gates: tf.Tensor):

@@ -47,6 +47,13 @@ def propagate(
         estimators: the L estimators.
         k: K, experts to keep per row.
         training: training mode of the layers.
+
+    Example:
+        >>> layers = [SparseMoE(["dense"], num_fields=3) for _ in range(2)]
+        >>> exits = tf.constant([[1.0, 0.0], [0.0, 1.0]])
+        >>> done = propagate(tf.ones([2, 6]), exits, layers, [Estimator(), Estimator()], k=tf.constant(1))
+        >>> done.reached.numpy()
+        array([1. , 0.5], dtype=float32)
     """
     batch = tf.shape(x0)[0]
     x, rows, gates = x0, tf.range(batch), depth_gates

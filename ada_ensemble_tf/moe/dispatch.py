@@ -13,6 +13,11 @@ def take_rows(x: tf.Tensor, rows: tf.Tensor):
 
     The gradient of `tf.gather` is a `tf.IndexedSlices`, which the gradients of most preceding operations cannot take.
     The gradient here is dense.
+
+    Example:
+        >>> take_rows(tf.constant([[1.0], [2.0], [3.0]]), tf.constant([2, 0])).numpy()
+        array([[3.],
+               [1.]], dtype=float32)
     """
 
     def gradient(upstream: tf.Tensor) -> tuple[tf.Tensor, None]:
@@ -29,6 +34,16 @@ class SparseDispatcher:
 
     Args:
         gates: `[B, E]`, non-negative.
+
+    Example:
+        >>> dispatcher = SparseDispatcher(tf.constant([[0.5, 0.5], [0.0, 1.0]]))
+        >>> rows = dispatcher.dispatch(tf.constant([[1.0], [2.0]]))
+        >>> rows[0].numpy(), rows[1].numpy()
+        (array([[1.]], dtype=float32), array([[1.],
+               [2.]], dtype=float32))
+        >>> dispatcher.combine([10 * rows[0], rows[1]]).numpy()
+        array([[5.5],
+               [2. ]], dtype=float32)
     """
 
     def __init__(self, gates: tf.Tensor):

@@ -43,6 +43,10 @@ class SparseFusion(keras.layers.Layer):
 
     Raises:
         ValueError: for an unknown mode or activation, or a wrong number of outputs.
+
+    Example:
+        >>> SparseFusion(num_experts=2)([tf.ones([1, 3]), tf.zeros([1, 3])]).numpy()
+        array([[0.5, 0.5, 0.5]], dtype=float32)
     """
 
     def __init__(self, num_experts: int, mode: str = "vector", activation: str = "softmax", **kwargs: Any):

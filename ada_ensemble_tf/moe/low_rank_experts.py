@@ -50,6 +50,11 @@ class LowRankExperts(keras.layers.Layer):
 
     Raises:
         ValueError: for arguments out of range, named in the message.
+
+    Example:
+        >>> output, reports = LowRankExperts(units=4)(tf.ones([2, 6]))
+        >>> output.shape, len(reports)
+        (TensorShape([2, 4]), 3)
     """
 
     def __init__(

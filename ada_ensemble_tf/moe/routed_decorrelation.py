@@ -27,6 +27,11 @@ def routed_decorrelation_loss(outputs: Sequence[tf.Tensor], gates: tf.Tensor, de
 
     Raises:
         ValueError: for fewer than two experts.
+
+    Example:
+        >>> output = tf.constant([[1.0], [2.0], [4.0]])
+        >>> round(float(routed_decorrelation_loss([output, -output], tf.ones([3, 2]))), 4)
+        1.0
     """
     two_or_more(outputs)
     routed = [column > 0.0 for column in tf.unstack(gates, num=len(outputs), axis=1)]

@@ -21,6 +21,11 @@ class StepSchedule:
 
     Raises:
         ValueError: if the lengths do not fit, the boundaries do not increase or a value is below 1.
+
+    Example:
+        >>> k = StepSchedule([3, 2, 1], boundaries=[100, 200])
+        >>> [int(k(step)) for step in (0, 100, 250)]
+        [3, 2, 1]
     """
 
     def __init__(self, values: Sequence[int], boundaries: Sequence[int] = ()):
@@ -62,7 +67,12 @@ class StepSchedule:
 
 
 def linear_annealing(first: int, final: int, steps: int) -> StepSchedule:
-    """A schedule that falls from `first` to `final` one by one, evenly over `steps` training steps."""
+    """A schedule that falls from `first` to `final` one by one, evenly over `steps` training steps.
+
+    Example:
+        >>> linear_annealing(4, 2, steps=100).boundaries
+        (50, 100)
+    """
     count = first - final
     if count < 0:
         raise ValueError(f"annealing goes down; received first={first} and final={final}")

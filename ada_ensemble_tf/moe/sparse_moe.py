@@ -53,6 +53,12 @@ class SparseMoE(keras.layers.Layer):
     Raises:
         ValueError: for an unknown or repeated expert, an unknown dispatcher, a gate of the wrong size or together with
             a fusion, or `decorrelate` with a single expert.
+
+    Example:
+        >>> layer = SparseMoE(["dense", "cross", "attention"], num_fields=3)
+        >>> output, report, flops = layer(tf.ones([2, 12]), tf.ones([2, 12]), k=1)
+        >>> output.shape
+        TensorShape([2, 12])
     """
 
     def __init__(

@@ -11,6 +11,10 @@ def sparsemax(z: tf.Tensor) -> tf.Tensor:
 
     Args:
         z: `[E, ..]`.
+
+    Example:
+        >>> sparsemax(tf.constant([0.5, 0.25, -1.0])).numpy()
+        array([0.625, 0.375, 0.   ], dtype=float32)
     """
     # Sparsemax does not change under shifts. With a maximum of 0, rounding never empties the support.
     z -= tf.stop_gradient(tf.reduce_max(z, axis=0, keepdims=True))

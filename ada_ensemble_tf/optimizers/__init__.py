@@ -24,6 +24,10 @@ def make_optimizer(name: str, **arguments: float) -> keras.optimizers.Optimizer:
 
     Raises:
         ValueError: if there is none of that name, or it does not know an argument.
+
+    Example:
+        >>> make_optimizer("sparse_adam", learning_rate=0.01, catch_up=True).name
+        'sparse_adam'
     """
     if name not in OPTIMIZERS:
         raise ValueError(f"there is no optimizer {name!r}; choose one of {', '.join(sorted(OPTIMIZERS))}")

@@ -35,6 +35,15 @@ class Ftrl(GroupFtrl):
 
     Raises:
         ValueError: for negative strengths, and as `RowSparseOptimizer` does.
+
+    Example:
+        >>> table = keras.Variable(tf.ones([3, 2]))
+        >>> gradient = tf.IndexedSlices(tf.ones([1, 2]), indices=tf.constant([1]), dense_shape=tf.constant([3, 2]))
+        >>> Ftrl(keep_initial=True).apply([gradient], [table])
+        >>> table.numpy().round(3)
+        array([[1.  , 1.  ],
+               [0.98, 0.98],
+               [1.  , 1.  ]], dtype=float32)
     """
 
     def __init__(

@@ -34,6 +34,15 @@ class GRDA(RowSparseOptimizer):
 
     Raises:
         ValueError: for a c or mu out of range, and as `RowSparseOptimizer` does.
+
+    Example:
+        >>> table = keras.Variable(tf.ones([3, 2]))
+        >>> gradient = tf.IndexedSlices(tf.ones([1, 2]), indices=tf.constant([1]), dense_shape=tf.constant([3, 2]))
+        >>> GRDA().apply([gradient], [table])
+        >>> table.numpy().round(3)
+        array([[1.   , 1.   ],
+               [0.995, 0.995],
+               [1.   , 1.   ]], dtype=float32)
     """
 
     def __init__(

@@ -8,6 +8,13 @@ def sum_duplicates(gradient: tf.IndexedSlices) -> tf.IndexedSlices:
 
     Without this, whatever is not linear in the gradient would be wrong, such as norms and the squares that adaptive
     optimisers keep. Rows come in the order of their first parts.
+
+    Example:
+        >>> gradient = tf.IndexedSlices(tf.constant([[1.0], [2.0], [3.0]]), indices=tf.constant([4, 0, 4]))
+        >>> once = sum_duplicates(gradient)
+        >>> once.indices.numpy(), once.values.numpy()
+        (array([4, 0], dtype=int32), array([[4.],
+               [2.]], dtype=float32))
     """
     rows, places = tf.unique(gradient.indices)
     values = _segment_sum(tf.convert_to_tensor(gradient.values), places, tf.size(rows))

@@ -30,6 +30,15 @@ class RowSparseAdagrad(RowSparseOptimizer):
 
     Raises:
         ValueError: for an initial accumulator or epsilon out of range, and as `RowSparseOptimizer` does.
+
+    Example:
+        >>> table = keras.Variable(tf.ones([3, 2]))
+        >>> gradient = tf.IndexedSlices(tf.ones([1, 2]), indices=tf.constant([1]), dense_shape=tf.constant([3, 2]))
+        >>> RowSparseAdagrad(0.1).apply([gradient], [table])
+        >>> table.numpy().round(3)
+        array([[1.   , 1.   ],
+               [0.905, 0.905],
+               [1.   , 1.   ]], dtype=float32)
     """
 
     def __init__(

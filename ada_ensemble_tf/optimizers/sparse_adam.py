@@ -48,6 +48,15 @@ class RowSparseAdam(RowSparseOptimizer):
 
     Raises:
         ValueError: for decays or epsilon out of range, and as `RowSparseOptimizer` does.
+
+    Example:
+        >>> table = keras.Variable(tf.ones([3, 2]))
+        >>> gradient = tf.IndexedSlices(tf.ones([1, 2]), indices=tf.constant([1]), dense_shape=tf.constant([3, 2]))
+        >>> RowSparseAdam(0.1).apply([gradient], [table])
+        >>> table.numpy().round(3)
+        array([[1. , 1. ],
+               [0.9, 0.9],
+               [1. , 1. ]], dtype=float32)
     """
 
     def __init__(
