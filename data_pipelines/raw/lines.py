@@ -123,8 +123,8 @@ def _last_end(data: bytes, path: Path, first_line: int, raw_format: RawFormat, l
         return data.rfind(b"\n") + 1
     bytes_ = np.frombuffer(data, np.uint8)
     stray = stray_quote(bytes_, raw_format.delimiter)
-    # At the chunk's end what follows a quote is not known yet.
-    if stray is not None and (last or stray < len(data) - 1):
+    # At the chunk's end what follows a quote is not known yet, nor is what a "\r" there is.
+    if stray is not None and (last or stray < len(data) - 1 - data.endswith(b"\r")):
         line = first_line + data.count(b"\n", 0, stray)
         raise UserError(
             f"{path}:{line}: a quote inside a value that is not quoted; "

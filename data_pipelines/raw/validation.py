@@ -63,7 +63,7 @@ def parse_rows(
             raise pa.ArrowInvalid("empty lines were skipped")
     except pa.ArrowInvalid:
         # A bad line, or just one that is longer than a block.
-        data, whole, problems = _whole_rows(data, layout, raw_format)
+        data, whole, problems = _whole_rows(data, layout, wanted, raw_format)
         columns = _parse(data[1], layout, wanted, raw_format, max(len(data[1]), 1))
         data = data[0]
         if columns.num_rows != whole.sum():
@@ -137,7 +137,7 @@ def _records(data: bytes, raw_format: RawFormat) -> int:
 
 
 def _whole_rows(
-    data: bytes, layout: Sequence[str], raw_format: RawFormat
+    data: bytes, layout: Sequence[str], wanted: Sequence[str], raw_format: RawFormat
 ) -> tuple[tuple[bytes, bytes], np.ndarray, dict[int, str]]:
     """((all rows, the well-formed ones), which rows those are, problems of the others by row)."""
     bytes_ = np.frombuffer(data, np.uint8)
@@ -150,10 +150,16 @@ def _whole_rows(
     # An empty line of a log of one column could not be told from none.
     whole = (fields == len(layout)) & (ends - starts > 1)
     problems = {int(i): f"the line has {fields[i]} fields instead of {len(layout)}" for i in np.flatnonzero(~whole)}
+    read = [position for position, name in enumerate(layout) if name in wanted]
     for i, (start, end) in enumerate(zip(starts, ends, strict=True)):
         if whole[i] and not _decodes(data[start:end]):
-            problems[i] = _decode_problem(data[start : end - 1], layout, raw_format.delimiter)
-            whole[i] = False
+            first, last = np.searchsorted(delimiters, (start, end))
+            values = np.split(bytes_[start : end - 1], delimiters[first:last] - start)
+            bad = next((p for p in read if not _decodes(values[p][p > 0 :].tobytes())), None)
+            if bad is not None:
+                value = repr(values[bad][bad > 0 :].tobytes())[1:]
+                problems[i] = f"field {shown(layout[bad])}: {_shown(value, quoted=True)} is not valid UTF-8"
+                whole[i] = False
     return (data, bytes_[np.repeat(whole, ends - starts)].tobytes()), whole, problems
 
 
@@ -174,16 +180,6 @@ def _decodes(text: bytes) -> bool:
         return True
     except UnicodeDecodeError:
         return False
-
-
-def _decode_problem(row: bytes, layout: Sequence[str], delimiter: str) -> str:
-    values = row.split(delimiter.encode())
-    for position, value in enumerate(values):
-        if not _decodes(value):
-            # With delimiters inside quotes the position is no column's.
-            name = f"field {shown(layout[position])}" if len(values) == len(layout) else "a field"
-            return f"{name}: {_shown(repr(value)[1:], quoted=True)} is not valid UTF-8"
-    raise AssertionError("the row is valid UTF-8")
 
 
 def _shown(value: str, quoted: bool = False) -> str:

@@ -120,3 +120,23 @@ def test_parquet_rows_are_their_text(tmp_path):
     path.write_bytes(path.read_bytes()[:-20])
     with pytest.raises(UserError, match="a.parquet: not a readable Parquet file"):
         RawReader(raw_format, TINY_INPUTS, [path])
+
+
+def test_a_quote_and_a_carriage_return_at_the_end_of_a_chunk(tmp_path):
+    path = tmp_path / "a.csv"
+    path.write_bytes(b'n,a,click\r\n3,x,"1"\r\n4,"y","0"\r\n')
+    for chunk_bytes in range(1, 40):
+        assert rows_of(_tiny(path, raw_format=QUOTED, chunk_bytes=chunk_bytes))[0] == [("1", "3", "x"), ("0", "4", "y")]
+
+
+def test_text_of_columns_that_are_not_read_need_not_be_utf_8(tmp_path):
+    path = tmp_path / "a.csv"
+    for other in (b"", b"\n1,2"):
+        path.write_bytes(b"n,a,click,url\n3,x,1,\xe9\n" + b'4,"y,z",0,"\xff,"' + other + b"\n")
+        heard = []
+        rows, _ = rows_of(_tiny(path, raw_format=QUOTED, on_bad_row=heard.append))
+        assert rows == [("1", "3", "x"), ("0", "4", "y,z")]
+        assert heard == ([f"{path}:4: the line has 2 fields instead of 4"] if other else [])
+    path.write_bytes(b'n,a,click,url\n3,"x,\xe9",1,\n')
+    with pytest.raises(UserError, match=r"a.csv:2: field a: '\"x,\\xe9\"' is not valid UTF-8"):
+        list(_tiny(path, raw_format=QUOTED))
