@@ -15,7 +15,7 @@ from absl import flags
 
 from ada_ensemble_tf.models import AdaEnsemble
 from data_pipelines.errors import UserError, run_main
-from experiments.benchmarks import steps
+from experiments.measuring import steps
 
 BATCH, ROWS = 1024, 1_000_000
 LIKE_EXPERTS = ("cross", "polynomial", "gated_dense", "dense", "residual_dnn", "gated_dnn")

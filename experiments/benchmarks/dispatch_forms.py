@@ -24,7 +24,7 @@ from absl import flags
 
 from ada_ensemble_tf.moe.dispatch import SparseDispatcher, take_rows
 from data_pipelines.errors import run_main
-from experiments.benchmarks import steps
+from experiments.measuring import steps
 
 WIDTH = steps.FIELDS * steps.DIMENSION
 EXPERTS = len(steps.EXPERT_SHARES)

@@ -19,8 +19,8 @@ from data_pipelines.errors import UserError
 from data_pipelines.json_files import load_json
 from data_pipelines.read.dataset import PreparedData
 from experiments import criteo
-from experiments.benchmarks.fuxictr_files import training_loss, write_weights
-from experiments.benchmarks.preparation import measured
+from experiments.measuring.fuxictr_files import training_loss, write_weights
+from experiments.measuring.processes import measured
 from experiments.overrides import override
 
 PROJECT = Path(__file__).resolve().parents[2]

@@ -40,10 +40,11 @@ from absl import flags
 from data_pipelines.errors import run_main
 from data_pipelines.read.dataset import PreparedData, open_data
 from data_pipelines.synthetic import write
-from experiments.benchmarks import made_once, verdict
-from experiments.benchmarks.fuxictr_files import write_rows
 from experiments.benchmarks.fuxictr_runs import CROSSES, Setup, check_same, run_fuxictr, train_ours
-from experiments.benchmarks.preparation import csv_files, fuxictr_version, measured
+from experiments.benchmarks.preparation import csv_files, fuxictr_version
+from experiments.measuring import made_once, verdict
+from experiments.measuring.fuxictr_files import write_rows
+from experiments.measuring.processes import measured
 from experiments.overrides import parse
 
 TARGETS = {"float32": 1.2, "bfloat16": 2.0}

@@ -22,7 +22,7 @@ from absl import flags
 
 from ada_ensemble_tf.models import AdaEnsemble, DenseMoE
 from data_pipelines.errors import run_main
-from experiments.benchmarks import steps, verdict
+from experiments.measuring import steps, verdict
 
 INFERENCE_BATCH = 512
 TARGETS = {"K = 3": 0.80, "K = 1": 0.40}

@@ -27,7 +27,7 @@ from ada_ensemble_tf.models import MODELS, CTRModel, model_class
 from ada_ensemble_tf.training.setup import compile_model
 from data_pipelines.errors import UserError, run_main
 from experiments import criteo
-from experiments.benchmarks import verdict
+from experiments.measuring import verdict
 
 FIELDS = 39
 TARGET_RATIO = 1.8

@@ -19,26 +19,22 @@ first, untimed, for the page cache; a second pair of them tells how long startin
 well be most of its time, so the ratio less the start is printed too. The target is for whole processes.
 """
 
-import contextlib
 import statistics
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
 
 import polars as pl
-import psutil
 from absl import flags
 
 from data_pipelines.errors import UserError, run_main
 from data_pipelines.synthetic import write
-from experiments.benchmarks import made_once, verdict
+from experiments.measuring import made_once, verdict
+from experiments.measuring.processes import Run, measured
 
 CRITEO_ROWS = 45_840_617
-SAMPLE_SECONDS = 0.05
 START_ROWS = 10_000
 MIN_COUNT = 20
 GIB = 1 << 30
@@ -46,13 +42,6 @@ TARGET_ROWS_PER_SECOND = 150_000
 TARGET_PEAK_GIB = 3
 TARGET_PEAK_GROWTH = 1.2
 TARGET_RATIO = 5
-
-
-class Run(NamedTuple):
-    """What a process took: wall seconds, and the peak of its tree's summed RSS."""
-
-    seconds: float
-    peak_bytes: int
 
 
 def main(argv: Sequence[str]) -> None:
@@ -120,38 +109,6 @@ def measure_fuxictr(workdir: Path, python: str, rows: int, repeats: int) -> None
     if min(our_rest, their_rest) > 0:  # few rows may take no longer than starting does
         print(f"less the start: prepare {our_rest:.1f} s, FuxiCTR {their_rest:.1f} s, {their_rest / our_rest:.1f}x")
     print(verdict(f">= {TARGET_RATIO} times FuxiCTR's rows/s", ratio >= TARGET_RATIO, f"{ratio:.1f}"))
-
-
-def measured(command: Sequence[str], log: Path) -> Run:
-    """Runs a command, its output going to `log`, and samples the memory of its process tree.
-
-    Raises:
-        UserError: it ends with another code than 0.
-    """
-    peak = 0
-    with log.open("w") as output:
-        start = time.perf_counter()
-        process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT)
-        tree = psutil.Process(process.pid)
-        while process.returncode is None:
-            peak = max(peak, tree_bytes(tree))
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                process.wait(SAMPLE_SECONDS)
-        seconds = time.perf_counter() - start
-    if process.returncode:
-        last = (log.read_text().splitlines() or ["no output"])[-1]
-        raise UserError(f"{' '.join(command)} ended with code {process.returncode}, see {log}: {last}")
-    return Run(seconds, peak)
-
-
-def tree_bytes(root: psutil.Process) -> int:
-    """RSS of a process and all its descendants, summed."""
-    total = 0
-    with contextlib.suppress(psutil.NoSuchProcess):
-        for process in (root, *root.children(recursive=True)):
-            with contextlib.suppress(psutil.NoSuchProcess):
-                total += process.memory_info().rss
-    return total
 
 
 def fuxictr_version(python: str) -> str:

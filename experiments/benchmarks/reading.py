@@ -27,8 +27,8 @@ from absl import flags
 
 from data_pipelines.errors import UserError, run_main
 from data_pipelines.read.dataset import PreparedData
-from experiments.benchmarks import made_once, verdict
-from experiments.benchmarks.prepared_rows import prepared
+from experiments.measuring import made_once, verdict
+from experiments.measuring.prepared_rows import prepared
 
 EXAMPLE_FILES = 4
 SHUFFLE_ROWS = 100_000

@@ -32,7 +32,7 @@ from data_pipelines.errors import UserError, run_main
 from data_pipelines.fields.levels import LOG_PREFIX
 from data_pipelines.fields.vocabulary import Vocabularies
 from data_pipelines.formats.criteo import FORMAT, inputs
-from experiments.benchmarks import steps, verdict
+from experiments.measuring import steps, verdict
 
 ROWS = 512
 BINS = 60

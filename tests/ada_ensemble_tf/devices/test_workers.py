@@ -17,7 +17,7 @@ from ada_ensemble_tf.layers.normalization import RoutedBatchNormalization
 from ada_ensemble_tf.training.run import train
 from data_pipelines.read.dataset import open_data
 from experiments import sample
-from experiments.benchmarks.workers import finish, reported, start, train_with_a_loss, worst_difference
+from experiments.measuring.worker_processes import finish, reported, start, train_with_a_loss, worst_difference
 from experiments.overrides import override
 
 COMMON = {"batch_size": 128, "report_every": 4, "patience": 1000, "eval_batch_size": 100, "model.dimension": 2}

@@ -5,8 +5,8 @@ import sys
 import pytest
 
 from data_pipelines.errors import UserError
-from experiments.benchmarks import verdict
-from experiments.benchmarks.preparation import measured
+from experiments.measuring import verdict
+from experiments.measuring.processes import measured
 
 MEGABYTE = 1 << 20
 

@@ -10,7 +10,7 @@ from ada_ensemble_tf.models import DCNV2
 from data_pipelines.fields.declarations import RawFormat
 from data_pipelines.fields.schema import Field, Schema
 from data_pipelines.read.dataset import open_data
-from experiments.benchmarks.fuxictr_files import write_rows, write_weights
+from experiments.measuring.fuxictr_files import write_rows, write_weights
 
 
 def test_rows_are_those_of_the_training_split(prepared_criteo, tmp_path):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from data_pipelines.errors import UserError
-from experiments.benchmarks.optimizer_step import BATCHES, DIMENSION, IDS, PEERS, ROW_SPARSE, batches
+from experiments.measuring.optimizer_steps import BATCHES, DIMENSION, IDS, PEERS, ROW_SPARSE, batches
 
 
 def test_each_batch_has_the_same_number_of_distinct_rows():
