@@ -16,13 +16,16 @@ def main(argv: Sequence[str]) -> None:
     """Prints the metrics as JSON."""
     del argv
     from ada_ensemble_tf.evaluation.scoring import Scorer
+    from ada_ensemble_tf.evaluation.unknown_ids import UnknownFields
     from ada_ensemble_tf.trained.workdir import Workdir
     from ada_ensemble_tf.training.run import score_split
 
     workdir = Workdir(_WORKDIR.value)
     model, data = workdir.load_model(), workdir.open_data(_DATA_DIR.value)
     batches = data.evaluation(_SPLIT.value, workdir.config()["eval_batch_size"])
-    results, flops = score_split(Scorer(model), batches, data)
+    unknown = UnknownFields(data.schema, workdir.path)
+    results, flops = score_split(Scorer(model), unknown.watching(batches), data)
+    unknown.warn()
     print(json.dumps({_SPLIT.value: results, "flops_per_example": flops}, indent=2))
 
 

@@ -67,6 +67,7 @@ def main(argv: Sequence[str]) -> None:
 
 def _rows(workdir: "Workdir", schema: "Schema") -> dict[str, list[str]] | None:
     """Raw columns of some rows; None if there are none."""
+    from ada_ensemble_tf.evaluation.unknown_ids import UnknownFields
     from ada_ensemble_tf.inference.raw_text import raw_text
     from data_pipelines.fields.columns import texts
     from data_pipelines.fields.vocabulary import Vocabularies
@@ -74,7 +75,11 @@ def _rows(workdir: "Workdir", schema: "Schema") -> dict[str, list[str]] | None:
 
     if _RAW.value:
         for chunk in RawReader(schema.format, schema.fields, raw_files(_RAW.value), label="ignored"):
-            return texts(chunk.columns.slice(0, _ROWS.value)).to_dict(as_series=False)
+            columns = chunk.columns.slice(0, _ROWS.value)
+            unknown = UnknownFields(schema, workdir.path)
+            unknown.add(Vocabularies.load(workdir.path, schema).encode(columns))
+            unknown.warn()
+            return texts(columns).to_dict(as_series=False)
         raise UserError(f"--raw={','.join(_RAW.value)}: no rows")
     try:
         data = workdir.open_data(_DATA_DIR.value)

@@ -9,6 +9,7 @@ import pyarrow as pa
 import tensorflow as tf
 
 from ada_ensemble_tf.evaluation.scoring import Scorer
+from ada_ensemble_tf.evaluation.unknown_ids import UnknownFields
 from ada_ensemble_tf.layers.embedding import Inputs
 from ada_ensemble_tf.models import CTRModel
 from data_pipelines.errors import UserError, is_disk_full
@@ -26,10 +27,12 @@ def score_raw(
 ) -> int:
     """Writes a CSV with one column `ctr`, a line for each row of the raw files in their order.
 
+    Warns of fields that are nearly all out of vocabulary, though they were not in training.
+
     Args:
         model: the trained model.
         schema: the fields.
-        data_dir: the directory with the vocabulary files.
+        data_dir: the training directory, with the vocabulary files.
         raw: raw files of the schema's data set, with the label column or without.
         out: the CSV file; it appears once it is complete. A pipe or device gets the rows as they are scored.
         batch_size: rows scored at once.
@@ -42,12 +45,14 @@ def score_raw(
     """
     vocabularies, scorer = Vocabularies.load(data_dir, schema), Scorer(model)
     reader = RawReader(schema.format, schema.fields, raw, label="ignored")
+    unknown = UnknownFields(schema, data_dir)
     rows, progress = 0, Progress("scoring", reader.total_bytes, logger.info)
     try:
         with complete_file(out) as file:
             file.write("ctr\n")
             for chunk in reader:
                 inputs = encoded(vocabularies, chunk.columns)
+                unknown.add(inputs)
                 for start in range(0, chunk.columns.num_rows, batch_size):
                     part = slice(start, start + batch_size)
                     ctr = scorer(tf.nest.map_structure(lambda x, part=part: x[part], inputs))
@@ -58,6 +63,7 @@ def score_raw(
         if is_disk_full(error):
             raise UserError(f"{out}: the disk is full; free some space or choose another --out") from error
         raise
+    unknown.warn()
     return rows
 
 

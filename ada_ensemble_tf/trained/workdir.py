@@ -4,6 +4,7 @@ config.json       the config it was trained with
 model.json        the model's class and constructor arguments
 schema.json       the data's schema, and vocabulary/ beside it: raw logs can be scored without the prepared data
 data.json         where the prepared data was, and its fingerprint
+unknown_ids.json  the training split's shares of ids out of vocabulary, by field
 checkpoints/      last (all state) and best (weights)
 tensorboard/      training and validation
 metrics.json      the results; there once training is complete

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 
 import tensorflow as tf
 
-from ada_ensemble_tf.training.monitoring.unknown_ids import UnknownIds
+from ada_ensemble_tf.evaluation.unknown_ids import UnknownIds
 
 WAIT = "input/wait"
 """Seconds that the loop waited for rows."""

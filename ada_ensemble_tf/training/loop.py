@@ -12,11 +12,11 @@ import tensorflow as tf
 from ada_ensemble_tf.devices.distribution import Distribution
 from ada_ensemble_tf.evaluation import metrics
 from ada_ensemble_tf.evaluation.evaluator import Evaluator
+from ada_ensemble_tf.evaluation.unknown_ids import UnknownIds
 from ada_ensemble_tf.trained.checkpoint import Checkpoint
 from ada_ensemble_tf.training.graph_loop import WAIT, graph_loop
 from ada_ensemble_tf.training.monitoring import dashboard
 from ada_ensemble_tf.training.monitoring.tensorboard import TensorBoardWriter
-from ada_ensemble_tf.training.monitoring.unknown_ids import UnknownIds
 from ada_ensemble_tf.updates.stages import StageSchedule
 from data_pipelines.errors import UserError
 from data_pipelines.read.dataset import PreparedData, pair

@@ -13,7 +13,7 @@ import tensorflow as tf
 
 from ada_ensemble_tf.devices.cluster import read_cluster
 from ada_ensemble_tf.devices.distribution import Distribution, make_distribution
-from ada_ensemble_tf.evaluation import metrics
+from ada_ensemble_tf.evaluation import metrics, unknown_ids
 from ada_ensemble_tf.evaluation.scoring import Scorer
 from ada_ensemble_tf.models import CTRModel
 from ada_ensemble_tf.trained.config_ranges import check_config
@@ -21,11 +21,13 @@ from ada_ensemble_tf.trained.workdir import Workdir, write_json
 from ada_ensemble_tf.training.loop import TrainingLoop
 from ada_ensemble_tf.training.setup import build_model, compile_model, seed_everything
 from data_pipelines.errors import UserError
-from data_pipelines.json_files import load_json
+from data_pipelines.json_files import load_json, save_json
 from data_pipelines.read.dataset import PreparedData
 
 logger = logging.getLogger(__name__)
 
+_SHARE_BATCH, _SHARE_BATCHES = 8192, 8
+"""Training rows, which lie in random order, of which shares of unknown ids are taken."""
 CORRELATION_ROWS = 8192
 """Held-out rows, test before validation, of which metrics.json says how alike the experts are."""
 
@@ -132,6 +134,7 @@ def _claim(
             held.enter_context(directory.locked())
             directory.claim(config.to_dict(), data)
             directory.save_model_config(model)
+            _save_unknown_ids(directory, data)
 
     def check():
         if not distribution.is_chief:
@@ -146,6 +149,15 @@ def _claim(
         # All end where one does: else the others would take it for lost, and wait.
         if not distribution.agree(refused is None):
             raise refused or UserError("another worker refused the run: see what it printed")
+
+
+def _save_unknown_ids(directory: Workdir, data: PreparedData) -> None:
+    """Leaves the training split's shares of ids out of vocabulary, for those who score other rows to compare."""
+    file = directory.path / unknown_ids.FILE
+    if not file.exists():
+        batches = data.evaluation("train", _SHARE_BATCH).take(_SHARE_BATCHES)
+        with data.reading():
+            save_json(file, unknown_ids.training_shares(data.schema, batches))
 
 
 def score_split(scorer: Scorer, batches, data: PreparedData) -> tuple[dict[str, float], float]:

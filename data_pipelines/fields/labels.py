@@ -38,14 +38,16 @@ def label_description(raw_format: RawFormat) -> str:
     return "a label" if raw_format.positive else "0 or 1"
 
 
-def way_to_declare(texts: pl.Series, column: str) -> str:
-    """How a schema file says which labels are positive, of some distinct texts [n] that the column holds."""
+def way_to_declare(texts: pl.Series, raw_format: RawFormat) -> str:
+    """How a schema file says which of some distinct texts [n] are positive; "" where all are labels, or missing."""
     found = sorted(set(texts.str.strip_chars()) - {""})
+    if (label_values(pl.Series(found, dtype=pl.String), raw_format) != NO_LABEL).all():
+        return ""
     example, holds = "TEXT", ""
     if 1 < len(found) <= _FEW:
         # The last is 1 of -1 and 1, yes of no and yes, true of false and true.
         example, holds = found[-1], f" of {', '.join(map(repr, found))}"
-    declared = f'"label": {{"column": {json.dumps(column, ensure_ascii=False)}, "positive": "{example}"}}'
+    declared = f'"label": {{"column": {json.dumps(raw_format.label, ensure_ascii=False)}, "positive": "{example}"}}'
     return f'say in the schema which{holds} are positive, as {declared}, or from which number on ("at_least")'
 
 

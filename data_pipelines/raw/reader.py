@@ -180,15 +180,16 @@ class RawReader:
         if self._ignores_label:
             return f"fix the {what} or take it out"
         found, rows, bound = self.bad_rows + len(bad), self.rows + len(good), self._max_bad_rows
-        few = found <= FEW_BAD * rows
+        few, tabular = found <= FEW_BAD * rows, self._format.name == "tabular"
         ways = [f"fix the {what}", f"raise --max_bad_rows={bound}" if bound else "allow it with --max_bad_rows"]
-        if any(row.of_label for row in bad) and self._format.name == "tabular":
+        if tabular and any(row.of_label for row in bad):
             # Texts of rows that were left out are still among the distinct ones.
-            self.way_to_declare = way_to_declare(distinct(columns, self._format.label), self._format.label)
+            self.way_to_declare = way_to_declare(distinct(columns, self._format.label), self._format)
+        if self.way_to_declare:
             ways = [*ways, self.way_to_declare] if few else [self.way_to_declare]
         elif not few:
-            whole = f"see whether this is a {self._format.name} log, for {found:,} of {rows:,} rows are bad so far"
-            ways = [ways[0], whole]
+            is_right = "the schema says what the file holds" if tabular else f"this is a {self._format.name} log"
+            ways = [ways[0], f"see whether {is_right}: {found:,} of {rows:,} rows are bad so far"]
         return ", or ".join(ways) if len(ways) != 2 else " or ".join(ways)
 
     def _report(self, place: str, row: BadRow, way_out: str) -> None:

@@ -3,6 +3,7 @@
 import numpy as np
 import tensorflow as tf
 
+from ada_ensemble_tf.evaluation.unknown_ids import UnknownIds
 from ada_ensemble_tf.layers.embedding import Inputs, ids_of
 from ada_ensemble_tf.reporting.alluvial import DEPTH, alluvial_figure
 from ada_ensemble_tf.reporting.figures import png
@@ -10,7 +11,6 @@ from ada_ensemble_tf.reporting.gate_use import gate_uses
 from ada_ensemble_tf.reporting.reliability import reliability_figure
 from ada_ensemble_tf.training.monitoring.dead_experts import dead_in_use
 from ada_ensemble_tf.training.monitoring.embedding_norms import EmbeddingNorms
-from ada_ensemble_tf.training.monitoring.unknown_ids import UnknownIds
 from data_pipelines.fields.schema import Schema
 
 ROWS = 8192

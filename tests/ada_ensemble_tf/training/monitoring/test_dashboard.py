@@ -7,6 +7,7 @@ import tensorflow as tf
 from event_files import read_events
 
 from ada_ensemble_tf.evaluation.metrics import all_metrics
+from ada_ensemble_tf.evaluation.unknown_ids import UnknownIds
 from ada_ensemble_tf.gates.scalars import report_scalars
 from ada_ensemble_tf.models import DNN, AdaEnsemble
 from ada_ensemble_tf.training.monitoring import embedding_norms
@@ -14,7 +15,6 @@ from ada_ensemble_tf.training.monitoring.dashboard import Dashboard
 from ada_ensemble_tf.training.monitoring.dead_experts import dead_in_reports
 from ada_ensemble_tf.training.monitoring.embedding_norms import EmbeddingNorms
 from ada_ensemble_tf.training.monitoring.tensorboard import TensorBoardWriter
-from ada_ensemble_tf.training.monitoring.unknown_ids import UnknownIds
 from data_pipelines.fields.declarations import RawFormat
 from data_pipelines.fields.schema import PADDING, Field, Schema
 
