@@ -5,7 +5,10 @@ python -m ada_ensemble_tf.train --config=experiments/criteo.py:ada_ensemble --da
 Training uses all GPUs of the machine. To train on several machines, run the same command on each, with directories that
 all of them share, and with the environment variable TF_CONFIG, which names them, e.g. {"cluster": {"worker":
 ["host0:2222", "host1:2222"]}, "task": {"type": "worker", "index": 0}}. If a worker dies, start it again; the others
-wait for it and go on from the last checkpoint.
+wait for it, for config.worker_timeout seconds, and go on from the last checkpoint.
+
+SIGTERM or Ctrl-C ends training after the next step, on all machines after the same one, with a checkpoint and exit code
+75. The same command goes on from there. A second signal ends it at once.
 """
 
 from collections.abc import Sequence
@@ -33,9 +36,10 @@ def main(argv: Sequence[str]) -> None:
     # Imported here so that a wrong flag or data directory is reported without waiting for TensorFlow.
     from ada_ensemble_tf.devices.restarts import starting_anew
     from ada_ensemble_tf.training.run import train
+    from ada_ensemble_tf.training.stopping import StopRequest
 
     with starting_anew(_WORKDIR.value):
-        results = train(_CONFIG.value, data, _WORKDIR.value)
+        results = train(_CONFIG.value, data, _WORKDIR.value, stop=StopRequest())
     for split in ("validation", "test"):
         figures = results[split]
         print(f"{split}: AUC {figures['auc']:.5f}, LogLoss {figures['logloss']:.5f}, {figures['rows']} rows")

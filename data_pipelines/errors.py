@@ -17,6 +17,13 @@ class UserError(ValueError):
     """
 
 
+class Stopped(Exception):
+    """The process was asked to end and has left its work in order; the message says how to go on."""
+
+
+STOPPED = 75
+"""The exit code of a process that was asked to end: sysexits' EX_TEMPFAIL, "try again later"."""
+
 DataError = UserError
 """The former name, for code that is being moved; nothing new uses it."""
 
@@ -26,7 +33,8 @@ def run_main(main: Callable[[Sequence[str]], int | None]) -> None:
 
     What a user can put right (a `UserError`, a missing file, a full disk, a damaged record, a bad flag, an
     unknown key of a config flag) is printed as one line `error: ...` on stderr, with exit code 1 and no
-    traceback. Anything else is a defect of the program and keeps its traceback.
+    traceback. A process that was asked to end prints `stopped: ...` and has the exit code `STOPPED`. Anything
+    else is a defect of the program and keeps its traceback.
 
     Args:
         main: called with the arguments that are left once flags are parsed; returns None or an exit code.
@@ -50,6 +58,8 @@ def _guarded(main: Callable[[Sequence[str]], int | None]) -> Callable[[Sequence[
             return main(argv)
         except (UserError, OSError) as error:
             return _complain(_one_line(error))
+        except Stopped as stopped:
+            return _complain(_one_line(stopped), STOPPED, "stopped")
         except KeyboardInterrupt:
             return _complain("interrupted", code=130)
         except Exception as error:
@@ -108,7 +118,7 @@ def _one_line(error: BaseException) -> str:
     return " ".join(text.split())
 
 
-def _complain(message: str, code: int = 1) -> int:
+def _complain(message: str, code: int = 1, what: str = "error") -> int:
     sys.stdout.flush()
-    print(f"error: {message}", file=sys.stderr)
+    print(f"{what}: {message}", file=sys.stderr)
     return code

@@ -21,6 +21,9 @@ def trainer() -> ConfigDict:
             # Where to train. "auto": all GPUs of this machine, or all workers of the environment variable TF_CONFIG.
             # "none": one device. "mirrored": all devices of this machine, CPU devices too.
             "strategy": "auto",
+            # Seconds that a worker waits for the others before it ends and says so: longer than the chief needs to
+            # write a checkpoint, and than a worker that was lost takes to be started again.
+            "worker_timeout": 1800.0,
             # Rows of a weight update, over all devices and machines.
             "batch_size": 4096,
             # Rows scored at once, by each machine.

@@ -15,19 +15,25 @@ import pickle
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from ada_ensemble_tf.comparison.configs import flat
-from data_pipelines.errors import UserError
+from data_pipelines.errors import Stopped, UserError
 from data_pipelines.json_files import load_json
 
 WORKER = "ada_ensemble_tf.comparison.worker"
 PROBABILITIES = "test_probabilities.npy"
 HPARAMS_FOLDER = "tensorboard/hparams"
 """A run of its own: TensorBoard's HParams table makes columns of all scalars that it finds below a training's row."""
+END = b"e"
+"""Written to a training's standard input, it asks the training to end."""
+GRACE_SECONDS = 60.0
+"""So long trainings that were asked to end may take; then they are killed, and lose what came after a checkpoint."""
+_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 _POLL_SECONDS = 0.1
 
 
@@ -90,6 +96,8 @@ class Run:
 class Workers:
     """Processes that train, at most `jobs` at once; those still at it are ended when the block is left.
 
+    They end with a checkpoint, within `GRACE_SECONDS`. SIGTERM and SIGINT leave the block by `Stopped`.
+
     Of several at once each gets its share of the cores, and of a GPU's memory what it needs; one alone has TensorFlow's
     own settings.
     """
@@ -99,15 +107,37 @@ class Workers:
             raise UserError(f"--jobs must be at least 1; received {jobs}")
         self.jobs = jobs
         self._running: list[tuple[Run, subprocess.Popen, int]] = []
+        self._handlers: dict[int, Any] = {}
 
     def __enter__(self) -> "Workers":
+        # Only the main thread may handle signals.
+        if threading.current_thread() is threading.main_thread():
+            self._handlers = {number: signal.signal(number, self._asked_to_end) for number in _SIGNALS}
         return self
 
     def __exit__(self, *error) -> None:
+        # What is under way ends with a checkpoint, unless it takes too long for whoever waits for this process.
         for _, process, _ in self._running:
+            with contextlib.suppress(BrokenPipeError):
+                process.stdin.write(END)
+                process.stdin.flush()
+        deadline = time.monotonic() + GRACE_SECONDS
+        for _, process, _ in self._running:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(max(0.0, deadline - time.monotonic()))
             process.kill()
-        for _, process, _ in self._running:
             process.wait()
+        for number, handler in self._handlers.items():
+            signal.signal(number, handler)
+
+    def _asked_to_end(self, number: int, frame: Any) -> None:
+        # A second signal ends this process at once. Its trainings then see that it is gone, and end too.
+        for each in _SIGNALS:
+            signal.signal(each, signal.SIG_DFL)
+        raise Stopped(
+            f"asked to end by {signal.Signals(number).name}; the same command goes on, trainings that were under way "
+            "from their last checkpoints"
+        )
 
     @property
     def busy(self) -> int:
@@ -159,5 +189,6 @@ def _failure(log: Path, start: int, code: int) -> str | None:
         reason = f"killed by {signal.Signals(-code).name}"
         return reason + (" (out of memory?)" if code == -signal.SIGKILL else "")
     lines = [line for line in log.read_bytes()[start:].decode(errors="replace").splitlines() if line.strip()]
-    errors = [line.removeprefix("error: ") for line in lines if line.startswith("error: ")]
+    told = ("error: ", "stopped: ")
+    errors = [line.removeprefix("error: ") for line in lines if line.startswith(told)]
     return (errors or lines or [f"exit code {code}"])[-1]

@@ -5,14 +5,15 @@ Started by `ada_ensemble_tf.comparison.runs.Workers`, which puts a pickled (Run,
 
 import os
 import pickle
-import sys
 import threading
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 from ml_collections import ConfigDict
 
-from ada_ensemble_tf.comparison.runs import HPARAMS_FOLDER, PROBABILITIES, Run
+from ada_ensemble_tf.comparison.runs import END, HPARAMS_FOLDER, PROBABILITIES, Run
+from ada_ensemble_tf.training.stopping import StopRequest
 from data_pipelines.errors import run_main
 from data_pipelines.output import complete_file
 
@@ -20,15 +21,17 @@ from data_pipelines.output import complete_file
 def main(argv) -> None:
     """Runs what stdin says."""
     del argv
-    run, jobs = pickle.load(sys.stdin.buffer)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    # Not sys.stdin: Python waits for a reader of that when it ends.
+    pipe, stop = os.fdopen(os.dup(0), "rb"), StopRequest()
+    run, jobs = pickle.load(pipe)
+    threading.Thread(target=_listen_to_parent, args=(pipe, stop), daemon=True).start()
     from ada_ensemble_tf.comparison.hparams import write_hparams
     from ada_ensemble_tf.trained.workdir import write_json
     from ada_ensemble_tf.training.run import train
     from data_pipelines.read.dataset import open_data
 
     data, config = open_data(run.data_dir), ConfigDict(run.config).lock()
-    results = train(config, data, run.folder, score_test=run.labels_file is not None)
+    results = train(config, data, run.folder, score_test=run.labels_file is not None, stop=stop)
     if run.labels_file is not None:
         _save_predictions(run, data)
     write_hparams(run.folder / HPARAMS_FOLDER, run.hparams, results)
@@ -54,9 +57,10 @@ def save_array(path: Path, array: np.ndarray) -> None:
         np.save(file, array)
 
 
-def _end_with_parent() -> None:
-    # Not sys.stdin: Python waits for a reader of that when it ends.
-    os.read(0, 1)
+def _listen_to_parent(pipe: BinaryIO, stop: StopRequest) -> None:
+    while pipe.read(1) == END:
+        stop.ask("the process that started it")
+    # It is gone.
     os._exit(1)
 
 

@@ -3,12 +3,16 @@
 import dataclasses
 import json
 import os
+import socket
+import time
 from collections.abc import Mapping
 from typing import Any
 
 from data_pipelines.errors import UserError
 
 EXAMPLE = '{"cluster": {"worker": ["host0:2222", "host1:2222"]}, "task": {"type": "worker", "index": 0}}'
+_POLL_SECONDS = 0.2
+_CONNECT_SECONDS = 5.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -22,6 +26,43 @@ class Cluster:
 
     addresses: tuple[str, ...]
     worker: int
+
+    def name(self, worker: int | None = None) -> str:
+        """A worker as messages call it, this one by default: "worker 1 of 2 (host1:2222)"."""
+        worker = self.worker if worker is None else worker
+        return f"worker {worker} of {len(self.addresses)} ({self.addresses[worker]})"
+
+    def wait_for_all(self, seconds: float) -> None:
+        """Returns once every worker listens at its address.
+
+        TensorFlow's own waiting names nobody, and neither SIGTERM nor Ctrl-C ends it.
+
+        Raises:
+            UserError: this worker's port is taken, or others are not there in time; the message names them.
+        """
+        deadline, missing = time.monotonic() + seconds, [i for i in range(len(self.addresses)) if i != self.worker]
+        with self._listening():
+            while missing := [worker for worker in missing if not _listens(self.addresses[worker])]:
+                if time.monotonic() > deadline:
+                    raise UserError(
+                        f"{self.name()} waited {seconds:g} s for {', '.join(map(self.name, missing))}: start the same "
+                        "command there, and see that its address is right and can be reached from here; if it only "
+                        "starts later, raise config.worker_timeout"
+                    )
+                time.sleep(_POLL_SECONDS)
+
+    def _listening(self) -> socket.socket:
+        address = self.addresses[self.worker]
+        port = int(address.rpartition(":")[2])
+        try:
+            if socket.has_dualstack_ipv6():
+                return socket.create_server(("", port), family=socket.AF_INET6, dualstack_ipv6=True)
+            return socket.create_server(("", port))
+        except OSError as error:
+            raise UserError(
+                f"cannot listen at {address}, which TF_CONFIG gives worker {self.worker}: is the port in use by "
+                f"another process? ({error.strerror})"
+            ) from error
 
 
 def read_cluster() -> Cluster | None:
@@ -52,6 +93,15 @@ def read_cluster() -> Cluster | None:
     addresses = (*jobs.get("chief", ()), *jobs.get("worker", ()))
     worker = int(index) + (len(jobs.get("chief", ())) if kind == "worker" else 0)
     return Cluster(addresses, worker) if len(addresses) > 1 else None
+
+
+def _listens(address: str) -> bool:
+    host, _, port = address.rpartition(":")
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=_CONNECT_SECONDS).close()
+    except OSError:
+        return False
+    return True
 
 
 def _jobs(given: Any) -> dict[str, list[str]]:

@@ -1,19 +1,19 @@
 """Training on several devices and machines: each has a replica of the model and a part of every batch."""
 
 import contextlib
-import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import tensorflow as tf
 
 from ada_ensemble_tf.devices import replicas
-from ada_ensemble_tf.devices.cluster import read_cluster
+from ada_ensemble_tf.devices.cluster import Cluster
+from ada_ensemble_tf.devices.coordination import told_by_all
+from ada_ensemble_tf.devices.watch import Watch
 from data_pipelines.errors import UserError
 
-logger = logging.getLogger(__name__)
-
-STRATEGIES = ("auto", "none", "mirrored")
+STOP = "stop"
+"""Among the logs of an update on several replicas: above 0 where a worker was asked to end."""
 SEED_STRIDE = 0x9E3779B9
 """Apart by this are the seeds of one replica and the next: odd, so that no two meet soon."""
 
@@ -27,14 +27,25 @@ class Distribution:
 
     Args:
         strategy: a `tf.distribute` strategy; None is one replica.
-        worker, workers: which machine this is, from 0, and how many there are.
+        cluster: the machines, if there are several.
+        timeout: seconds that a worker waits for the others before it ends with a message.
+
+    Attributes:
+        worker: which machine this is, from 0.
+        workers: how many there are.
+        stop_flag: int64, 1 when this process was asked to end, see `training.stopping`.
     """
 
-    def __init__(self, strategy: tf.distribute.Strategy | None = None, worker: int = 0, workers: int = 1):
-        self.strategy, self.worker, self.workers = strategy, worker, workers
+    def __init__(
+        self, strategy: tf.distribute.Strategy | None = None, cluster: Cluster | None = None, timeout: float = 0.0
+    ):
+        self.strategy, self._cluster, self._timeout = strategy, cluster, timeout
+        self.worker, self.workers = (cluster.worker, len(cluster.addresses)) if cluster else (0, 1)
+        self.stop_flag = tf.Variable(0, trainable=False, dtype=tf.int64, name="stop_flag")
+        self._watch = Watch(cluster, timeout) if cluster else None
         self.replicas = 1 if strategy is None else strategy.num_replicas_in_sync
-        self._local_replicas = self.replicas // workers
-        if workers > 1:
+        self._local_replicas = self.replicas // self.workers
+        if self.workers > 1:
             # Traced once each, whatever the sizes.
             self._sum = tf.function(self._sum_of_workers, input_signature=[tf.TensorSpec([None], tf.float64)])
             self._gather = tf.function(self._rows_of_workers, input_signature=[tf.TensorSpec([None, None])])
@@ -43,6 +54,34 @@ class Distribution:
     def is_chief(self) -> bool:
         """Whether this is the worker that writes."""
         return self.worker == 0
+
+    def close(self) -> None:
+        """Ends the watch over what this worker waits for."""
+        if self._watch is not None:
+            self._watch.close()
+
+    def doing(self, what: str) -> None:
+        """Says what this worker does from now on, and that it is alive.
+
+        Where it then waits for the others for too long, the process ends, and the message says what for.
+
+        Args:
+            what: e.g. "in training".
+        """
+        if self._watch is not None:
+            self._watch.doing(what)
+
+    def follow(self, step: Callable[[], int]) -> None:
+        """Takes every other value of `step()` for a sign of life too."""
+        if self._watch is not None:
+            self._watch.follow(step)
+
+    def told_by_all(self, topic: str, text: str) -> list[tuple[str, str]]:
+        """(name, what it tells) of each worker, in their order; see `coordination.told_by_all`."""
+        if self._cluster is None:
+            return [("this process", text)]
+        told = told_by_all(self._cluster, topic, text, self._timeout)
+        return [(self._cluster.name(i), one) for i, one in enumerate(told)]
 
     def scope(self) -> contextlib.AbstractContextManager:
         """Variables made within it are on all replicas, with the values of the chief."""
@@ -65,18 +104,27 @@ class Distribution:
         """`update` on all replicas at once, see `BilevelModel.distribute`; its arguments are the worker's rows.
 
         What it gives are the means over replicas, but for `first_bad` and `bad_step`: those of the replica where a
-        tensor was not finite first.
+        tensor was not finite first. `STOP` is whether a worker was asked to end: all learn it with the same update.
         """
 
         # Left as it is: the conversion of Python's control flow, which no model uses, would take most of the tracing.
         @tf.autograph.experimental.do_not_convert
         def on_replica(*rows):
-            return _of_all_replicas(update(*tf.nest.map_structure(self._part, rows)))
+            logs = update(*tf.nest.map_structure(self._part, rows))
+            return _of_all_replicas(logs, self.stop_flag.read_value())
 
         def run(*rows):
             return tf.nest.map_structure(self._local, self.strategy.run(on_replica, rows))
 
         return run
+
+    def stop_asked(self, logs: Mapping[str, tf.Tensor]) -> tf.Tensor:
+        """Whether training is to end after the step that gave `logs`: int64, 0 for no; the same on all workers."""
+        return logs[STOP] if STOP in logs else self.stop_flag.read_value()
+
+    def stop_asked_anywhere(self) -> bool:
+        """Whether a worker was asked to end; none goes on before all have said."""
+        return bool(self.total([float(self.stop_flag.numpy())])[0] > 0.0)
 
     def _local(self, value):
         return self.strategy.experimental_local_results(value)[0]
@@ -150,54 +198,12 @@ class Distribution:
         return self._local(self.strategy.run(part_of_all, (rows,)))
 
 
-def _of_all_replicas(logs: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
-    """Logs on a replica to what they are over all; in a single exchange."""
+def _of_all_replicas(logs: dict[str, tf.Tensor], stop: tf.Tensor) -> dict[str, tf.Tensor]:
+    """Logs on a replica to what they are over all, and whether one is to stop; in two exchanges."""
     names = [name for name in logs if name not in ("first_bad", "bad_step")]
-    own = tf.cast(tf.stack([logs["first_bad"], tf.cast(logs["bad_step"], tf.int32)]), tf.int64)
+    own = tf.stack([tf.cast(logs["first_bad"], tf.int64), tf.cast(logs["bad_step"], tf.int64), stop])
     means = replicas.global_sum(tf.stack([tf.cast(logs[name], tf.float32) for name in names])) / replicas.count()
-    first_bad, bad_step = tf.unstack(replicas.of_all(own), axis=1)
+    first_bad, bad_step, stops = tf.unstack(replicas.of_all(own), axis=1)
     first = tf.argmin(tf.where(first_bad >= 0, bad_step, tf.int64.max))
     found = {"first_bad": tf.cast(first_bad[first], tf.int32), "bad_step": bad_step[first]}
-    return dict(zip(names, tf.unstack(means, num=len(names)), strict=True)) | found
-
-
-def make_distribution(strategy: str) -> Distribution:
-    """The distribution that `config.strategy` asks for.
-
-    Several workers are those of the environment variable TF_CONFIG. Make it before anything else of TensorFlow.
-
-    Args:
-        strategy: "auto" takes all workers and all GPUs there are; "none" one device; "mirrored" all devices of this
-            machine, its CPU devices where it has no GPU.
-
-    Raises:
-        UserError: for an unknown name, a malformed TF_CONFIG, several workers that are not to train together, a port
-            that is taken, or "mirrored" with one device.
-    """
-    if strategy not in STRATEGIES:
-        raise UserError(f"config.strategy must be one of {', '.join(STRATEGIES)}; received {strategy!r}")
-    if (cluster := read_cluster()) is not None:
-        if strategy != "auto":
-            raise UserError(
-                f"config.strategy={strategy!r} is of one machine, but TF_CONFIG names {len(cluster.addresses)} "
-                "workers: use 'auto', or unset TF_CONFIG"
-            )
-        logger.info("worker %d of %d: waiting for the others", cluster.worker, len(cluster.addresses))
-        try:
-            strategy = tf.distribute.MultiWorkerMirroredStrategy()
-        except tf.errors.UnknownError as error:
-            address = cluster.addresses[cluster.worker]
-            raise UserError(
-                f"cannot listen at {address}, which TF_CONFIG gives worker {cluster.worker}: is the port in use by "
-                f"another process? ({str(error).splitlines()[0]})"
-            ) from error
-        return Distribution(strategy, cluster.worker, len(cluster.addresses))
-    devices = tf.config.list_logical_devices("GPU")
-    if strategy == "mirrored":
-        devices = devices or tf.config.list_logical_devices("CPU")
-        if len(devices) < 2:
-            raise UserError(f"config.strategy='mirrored' needs two or more devices; there is {devices[0].name} alone")
-    if strategy == "none" or len(devices) < 2:
-        return Distribution()
-    logger.info("training on %d devices: %s", len(devices), ", ".join(device.name for device in devices))
-    return Distribution(tf.distribute.MirroredStrategy([device.name for device in devices]))
+    return dict(zip(names, tf.unstack(means, num=len(names)), strict=True)) | found | {STOP: tf.reduce_max(stops)}

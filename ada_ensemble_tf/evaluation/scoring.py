@@ -38,6 +38,7 @@ class Scorer:
         rows, flops = [], 0.0
         for inputs, labels in batches:
             probabilities, batch_flops = self._forward(inputs)
+            self._distribution.doing("in an evaluation")
             rows.append(np.stack([labels.numpy(), probabilities.numpy()], axis=1))
             flops += float(batch_flops)
         labels, probabilities = np.ascontiguousarray(self._distribution.in_file_order(rows).T)

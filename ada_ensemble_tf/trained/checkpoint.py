@@ -1,5 +1,6 @@
 """Checkpoints: the whole state of training, and the weights of the best model so far."""
 
+import hashlib
 import re
 import shutil
 from collections.abc import Sequence
@@ -37,6 +38,11 @@ class Checkpoint:
     def _latest(self) -> str | None:
         # Not the manager's, which knows only its own saves: another worker may have written since.
         return tf.train.latest_checkpoint(self._manager.directory)
+
+    def digest(self) -> str:
+        """Of the latest save's index, which has a checksum of each tensor; "none" where there is no save."""
+        path = self._latest()
+        return "none" if path is None else hashlib.sha256(Path(f"{path}.index").read_bytes()).hexdigest()[:12]
 
     def save(self, step: int) -> None:
         """Saves the variables' values; `step` names the files."""

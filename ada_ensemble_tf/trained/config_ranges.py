@@ -17,6 +17,7 @@ RANGES: dict[str, Allowed] = {
     "seed": Range(0, 2**32 - 1, whole=True),
     "precision": OneOf(("float32", "bfloat16")),
     "strategy": OneOf(("auto", "none", "mirrored")),
+    "worker_timeout": POSITIVE,
     "batch_size": _ROWS,
     "eval_batch_size": _ROWS,
     "max_epochs": _EPOCHS,

@@ -28,7 +28,7 @@ from data_pipelines.locks import LOCK_FILE, alone_in
 from data_pipelines.output import remove_left, write_complete
 from data_pipelines.read.dataset import PreparedData, open_data
 
-MAY_CHANGE = ("max_epochs", "patience", "report_every", "profile", "strategy")
+MAY_CHANGE = ("max_epochs", "patience", "report_every", "profile", "strategy", "worker_timeout")
 """Config keys that a resumed run may change: they say when to stop or report, or where, not what is computed."""
 
 

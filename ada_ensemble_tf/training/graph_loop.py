@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 
 import tensorflow as tf
 
+from ada_ensemble_tf.devices.distribution import STOP, Distribution
 from ada_ensemble_tf.evaluation.unknown_ids import UnknownIds
 
 WAIT = "input/wait"
@@ -12,15 +13,19 @@ UNKNOWN = "input/out_of_vocabulary/all"
 """Share of the ids that are rows of values out of vocabulary."""
 
 
-def graph_loop(training_logs: Callable, unknown_ids: UnknownIds, timed: bool = True) -> Callable:
+def graph_loop(
+    training_logs: Callable, unknown_ids: UnknownIds, distribution: Distribution, timed: bool = True
+) -> Callable:
     """A compiled function of (iterator of training elements, calls), to be made anew where stages change.
 
-    It makes up to `calls` train steps and ends at one with a bad tensor. It gives (mean logs of the steps, among them
-    `UNKNOWN`, and the sum `WAIT`; place of the first bad tensor or -1; its step).
+    It makes up to `calls` train steps; it ends after one with a bad tensor, or when it is asked to stop. It gives (mean
+    logs of the steps, among them `UNKNOWN`, and the sum `WAIT`; place of the first bad tensor or -1; its step; above 0
+    if it was asked to stop).
 
     Args:
         training_logs: `BilevelModel.training_logs`.
         unknown_ids: of the data's schema.
+        distribution: knows whether to stop.
         timed: whether there is `WAIT`; TensorFlow reads no clock where operations must be deterministic.
     """
     step = tf.function(training_logs)
@@ -29,10 +34,10 @@ def graph_loop(training_logs: Callable, unknown_ids: UnknownIds, timed: bool = T
     @tf.function
     def run_calls(batches: Iterator, calls: tf.Tensor):
         names = step.get_concrete_function(batches.element_spec).structured_outputs
-        totals = {name: tf.constant(0.0) for name in (*names, UNKNOWN) if name not in ("first_bad", "bad_step")}
+        totals = {name: tf.constant(0.0) for name in (*names, UNKNOWN) if name not in ("first_bad", "bad_step", STOP)}
         done, bad, bad_step = tf.constant(0), tf.constant(-1), tf.constant(0, tf.int64)
-        waited = tf.constant(0.0, tf.float64)
-        while done < calls and bad < 0:
+        waited, stop = tf.constant(0.0, tf.float64), tf.constant(0, tf.int64)
+        while done < calls and bad < 0 and stop == 0:
             # Nothing but these edges keeps a clock from being read whenever a thread is free.
             asked = clock()
             with tf.control_dependencies([asked]):
@@ -41,10 +46,11 @@ def graph_loop(training_logs: Callable, unknown_ids: UnknownIds, timed: bool = T
                 waited += clock() - asked
             logs = step(element)
             bad, bad_step = logs["first_bad"], logs["bad_step"]
+            stop = distribution.stop_asked(logs)
             logs |= {UNKNOWN: unknown_ids.share(element)}
             totals = {name: total + logs[name] for name, total in totals.items()}
             done += 1
         means = {name: total / tf.cast(done, tf.float32) for name, total in totals.items()}
-        return means | ({WAIT: waited} if timed else {}), bad, bad_step
+        return means | ({WAIT: waited} if timed else {}), bad, bad_step, stop
 
     return run_calls

@@ -4,6 +4,7 @@ import contextlib
 import json
 import logging
 import platform
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,14 +13,17 @@ import numpy as np
 import tensorflow as tf
 
 from ada_ensemble_tf.devices.cluster import read_cluster
-from ada_ensemble_tf.devices.distribution import Distribution, make_distribution
+from ada_ensemble_tf.devices.distribution import Distribution
+from ada_ensemble_tf.devices.strategies import make_distribution
 from ada_ensemble_tf.evaluation import metrics, unknown_ids
 from ada_ensemble_tf.evaluation.scoring import Scorer
 from ada_ensemble_tf.models import CTRModel
 from ada_ensemble_tf.trained.config_ranges import check_config
 from ada_ensemble_tf.trained.workdir import Workdir, write_json
+from ada_ensemble_tf.training.hooks import Hook
 from ada_ensemble_tf.training.loop import TrainingLoop
 from ada_ensemble_tf.training.setup import build_model, compile_model, seed_everything
+from ada_ensemble_tf.training.stopping import StopRequest
 from data_pipelines.errors import UserError
 from data_pipelines.json_files import load_json, save_json
 from data_pipelines.read.dataset import PreparedData
@@ -32,44 +36,85 @@ CORRELATION_ROWS = 8192
 """Held-out rows, test before validation, of which metrics.json says how alike the experts are."""
 
 
-def train(config, data: PreparedData, workdir: str | Path, score_test: bool = True) -> dict[str, Any]:
+def train(
+    config,
+    data: PreparedData,
+    workdir: str | Path,
+    score_test: bool = True,
+    hooks: Sequence[Hook] = (),
+    stop: StopRequest | None = None,
+) -> dict[str, Any]:
     """Trains, evaluates and writes metrics.json; goes on where an earlier run of the same config stopped.
 
-    On several devices or machines, see `training.distribution`, all machines do so together, and the chief writes.
+    On several devices or machines, see `devices.distribution`, all machines do so together, and the chief writes.
 
     Args:
         config: a config of `experiments/`.
         data: the prepared data.
         workdir: see `ada_ensemble_tf.trained.workdir`.
         score_test: whether the test split is scored; tuning leaves it alone.
+        hooks: of your own, see `training.hooks.Hook`.
+        stop: where given, signals are handled as `training.stopping` says, by a command line's process.
 
     Returns:
         What metrics.json holds.
 
     Raises:
         UserError: for a directory of another run, data that cannot be learned from, or a config value that does not
-            fit or is out of range.
+            fit or is out of range; and where other workers do not come, do not fit, or restored another checkpoint.
+        Stopped: this process, or another worker, was asked to end.
     """
     check_config(config.to_dict())
+    _check_labels(data)
+    directory = Workdir(workdir)
+    # Before the others are waited for: one that was started again at the very end would wait for those that are done.
+    if read_cluster() is not None and (results := _results_of(directory, config, data)) is not None:
+        return results
+    with contextlib.closing(make_distribution(config.strategy, config.worker_timeout)) as distribution:
+        if stop is not None:
+            stop.listen(distribution.stop_flag)
+        return _train(config, data, directory, score_test, hooks, stop, distribution)
+
+
+def _train(
+    config,
+    data: PreparedData,
+    directory: Workdir,
+    score_test: bool,
+    hooks: Sequence[Hook],
+    stop: StopRequest | None,
+    distribution: Distribution,
+) -> dict[str, Any]:
+    """`train`, once all workers are there."""
+    model = _make_model(config, data, distribution)
+    with _claimed(directory, config, data, model, distribution):
+        loop = TrainingLoop(model, data, config, directory.path, distribution, hooks, stop)
+        if directory.metrics_file.exists() and loop.finished():
+            logger.info(
+                "%s: already trained; raise config.max_epochs to go on, or use another --workdir", directory.path
+            )
+            return load_json(directory.metrics_file)
+        loop.run()
+        results = _results(loop, ("validation", "test") if score_test else ("validation",))
+        if distribution.is_chief:
+            write_json(directory.metrics_file, results)
+        # The others stay until all is written: one that ends looks as if it had died.
+        distribution.agree(True)
+    return results
+
+
+def _check_labels(data: PreparedData) -> None:
+    """Raises UserError where a split has rows of one label alone."""
     for split in ("train", "validation", "test"):
         if not 0 < data.positives[split] < data.rows[split]:
             raise UserError(
                 f"{data.path}: the {split} split has {data.positives[split]} positives in {data.rows[split]} rows; "
                 "training and AUC need rows of both labels: prepare more data or another --split"
             )
-    directory = Workdir(workdir)
-    # Before the others are waited for: one that was started again at the very end would wait for those that are done.
-    if read_cluster() is not None and (results := _results_of(directory, config, data)) is not None:
-        return results
-    with contextlib.ExitStack() as held:
-        return _train(config, data, directory, score_test, held)
 
 
-def _train(
-    config, data: PreparedData, directory: Workdir, score_test: bool, held: contextlib.ExitStack
-) -> dict[str, Any]:
-    """`train`, once it is known that there is something to do; what is locked is left with `held`."""
-    distribution = make_distribution(config.strategy)
+def _make_model(config, data: PreparedData, distribution: Distribution) -> CTRModel:
+    """The compiled model on all devices, with its initial weights."""
     distribution.worker_batch(config.batch_size)
     if config.xi and distribution.replicas > 1:
         raise UserError(f"config.xi={config.xi}: the second-order gate update knows of one device; set config.xi to 0")
@@ -77,25 +122,23 @@ def _train(
     with distribution.scope():
         model = build_model(config, data)
         compile_model(model, config)
-    _claim(directory, config, data, model, distribution, held)
-    loop = TrainingLoop(model, data, config, directory.path, distribution)
-    if directory.metrics_file.exists() and loop.finished():
-        logger.info("%s: already trained; raise config.max_epochs to go on, or use another --workdir", directory.path)
-        return load_json(directory.metrics_file)
-    loop.run()
-    splits = ("validation", "test") if score_test else ("validation",)
+    return model
+
+
+def _results(loop: TrainingLoop, splits: Sequence[str]) -> dict[str, Any]:
+    """What metrics.json holds of a training that has ended."""
     scores, flops = {}, 0.0
     for split in splits:
         labels, probabilities, flops = loop.evaluator.score(split)
         scores[split] = metrics.all_metrics(labels, probabilities)
-    results = scores | {
+    return scores | {
         "flops_per_example": flops,
         "expert_correlation": loop.evaluator.expert_correlation(splits[-1], CORRELATION_ROWS),
-        "parameters": sum(int(np.prod(v.shape)) for v in model.trainable_variables),
-        "examples_per_second": loop.examples_per_second(),
-        "best_step": int(loop.best_step.numpy()),
-        "config": config.to_dict(),
-        "data_fingerprint": data.fingerprint,
+        "parameters": sum(int(np.prod(v.shape)) for v in loop.model.trainable_variables),
+        "examples_per_second": loop.progress.examples_per_second(),
+        "best_step": int(loop.evaluation.best_step.numpy()),
+        "config": loop.config.to_dict(),
+        "data_fingerprint": loop.data.fingerprint,
         "versions": {
             "python": platform.python_version(),
             "tensorflow": tf.__version__,
@@ -103,11 +146,6 @@ def _train(
             "numpy": np.__version__,
         },
     }
-    if distribution.is_chief:
-        write_json(directory.metrics_file, results)
-    # The others stay until all is written: one that ends looks as if it had died.
-    distribution.agree(True)
-    return results
 
 
 def _results_of(directory: Workdir, config, data: PreparedData) -> dict[str, Any] | None:
@@ -119,36 +157,34 @@ def _results_of(directory: Workdir, config, data: PreparedData) -> dict[str, Any
     return results if same and results["data_fingerprint"] == data.fingerprint else None
 
 
-def _claim(
-    directory: Workdir,
-    config,
-    data: PreparedData,
-    model: CTRModel,
-    distribution: Distribution,
-    held: contextlib.ExitStack,
-) -> None:
-    """The chief locks the directory and makes it this run's own, and the others see that it did."""
+@contextlib.contextmanager
+def _claimed(
+    directory: Workdir, config, data: PreparedData, model: CTRModel, distribution: Distribution
+) -> Iterator[None]:
+    """The chief locks the directory while the block runs and makes it this run's own; the others see that it did."""
+    with contextlib.ExitStack() as held:
 
-    def claim():
-        if distribution.is_chief:
-            held.enter_context(directory.locked())
-            directory.claim(config.to_dict(), data)
-            directory.save_model_config(model)
-            _save_unknown_ids(directory, data)
+        def claim():
+            if distribution.is_chief:
+                held.enter_context(directory.locked())
+                directory.claim(config.to_dict(), data)
+                directory.save_model_config(model)
+                _save_unknown_ids(directory, data)
 
-    def check():
-        if not distribution.is_chief:
-            directory.check(config.to_dict(), data)
+        def check():
+            if not distribution.is_chief:
+                directory.check(config.to_dict(), data)
 
-    for step in (claim, check):
-        refused = None
-        try:
-            step()
-        except (UserError, OSError) as error:
-            refused = error
-        # All end where one does: else the others would take it for lost, and wait.
-        if not distribution.agree(refused is None):
-            raise refused or UserError("another worker refused the run: see what it printed")
+        for step in (claim, check):
+            refused = None
+            try:
+                step()
+            except (UserError, OSError) as error:
+                refused = error
+            # All end where one does: else the others would take it for lost, and wait.
+            if not distribution.agree(refused is None):
+                raise refused or UserError("another worker refused the run: see what it printed")
+        yield
 
 
 def _save_unknown_ids(directory: Workdir, data: PreparedData) -> None:

@@ -5,18 +5,19 @@ import json
 import os
 import re
 import shutil
+import signal
 import time
 from pathlib import Path
 
 import numpy as np
 import pytest
-from command_line import error_of, run, start
+from command_line import ROOT, error_of, run, start
 from hparams_table import hparams_table
 
 from ada_ensemble_tf.comparison import comparing, runs
 from ada_ensemble_tf.comparison.configs import make_config
 from ada_ensemble_tf.evaluation import metrics
-from data_pipelines.errors import UserError
+from data_pipelines.errors import Stopped, UserError
 from data_pipelines.locks import alone_in
 from data_pipelines.read.dataset import open_data
 
@@ -196,3 +197,21 @@ def test_wrong_use_is_one_clear_error(studies, arguments, tmp_path):
     assert "there is no config for model 'dnnn'" in error_of(COMPARE, *arguments, out, "--models=dnn,dnnn")
     assert "there is no function 'none'" in error_of(COMPARE, *arguments, out, f"--study={studies}:none")
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_trainings_end_with_a_checkpoint_where_the_comparison_is_asked_to_end(monkeypatch, tmp_path, number):
+    monkeypatch.setattr(runs, "WORKER", "waiting_worker")
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(ROOT), str(ROOT / "tests")]))
+    folders, before = [tmp_path / "one", tmp_path / "two"], signal.getsignal(number)
+    with pytest.raises(Stopped, match=f"asked to end by {number.name}; the same command goes on"), runs.Workers(2) as w:
+        for folder in folders:
+            w.start(runs.Run("plain", {}, folder, tmp_path))
+        deadline = time.monotonic() + 60
+        while not all((folder / "started").exists() for folder in folders) and time.monotonic() < deadline:
+            time.sleep(0.02)
+        os.kill(os.getpid(), number)
+        w.wait()
+    assert all((folder / "checkpoint").exists() for folder in folders)
+    assert all("stopped: asked to end by" in (folder / "train.log").read_text() for folder in folders)
+    assert signal.getsignal(number) is before

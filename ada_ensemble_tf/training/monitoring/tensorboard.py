@@ -63,16 +63,6 @@ class TensorBoardWriter:
                 tf.summary.write(tag, [str(width), str(height), png], metadata=_metadata(images, None, None))
         self._validation.flush()
 
-    @contextlib.contextmanager
-    def profile(self) -> Iterator[None]:
-        """Writes a profile of what runs within it, which must have ended by then."""
-        if self._folder is None:
-            yield
-            return
-        with tf.profiler.experimental.Profile(str(self._folder)):
-            yield
-        logger.info("profile: %s/plugins/profile", self._folder)
-
     def close(self) -> None:
         """Closes the files."""
         self._training.close()
@@ -82,3 +72,11 @@ class TensorBoardWriter:
 def _metadata(plugin, *arguments) -> tf.compat.v1.SummaryMetadata:
     """What a plugin of TensorBoard knows its tags by: its own class of it would be refused."""
     return tf.compat.v1.SummaryMetadata.FromString(plugin.create_summary_metadata(*arguments).SerializeToString())
+
+
+@contextlib.contextmanager
+def profile(folder: Path) -> Iterator[None]:
+    """Writes a profile of what runs within it, which must have ended by then."""
+    with tf.profiler.experimental.Profile(str(folder)):
+        yield
+    logger.info("profile: %s/plugins/profile", folder)

@@ -1,11 +1,13 @@
 """Tests of `training.cluster`."""
 
 import json
+import socket
 
 import pytest
 
 from ada_ensemble_tf.devices.cluster import Cluster, read_cluster
 from data_pipelines.errors import UserError
+from experiments.measuring.worker_processes import free_ports
 
 WORKERS = ["a:1", "b:2"]
 
@@ -70,3 +72,16 @@ def test_what_is_wrong_is_named(monkeypatch, text, what):
     with pytest.raises(UserError) as error:
         read_cluster()
     assert what in str(error.value) and str(error.value).startswith("the environment variable TF_CONFIG ")
+
+
+def test_workers_wait_for_each_other_by_name():
+    with socket.create_server(("127.0.0.1", 0)) as there, socket.create_server(("127.0.0.1", 0)) as taken:
+        ports = [there.getsockname()[1], *free_ports(2), taken.getsockname()[1]]
+        addresses = tuple(f"127.0.0.1:{port}" for port in ports)
+        Cluster(addresses[:2], 1).wait_for_all(30.0)
+        with pytest.raises(UserError) as error:
+            Cluster(addresses[:3], 1).wait_for_all(0.1)
+        missing = f"worker 1 of 3 ({addresses[1]}) waited 0.1 s for worker 2 of 3 ({addresses[2]}): start the"
+        assert str(error.value).startswith(missing)
+        with pytest.raises(UserError, match=f"cannot listen at {addresses[3]}, which TF_CONFIG gives worker 3: is the"):
+            Cluster(addresses, 3).wait_for_all(0.1)

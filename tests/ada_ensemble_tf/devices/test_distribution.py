@@ -1,13 +1,12 @@
 """Tests of `training.distribution`; with several replicas see `test_workers.py`."""
 
-import json
-
 import numpy as np
 import pytest
 import tensorflow as tf
 
 from ada_ensemble_tf.devices import replicas
-from ada_ensemble_tf.devices.distribution import Distribution, make_distribution
+from ada_ensemble_tf.devices.distribution import STOP, Distribution
+from ada_ensemble_tf.devices.strategies import make_distribution
 from data_pipelines.errors import UserError
 
 
@@ -37,17 +36,6 @@ def test_what_does_not_divide_is_refused():
         distribution.worker_batch(10)
 
 
-def test_wrong_strategies(monkeypatch):
-    with pytest.raises(UserError, match="config.strategy must be one of auto, none, mirrored; received 'mirorred'"):
-        make_distribution("mirorred")
-    with pytest.raises(UserError, match="'mirrored' needs two or more devices; there is /device:CPU:0 alone"):
-        make_distribution("mirrored")
-    cluster = {"cluster": {"worker": ["a:1", "b:1"]}, "task": {"type": "worker", "index": 0}}
-    monkeypatch.setenv("TF_CONFIG", json.dumps(cluster))
-    with pytest.raises(UserError, match="config.strategy='none' is of one machine, but TF_CONFIG names 2 workers"):
-        make_distribution("none")
-
-
 @pytest.mark.parametrize("rows", [24, 25, 29, 35, 5, 2])
 def test_rows_of_workers_come_back_in_the_order_of_the_file(rows):
     file, size = np.arange(2 * rows, dtype=np.float32).reshape(-1, 2), 4
@@ -66,3 +54,13 @@ def test_without_a_strategy_sums_are_the_tensors_themselves():
     assert replicas.global_sum(x) is x and replicas.global_min(x) is x
     assert replicas.global_sums(x, y) == (x, y)
     np.testing.assert_array_equal(replicas.of_all(x), [[1.0, 2.0]])
+
+
+def test_all_learn_that_one_replica_is_asked_to_stop():
+    distribution = Distribution()
+    assert int(distribution.stop_asked({})) == 0 and not distribution.stop_asked_anywhere()
+    distribution.stop_flag.assign(1)
+    assert int(distribution.stop_asked({})) == 1 and distribution.stop_asked_anywhere()
+    # Of several replicas the logs say it, whatever this process was asked.
+    assert int(distribution.stop_asked({STOP: tf.constant(0, tf.int64)})) == 0
+    assert distribution.told_by_all("a topic", "text") == [("this process", "text")]

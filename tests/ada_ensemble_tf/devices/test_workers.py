@@ -2,8 +2,11 @@
 
 import json
 import os
+import re
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import keras
@@ -15,9 +18,18 @@ from prepared_rows import write_rows
 
 from ada_ensemble_tf.layers.normalization import RoutedBatchNormalization
 from ada_ensemble_tf.training.run import train
+from data_pipelines.errors import STOPPED
 from data_pipelines.read.dataset import open_data
 from experiments import sample
-from experiments.measuring.worker_processes import finish, reported, start, train_with_a_loss, worst_difference
+from experiments.measuring.worker_processes import (
+    end,
+    finish,
+    log_of,
+    reported,
+    start,
+    train_with_a_loss,
+    worst_difference,
+)
 from experiments.overrides import override
 
 COMMON = {"batch_size": 128, "report_every": 4, "patience": 1000, "eval_batch_size": 100, "model.dimension": 2}
@@ -127,6 +139,24 @@ def test_a_model_without_gates_on_two_workers_of_which_the_chief_alone_writes(se
     assert len(events) == 2 and all(f".{processes[0].pid}." in name for name in events)
     profiles = [list((tmp_path / name).glob("tensorboard/plugins/profile/*/*.xplane.pb")) for name in ("one", "two")]
     assert [len(files) for files in profiles] == [1, 1]
+
+
+def test_two_workers_of_which_one_is_asked_to_end_stop_after_the_same_step(several_values, tmp_path):
+    workdir, options = tmp_path / "asked", COMMON | {"model.hidden_units": (8,)}
+    processes = start(arguments_of("dcn_v2", options, 100_000.0, several_values), workdir, 2)
+    try:
+        while not (workdir / "checkpoints" / "last" / "checkpoint").exists():
+            assert all(process.poll() is None for process in processes)
+            time.sleep(0.05)
+        processes[1].send_signal(signal.SIGTERM)
+        assert [process.wait(300) for process in processes] == [STOPPED, STOPPED]
+    finally:
+        end(processes)
+    logs = [log_of(workdir, worker).read_text() for worker in (0, 1)]
+    (chief,), (asked,) = (re.findall(r"stopped: asked to end by (.*) after step (\d+) of", log) for log in logs)
+    assert (chief[0], asked[0]) == ("another worker", "SIGTERM") and chief[1] == asked[1]
+    assert tf.train.latest_checkpoint(workdir / "checkpoints" / "last").endswith(f"ckpt-{chief[1]}")
+    assert not (workdir / "metrics.json").exists()
 
 
 def test_two_devices_train_as_one(alone, prepared_criteo, tmp_path):

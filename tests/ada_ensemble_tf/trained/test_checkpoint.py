@@ -4,6 +4,8 @@ import pytest
 import tensorflow as tf
 
 from ada_ensemble_tf.trained.checkpoint import Checkpoint
+from ada_ensemble_tf.training.hooks.checkpoints import check_same_checkpoint
+from data_pipelines.errors import UserError
 
 
 def variables(value: float, shape=(2, 3), name="kernel", dtype="int64") -> list:
@@ -135,3 +137,23 @@ def test_variables_of_another_model_are_refused(tmp_path, others):
     Checkpoint(tmp_path, variables(1)).save(5)
     with pytest.raises(ValueError, match="ckpt-5: the checkpoint is of another model: "):
         Checkpoint(tmp_path, others()).restore()
+
+
+def test_workers_that_restored_other_checkpoints_are_refused_by_name(tmp_path):
+    check_same_checkpoint([("worker 0 (a:1)", "step 64 abc"), ("worker 1 (b:1)", "step 64 abc")], tmp_path)
+    with pytest.raises(UserError) as error:
+        check_same_checkpoint([("worker 0 (a:1)", "step 64 abc"), ("worker 1 (b:1)", "step 48 def")], tmp_path)
+    assert "worker 1 (b:1) restored step 48, worker 0 (a:1) step 64: they read other files" in str(error.value)
+    assert str(tmp_path) in str(error.value) and "start all workers again" in str(error.value)
+    with pytest.raises(UserError, match=r"restored step 64 of checkpoint def, worker 0 \(a:1\) of abc"):
+        check_same_checkpoint([("worker 0 (a:1)", "step 64 abc"), ("worker 1 (b:1)", "step 64 def")], tmp_path)
+
+
+def test_a_digest_is_of_what_was_saved(tmp_path):
+    saves = []
+    for folder, value in (("one", 1.0), ("same", 1.0), ("other", 2.0)):
+        checkpoint = Checkpoint(tmp_path / folder, [tf.Variable(value, name="v")])
+        assert checkpoint.digest() == "none"
+        checkpoint.save(3)
+        saves.append(checkpoint.digest())
+    assert saves[0] == saves[1] != saves[2]

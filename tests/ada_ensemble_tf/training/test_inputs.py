@@ -114,4 +114,5 @@ def test_the_training_loop(data, tmp_path, training):
     compile_model(model, config)
     loop = TrainingLoop(model, data, config, tmp_path)
     loop.run()
-    assert int(loop.best_step.numpy()) >= 19 and 0.0 <= float(loop.best_auc.numpy()) <= 1.0
+    evaluation = loop.evaluation
+    assert int(evaluation.best_step.numpy()) >= 19 and 0.0 <= float(evaluation.best_auc.numpy()) <= 1.0

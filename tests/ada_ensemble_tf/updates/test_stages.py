@@ -12,10 +12,11 @@ from tensorflow.python.framework.config import disable_op_determinism
 
 from ada_ensemble_tf.models import DNN, AdaEnsemble, HiLoMoE
 from ada_ensemble_tf.optimizers import GroupFtrl
+from ada_ensemble_tf.training.hooks import Hook
 from ada_ensemble_tf.training.loop import TrainingLoop
 from ada_ensemble_tf.training.setup import build_model, compile_model, model_inputs, seed_everything
 from ada_ensemble_tf.updates.stages import Stage, StageSchedule
-from data_pipelines.errors import UserError
+from data_pipelines.errors import Stopped, UserError
 from data_pipelines.read.dataset import pair
 from experiments.defaults import config_for
 
@@ -66,15 +67,15 @@ def run_watched(loop: TrainingLoop, workdir=None) -> dict[int, dict[str, np.ndar
 
     Of `workdir`, each save leaves a copy beside it: what there is of a run that is killed then.
     """
-    seen, save = {}, loop.last.save
+    seen = {}
 
-    def watched(step):
-        save(step)
-        seen[step] = values(loop.model)
-        if workdir is not None:
-            shutil.copytree(workdir, workdir.with_name(f"killed_at_{step}"))
+    class Watch(Hook):
+        def at_stop(self, stop):
+            seen[stop.step] = values(loop.model)
+            if workdir is not None:
+                shutil.copytree(workdir, workdir.with_name(f"killed_at_{stop.step}"))
 
-    loop.last.save = watched
+    loop.hooks = (*loop.hooks, Watch())
     loop.run()
     return seen
 
@@ -131,8 +132,8 @@ def test_counts_and_learning_rates_of_each_stage(uninterrupted):
 def test_only_the_last_stage_counts_for_the_best_checkpoint_and_for_patience(uninterrupted):
     _, loop, _ = uninterrupted
     # With a patience of 2 and counting from the start, the three evaluations before step 14 could have ended it.
-    assert int(loop.best_step.numpy()) in (14, 15, 19)
-    assert int(loop.evaluations_since_best.numpy()) <= 2
+    assert int(loop.evaluation.best_step.numpy()) in (14, 15, 19)
+    assert int(loop.evaluation.evaluations_since_best.numpy()) <= 2
 
 
 def test_tensorboard_shows_stage_and_rates(uninterrupted):
@@ -163,7 +164,31 @@ def test_a_resumed_run_ends_bit_equal(uninterrupted, data, stop_after):
     after = run_watched(resumed)
     assert list(after) == [step for step in EVALUATIONS if step > stop_after]
     assert moved(seen[19], after[19], seen[19]) == []
-    assert int(resumed.best_step.numpy()) == int(whole.best_step.numpy())
+    assert int(resumed.evaluation.best_step.numpy()) == int(whole.evaluation.best_step.numpy())
+
+
+def test_a_run_that_was_asked_to_end_within_a_stage_goes_on_bit_equal(uninterrupted, data, tmp_path):
+    """After the step that it is in, which is no place for an evaluation."""
+    _, whole, seen = uninterrupted
+    loop, interrupted = make_loop(data, tmp_path), []
+
+    class Ask(Hook):
+        def at_stop(self, stop):
+            if stop.step == 6:
+                loop.distribution.stop_flag.assign(1)
+
+        def interrupted(self, step):
+            interrupted.append(step)
+
+    loop.hooks = (*loop.hooks, Ask())
+    with pytest.raises(Stopped, match="after step 7 of 19, of which there is a checkpoint; the same command goes on"):
+        loop.run()
+    assert interrupted == [7]
+    resumed = make_loop(data, tmp_path)
+    assert resumed.step == 7
+    after = run_watched(resumed)
+    assert list(after) == [10, 14, 15, 19] and moved(seen[19], after[19], seen[19]) == []
+    assert int(resumed.evaluation.best_step.numpy()) == int(whole.evaluation.best_step.numpy())
 
 
 def test_stages_that_do_not_end_are_one_clear_error(data, tmp_path):

@@ -10,6 +10,7 @@ from prepared_rows import write_rows
 from tensorboard.plugins.custom_scalar.layout_pb2 import Layout
 
 from ada_ensemble_tf.models import DNN, HiLoMoE
+from ada_ensemble_tf.training.hooks import Hook
 from ada_ensemble_tf.training.loop import TrainingLoop
 from ada_ensemble_tf.training.monitoring.layout import dashboard_layout
 from ada_ensemble_tf.training.setup import build_model, compile_model, seed_everything
@@ -21,9 +22,37 @@ SMALL = {
 }  # fmt: skip
 
 
+class StopsSoFar(Hook):
+    """A user's hook: with a state that is saved, and a figure for TensorBoard."""
+
+    def __init__(self):
+        self.stops = tf.Variable(0, name="stops_so_far")
+        self.state = (self.stops,)
+        self.called = []
+
+    def begin(self, loop):
+        self.called.append(("begin", loop.step))
+
+    def after_steps(self, steps):
+        self.called.append(("after_steps", steps.step))
+
+    def at_stop(self, stop):
+        self.stops.assign_add(1)
+        stop.figures["mine/stops"] = float(self.stops)
+        # What hooks before it found: those of the project come before a user's.
+        assert 0.0 <= stop.figures["auc"] <= 1.0 and len(stop.labels) == len(stop.probabilities) == 200
+        self.called.append(("at_stop", stop.step))
+
+    def enough(self):
+        return int(self.stops) == 2
+
+    def end(self):
+        self.called.append(("end", None))
+
+
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
-    """(events by run, model, rows by split) of a short bi-level training."""
+    """(events by run, model, rows by split, hook, folder) of a short bi-level training with a user's hook."""
     folder = tmp_path_factory.mktemp("tensorboard")
     data, rows = write_rows(folder, {"train": 640, "validation": 200, "test": 100}, files=2)
     config = config_for("ada_ensemble")
@@ -32,14 +61,26 @@ def trained(tmp_path_factory):
     seed_everything(3, deterministic=False)
     model = build_model(config, data)
     compile_model(model, config)
-    loop = TrainingLoop(model, data, config, folder / "run")
-    loop.run()
+    hook = StopsSoFar()
+    TrainingLoop(model, data, config, folder / "run", hooks=[hook]).run()
     events = {run: read_events(folder / "run" / "tensorboard" / run) for run in ("training", "validation")}
-    return events, model, rows
+    return events, model, rows, hook, folder / "run"
 
 
 def values(points) -> list[float]:
     return [float(point.value) for point in points]
+
+
+def test_a_users_hook_is_told_of_all_ends_the_training_and_keeps_its_state(trained):
+    events, _, _, hook, folder = trained
+    points = events["validation"]["mine/stops"]
+    assert [(point.step, float(point.value)) for point in points] == [(8, 1.0), (16, 2.0)]
+    reports = [("after_steps", step) for step in (4, 8, 12, 16)]
+    expected = [("begin", 0), *reports[:2], ("at_stop", 8), *reports[2:], ("at_stop", 16), ("end", None)]
+    assert hook.called == expected
+    saved = tf.train.load_checkpoint(str(folder / "checkpoints" / "last"))
+    (name,) = (name for name in saved.get_variable_to_shape_map() if "stops_so_far" in name)
+    assert saved.get_tensor(name) == 2
 
 
 def test_time_that_training_waits_for_rows_is_a_share(trained):
@@ -48,7 +89,7 @@ def test_time_that_training_waits_for_rows_is_a_share(trained):
 
 
 def test_out_of_vocabulary_shares_are_those_of_the_rows(trained):
-    events, _, rows = trained
+    events, _, rows, *_ = trained
     # The first id of a field is its unknown value: of columns row, price, three of genres, age.
     unknown = np.array([0, 940, 943, 943, 943, 946])
     ids = rows["validation"]["ids"]
@@ -68,7 +109,7 @@ def test_out_of_vocabulary_shares_are_those_of_the_rows(trained):
 
 
 def test_embeddings_and_dead_experts_are_written_at_each_evaluation(trained):
-    events, model, _ = trained
+    events, model, *_ = trained
     validation = events["validation"]
     norms = np.linalg.norm(model.embedding.table.numpy(), axis=1)
     # Training ends with the weights of its best evaluation.
@@ -83,7 +124,7 @@ def test_embeddings_and_dead_experts_are_written_at_each_evaluation(trained):
 
 
 def test_every_chart_of_the_layout_has_lines(trained):
-    events, model, _ = trained
+    events, model, *_ = trained
     (point,) = events["training"]["custom_scalars__config__"]
     layout = Layout.FromString(point.value.item())
     assert point.plugin == "custom_scalars" and layout == dashboard_layout(model)

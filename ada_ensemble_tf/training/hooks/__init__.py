@@ -1,0 +1,10 @@
+"""What is done around a training's steps, one thing a hook."""
+
+from ada_ensemble_tf.training.hooks.base import Hook, Steps, Stop
+from ada_ensemble_tf.training.hooks.checkpoints import Checkpoints
+from ada_ensemble_tf.training.hooks.evaluation import Evaluation
+from ada_ensemble_tf.training.hooks.profile import Profile
+from ada_ensemble_tf.training.hooks.progress import Progress
+from ada_ensemble_tf.training.hooks.tensorboard import TensorBoard
+
+__all__ = ["Checkpoints", "Evaluation", "Hook", "Profile", "Progress", "Steps", "Stop", "TensorBoard"]

@@ -1,0 +1,68 @@
+"""Checkpoints at each evaluation, and going on from one."""
+
+import logging
+from pathlib import Path
+
+from ada_ensemble_tf.trained.checkpoint import Checkpoint
+from ada_ensemble_tf.training.hooks.base import Hook, Stop
+from data_pipelines.errors import UserError
+
+logger = logging.getLogger(__name__)
+
+
+class Checkpoints(Hook):
+    """Saves all state at each stop, and the best weights apart; of several workers the chief saves, all restore.
+
+    It is the last of the hooks, since it restores the state of all of them, and saves what they made of a stop.
+
+    Args:
+        folder: where `last` and `best` go.
+    """
+
+    def __init__(self, folder: Path):
+        self._folder = folder
+
+    def begin(self, loop):
+        model, self._is_chief = loop.model, loop.distribution.is_chief
+        state = sorted((v for hook in loop.hooks for v in hook.state), key=lambda v: v.name)
+        self._last = Checkpoint(self._folder / "last", [*model.variables, *model.optimizer_variables, *state])
+        self._best = Checkpoint(self._folder / "best", model.variables)
+        if self._last.exists:
+            self._last.restore()
+            logger.info("resuming at step %d of %d", loop.step, loop.plan.max_steps)
+        told = loop.distribution.told_by_all("what it restored", f"step {loop.step} {self._last.digest()}")
+        check_same_checkpoint(told, self._folder)
+
+    def at_stop(self, stop: Stop):
+        if not self._is_chief:
+            return
+        if stop.better:
+            self._best.save(stop.step)
+        self._last.save(stop.step)
+
+    def interrupted(self, step: int):
+        if self._is_chief:
+            self._last.save(step)
+
+    def end(self):
+        self._best.restore()
+
+
+def check_same_checkpoint(told: list[tuple[str, str]], folder: Path) -> None:
+    """Raises UserError where a worker restored another checkpoint than the first.
+
+    Args:
+        told: (name, "step N" and a digest) of each worker.
+        folder: where they were to find it.
+    """
+    first_name, first = told[0]
+    for name, restored in told[1:]:
+        if restored != first:
+            (step, digest), (first_step, first_digest) = (text.rsplit(" ", 1) for text in (restored, first))
+            what = f"{step}, {first_name} {first_step}"
+            if step == first_step:
+                what = f"{step} of checkpoint {digest}, {first_name} of {first_digest}"
+            raise UserError(
+                f"{name} restored {what}: they read other files, as of a shared disk that is behind. See that "
+                f"{folder} is one directory on all machines and shows the same there, then start all workers again"
+            )

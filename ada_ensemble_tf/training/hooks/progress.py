@@ -1,0 +1,64 @@
+"""Progress lines, and the speed of the whole training."""
+
+import logging
+import time
+
+import tensorflow as tf
+
+from ada_ensemble_tf.training.hooks.base import Hook, Steps, Stop
+
+logger = logging.getLogger(__name__)
+
+
+class Progress(Hook):
+    """Logs a line per report and per evaluation.
+
+    Args:
+        batch_size: rows of a weight update, over all workers.
+    """
+
+    def __init__(self, batch_size: int):
+        self._batch_size = batch_size
+        self._seconds = tf.Variable(0.0, name="seconds", dtype=tf.float64)
+        self._timed_steps = tf.Variable(0, name="timed_steps", dtype=tf.int64)
+        self.state = (self._seconds, self._timed_steps)
+
+    def begin(self, loop):
+        self._max_steps = loop.plan.max_steps
+
+    def after_steps(self, steps: Steps):
+        if steps.timed:
+            self._seconds.assign_add(steps.seconds)
+            self._timed_steps.assign_add(steps.count)
+        left = (self._max_steps - steps.step) / steps.count * steps.seconds
+        logger.info(
+            "step %d/%d  loss %.5f  log loss %.5f  %.0f examples/s  at most %s left",
+            steps.step, self._max_steps, steps.logs["loss"], steps.logs["log_loss"],
+            steps.count * self._batch_size / steps.seconds, duration(left),
+        )  # fmt: skip
+        self._evaluation_began = time.monotonic()
+
+    def at_stop(self, stop: Stop):
+        logger.info(
+            "step %d  validation AUC %.5f  LogLoss %.5f  (%s, %.1f s)",
+            stop.step, stop.figures["auc"], stop.figures["logloss"], stop.standing,
+            time.monotonic() - self._evaluation_began,
+        )  # fmt: skip
+
+    def examples_per_second(self) -> float:
+        """Training rows a second; NaN if no time was measured.
+
+        Evaluation is left out, and the first report and that of a stage, whose time is that of tracing.
+        """
+        seconds = float(self._seconds.numpy())
+        return float(self._timed_steps.numpy()) * self._batch_size / seconds if seconds else float("nan")
+
+
+def duration(seconds: float) -> str:
+    """Seconds as a person reads them: 45 s, 3 min 20 s, 2 h 05 min."""
+    seconds = round(seconds)
+    if seconds < 60:
+        return f"{seconds} s"
+    if seconds < 3600:
+        return f"{seconds // 60} min {seconds % 60:02d} s"
+    return f"{seconds // 3600} h {seconds % 3600 // 60:02d} min"

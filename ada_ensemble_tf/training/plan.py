@@ -1,0 +1,92 @@
+"""How long a training is, where it stops on the way, and which rows its steps read."""
+
+import math
+
+import tensorflow as tf
+
+from ada_ensemble_tf.devices.distribution import Distribution
+from ada_ensemble_tf.updates.stages import StageSchedule
+from data_pipelines.errors import UserError
+from data_pipelines.read.dataset import PreparedData, pair
+
+
+class Plan:
+    """A training's steps, all as functions of the step: what a resumed run does follows from its step alone.
+
+    Args:
+        model: a compiled `CTRModel`, before a checkpoint is restored.
+        data: the prepared data.
+        config: see `experiments/defaults.py`.
+        distribution: who trains together.
+
+    Attributes:
+        bilevel: whether gates learn on rows of their own.
+        stride: weight updates a call of the train step.
+        max_steps: weight updates of the whole training, but for early stopping.
+        stages: the model's.
+
+    Raises:
+        UserError: if the replicas cannot have equal parts of a batch.
+    """
+
+    def __init__(self, model, data: PreparedData, config, distribution: Distribution):
+        self._data, self._config, self._distribution = data, config, distribution
+        self._worker_batch = distribution.worker_batch(config.batch_size)
+        self._annealing_steps = model.annealing_steps()
+        self.bilevel = config.training == "bilevel" and bool(model.gate_variables)
+        self.stride = config.weight_steps if self.bilevel else 1
+        steps_per_epoch = math.ceil(data.part_rows("train", self._gate_share_of_train(), 1.0) / config.batch_size)
+        self.max_steps = self.whole_calls(config.max_epochs * steps_per_epoch)
+        self._eval_every = self.whole_calls(min(config.eval_every, steps_per_epoch))
+        self._report_every = self.whole_calls(config.report_every)
+        self.stages = StageSchedule(model, self.stride)
+
+    @property
+    def gate_source(self) -> str | None:
+        """The split of which gates learn from a share; None if they have no rows of their own."""
+        return self._config.gate_source if self.bilevel else None
+
+    def check(self) -> None:
+        """Raises UserError where annealing would not end, or the last stage not begin, within the training."""
+        if self.stages.last_start >= self.max_steps:
+            raise UserError(
+                f"the last stage begins at step {self.stages.last_start}, training ends at {self.max_steps}: "
+                "lower config.model.stage_epochs or raise config.max_epochs"
+            )
+        if self._annealing_steps > self.max_steps:
+            raise UserError(
+                f"annealing ends at step {self._annealing_steps}, training at {self.max_steps}: "
+                "lower config.model.anneal_epochs or raise config.max_epochs"
+            )
+
+    def whole_calls(self, steps: float) -> int:
+        """`steps` rounded up to whole calls of the train step, one at least."""
+        return max(1, math.ceil(steps / self.stride)) * self.stride
+
+    def is_stop(self, step: int) -> bool:
+        """Whether training stops at `step` for an evaluation."""
+        return step > 0 and self.next_stop(step - 1) == step
+
+    def next_stop(self, step: int) -> int:
+        """The step of the next evaluation: the next of those evenly apart, or the end of a stage or of training."""
+        next_evaluation = (step // self._eval_every + 1) * self._eval_every
+        return min(next_evaluation, self.stages.next_end(step) or self.max_steps, self.max_steps)
+
+    def next_report(self, step: int) -> int:
+        """The step of the next report, an evaluation at the latest."""
+        return min(step + self._report_every - step % self._report_every, self.next_stop(step))
+
+    def elements(self, step: int) -> tf.data.Dataset:
+        """What calls of the train step take from `step` on, see `BilevelModel`: this worker's part of each batch."""
+        config, who = self._config, {"worker": self._distribution.worker, "workers": self._distribution.workers}
+        first_row, share = step * config.batch_size, self._gate_share_of_train()
+        train = self._data.train(self._worker_batch, config.seed, first_row, gate_share=share, **who)
+        if not self.bilevel:
+            return train
+        gate_rows = step // self.stride * config.batch_size
+        source, share = config.gate_source, config.gate_share
+        gate = self._data.gate(self._worker_batch, config.seed, gate_rows, source, share, **who)
+        return pair(train, gate, self.stride)
+
+    def _gate_share_of_train(self) -> float:
+        return self._config.gate_share if self.gate_source == "train" else 0.0
