@@ -1,4 +1,4 @@
-"""Which expert rows choose layer by layer, and where they exit: AdaEnsemble's figure 4 (arXiv 2301.08353)."""
+"""Which experts rows choose, layer by layer, and where they exit: AdaEnsemble's figure 4 (arXiv 2301.08353)."""
 
 from collections.abc import Mapping, Sequence
 
@@ -17,7 +17,7 @@ GAP = 0.02
 BLOCK = 0.07
 """Width of a block; layers are 1 apart."""
 SMALLEST_LABEL = 0.025
-"""Share of the rows below which a block is too low for its label."""
+"""A block with a smaller share of the rows is too low for its label."""
 
 
 def exit_depths(gates: Mapping[str, np.ndarray]) -> np.ndarray:
@@ -29,7 +29,7 @@ def exit_depths(gates: Mapping[str, np.ndarray]) -> np.ndarray:
 
 
 def choice_paths(gates: Mapping[str, np.ndarray]) -> np.ndarray:
-    """`[N, L]`: the choice with the largest gate in each layer, -1 in layers behind the row's exit."""
+    """`[N, L]`: the choice with the largest gate in each layer, -1 in layers after the row's exit."""
     layers = [values for place, values in gates.items() if place != DEPTH]
     if not layers:
         raise ValueError(f"needs the gates of one or more layers; received those of {list(gates) or 'nothing'}")
@@ -38,16 +38,16 @@ def choice_paths(gates: Mapping[str, np.ndarray]) -> np.ndarray:
 
 
 def alluvial_figure(gates: Mapping[str, np.ndarray], choices: Mapping[str, Sequence[str]]) -> Figure:
-    """Draws the rows' ways through the layers.
+    """Draws the paths of rows through the layers.
 
-    Each layer is a column with one block a choice, as high as the share of rows whose largest gate is that choice;
-    ribbons between columns are the rows that go from one to the other. With a depth gate the column behind a layer
+    Each layer is a column with one block per choice, as high as the share of rows whose largest gate is that choice.
+    Ribbons between columns are the rows that go from one to the other. With a depth gate, the column after a layer
     begins with the rows that exit there.
 
     Args:
-        gates: by place, in the order of layers, `[N, E]` of all rows as `AdaEnsemble.gates` gives them, and at
-            "depth" `[N, L]` where there is a depth gate.
-        choices: names of the choices by the same places, as `AdaEnsemble.choice_names` gives them.
+        gates: the gates of all rows, `[N, E]`, by place and in the order of layers, as `AdaEnsemble.gates` returns
+            them; if there is a depth gate, also `[N, L]` at "depth".
+        choices: names of the choices, by the same places, as `AdaEnsemble.choice_names` returns them.
 
     Raises:
         ValueError: if there is no layer, or there are no rows.
@@ -81,7 +81,7 @@ def alluvial_figure(gates: Mapping[str, np.ndarray], choices: Mapping[str, Seque
 
 
 def _draw_column(axes: Axes, x: int, shares: Sequence[float], names, exited: float, exit_number: int) -> dict:
-    """Draws a column's blocks from the top; the top of each by choice, and of exited rows by -1."""
+    """Draws a column's blocks from the top; returns the top of each by choice, and that of the exited rows by -1."""
     tops, y = {}, 0.0
     blocks = [(j, share, names[j], color(j)) for j, share in enumerate(shares)]
     if exited:

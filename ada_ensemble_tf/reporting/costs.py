@@ -1,4 +1,4 @@
-"""What is gained for the work: FLOPs against AUC."""
+"""What the work gains: AUC against FLOPs."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -11,11 +11,11 @@ from ada_ensemble_tf.evaluation.intervals import Interval
 from ada_ensemble_tf.reporting.figures import COLORS, GREY, barely_grid, new_figure
 
 CROWD = 8
-"""Models beyond which intervals are drawn faintly."""
+"""With more models, intervals are drawn faintly."""
 
 
 class Cost(NamedTuple):
-    """A model, or a model cut off at one exit. `flops` are those of a row."""
+    """A model, or a model cut off at one exit. `flops` are per row."""
 
     label: str
     flops: float
@@ -24,7 +24,7 @@ class Cost(NamedTuple):
 
 
 def cost_figure(costs: Sequence[Cost], width: float = 7.0) -> Figure:
-    """AUC with intervals over FLOPs an example; those that are `marked` stand out."""
+    """AUC with intervals over FLOPs per example; `marked` ones stand out."""
     figure, (axes,) = new_figure(width=width, height=3.8 if len(costs) <= CROWD else 5.0)
     for cost in costs:
         low, high = (0.0 if np.isnan(end) else abs(end - cost.auc.value) for end in cost.auc[1:])
@@ -44,9 +44,9 @@ def cost_figure(costs: Sequence[Cost], width: float = 7.0) -> Figure:
 
 
 def _label(figure: Figure, axes: Axes, costs: Sequence[Cost]) -> None:
-    """Puts labels beside their points where they cover neither a point nor another label, as far as that goes."""
+    """Puts labels beside their points so that, where possible, they cover neither a point nor another label."""
     figure.draw_without_rendering()
-    # In points: what 72 dots an inch are.
+    # In points, 72 per inch.
     places = axes.transData.transform([(cost.flops, cost.auc.value) for cost in costs]) * 72.0 / figure.dpi
     taken = [_box(x, y, 6.0, 6.0, 0.5) for x, y in places]
     for (x, y), cost in zip(places, costs, strict=True):

@@ -1,4 +1,4 @@
-"""What a report of one trained model rests on, in NumPy: gathered by `gathering`, shown by `run_page`."""
+"""The data behind the report of one trained model, in NumPy: `gathering` collects it, `run_page` shows it."""
 
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
@@ -15,7 +15,7 @@ from ada_ensemble_tf.reporting.vocabulary_coverage import Coverage
 
 @dataclasses.dataclass(frozen=True)
 class Latency:
-    """Milliseconds a call took, of batches of `batch` rows: median and ninth decile over `calls`."""
+    """Milliseconds per call on batches of `batch` rows: median and ninth decile over `calls`."""
 
     label: str
     batch: int
@@ -29,27 +29,27 @@ class Evidence:
     """A trained model on its test split.
 
     Attributes:
-        name: of the working directory.
+        name: the working directory's name.
         model: the model's name.
-        facts: lines about run and data by name.
+        facts: facts about run and data, by name.
         results: what metrics.json holds.
-        same_data: whether the data are those it was trained on.
-        labels: `[N]` of the whole test split.
+        same_data: whether the data are those that the model was trained on.
+        labels: the labels of the whole test split, `[N]`.
         probabilities: `[N]`.
-        flops: an example, as routed.
-        ids: `[n, C]` of the first n test rows, which all that follows reads.
-        columns: where each field stands among them.
+        flops: FLOPs per example, as routed.
+        ids: `[n, C]` of the first n test rows; everything below is about these.
+        columns: the position of each field among them.
         value_name: what an id of a field stands for.
-        gates: of these rows, `[n, E]` by place; {} for models whose gates cannot be asked row by row.
+        gates: the gates of these rows, `[n, E]`, by place; {} if the model cannot give them row by row.
         choices: names of the choices by place.
-        uses: of the gates.
-        coverage: of the fields.
-        importance: of the fields.
-        costs: of the model as routed and, where it has several exits, of each.
-        latencies: of the same.
-        machine: where these were measured.
-        training: curves of training by tag.
-        validation: likewise.
+        uses: how the gates use their choices.
+        coverage: the fields' out-of-vocabulary shares.
+        importance: the fields' permutation importance.
+        costs: costs of the model as routed and, if it has several exits, of each exit.
+        latencies: latencies of the same.
+        machine: the machine that they were measured on.
+        training: curves of training, by tag.
+        validation: curves of validation, by tag.
     """
 
     name: str

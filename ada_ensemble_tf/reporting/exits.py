@@ -1,4 +1,4 @@
-"""A model with all rows exiting at one depth, and how long calls take."""
+"""A model whose rows all exit at one depth, and how long calls take."""
 
 import os
 import time
@@ -14,23 +14,23 @@ from ada_ensemble_tf.moe import propagate
 from ada_ensemble_tf.reporting.evidence import Latency
 
 CALLS = 40
-"""Timed calls of each kind and batch size, after `WARM_UP` that are not: enough for a ninth decile."""
+"""Timed calls of each kind and batch size, after `WARM_UP` untimed ones: enough for a ninth decile."""
 WARM_UP = 5
 BATCHES = (1, 512)
-"""Rows a call: one request, and what a batching server puts together."""
+"""Rows per call: a single request, and what a batching server combines."""
 
 
 class Scores(NamedTuple):
-    """Probabilities `[N]` and mean FLOPs an example."""
+    """Probabilities `[N]` and mean FLOPs per example."""
 
     probabilities: np.ndarray
     flops: float
 
 
 def forwards(model) -> dict[str, Callable[[Inputs], tuple[tf.Tensor, tf.Tensor]]]:
-    """Compiled (probabilities `[B]`, FLOPs of the batch) of inputs: "as routed", and of each exit "exit_1" .. "exit_L".
+    """Compiled functions from inputs to (probabilities `[B]`, FLOPs of the batch): "as routed", "exit_1" .. "exit_L".
 
-    An exit's has the layers up to it and no depth gate. Models without a depth gate have none.
+    The function of an exit runs the layers up to it and no depth gate. Models without a depth gate have none of these.
     """
 
     def as_routed(inputs):
@@ -65,13 +65,13 @@ def score(forward: Callable, batches: Iterable[Inputs]) -> Scores:
 def latencies(
     functions: Mapping[str, Callable], take: Callable[[int], Inputs], batches=BATCHES, calls: int = CALLS
 ) -> list[Latency]:
-    """Times the functions by turns, so that what else the machine does falls on all alike.
+    """Times the functions in turns, so that other work on the machine affects all alike.
 
     Args:
-        functions: of inputs, by name.
-        take: inputs of as many rows as asked for.
-        batches: rows a call.
-        calls: of each function and batch size.
+        functions: functions of inputs, by name.
+        take: returns inputs of the given number of rows.
+        batches: rows per call.
+        calls: timed calls of each function and batch size.
     """
     found = []
     for batch in batches:

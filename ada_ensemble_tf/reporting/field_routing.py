@@ -1,4 +1,4 @@
-"""Which fields and values route where."""
+"""Which fields and values determine the routing."""
 
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
@@ -11,8 +11,8 @@ from ada_ensemble_tf.reporting.alluvial import DEPTH, exit_depths
 from ada_ensemble_tf.reporting.figures import new_figure
 
 MOST_VALUES = 50
-"""Values of a field that are told apart, the most frequent ones; the others count as one. Information between few rows
-and many values is large by chance alone."""
+"""How many values of a field count separately: the most frequent ones. The others count as one, because few rows and
+many values have much information in common by chance."""
 SEED = 20230128
 
 
@@ -23,7 +23,7 @@ def information(gates: np.ndarray, classes: np.ndarray) -> tuple[float, float]:
 
 
 def shares(gates: np.ndarray, classes: np.ndarray, count: int) -> np.ndarray:
-    """`[count, E]`: by class, the share of its rows whose largest gate is each choice; NaN for a class without rows."""
+    """`[count, E]`: by class, the share of its rows that have each choice as largest gate; NaN for no rows."""
     table = np.zeros((count, gates.shape[1]))
     np.add.at(table, (classes, gates.argmax(axis=1)), 1.0)
     with np.errstate(invalid="ignore"):
@@ -33,8 +33,8 @@ def shares(gates: np.ndarray, classes: np.ndarray, count: int) -> np.ndarray:
 class FieldInformation(NamedTuple):
     """How much a field says about a gate's choice.
 
-    `nmi` is normalised mutual information of the field's values with the largest gate, `chance` that of the values in
-    random order, which is what finite rows give where there is no relation.
+    `nmi` is the normalised mutual information of the field's values with the largest gate. `chance` is that of the
+    values in random order: what finitely many rows give without any relation.
     """
 
     field: str
@@ -44,19 +44,19 @@ class FieldInformation(NamedTuple):
 
     @property
     def excess(self) -> float:
-        """What is not by chance, at least 0."""
+        """What is beyond chance, at least 0."""
         return max(0.0, self.nmi - self.chance)
 
 
 def field_information(
     gates: Mapping[str, np.ndarray], levels: Mapping[str, np.ndarray], seed: int = SEED
 ) -> list[FieldInformation]:
-    """Of each field and gate, over the rows that reach the gate; gates that no row reaches are left out.
+    """The dependence of each gate on each field, over the rows that reach the gate; unreached gates are left out.
 
     Args:
-        gates: `[N, E]` by place, as `AdaEnsemble.gates` gives them.
-        levels: by field of one value a row, its level `[N]`.
-        seed: of the random order.
+        gates: `[N, E]` by place, as `AdaEnsemble.gates` returns them.
+        levels: levels `[N]` by field, of fields with one value per row.
+        seed: the seed of the random order.
     """
     rng = np.random.default_rng(seed)
     depths, layer, found = exit_depths(gates), 0, []
@@ -85,7 +85,7 @@ class ValueRouting(NamedTuple):
 
 
 def top_values(gates: np.ndarray, levels: np.ndarray, count: int = 8) -> list[ValueRouting]:
-    """The most frequent values of levels `[N]`, and where the gates `[N, E]` send their rows."""
+    """The most frequent values among levels `[N]`, and where the gates `[N, E]` send their rows."""
     values, rows = np.unique(levels, return_counts=True)
     places = np.argsort(-rows, kind="stable")[:count]
     return [
@@ -95,7 +95,7 @@ def top_values(gates: np.ndarray, levels: np.ndarray, count: int = 8) -> list[Va
 
 
 def field_information_figure(found: Sequence[FieldInformation]) -> Figure:
-    """A heat map of what each field says about each gate, less what it says by chance."""
+    """A heat map of what each field says about each gate beyond chance."""
     fields = list(dict.fromkeys(one.field for one in found))
     places = list(dict.fromkeys(one.place for one in found))
     values = {(one.field, one.place): one.excess for one in found}

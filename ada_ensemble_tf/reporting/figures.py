@@ -1,4 +1,4 @@
-"""What all figures share: size, colours, and their form as SVG or PNG. None of them needs a display or pyplot."""
+"""What all figures share: size, colours, and their form as SVG or PNG. No figure needs a display or pyplot."""
 
 import io
 import re
@@ -8,10 +8,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 COLORS = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#b8a900", "#6a51a3")
-"""Told apart also by colour-blind readers (Okabe and Ito), and in this order; more choices begin anew."""
+"""Colours that colour-blind readers can tell apart (Okabe and Ito), in this order; further choices start over."""
 GREY = "#8a8f98"
 WIDTH = 8.0
-"""Inches of a figure that takes a page's width."""
+"""Width in inches of a figure across the page."""
 
 _STYLE = {
     "font.size": 9.0,
@@ -22,7 +22,7 @@ _STYLE = {
 
 
 def color(place: int) -> str:
-    """The colour of a choice by its place among the choices."""
+    """The colour of a choice, by its index."""
     return COLORS[place % len(COLORS)]
 
 
@@ -35,12 +35,12 @@ def new_figure(width: float = WIDTH, height: float = 3.2, columns: int = 1, rows
 
 
 def title(axes: Axes, text: str) -> None:
-    """What a panel shows, above its left end."""
+    """Writes what a panel shows above its left end."""
     axes.set_title(text, loc="left", fontsize=10.0, fontweight="bold")
 
 
 def barely_grid(axes: Axes, axis: str = "y") -> None:
-    """Thin lines to read values by, behind what is drawn."""
+    """Adds thin grid lines behind the drawing."""
     axes.grid(axis=axis, color="#e4e6ea", linewidth=0.8)
     axes.set_axisbelow(True)
 
@@ -54,15 +54,15 @@ def png(figure: Figure, dots_per_inch: int = 110) -> bytes:
 
 
 def svg(figure: Figure, name: str, description: str) -> str:
-    """The figure as an `<svg>` element that stands within HTML: its text stays text, the same each time.
+    """The figure as an `<svg>` element to put into HTML: its text stays text, and its bytes are the same each time.
 
     Args:
         figure: what to draw.
-        name: unique on the page; the start of all ids, which would clash between figures otherwise.
-        description: what a reader who cannot see it is told.
+        name: unique on the page; it begins all ids, so that those of different figures do not clash.
+        description: what readers are told who cannot see the figure.
     """
     file = io.StringIO()
-    # Without a salt ids are random, and with text as outlines it could be neither searched nor read aloud.
+    # Without a salt, ids are random. Text drawn as outlines could be neither searched nor read aloud.
     with rc_context(_STYLE | {"svg.fonttype": "none", "svg.hashsalt": name}):
         figure.savefig(file, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
     text = file.getvalue()

@@ -16,31 +16,32 @@ from ada_ensemble_tf.reporting.slices import Slice
 from ada_ensemble_tf.reporting.vocabulary_coverage import Coverage
 
 DEAD_SHARE = 0.005
-"""Share of a gate's rows below which a choice is dead: one row in 200 does not train an expert or repay its memory."""
+"""A choice with a smaller share of a gate's rows is dead: one row in 200 neither trains an expert nor repays its
+memory."""
 COLLAPSED_SHARE = 0.99
-"""Share of a gate's rows with the same largest choice from which on the gate is a constant."""
+"""If at least this share of a gate's rows has the same largest choice, the gate is a constant."""
 COLLAPSED_WEIGHT = 0.9
-"""Mean gate of that choice from which on the others have no say either."""
+"""If the mean gate of that choice is at least this, the others have no say either."""
 MIN_REACHED = 100
-"""Rows that must reach a gate before its shares say anything: a share of 0.5 % is half a row of them."""
+"""Rows that must reach a gate before its shares mean anything: of these, 0.5 % is half a row."""
 CALIBRATION_TOLERANCE = 0.02
-"""With millions of rows an interval excludes 1 for any model; 2 % in a bid is less than the noise of a day."""
+"""With millions of rows, the interval of every model excludes 1; 2 % of a bid is less than a day's noise."""
 RELIABILITY_TOLERANCE = 0.05
-"""Expected calibration error over the base rate from which on parts of the rows are priced wrong."""
+"""From this ratio of expected calibration error to base rate on, some of the rows are priced wrong."""
 RELIABILITY_REPLICATES = 100
-"""Draws of labels from the predictions: the largest error among them is what chance gives."""
+"""Draws of labels from the predictions; the largest error among them is what chance can give."""
 FLOOD_RISE = 0.10
-"""Rise of a field's out-of-vocabulary share from training to test: one row in ten has lost what the field said."""
+"""Rise of a field's out-of-vocabulary share from training to test: one row in ten has lost the field's information."""
 MOSTLY_UNKNOWN = 0.5
-"""Out-of-vocabulary share of the training split itself from which on a field mostly says nothing."""
+"""From this out-of-vocabulary share of the training split on, a field mostly says nothing."""
 LOGLOSS_RISE = 0.02
-"""Relative rise of validation LogLoss over its lowest value that evaluation noise seldom makes."""
+"""Relative rise of validation LogLoss over its lowest value that evaluation noise seldom causes."""
 AUC_AGREEMENT = 1e-3
-"""AUC differs by less between machines and batch sizes, in bfloat16 too."""
+"""Between machines and batch sizes AUC differs by less than this, in bfloat16 too."""
 
 
 class Finding(NamedTuple):
-    """`severity` is "problem", "note" or "good"; `kind` a name for programs; `message` what, how much, what to do."""
+    """`severity` is "problem", "note" or "good"; `kind` is for programs; `message` says what, how much, what to do."""
 
     severity: str
     kind: str
@@ -51,9 +52,9 @@ def find(evidence: Evidence, intervals: Mapping[str, Interval], slices: Sequence
     """All findings, problems first.
 
     Args:
-        evidence: of the model.
-        intervals: its metrics on the test split, by the names that metrics.json has.
-        slices: of its test rows.
+        evidence: the model's evidence.
+        intervals: its metrics on the test split, by their names in metrics.json.
+        slices: slices of its test rows.
     """
     found = [
         *data_findings(evidence.results, intervals, evidence.same_data),
@@ -67,7 +68,7 @@ def find(evidence: Evidence, intervals: Mapping[str, Interval], slices: Sequence
 
 
 def data_findings(results: Mapping, intervals: Mapping[str, Interval], same_data: bool) -> list[Finding]:
-    """Whether what is shown is of the data and the weights that metrics.json is of."""
+    """Whether the report shows the data and weights that metrics.json is about."""
     if not same_data:
         text = "The prepared data are not those of the training: test rows may have been trained on. Train again."
         return [Finding("problem", "other_data", text)]
@@ -81,7 +82,7 @@ def data_findings(results: Mapping, intervals: Mapping[str, Interval], same_data
 
 
 def gate_findings(uses: Sequence[GateUse]) -> list[Finding]:
-    """Dead experts, collapsed gates, and exits or layers that hardly a row comes to."""
+    """Dead experts, collapsed gates, and exits or layers that hardly any row reaches."""
     found = []
     all_rows = max((use.rows for use in uses), default=0)
     for use in uses:
@@ -95,7 +96,7 @@ def gate_findings(uses: Sequence[GateUse]) -> list[Finding]:
         if use.load[first] >= COLLAPSED_SHARE:
             found.append(_collapsed(use, first))
             if found[-1].severity == "problem":
-                # All other choices are then dead of the same cause.
+                # All other choices are then dead for the same reason.
                 continue
         for name, routed, weight in zip(use.choices, use.routed, use.weight, strict=True):
             if is_dead(routed, weight):
@@ -104,7 +105,7 @@ def gate_findings(uses: Sequence[GateUse]) -> list[Finding]:
 
 
 def is_reached(rows: int, all_rows: int) -> bool:
-    """Whether so many of all rows come to a gate that its shares say anything."""
+    """Whether enough rows reach a gate for its shares to mean anything."""
     return rows >= max(MIN_REACHED, DEAD_SHARE * all_rows)
 
 
@@ -135,7 +136,7 @@ def _dead(place: str, name: str, routed: float, weight: float) -> Finding:
 
 
 def calibration_findings(labels: np.ndarray, probabilities: np.ndarray, calibration: Interval) -> list[Finding]:
-    """Whether predictions are right in the mean, and where they are not in parts."""
+    """Whether predictions are right on average, and where they are not right in groups."""
     if miscalibrated(calibration):
         value = calibration.value
         way = "high" if value > 1.0 else "low"
@@ -163,13 +164,13 @@ def miscalibrated(calibration: Interval) -> bool:
 
 
 def _chance_of_error(probabilities: np.ndarray) -> float:
-    """The largest calibration error of labels drawn from the predictions, for which these are right."""
+    """The largest calibration error of labels drawn from the predictions, which are right for these labels."""
     rng = np.random.default_rng(SEED)
     p = np.sort(np.asarray(probabilities, np.float64))
     groups = np.array_split(p, 20)
     sizes = np.array([len(group) for group in groups if len(group)])
     means = np.array([group.mean() for group in groups if len(group)])
-    # Clicks of a group are close to binomial of its mean; its spread of predictions only makes them vary less.
+    # A group's clicks are close to binomial with its mean; the spread of its predictions only reduces their variance.
     drawn = rng.binomial(sizes, means, size=(RELIABILITY_REPLICATES, len(sizes)))
     return float((np.abs(drawn - sizes * means).sum(axis=1) / len(p)).max())
 
@@ -199,7 +200,7 @@ def vocabulary_findings(coverage: Sequence[Coverage]) -> list[Finding]:
 
 
 def training_findings(validation: Mapping[str, Curve], best_step: int | None) -> list[Finding]:
-    """Hints of over-fitting, or of a training that ended too soon."""
+    """Signs of over-fitting, or of training that ended too soon."""
     if "metrics/logloss" not in validation or "metrics/auc" not in validation or best_step is None:
         return []
     found, losses = [], validation["metrics/logloss"]
@@ -224,7 +225,7 @@ def training_findings(validation: Mapping[str, Curve], best_step: int | None) ->
 
 
 def slice_findings(slices: Sequence[Slice], evidence: Evidence) -> list[Finding]:
-    """Slices on which a constant would do better than the model, beyond what so many slices give by chance."""
+    """Slices on which a constant would beat the model, beyond what so many slices give by chance."""
     limit = ndtri(1.0 - 0.05 / len(slices)) if slices else 0.0
     errors = [(one.high - one.difference) / Z for one in slices]
     bad = [one for one, error in zip(slices, errors, strict=True) if one.difference > limit * error]

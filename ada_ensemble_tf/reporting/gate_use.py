@@ -15,9 +15,9 @@ class GateUse:
     """What a gate does with the rows that reach it.
 
     Attributes:
-        place: of the gate: a layer, "depth".
+        place: the gate's place: a layer or "depth".
         choices: their names.
-        rows: that reach the gate.
+        rows: rows that reach the gate.
         load: `[E]`, share of them whose largest gate is j.
         routed: `[E]`, share of them whose gate j is not zero.
         weight: `[E]`, mean gate.
@@ -32,11 +32,11 @@ class GateUse:
 
 
 def gate_uses(gates: Mapping[str, np.ndarray], choices: Mapping[str, Sequence[str]]) -> list[GateUse]:
-    """The use of each gate, of layers by the rows that exit no earlier.
+    """The use of each gate; for layers, by the rows that do not exit earlier.
 
     Args:
-        gates: `[N, E]` by place, as `AdaEnsemble.gates` gives them.
-        choices: names by the same places.
+        gates: `[N, E]` by place, as `AdaEnsemble.gates` returns them.
+        choices: the choices' names, by the same places.
     """
     depths, uses, layer = exit_depths(gates) if gates else None, [], 0
     for place, values in gates.items():
@@ -54,7 +54,7 @@ def _shares(values: np.ndarray) -> list[np.ndarray]:
 
 
 def gate_use_figure(uses: Sequence[GateUse]) -> Figure:
-    """A bar of loads a gate, and beside it how many rows each choice gets; the gates choose among the same names."""
+    """One bar of loads per gate, and beside it how many rows each choice gets; all gates have the same choices."""
     figure, (loads, routed) = new_figure(height=1.0 + 0.42 * len(uses), columns=2)
     places = np.arange(len(uses))
     for axes, shares, text in (

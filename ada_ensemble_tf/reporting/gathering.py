@@ -30,10 +30,10 @@ class Gathering:
     """Reads a trained model and its data.
 
     Args:
-        workdir: of the training run.
-        data_dir: the prepared data; where they were in training by default.
-        rows: test rows that sections other than the metrics read, and as many of the other splits.
-        importance_rows: of these, how many permutation importance reads.
+        workdir: the training run's directory.
+        data_dir: the prepared data; by default, where they were in training.
+        rows: how many test rows all sections but the metrics read, and as many rows of the other splits.
+        importance_rows: how many of these permutation importance reads.
 
     Raises:
         UserError: if nothing was trained here to the end, the data are gone, or a number of rows is not positive.
@@ -54,7 +54,7 @@ class Gathering:
         self._batch = int(workdir.config()["eval_batch_size"])
 
     def evidence(self) -> Evidence:
-        """All there is to show; tells how far it is."""
+        """Everything that the report shows; logs its progress."""
         model, scorer = self._model, Scorer(self._model)
         kept: list[Inputs] = []
         with self._data.reading():
@@ -96,7 +96,7 @@ class Gathering:
         )
 
     def _test_batches(self, kept: list[Inputs]) -> Iterator[tuple[Inputs, tf.Tensor]]:
-        """The test split's batches; the inputs of as many as are wanted go into `kept`."""
+        """The test split's batches; the inputs of as many rows as needed go into `kept`."""
         done, progress = 0, Progress("scoring the test split", self._data.rows["test"], logger.info)
         for inputs, labels in self._data.evaluation("test", self._batch):
             if done < self._rows:
@@ -123,12 +123,12 @@ class Gathering:
             return {}
         function = tf.function(self._model.gates, input_signature=[self._model.input_signature])
         batches = [function(one) for one in _batches(inputs, self._batch)]
-        # A compiled function gives dictionaries back in the order of their keys, of which layer_10 is before layer_2.
+        # A compiled function returns dictionaries sorted by key, where layer_10 comes before layer_2.
         places = [place for place in self._model.choice_names() if place in batches[0]]
         return {place: np.concatenate([_float(one[place]) for one in batches]) for place in places}
 
     def _uses_in_reports(self, inputs: Inputs) -> list[GateUse]:
-        """Of models whose gates cannot be asked row by row: what their reports say, weighted by rows."""
+        """For models that cannot give their gates row by row: their reports, weighted by rows."""
         names = self._model.choice_names()
         if not names:
             return []
@@ -171,7 +171,7 @@ class Gathering:
 
 
 def columns_of(schema: Schema) -> dict[str, Columns]:
-    """Where each field stands in a row."""
+    """The position of each field in a row."""
     starts = np.cumsum([0, *schema.widths])
     values = {index: place for place, index in enumerate(schema.value_fields)}
     return {
@@ -191,13 +191,13 @@ def value_name(schema: Schema, vocabularies: Vocabularies, field: str, id: int) 
 
 
 def _first(inputs: Inputs, count: int) -> Inputs:
-    """The first rows, from the start again where there are fewer."""
+    """The first rows; if there are fewer, they repeat."""
     places = np.arange(count) % len(ids_of(inputs))
     return {name: one[places] for name, one in inputs.items()} if isinstance(inputs, dict) else inputs[places]
 
 
 def _float(tensor: tf.Tensor) -> np.ndarray:
-    # A model in bfloat16 may have gates in it, of which NumPy knows little.
+    # A bfloat16 model may have bfloat16 gates, which NumPy hardly supports.
     return tf.cast(tensor, tf.float32).numpy()
 
 

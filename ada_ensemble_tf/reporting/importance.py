@@ -1,4 +1,4 @@
-"""Permutation importance: what a model loses when a field's values are exchanged between rows."""
+"""Permutation importance: what a model loses when a field's values are shuffled between rows."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
@@ -11,19 +11,19 @@ from ada_ensemble_tf.reporting.figures import COLORS, barely_grid, new_figure, t
 from data_pipelines.progress import Progress
 
 REPEATS = 3
-"""Random orders a field: enough to show the spread, and the cost is one scoring of all rows each."""
+"""Random orders per field: enough to show the spread; each costs one scoring of all rows."""
 SEED = 20230128
 
 
 class Columns(NamedTuple):
-    """Where a field stands in a row: `ids` among its ids, `values` among its floats."""
+    """The position of a field in a row: `ids` among its ids, `values` among its floats."""
 
     ids: slice
     values: slice
 
 
 class Importance(NamedTuple):
-    """What one field is worth: losses of AUC and rises of LogLoss, `[repeats]` each."""
+    """What one field is worth: losses of AUC and increases of LogLoss, `[repeats]` each."""
 
     field: str
     auc_loss: np.ndarray
@@ -40,20 +40,22 @@ def permutation_importance(
     seed: int = SEED,
     show: Callable[[str], None] = lambda line: None,
 ) -> list[Importance]:
-    """Importance of each field, by falling mean rise of LogLoss (Breiman 2001; Fisher, Rudin and Dominici, JMLR 2019).
+    """Importance of each field, largest mean increase of LogLoss first.
 
-    A field's ids and floats move together. Of two fields that say the same each looks unimportant, for the other is
-    still there; and exchanged rows may be such as never occur.
+    Breiman 2001; Fisher, Rudin and Dominici, JMLR 2019.
+
+    A field's ids and floats move together. If two fields say the same, each looks unimportant, because the other is
+    still there. Shuffled rows may be ones that never occur.
 
     Args:
-        score: the model: probabilities `[N]` of ids `[N, C]` and floats `[N, N']` or None.
+        score: the model: a function from ids `[N, C]` and floats `[N, N']` or None to probabilities `[N]`.
         labels: `[N]` in {0, 1}.
         ids: `[N, C]`.
         values: `[N, N']` where fields have floats.
-        columns: of each field by name.
-        repeats: random orders a field, the same for all fields.
-        seed: of the orders.
-        show: told about progress.
+        columns: the columns of each field, by name.
+        repeats: random orders per field, the same for all fields.
+        seed: the seed of the orders.
+        show: called with lines about progress.
     """
     base = score(ids, values)
     auc, logloss = metrics.auc(labels, base), metrics.logloss(labels, base)
@@ -68,7 +70,7 @@ def permutation_importance(
 
 
 def importance_figure(found: Sequence[Importance]) -> Figure:
-    """Bars of both losses, a field a line; the thin line is the range over random orders."""
+    """Bars of both losses, one line per field; the thin line is the range over random orders."""
     figure, (aucs, loglosses) = new_figure(height=0.9 + 0.2 * len(found), columns=2)
     places = np.arange(len(found))
     for axes, losses, text, paint in (

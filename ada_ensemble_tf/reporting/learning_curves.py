@@ -20,10 +20,10 @@ class Curve(NamedTuple):
 def read_curves(folder: Path) -> dict[str, Curve]:
     """The scalars of a TensorBoard run by tag; {} where the folder has none.
 
-    Of a training that was interrupted and resumed the later file counts where steps repeat. What a killed process left
-    of its last record is passed over.
+    If training was interrupted and resumed, the later file counts where steps repeat. A killed process's incomplete
+    last record is ignored.
     """
-    # Slow to import, and the rest of this module is used without.
+    # Slow to import, and the rest of this module does not need it.
     from tensorboard.backend.event_processing.event_file_loader import EventFileLoader
     from tensorboard.util import tensor_util
 
@@ -43,9 +43,9 @@ def learning_curves_figure(
     """LogLoss of training and validation, and validation AUC, over steps.
 
     Args:
-        training: what `read_curves` gives of the training run; "loss/log_loss" is drawn.
-        validation: of the validation run; "metrics/logloss" and "metrics/auc" are drawn.
-        best_step: of the checkpoint that is kept.
+        training: what `read_curves` returns for the training run; "loss/log_loss" is drawn.
+        validation: the same for the validation run; "metrics/logloss" and "metrics/auc" are drawn.
+        best_step: the step of the checkpoint that is kept.
     """
     figure, (losses, aucs) = new_figure(columns=2)
     for curves, tag, label, paint in (

@@ -41,7 +41,7 @@ ul.findings li.good { border-left-color: #009e73; background: #edf8f4; }
   h2 { break-after: avoid; }
 }
 """
-# The browser itself then sees to it that nothing is fetched.
+# With this, the browser itself makes sure that nothing is fetched.
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
 
 
@@ -49,7 +49,7 @@ class Page:
     """Content is added from top to bottom.
 
     Args:
-        title: of the page.
+        title: the page's title.
         subtitle: a line below it.
     """
 
@@ -80,8 +80,8 @@ class Page:
         """Adds a figure.
 
         Args:
-            figure: it.
-            name: its id behind "figure-", once on the page.
+            figure: the figure.
+            name: its id after "figure-", unique on the page.
             description: what it shows: its caption, and its title for those who cannot see it.
 
         Raises:
@@ -104,7 +104,7 @@ class Page:
 
         body = "\n".join(f"<tr>{line('td', row)}</tr>" for row in rows)
         head = f"<thead><tr>{line('th', headings)}</tr></thead>"
-        # Not a <caption>, which is no wider than its table.
+        # Not a <caption>, which would be no wider than its table.
         above = f'<p class="caption">{html.escape(caption)}</p>' if caption else ""
         self._body.append(f'{above}<div class="wide"><table>{head}<tbody>{body}</tbody></table></div>')
 
@@ -125,6 +125,6 @@ class Page:
         )
 
     def write(self, path: Path) -> None:
-        """Writes the file so that it is complete whenever it is there."""
+        """Writes the file, which appears only when it is complete."""
         path.parent.mkdir(parents=True, exist_ok=True)
         write_complete(path, self.html())

@@ -9,11 +9,11 @@ from ada_ensemble_tf.evaluation.intervals import wilson
 from ada_ensemble_tf.reporting.figures import COLORS, GREY, barely_grid, new_figure, title
 
 BINS = 15
-"""Enough to see where a curve bends, few enough that ten thousand rows give each some hundred."""
+"""Enough to see where a curve bends, and few enough for hundreds of rows per bin at ten thousand rows."""
 
 
 class ReliabilityBins(NamedTuple):
-    """Rows in groups of equally many by rising prediction, each array `[bins]`."""
+    """Groups of equally many rows, by increasing prediction; each array is `[bins]`."""
 
     predicted: np.ndarray
     """Mean prediction."""
@@ -27,7 +27,7 @@ class ReliabilityBins(NamedTuple):
 
 
 def reliability_bins(labels: np.ndarray, probabilities: np.ndarray, bins: int = BINS) -> ReliabilityBins:
-    """Groups rows by prediction, as `metrics.expected_calibration_error` does; fewer groups where rows are fewer.
+    """Groups rows by prediction, as `metrics.expected_calibration_error` does; fewer groups if there are fewer rows.
 
     Args:
         labels: `[N]` in {0, 1}.
@@ -47,7 +47,7 @@ def reliability_bins(labels: np.ndarray, probabilities: np.ndarray, bins: int = 
 
 
 def reliability_figure(labels: np.ndarray, probabilities: np.ndarray, bins: int = BINS) -> Figure:
-    """The reliability diagram, and below it how many rows have which prediction.
+    """The reliability diagram, and below it a histogram of the predictions.
 
     Args:
         labels: `[N]` in {0, 1}.

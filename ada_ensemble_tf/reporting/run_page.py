@@ -19,12 +19,12 @@ from ada_ensemble_tf.reporting.reliability import reliability_figure
 from ada_ensemble_tf.reporting.slices import MIN_ROWS, Slice, worst_slices
 
 FIGURE_FIELDS = 40
-"""Fields a figure shows at most; more are not readable."""
+"""The most fields that a figure can show readably."""
 TABLE_ROWS = 15
 ROUTED_PAIRS = 4
 """Pairs of field and gate whose values are listed."""
 MIN_VALUE_ROWS = 10
-"""Rows of a value that is listed; shares of fewer say nothing."""
+"""Values with fewer rows are not listed; their shares say nothing."""
 _NOTHING = "No dead expert, collapsed gate, mis-calibration or out-of-vocabulary flood was found."
 _METRICS = {"auc": "AUC", "logloss": "LogLoss", "normalized_entropy": "NE", "calibration": "calibration"}
 

@@ -10,16 +10,16 @@ from ada_ensemble_tf.evaluation.intervals import Z
 from ada_ensemble_tf.reporting.importance import Columns
 
 MIN_ROWS = 200
-"""Of a slice: below, LogLoss is mostly chance."""
+"""Rows of a slice; with fewer, LogLoss is mostly chance."""
 MIN_OF_A_LABEL = 10
-"""Rows of each label in a slice: with fewer clicks no normal interval holds."""
+"""Rows of each label in a slice; with fewer, the normal interval does not hold."""
 
 
 class Slice(NamedTuple):
     """The rows in which a field has a value.
 
-    `difference` is LogLoss less that of always predicting the slice's own click rate: below 0 the model knows more than
-    the rate, above 0 a constant would do better. `low` and `high` are the ends of its 95 % interval.
+    `difference` is LogLoss minus that of always predicting the slice's own click rate. Below 0 the model knows more
+    than the rate; above 0 a constant would do better. `low` and `high` are the ends of its 95 % interval.
     """
 
     field: str
@@ -41,17 +41,17 @@ def worst_slices(
     columns: Mapping[str, Columns],
     min_rows: int = MIN_ROWS,
 ) -> list[Slice]:
-    """All slices of `min_rows` or more rows, `MIN_OF_A_LABEL` of each label at least, by falling `low`.
+    """All slices with at least `min_rows` rows and `MIN_OF_A_LABEL` of each label, by decreasing `low`.
 
-    Ordered so, few rows with a large difference by chance do not lead. With many slices some intervals lie wide of the
-    truth all the same.
+    In this order, slices with few rows and a large difference by chance do not lead. With many slices, some intervals
+    still miss the truth.
 
     Args:
         labels: `[N]` in {0, 1}.
         probabilities: `[N]`.
         ids: `[N, C]`, negative in unused columns.
-        columns: of each field by name; a row with several values is in the slices of all of them.
-        min_rows: of a slice.
+        columns: the columns of each field, by name; a row with several values is in the slices of all of them.
+        min_rows: the fewest rows of a slice.
     """
     p = np.clip(probabilities.astype(np.float64), metrics.SMALLEST, 1.0 - metrics.SMALLEST)
     clicks = np.asarray(labels) > 0.5
@@ -70,7 +70,7 @@ def worst_slices(
 
 
 def _used(ids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """(row, id) of all used columns, a pair once."""
+    """(row, id) of all used columns, each pair once."""
     rows = np.repeat(np.arange(len(ids)), ids.shape[1])
     flat = ids.ravel()
     used = flat >= 0
@@ -81,7 +81,7 @@ def _slice(field: str, id: int, members: np.ndarray, clicks: np.ndarray, p: np.n
     y = clicks[members]
     rate = y.mean()
     base = -np.where(y, np.log(rate), np.log1p(-rate))
-    # The rate is estimated too, but at its estimate the base LogLoss is at its minimum, so that adds nothing.
+    # The rate is estimated too, but the base LogLoss has its minimum at the estimate, so this adds no variance.
     paired = losses[members] - base
     difference, half = paired.mean(), Z * paired.std(ddof=1) / np.sqrt(len(paired))
     return Slice(

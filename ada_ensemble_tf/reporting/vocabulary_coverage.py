@@ -1,4 +1,4 @@
-"""Out-of-vocabulary rows of each field, by split: what the model has never learned a value for."""
+"""Out-of-vocabulary rows of each field, by split: values that the model never learned."""
 
 from collections.abc import Mapping
 from typing import NamedTuple
@@ -18,11 +18,11 @@ class Coverage(NamedTuple):
 def coverage(
     ids: Mapping[str, np.ndarray], columns: Mapping[str, Columns], offsets: Mapping[str, int]
 ) -> list[Coverage]:
-    """The shares of all fields, by falling share of the test split.
+    """The shares of all fields, by decreasing share of the test split.
 
     Args:
         ids: `[N, C]` by split, "test" among them; negative in unused columns.
-        columns: of each field by name.
+        columns: the columns of each field, by name.
         offsets: the out-of-vocabulary row of each field, `Field.offset`.
     """
     found = []
