@@ -29,13 +29,13 @@ def plan(
     Args:
         config_file: the data set's config file.
         variants: what is compared.
-        values: overrides for all; a variant's own go before them.
-        seeds: how many, from 0.
+        values: overrides for all variants; a variant's own take precedence.
+        seeds: the number of seeds, which count from 0.
         data_dir: the prepared data.
         out: where the runs go.
 
     Raises:
-        UserError: for anything that cannot be trained, before something is.
+        UserError: for anything that cannot be trained, before any training starts.
     """
     if seeds < 1:
         raise UserError(f"--seeds must be at least 1; received {seeds}")
@@ -53,7 +53,7 @@ def plan(
 
 
 def compare(runs: Sequence[Run], data_dir: Path, out: Path, jobs: int, truth: Path | None) -> bool:
-    """Trains what is not done, and writes OUT/table.md and table.csv after each run; prints the former at the end.
+    """Trains what is not done; writes OUT/table.md and table.csv after each run, and prints table.md at the end.
 
     OUT/report.html is written at the end, if a run is done.
 
@@ -73,7 +73,7 @@ def compare(runs: Sequence[Run], data_dir: Path, out: Path, jobs: int, truth: Pa
         table = Table(runs, failures, _header(preparation), runs[0].labels_file, bounds)
         waiting = [run for run in runs if not run.done()]
         before, started = len(runs) - len(waiting), time.monotonic()
-        logger.info("%d runs, %d of them done before; tables in %s", len(runs), before, out)
+        logger.info("%d runs, of which %d were done before; tables in %s", len(runs), before, out)
         left, ended = list(waiting), 0
         while left or workers.busy:
             while left and not workers.full:

@@ -17,11 +17,11 @@ from data_pipelines.json_files import canonical_json
 from experiments.overrides import override
 
 Variants = dict[str, tuple[str, dict[str, Any]]]
-"""By label: a model and the keys in which its config differs from the data set's."""
+"""By label: a model, and the values by which its config differs from the data set's."""
 
 
 def make_config(file: str | Path, model: str, values: Mapping[str, Any]) -> ConfigDict:
-    """The locked config that `get_config(model)` of a file gives, with other values for some keys.
+    """The locked config that a file's `get_config(model)` returns, with other values for some keys.
 
     Raises:
         UserError: for an unknown model, key or file, or a value of the wrong type or out of range.
@@ -64,7 +64,7 @@ def check_label(label: str) -> None:
 
 
 def flat(config: Mapping[str, Any]) -> dict[str, Any]:
-    """The values by dotted key, as JSON has them: lists in the place of tuples."""
+    """The values by dotted key, as in JSON: lists instead of tuples."""
     return {key: json.loads(json.dumps(value)) for key, value in config_ranges.flat(config).items()}
 
 

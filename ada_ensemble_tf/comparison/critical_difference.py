@@ -1,4 +1,4 @@
-"""Models in the order of their AUC, with bars over those that cannot be told apart."""
+"""Models in the order of their AUC, with bars across those that cannot be told apart."""
 
 from collections.abc import Mapping, Sequence
 
@@ -9,7 +9,7 @@ from ada_ensemble_tf.reporting.figures import COLORS, GREY, new_figure
 
 
 def groups(order: Sequence[str], worse: Mapping[tuple[str, str], bool]) -> list[tuple[int, int]]:
-    """(first, last) places of the longest runs of neighbours in which no model is worse than another.
+    """(first, last) positions of the longest runs of neighbours in which no model is worse than another.
 
     Args:
         order: labels, best first.
@@ -29,9 +29,9 @@ def groups(order: Sequence[str], worse: Mapping[tuple[str, str], bool]) -> list[
 
 
 def critical_difference_figure(aucs: Mapping[str, float], worse: Mapping[tuple[str, str], bool]) -> Figure:
-    """A line a model, best first; a bar spans models that cannot be told apart, all pairs of them.
+    """One line per model, best first; a bar spans models of which no two can be told apart.
 
-    Like Demsar's diagram (JMLR 2006), but along AUC on one set of test rows and not along ranks over many data sets.
+    Like Demsar's diagram (JMLR 2006), but along AUC on one set of test rows, not along ranks over many data sets.
 
     Args:
         aucs: mean AUC by label.

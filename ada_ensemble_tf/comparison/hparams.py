@@ -9,12 +9,12 @@ from tensorboard.plugins.hparams import api_pb2, summary, summary_v2
 
 
 def write_hparams(folder: Path, hparams: Mapping[str, Any], results: Mapping[str, Any]) -> None:
-    """Writes the row: the values that tell the trainings apart, and what came of them.
+    """Writes the row: the values by which the trainings differ, and their results.
 
     Args:
-        folder: where to; nothing else should be there.
-        hparams: values by name; what is neither number, text nor truth value is written as text.
-        results: what metrics.json holds; AUC and LogLoss of validation and, where it was scored, test are shown.
+        folder: where the row goes; it should hold nothing else.
+        hparams: values by name; anything but numbers, text and booleans is written as text.
+        results: what metrics.json holds; it shows AUC and LogLoss of validation and, if scored, of test.
     """
     known = {name: x if isinstance(x, bool | int | float | str) else str(x) for name, x in hparams.items()}
     writer = tf.summary.create_file_writer(str(folder))

@@ -1,4 +1,4 @@
-"""AUCs of several models, seed by seed, with the intervals that the choice of test rows leaves."""
+"""AUCs of several models, seed by seed, with intervals over the choice of test rows."""
 
 from collections.abc import Mapping
 
@@ -10,15 +10,15 @@ from ada_ensemble_tf.reporting.figures import COLORS, GREY, barely_grid, new_fig
 
 
 def mean_interval(seeds: list[Interval]) -> Interval:
-    """Mean AUC with the mean of the seeds' intervals: they share the rows, so more seeds do not narrow it."""
+    """Mean AUC with the mean of the seeds' intervals: seeds share the rows, so more of them do not narrow it."""
     return Interval(*(float(np.mean([one[i] for one in seeds])) for i in range(3)))
 
 
 def model_auc_figure(seeds: Mapping[str, list[Interval]]) -> Figure:
-    """A line a model by falling mean AUC: the mean with its interval, and a small ring for each seed.
+    """One line per model, by decreasing mean AUC: the mean with its interval, and a small ring for each seed.
 
     Args:
-        seeds: AUC with interval of each seed by label.
+        seeds: each seed's AUC with its interval, by label.
     """
     order = sorted(seeds, key=lambda label: -mean_interval(seeds[label]).value)
     figure, (axes,) = new_figure(width=7.0, height=0.9 + 0.26 * len(order))

@@ -20,7 +20,7 @@ from data_pipelines.json_files import load_json
 
 
 def table_of(out: Path) -> Table:
-    """The table of a comparison that stands in a directory, with the runs that are there.
+    """The table of the comparison in a directory, with the runs that are there.
 
     Raises:
         UserError: if there is no comparison, or none of its runs is done.
@@ -40,7 +40,7 @@ def comparison_page(table: Table) -> Page:
     """The page.
 
     Args:
-        table: of a comparison with one finished run or more.
+        table: the table of a comparison with at least one finished run.
     """
     rows = table.rows()
     labels = np.load(table.labels_file)

@@ -1,4 +1,4 @@
-"""Trainings in processes of their own, several at once, and what they leave.
+"""Trainings in processes of their own, several at once, and the files that they leave.
 
 A run's folder is a training's working directory (`ada_ensemble_tf.trained.workdir`) with, besides,
 
@@ -32,7 +32,7 @@ HPARAMS_FOLDER = "tensorboard/hparams"
 END = b"e"
 """Written to a training's standard input, it asks the training to end."""
 GRACE_SECONDS = 60.0
-"""So long trainings that were asked to end may take; then they are killed, and lose what came after a checkpoint."""
+"""How long trainings that were asked to end may take. Then they are killed, and lose what came after a checkpoint."""
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 _POLL_SECONDS = 0.1
 
@@ -47,7 +47,7 @@ class Run:
         folder: where it goes.
         data_dir: the prepared data.
         labels_file: where the labels of the test rows go, once for all runs; None leaves the test split unread.
-        hparams: the values that tell it from the others, by name, for TensorBoard.
+        hparams: the values by which it differs from the others, by name, for TensorBoard.
     """
 
     label: str
@@ -63,7 +63,7 @@ class Run:
         return self.config["seed"]
 
     def done(self) -> bool:
-        """Whether all that it leaves is there."""
+        """Whether everything that it leaves is there."""
         return (self.folder / "run.json").exists()
 
     def metrics(self) -> dict[str, Any]:
@@ -94,12 +94,12 @@ class Run:
 
 
 class Workers:
-    """Processes that train, at most `jobs` at once; those still at it are ended when the block is left.
+    """Processes that train, at most `jobs` at once; leaving the block ends those that still run.
 
     They end with a checkpoint, within `GRACE_SECONDS`. SIGTERM and SIGINT leave the block by `Stopped`.
 
-    Of several at once each gets its share of the cores, and of a GPU's memory what it needs; one alone has TensorFlow's
-    own settings.
+    With several at once, each gets its share of the cores, and as much GPU memory as it needs. A single one keeps
+    TensorFlow's own settings.
     """
 
     def __init__(self, jobs: int):
@@ -116,7 +116,7 @@ class Workers:
         return self
 
     def __exit__(self, *error) -> None:
-        # What is under way ends with a checkpoint, unless it takes too long for whoever waits for this process.
+        # Running trainings end with a checkpoint, unless that takes too long for whoever waits for this process.
         for _, process, _ in self._running:
             with contextlib.suppress(BrokenPipeError):
                 process.stdin.write(END)
@@ -131,7 +131,7 @@ class Workers:
             signal.signal(number, handler)
 
     def _asked_to_end(self, number: int, frame: Any) -> None:
-        # A second signal ends this process at once. Its trainings then see that it is gone, and end too.
+        # A second signal ends this process at once. Its trainings then notice that it is gone, and end too.
         for each in _SIGNALS:
             signal.signal(each, signal.SIG_DFL)
         raise Stopped(
@@ -146,20 +146,20 @@ class Workers:
 
     @property
     def full(self) -> bool:
-        """Whether another one would have to wait."""
+        """Whether another run would have to wait."""
         return self.busy >= self.jobs
 
     def start(self, run: Run) -> None:
         """Starts a run that is not done."""
         run.folder.mkdir(parents=True, exist_ok=True)
-        # Each run is one of its own, on this machine.
+        # Each run stands alone, on this machine.
         environment = {name: value for name, value in os.environ.items() if name != "TF_CONFIG"}
         if self.jobs > 1:
             threads = str(max(1, (os.cpu_count() or 1) // self.jobs))
             names = ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OMP_NUM_THREADS")
             environment |= dict.fromkeys(names, threads) | {"TF_FORCE_GPU_ALLOW_GROWTH": "true"}
         with open(run.folder / "train.log", "ab") as log:
-            # What an earlier attempt printed is not why this one fails.
+            # An earlier attempt's output does not explain why this one fails.
             log_start = log.tell()
             process = subprocess.Popen(
                 [sys.executable, "-m", WORKER], stdin=subprocess.PIPE, stdout=log, stderr=log, env=environment
@@ -171,7 +171,7 @@ class Workers:
             process.stdin.flush()
 
     def wait(self) -> tuple[Run, str | None]:
-        """(a run that has ended, what it failed of or None); waits until there is one."""
+        """(a run that has ended, the reason for its failure or None); waits until a run ends."""
         while True:
             for i, (run, process, log_start) in enumerate(self._running):
                 if process.poll() is not None:

@@ -1,7 +1,7 @@
 """Which differences from the best model are beyond noise.
 
-Two kinds of noise are told apart. Other test rows: DeLong's test between two models' predictions of the same seed; over
-seeds the median z counts. Other seeds: the paired t test over seeds.
+There are two kinds of noise. For other test rows there is DeLong's test between two models' predictions with the same
+seed; the median z over seeds counts. For other seeds there is the paired t test over seeds.
 """
 
 import dataclasses
@@ -26,10 +26,10 @@ class Verdict:
     """A row against the best one.
 
     Attributes:
-        difference: mean AUC less the best row's, over the seeds that both have.
+        difference: mean AUC minus the best row's, over the seeds that both have.
         p_delong: of the median over seeds of DeLong's z; None without a common seed.
         p_paired_t: of the AUCs, paired by seed; None with fewer than two common seeds.
-        always_below: whether its AUC is the lower with every common seed.
+        always_below: whether its AUC is lower with every common seed.
         p_delong_holm: `p_delong` corrected over the rows.
     """
 
@@ -66,7 +66,7 @@ def against_best(predictions: Mapping[str, Mapping[int, Path]], labels: Path, be
 def all_pairs(
     predictions: Mapping[str, Mapping[int, Path]], labels: Path, order: Sequence[str]
 ) -> dict[tuple[str, str], Verdict]:
-    """The verdict on each pair (better, worse) of `order`, the worse against the better, Holm's correction over all.
+    """The verdict on the worse model of each pair (better, worse) of `order`, with Holm's correction over all pairs.
 
     Args:
         predictions: files of predictions by label and seed.
@@ -75,7 +75,7 @@ def all_pairs(
     """
     pairs = [(better, worse) for i, better in enumerate(order) for worse in order[i + 1 :]]
     results, known = {pair: [] for pair in pairs}, np.load(labels)
-    # Seed by seed, so that one seed's placements of all models are in memory and no more.
+    # Seed by seed, so that memory holds one seed's placements of all models and no more.
     for seed in sorted({seed for files in predictions.values() for seed in files}):
         placed = {label: placements(known, np.load(f[seed])) for label, f in predictions.items() if seed in f}
         for better, worse in pairs:

@@ -17,19 +17,19 @@ from data_pipelines.output import write_complete
 METRICS = ("auc", "logloss", "normalized_entropy", "calibration")
 FIGURES = ("parameters", "flops_per_example", "examples_per_second", "best_step")
 CORRELATION = "expert_correlation"
-"""Cross-Expert Correlation (arXiv 2505.17925) over all layers, of models that have experts."""
+"""Cross-Expert Correlation (arXiv 2505.17925) over all layers, for models that have experts."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Table:
-    """What is known of a comparison so far.
+    """What is known about a comparison so far.
 
     Attributes:
-        runs: all runs that were asked for.
-        failures: what a run failed of, by (label, seed).
+        runs: all runs of the comparison.
+        failures: why a run failed, by (label, seed).
         header: lines about the comparison as a whole, by name.
         labels_file: labels of the test rows.
-        truth: what a generator of synthetic rows wrote beside them: `bayes_auc`, `bayes_logloss`.
+        truth: what the generator of synthetic rows wrote beside them: `bayes_auc`, `bayes_logloss`.
     """
 
     runs: Sequence[Run]
@@ -39,7 +39,7 @@ class Table:
     truth: Mapping[str, float] | None = None
 
     def rows(self) -> list[dict[str, Any]]:
-        """One dictionary a label, by falling mean AUC, those without a finished run last."""
+        """One dictionary per label, by decreasing mean AUC, those without a finished run last."""
         by_label: dict[str, list[Run]] = {}
         for run in self.runs:
             by_label.setdefault(run.label, []).append(run)
@@ -77,7 +77,7 @@ class Table:
                 values = [result["test"][name] for result in results]
                 row[f"{name}_mean"] = float(np.mean(values))
                 row[f"{name}_std"] = float(np.std(values, ddof=1)) if len(values) > 1 else None
-            # A run of one report has no examples a second: null in its file.
+            # A run with a single report has no examples per second: null in its file.
             speeds = [result["examples_per_second"] for result in results if result["examples_per_second"]]
             row["parameters"] = results[0]["parameters"]
             row["flops_per_example"] = float(np.mean([result["flops_per_example"] for result in results]))
@@ -88,7 +88,7 @@ class Table:
         return row
 
     def write(self, out: Path) -> str:
-        """Writes table.md and table.csv, each complete whenever it is there, and returns the former's text."""
+        """Writes table.md and table.csv, which appear only when complete, and returns the text of table.md."""
         rows = self.rows()
         markdown = self.markdown(rows)
         write_complete(out / "table.md", markdown)

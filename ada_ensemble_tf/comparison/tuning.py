@@ -1,4 +1,4 @@
-"""Tuning one model: Optuna proposes, runs of `ada_ensemble_tf.comparison.runs` tell the validation AUC.
+"""Tuning one model: Optuna proposes, and runs of `ada_ensemble_tf.comparison.runs` measure the validation AUC.
 
 OUT/<model>/journal.log   the trials, as Optuna keeps them
 OUT/<model>/<hash>/       a trial's run, named by its config: an interrupted one goes on, the same one is not run twice
@@ -32,7 +32,7 @@ from experiments.search_spaces import Choice, LogUniform, Range, Space, override
 logger = logging.getLogger(__name__)
 
 RANDOM_TRIALS = 6
-"""Trials before the sampler models what it has seen."""
+"""Trials before the sampler models the results so far."""
 
 
 class Tuning:
@@ -42,9 +42,9 @@ class Tuning:
         config: the config to improve.
         space: what may be changed.
         data_dir: the prepared data.
-        fingerprint: the data's.
+        fingerprint: the data's fingerprint.
         folder: OUT/<model>.
-        seed: of the sampler; the trainings have the config's.
+        seed: the sampler's seed; the trainings use the config's.
 
     Raises:
         UserError: if the folder holds trials of another config, space or data.
@@ -61,20 +61,20 @@ class Tuning:
         )
         self._check_same_study()
         for trial in self._study.get_trials(states=(TrialState.RUNNING,)):
-            # Left by a process that was killed. Proposed again, it goes on in the same run's folder.
+            # Left by a process that was killed. When proposed again, it goes on in the same run's folder.
             storage.set_trial_user_attr(trial._trial_id, "interrupted", True)
             self._study.tell(trial.number, state=TrialState.FAIL)
             self._study.enqueue_trial(trial.params, {"defaults": True} if "defaults" in trial.user_attrs else None)
 
     def _check_same_study(self) -> None:
-        # Values that are searched may differ by now, for the config may read the values tuned before.
+        # Values of searched keys may differ by now, because the config may read values tuned before.
         searched = self._searched()
         now = {key: value for key, value in flat(self.config.to_dict()).items() if key not in searched}
         now |= {f"range of {name}": repr(allowed) for name, allowed in self.space.items()}
         now |= {"data": self.fingerprint, "seed of tuning": self.seed}
         attributes = self._study.user_attrs
         if "same" not in attributes:
-            # Values outside their range are run as they are, but are nothing that the sampler could learn from.
+            # Values outside their range are run as they are, but the sampler cannot learn from them.
             self._study.enqueue_trial(present(self.space, self.config), {"defaults": True}, skip_if_exists=True)
             self._study.set_user_attr("config", repr(self.config.to_dict()))
             self._study.set_user_attr("same", now)
@@ -93,12 +93,12 @@ class Tuning:
         return set(overrides(lowest, self.config))
 
     def trials(self) -> list[FrozenTrial]:
-        """Those that have ended, with an AUC or in failure."""
+        """The trials that have ended, with an AUC or in failure."""
         ended = self._study.get_trials(states=(TrialState.COMPLETE, TrialState.FAIL))
         return [trial for trial in ended if "interrupted" not in trial.user_attrs]
 
     def run(self, trials: int, workers: Workers) -> None:
-        """Goes on until `trials` have ended; the first is the config as it is."""
+        """Runs until `trials` have ended; the first is the config as it is."""
         started, before = time.monotonic(), len(self.trials())
         running: dict[Path, list[Trial]] = {}
         while len(self.trials()) < trials:
@@ -137,7 +137,7 @@ class Tuning:
 
     def _ask(self) -> Trial:
         number = len(self._study.get_trials(deepcopy=False))
-        # Seeded by the trial, so that an interruption does not repeat what was proposed before it.
+        # Seeded by the trial, so that a resumed search does not repeat earlier proposals.
         self._study.sampler = optuna.samplers.TPESampler(
             n_startup_trials=RANDOM_TRIALS, seed=self.seed * 100_003 + number, constant_liar=True
         )
@@ -174,7 +174,7 @@ class Tuning:
 
 
 def write_best(path: Path, model: str, best: dict[str, Any]) -> None:
-    """Puts a model's best values into a file that may have those of others."""
+    """Puts a model's best values into a file that may hold those of other models."""
     known = load_json(path, way_out="delete it") if path.is_file() else {}
     known[model] = best
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -182,7 +182,7 @@ def write_best(path: Path, model: str, best: dict[str, Any]) -> None:
 
 
 def _delete_folders(folder: Path, keep: Path) -> None:
-    """Deletes a folder's folders, but for `keep` somewhere in it, where it exists."""
+    """Deletes a folder's subfolders, except `keep`, if that exists somewhere in it."""
     for path in folder.iterdir():
         if path in keep.parents and keep.exists():
             _delete_folders(path, keep)

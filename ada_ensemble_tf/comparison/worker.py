@@ -1,4 +1,4 @@
-"""The process of one run: trains it, saves the test rows' probabilities and its hyperparameters, says that it is done.
+"""The process of one run: trains it, saves the test rows' probabilities and its hyperparameters, marks it as done.
 
 Started by `ada_ensemble_tf.comparison.runs.Workers`, which puts a pickled (Run, jobs) into stdin and leaves it open.
 """
@@ -52,7 +52,7 @@ def _save_predictions(run: Run, data) -> None:
 
 
 def save_array(path: Path, array: np.ndarray) -> None:
-    """Writes an array so that it is complete whenever it is there."""
+    """Writes an array to a file that appears only when complete."""
     with complete_file(path, "wb") as file:
         np.save(file, array)
 
