@@ -1,5 +1,6 @@
 """Fixtures shared by all tests."""
 
+import runpy
 from pathlib import Path
 
 import pytest
@@ -22,6 +23,17 @@ def shared_data() -> Path:
     if not SHARED_DATA.is_dir():
         pytest.skip(f"the real slices are not at {SHARED_DATA}")
     return SHARED_DATA
+
+
+@pytest.fixture(scope="session")
+def cases(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of small made-up files, each with something that is easily read wrongly; skips where there are none."""
+    script = SHARED_DATA.parent / "cases" / "make_cases.py"
+    if not script.is_file():
+        pytest.skip(f"what makes the cases is not at {script}")
+    folder = tmp_path_factory.mktemp("cases")
+    runpy.run_path(str(script))["main"](str(folder))
+    return folder
 
 
 @pytest.fixture(scope="session")

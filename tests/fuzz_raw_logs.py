@@ -35,9 +35,10 @@ TABLE = (
     {"name": "n", "kind": "numeric"},
     {"name": "v", "kind": "numeric", "bins": "none"},
     {"name": "tags", "kind": "multi_valued"},
-    {"name": "hour", "kind": "time", "part": "hour_of_day", "column": "at"},
+    {"name": "hour", "kind": "time", "part": "hour_of_day", "column": "at", "format": "YYMMDDHH"},
+    {"name": "weekday", "kind": "time", "part": "weekday", "column": "on", "format": "iso8601"},
 )
-TABLE_COLUMNS = ("click", "a", "b", "c", "n", "v", "tags", "at", "unread")
+TABLE_COLUMNS = ("click", "a", "b", "c", "n", "v", "tags", "at", "on", "unread")
 FILES = {"tabular_csv": {}, "tabular_csv_unquoted": {"quoted": False}, "tabular_tsv": {"format": "tsv"}}
 FORMATS = ("criteo", "avazu", "ipinyou", "ipinyou_contest", *FILES, "tabular_parquet")
 
@@ -62,8 +63,11 @@ def made_up(draw: random.Random, column: str, kinds: Sequence[str]) -> str:
         return str(draw.randrange(-3, 2000)) if draw.random() < 0.9 else ""
     if kind == "number":
         return repr(draw.gauss(0, 100)) if draw.random() < 0.9 else ""
-    if kind == "time":
-        return f"141021{draw.randrange(24):02d}"
+    month, day = f"{draw.randrange(1, 13):02d}", f"{draw.randrange(1, 32):02d}"
+    if kind in ("YYMMDDHH", "YYYYMMDDHH"):
+        return f"{'20' if kind == 'YYYYMMDDHH' else ''}14{month}{day}{draw.randrange(24):02d}"
+    if kind == "iso8601":
+        return f"2014-{month}-{day}{draw.choice(['', ' 23', 'T05:00'])}"
     return draw.choice([f"{draw.randrange(1 << 32):08x}", f"{draw.randrange(50)}", "", "word é", "a|b|c"])
 
 
@@ -118,7 +122,7 @@ class TextFuzzer:
         self._columns = columns_of(name, self._format, self._fields)
         self._kinds: dict[str, list[str]] = {}
         for field in self._fields:
-            self._kinds.setdefault(field.column, []).append(TRANSFORMS[field.transform])
+            self._kinds.setdefault(field.column, []).append(field.reading.time or TRANSFORMS[field.transform])
         self._read = [*self._kinds, *(self._format.click_key or [self._format.label])]
         self._delimiter = self._format.delimiter.encode()
         self._clicks: ClickLog | None = None

@@ -8,6 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from ada_ensemble_tf.inference import transforms
+from ada_ensemble_tf.inference.readings import read
 from ada_ensemble_tf.inference.request_checks import number_of_rows
 from ada_ensemble_tf.layers.embedding import Inputs
 from data_pipelines.fields.schema import PADDING, Field, Schema
@@ -55,7 +56,7 @@ class RawEncoder(tf.Module):
         single = [field for groups in self._lookups for group in groups for field in group]
         parts = [self._encode_single(columns, groups, rows) for groups in self._lookups]
         several = [field for field in fields if field.separator]
-        parts += [self._encode_list(columns[field.column], field) for field in several]
+        parts += [self._encode_list(read(columns[field.column], field.reading), field) for field in several]
         ids = parts[0] if len(parts) == 1 else tf.concat(parts, axis=1)
         made = [field.name for field in single + several for _ in range(field.width)]
         wanted = [field.name for field in fields for _ in range(field.width)]
@@ -66,14 +67,17 @@ class RawEncoder(tf.Module):
         with_value = [fields[i] for i in self._schema.value_fields]
         if not with_value:
             return ids
-        values = [transforms.values(columns[field.column], field.transform, field.parameters) for field in with_value]
+        values = [
+            transforms.values(read(columns[field.column], field.reading), field.transform, field.parameters)
+            for field in with_value
+        ]
         return {"ids": ids, "values": tf.stack(values, axis=1)}
 
     def _encode_single(self, columns: Mapping[str, tf.Tensor], groups: list[list[Field]], rows: tf.Tensor) -> tf.Tensor:
         """Ids `[B, fields of the groups]`, rule by rule, of fields of one value."""
         found = []
         for group in groups:
-            text = tf.concat([columns[field.column] for field in group], axis=0)
+            text = read(tf.concat([columns[field.column] for field in group], axis=0), group[0].reading)
             found.append(transforms.levels(text, group[0].transform, group[0].parameters))
         fields = [field for group in groups for field in group]
         levels = tf.reshape(tf.concat(found, axis=0), [len(fields), rows])
@@ -108,12 +112,12 @@ class RawEncoder(tf.Module):
 
 
 def _by_rule(fields: list[Field]) -> list[list[Field]]:
-    """The fields that share a rule and its parameters, together."""
+    """The fields that share a reading, a rule and its parameters, together."""
     groups: dict[tuple, list[Field]] = {}
     for field in fields:
         # The parameters of values say nothing of their level.
         parameters = () if field.has_value else field.parameters
-        groups.setdefault((field.transform, parameters), []).append(field)
+        groups.setdefault((field.transform, parameters, field.reading), []).append(field)
     return list(groups.values())
 
 

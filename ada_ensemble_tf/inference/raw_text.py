@@ -1,11 +1,14 @@
 """Ids back to raw text: rows of prepared data as a client would send them."""
 
+import datetime
 from collections.abc import Callable
 
 import numpy as np
 
 from data_pipelines.fields import levels as rules
+from data_pipelines.fields.readings import written_number
 from data_pipelines.fields.schema import PADDING, Field, Schema
+from data_pipelines.fields.times import written_time
 from data_pipelines.fields.vocabulary import Vocabularies
 
 UNSEEN = "unseen\n"
@@ -64,7 +67,8 @@ def _text(level: str | None, field: Field) -> str:
 def _number(value: float, field: Field) -> str:
     mean, deviation = field.parameters
     v = mean + deviation * float(value)
-    return repr(float(np.sign(v) * np.expm1(abs(v))) if field.transform == "log_value" else v)
+    number = repr(float(np.sign(v) * np.expm1(abs(v))) if field.transform == "log_value" else v)
+    return written_number(number, field.reading)
 
 
 def _after(prefix: str, level: str) -> int:
@@ -93,16 +97,18 @@ def _equal_frequency(level: str, field: Field) -> str:
     number, boundaries = _after(rules.BIN_PREFIX, level), field.parameters
     if not boundaries:
         return "0"
-    return repr(float(boundaries[number - 1])) if number else repr(float(np.nextafter(boundaries[0], -np.inf)))
+    # Not the next float64 below the first boundary: next to 0 it would be a denormal one.
+    lowest = min(boundaries[0] - 1, float(np.nextafter(boundaries[0], -np.inf)))
+    return written_number(repr(float(boundaries[number - 1]) if number else lowest), field.reading)
 
 
 _TEXTS: dict[str, Callable[[str, Field], str]] = {
     "log_square": _log_square,
     "log_of_square": _log_of_square,
     "equal_frequency": _equal_frequency,
-    # 14102123 is 23 o'clock on 2014-10-21, and 2014-10-19 was a Sunday.
-    "hour_of_day": lambda level, field: "141021" + level,
-    "weekday": lambda level, field: f"1410{19 + int(level)}00",
+    # 2014-10-19 was a Sunday.
+    "hour_of_day": lambda level, field: written_time(datetime.datetime(2014, 10, 21, int(level)), field.reading.time),
+    "weekday": lambda level, field: written_time(datetime.datetime(2014, 10, 19 + int(level)), field.reading.time),
     "os_browser": lambda level, field: level.replace("_", " "),
     "price_bucket": lambda level, field: level.split("-")[0].rstrip("+"),
 }

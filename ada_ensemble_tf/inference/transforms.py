@@ -11,7 +11,9 @@ import tensorflow as tf
 
 from data_pipelines.fields import canonical
 from data_pipelines.fields import levels as rules
-from data_pipelines.fields.kinds import INTEGER, MISSING_NUMBER, NUMBER, TIMES
+from data_pipelines.fields.kinds import INTEGER, NUMBER
+from data_pipelines.fields.readings import MISSING_NUMBER, UNREADABLE
+from data_pipelines.fields.times import CANONICAL
 
 _SHORT_DIGITS = 18
 _SHORT_INTEGER = f"-?[0-9]{{1,{_SHORT_DIGITS}}}"
@@ -21,7 +23,7 @@ _DIGITS = len(str(tf.int64.max))
 
 
 def levels(text: tf.Tensor, transform: str, parameters: tuple[float, ...] = ()) -> tf.Tensor:
-    """Level text `[B]` of raw text `[B]`: `data_pipelines.fields.levels.levels` in the graph.
+    """Level text `[B]` of text `[B]` as the field reads it: `data_pipelines.fields.levels.levels` in the graph.
 
     Raises:
         ValueError: unknown transform.
@@ -39,11 +41,13 @@ def categories(text: tf.Tensor) -> tf.Tensor:
 
 
 def values(text: tf.Tensor, transform: str, parameters: tuple[float, float]) -> tf.Tensor:
-    """The float beside the id, float32 `[B]` of raw text `[B]`: `data_pipelines.fields.levels.values` in the graph."""
+    """The float beside the id, float32 `[B]` of text `[B]`: `data_pipelines.fields.levels.values` in the graph."""
+    mean, deviation = parameters
+    if not deviation:
+        return tf.zeros(tf.shape(text), tf.float32)
     v = _numbers(text)
     if transform == "log_value":
         v = tf.sign(v) * tf.math.log1p(tf.abs(v))
-    mean, deviation = parameters
     scaled = tf.clip_by_value((v - mean) / deviation, -rules.LARGEST_VALUE, rules.LARGEST_VALUE)
     return tf.cast(tf.where(tf.math.is_nan(scaled), tf.zeros_like(scaled), scaled), tf.float32)
 
@@ -142,25 +146,18 @@ def _hour_of_day(text: tf.Tensor, parameters: tuple[float, ...]) -> tf.Tensor:
 def _weekday(text: tf.Tensor, parameters: tuple[float, ...]) -> tf.Tensor:
     parts, readable = _time_parts(text, "year", "month", "day")
     year, month, day = (tf.strings.to_number(part, tf.int64) for part in parts)
-    month = tf.clip_by_value(month, 1, 12)
-    year += tf.where(year < 100, tf.constant(2000, tf.int64), 0) - tf.cast(month < 3, tf.int64)
+    year -= tf.cast(month < 3, tf.int64)
     shift = tf.gather(tf.constant(rules.MONTH_SHIFTS, tf.int64), month - 1)
     number = (year + year // 4 - year // 100 + year // 400 + shift + day) % 7
     return _or_missing(_label("", number), readable, text == "")
 
 
 def _time_parts(text: tf.Tensor, *names: str) -> tuple[list[tf.Tensor], tf.Tensor]:
-    """(digits of each part, "00" where unreadable; whether the text is a time)."""
-    parts = [tf.fill(tf.shape(text), "00") for _ in names]
-    readable = tf.zeros_like(text, tf.bool)
-    for pattern in TIMES:
-        fits = tf.strings.regex_full_match(text, pattern)
-        groups = re.compile(pattern).groupindex
-        for i, name in enumerate(names):
-            found = tf.strings.regex_replace(text, pattern, rf"\{groups[name]}", replace_global=False)
-            parts[i] = tf.where(fits, found, parts[i])
-        readable |= fits
-    return parts, readable
+    """(digits of each part, "01" where unreadable; whether the text is a time)."""
+    readable = tf.strings.regex_full_match(text, CANONICAL)
+    groups = re.compile(CANONICAL).groupindex
+    found = [tf.strings.regex_replace(text, CANONICAL, rf"\{groups[name]}", replace_global=False) for name in names]
+    return [tf.where(readable, part, "01") for part in found], readable
 
 
 def _os_browser(text: tf.Tensor, parameters: tuple[float, ...]) -> tf.Tensor:
@@ -187,7 +184,7 @@ def _missing_number(text: tf.Tensor) -> tf.Tensor:
 
 
 def _or_missing(level: tf.Tensor, readable: tf.Tensor, missing: tf.Tensor) -> tf.Tensor:
-    return tf.where(missing, "", tf.where(readable, level, rules.UNREADABLE))
+    return tf.where(missing, "", tf.where(readable, level, UNREADABLE))
 
 
 _RULES: dict[str, Callable[[tf.Tensor, tuple[float, ...]], tf.Tensor]] = {

@@ -1,9 +1,10 @@
 """tf.Examples of raw rows: to columns of text in the graph, and from them in Python.
 
 A feature is called by the raw log's column. What it holds is a bytes list with the log's own text, or with
-`numbers="native"` an int64 list for a column of integers and a float list for one of other numbers. A feature that is
-absent is a missing value, as empty text is. The values of a list, where the column is of several values, are those of
-the list feature. Another type, or several values where there is one, is an error of TensorFlow's that names the column.
+`numbers="native"` an int64 list for a column of integers and a float list for one of other numbers, but text where
+numbers are written in another way (`Reading`). A feature that is absent is a missing value, as empty text is. The
+values of a list, where the column is of several values, are those of the list feature. Another type, or several values
+where there is one, is an error of TensorFlow's that names the column.
 """
 
 import re
@@ -13,7 +14,7 @@ import numpy as np
 import tensorflow as tf
 
 from data_pipelines.fields.declarations import column_kinds
-from data_pipelines.fields.kinds import INTEGER, NUMBER
+from data_pipelines.fields.kinds import INTEGER, NUMBER, Kind
 from data_pipelines.fields.schema import Schema
 
 NUMBERS = ("text", "native")
@@ -33,8 +34,12 @@ def feature_types(schema: Schema, numbers: str) -> dict[str, tf.DType]:
     types = {}
     for column, kinds in column_kinds(schema.fields).items():
         types[column] = tf.string
-        if numbers == "native" and {"text", "time"}.isdisjoint(kinds):
-            types[column] = tf.float32 if kinds == ("number",) else tf.int64
+        # Text of a number is what a number becomes only if it is read as the rules read it.
+        names = {kind if isinstance(kind, str) else kind.name for kind in kinds}
+        readings = [kind.reading for kind in kinds if isinstance(kind, Kind)]
+        rewritten = any(reading.rewrites_numbers or reading.trim for reading in readings)
+        if numbers == "native" and names.isdisjoint({"text", "time"}) and not rewritten:
+            types[column] = tf.float32 if names == {"number"} else tf.int64
     return types
 
 

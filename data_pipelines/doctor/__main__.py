@@ -79,6 +79,9 @@ def _suggest(raw: str, out: str) -> Report:
     report.table(
         "columns", "columns", [Column("column", "column"), Column("kind", "kind"), Column("why", "why", "line")]
     )
+    for one in decisions:
+        if one.warning:
+            report.warning("column", f"column {one.column}: {one.warning}", field=one.column)
     report.line("")
     report.line("correct it where it is wrong (data_pipelines/formats/tabular.py says what it may hold), then:")
     report.line(f"python -m data_pipelines.doctor --dataset=tabular --schema={out} --raw={raw}")

@@ -10,7 +10,7 @@ import polars as pl
 from data_pipelines.doctor.counts import SplitCounts
 from data_pipelines.doctor.result import Column, Report
 from data_pipelines.doctor.statistics import Shift, field_auc, level_shift
-from data_pipelines.doctor.verdicts import judge_auc, judge_levels, judge_one_level, judge_shift
+from data_pipelines.doctor.verdicts import judge_auc, judge_bins, judge_levels, judge_one_level, judge_shift
 from data_pipelines.fields.schema import Field, Schema
 from data_pipelines.read.preparation import SPLITS, Preparation
 
@@ -37,6 +37,7 @@ def examine_fields(
         vocabulary: the levels of each field by its name, if they could be read.
     """
     thresholds = {one.name: one.min_count or preparation.options.min_count for one in preparation.options.inputs}
+    asked = {one.name: one.bins for one in preparation.options.inputs}
     rows = []
     for position, field in enumerate(schema.fields):
         levels = {split: count.levels(position) for split, count in counts.items()}
@@ -53,6 +54,8 @@ def examine_fields(
         seen = np.flatnonzero(levels["train"].any(axis=1))
         if len(seen) == 1 and not field.has_value:
             judge_one_level(report, field.name, text(int(seen[0])))
+        elif field.transform == "equal_frequency":
+            judge_bins(report, field.name, len(field.parameters) + 1, asked[field.name])
         if not judge_auc(report, field.name, auc):
             judge_levels(report, field.name, sum(levels.values()), text)
         for split, shift in shifts.items():

@@ -7,7 +7,7 @@ from pathlib import Path
 from data_pipelines.doctor.raw_counts import FREQUENT, RawCounts
 from data_pipelines.doctor.result import Column, Report
 from data_pipelines.doctor.statistics import field_auc
-from data_pipelines.doctor.verdicts import judge_auc, judge_copies, judge_levels, judge_one_level
+from data_pipelines.doctor.verdicts import judge_auc, judge_bins, judge_copies, judge_levels, judge_one_level
 from data_pipelines.errors import UserError
 from data_pipelines.fields.declarations import Input, RawFormat
 from data_pipelines.prepare.engines.read_ahead import read_ahead
@@ -15,6 +15,7 @@ from data_pipelines.progress import Progress
 from data_pipelines.raw import RawReader
 from data_pipelines.raw.clicks import read_clicks
 from data_pipelines.raw.reader import FEW_BAD
+from data_pipelines.raw.undeclared import with_time_forms
 
 _SHOWN_BAD_ROWS = 5
 _ROW_NAME_SHARE = 0.9
@@ -45,10 +46,12 @@ def examine_raw(
     report = Report(f"raw log {', '.join(map(str, files))}")
     report.facts |= {"files": [str(file) for file in files], "dataset": raw_format.name}
     with tempfile.TemporaryDirectory(prefix="doctor-") as directory:
-        counts = RawCounts(inputs, Path(directory))
+        counts = RawCounts((), Path(directory))
         complaints, reader = _Complaints(), None
         try:
             clicks = read_clicks(click_files, raw_format)
+            inputs = with_time_forms(inputs, raw_format, files, clicks, show)
+            counts = RawCounts(inputs, Path(directory))
             reader = RawReader(raw_format, inputs, files, clicks=clicks, on_bad_row=complaints.add)
             progress = Progress("reading", reader.total_bytes, show)
             for chunk in read_ahead(reader):
@@ -128,6 +131,8 @@ def _examine_fields(report: Report, inputs: Sequence[Input], counts: RawCounts) 
                 "and nothing can be learned from it; leave it out"
             )
             report.warning("names_the_row", message, field=one.name, value=found.distinct)
+        elif found.bins is not None:
+            judge_bins(report, one.name, found.bins, one.bins)
         given_away = judge_auc(report, one.name, auc)
         if not given_away and found.texts is not None:
             judge_levels(report, one.name, found.halves.sum(axis=0), found.texts.__getitem__)

@@ -12,7 +12,8 @@ from data_pipelines.fields.columns import codes, distinct
 from data_pipelines.fields.counting import LevelCounter
 from data_pipelines.fields.declarations import Input
 from data_pipelines.fields.levels import numbers
-from data_pipelines.fields.numeric import NumericSample
+from data_pipelines.fields.numeric import NumericSample, bin_boundaries
+from data_pipelines.fields.readings import read
 from data_pipelines.raw import RawChunk
 from data_pipelines.row_hashes import row_hashes, split_of_rows
 
@@ -37,6 +38,7 @@ class FieldLevels:
         rare: share of the rows in levels that are not frequent; None where the transform has no such levels.
         top_level: the most frequent level, if levels are counted.
         top_share: its share of the rows.
+        bins: how many equal-frequency bins there will be; None of other rules.
         texts: `RARER` and the frequent levels [L]; None where there are bins of numbers.
         halves: for a random half of the rows and the other, rows of each of those levels with label 0 and 1 [2, L, 2].
 
@@ -48,6 +50,7 @@ class FieldLevels:
     rare: float | None
     top_level: str | None
     top_share: float | None
+    bins: int | None
     texts: list[str] | None
     halves: np.ndarray
 
@@ -68,7 +71,7 @@ class RawCounts:
         for rows in ("all", "half"):
             for label in ("any", "positive"):
                 path = directory / f"{rows}-{label}"
-                path.mkdir()
+                path.mkdir(exist_ok=True)
                 self._counters[rows, label] = LevelCounter(counted, path, _COUNT_BYTES)
         # The label goes along as one more number.
         self._sample = NumericSample([*self._sampled, Input("label", "label", "value")], seed=0)
@@ -92,7 +95,10 @@ class RawCounts:
         for (rows, label), counter in self._counters.items():
             counter.add(chunk.columns, (half | (rows == "all")) & (one | (label == "any")))
         if self._sampled:
-            columns = [(distinct(chunk.columns, f.column), codes(chunk.columns, f.column)) for f in self._sampled]
+            columns = [
+                (read(distinct(chunk.columns, f.column), f.reading), codes(chunk.columns, f.column))
+                for f in self._sampled
+            ]
             values = np.stack([*(numbers(known)[code] for known, code in columns), chunk.label], axis=1)
             self._sample.merge(row_hashes(chunk.row_numbers, 0, _SALT), values)
         columns = [(distinct(chunk.columns, name), codes(chunk.columns, name)) for name in self._columns]
@@ -122,6 +128,7 @@ class RawCounts:
             rare=1 - int(frequent["count"].sum()) / values,
             top_level=top_level,
             top_share=top_count / values,
+            bins=None,
             texts=[RARER, *frequent["level"]],
             halves=self._halves(field, frequent, least),
         )
@@ -159,6 +166,7 @@ class RawCounts:
             rare=None,
             top_level=None,
             top_share=None,
+            bins=len(bin_boundaries(v[np.isfinite(v)], field.bins)) + 1 if field.bins else None,
             texts=None,
             halves=np.stack(halves).reshape(2, -1, 2),
         )

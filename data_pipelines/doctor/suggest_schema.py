@@ -14,12 +14,15 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from data_pipelines.doctor.column_readings import ColumnReading, column_reading
 from data_pipelines.doctor.table_sample import LIST_SEPARATOR, TableSample
 from data_pipelines.errors import UserError
 from data_pipelines.fields.declarations import MAX_VALUES, RawFormat
 from data_pipelines.fields.kinds import INTEGER, is_of_kind
 from data_pipelines.fields.labels import NO_LABEL, label_values
 from data_pipelines.fields.levels import levels, numbers, split_values
+from data_pipelines.fields.readings import Reading, read
+from data_pipelines.fields.times import EPOCH_UNITS
 from data_pipelines.formats.tabular import DEFAULT_BINS, parse_schema
 from data_pipelines.output import is_written_through, write_complete
 
@@ -48,12 +51,14 @@ class Decision:
         kind: that of its fields, "label" or "left out".
         why: a few words.
         fields: entries of the schema file; without "name" and "column" until `decide` gives them.
+        warning: what should be looked at; "" where nothing should.
     """
 
     column: str
     kind: str
     why: str
     fields: tuple[dict[str, Any], ...] = ()
+    warning: str = ""
 
 
 def decide(sample: TableSample, label: str | None = None) -> list[Decision]:
@@ -134,37 +139,63 @@ def _named(field: dict[str, Any], column: str, taken: set[str]) -> dict[str, Any
 
 def _decide(column: pl.Series, sample: TableSample) -> Decision:
     name, distinct = column.name, column.n_unique()
-    filled = column.filter(column != "")
     if not name:
         return Decision(name, "left out", "has no name")
     if distinct == 1:
         return Decision(name, "left out", "is empty" if column[0] == "" else f"is {column[0]!r} in all rows")
     if name in sample.lists:
-        return _multi_valued(filled, LIST_SEPARATOR)
-    if is_of_kind(filled, "time").all():
-        return _time(filled)
-    if separator := _separator(filled):
-        return _multi_valued(filled, separator)
-    integers, all_numbers = filled.str.contains(INTEGER).all(), is_of_kind(filled, "number").all()
-    own_level = filled.n_unique() >= _ROW_NAME_SHARE * len(filled) and len(filled) >= _MIN_ROWS
-    if own_level and (integers or not all_numbers):
-        return Decision(name, "left out", f"names the row: {filled.n_unique():,} levels in {len(filled):,} rows")
-    if all_numbers:
-        return _numeric(filled, integers)
-    if filled.str.len_chars().mean() > _LONG:
-        return Decision(name, "left out", f"long text of {filled.str.len_chars().mean():.0f} characters on average")
-    return _categorical(column, f"{distinct:,} levels")
+        return _multi_valued(column.filter(column != ""), LIST_SEPARATOR)
+    found, filled = column_reading(column), column.filter(column != "")
+    separator = _separator(filled) if found.kind != "time" else None
+    if separator and found.kind == "number" and not filled.str.contains(".", literal=True).any():
+        # Lists of numbers of three digits look like one number with thousands.
+        found = ColumnReading("text", filled, {})
+    if found.doubt:
+        what = "format" if found.kind == "time" else "decimal"
+        warning = f"{found.doubt}; add a field of kind {found.kind.replace('number', 'numeric')} with its \"{what}\""
+        return Decision(name, "left out", found.doubt, warning=warning)
+    decision = _of_text(column, found, separator) if found.kind == "text" else _of_reading(found)
+    keys = {key: value for key, value in found.keys.items() if decision.kind != "categorical" or key == "trim"}
+    why = "; ".join(filter(None, [decision.why, found.why]))
+    return dataclasses.replace(decision, why=why, fields=tuple(field | keys for field in decision.fields))
+
+
+def _of_reading(found: ColumnReading) -> Decision:
+    if found.kind == "time":
+        return _time(found.text, found.keys["format"])
+    integers = found.text.str.contains(INTEGER).all()
+    return (integers and _names_the_row(found.text)) or _numeric(found.text, integers)
+
+
+def _of_text(column: pl.Series, found: ColumnReading, separator: str | None) -> Decision:
+    if separator:
+        return _multi_valued(found.text, separator)
+    if row_name := _names_the_row(found.text):
+        return row_name
+    if (length := found.text.str.len_chars().mean()) > _LONG:
+        return Decision(column.name, "left out", f"long text of {length:.0f} characters on average")
+    return _categorical(column, f"{column.n_unique():,} levels")
+
+
+def _names_the_row(filled: pl.Series) -> Decision | None:
+    levels_, rows = filled.n_unique(), len(filled)
+    if rows < _MIN_ROWS or levels_ < _ROW_NAME_SHARE * rows:
+        return None
+    why = f"names the row: {levels_:,} levels in {rows:,} rows"
+    return Decision(filled.name, "left out", why, warning=f"{why}, so it teaches nothing and is left out")
 
 
 def _categorical(column: pl.Series, why: str) -> Decision:
     return Decision(column.name, "categorical", why, ({"kind": "categorical"},))
 
 
-def _time(filled: pl.Series) -> Decision:
-    parts = [part for part in ("hour_of_day", "weekday") if levels(filled, part).n_unique() > 1]
+def _time(filled: pl.Series, form: str) -> Decision:
+    times = read(filled, Reading(time=form))
+    parts = [part for part in ("hour_of_day", "weekday") if levels(times, part).n_unique() > 1]
+    as_text = f"as {filled[0]!r}, {form}{' (in UTC)' if form in EPOCH_UNITS else ''}"
     if not parts:
-        return Decision(filled.name, "left out", f"times of one hour and weekday, as {filled[0]!r}")
-    return Decision(filled.name, "time", f"as {filled[0]!r}", tuple({"kind": "time", "part": part} for part in parts))
+        return Decision(filled.name, "left out", f"times of one hour and weekday, {as_text}")
+    return Decision(filled.name, "time", as_text, tuple({"kind": "time", "part": part} for part in parts))
 
 
 def _separator(filled: pl.Series) -> str | None:

@@ -13,6 +13,7 @@ from data_pipelines.doctor.statistics import (
     Shift,
     leaking_levels,
 )
+from data_pipelines.fields.notes import few_bins
 
 _EFFECT = 0.01
 """A total variation below this does no harm, however sure it is."""
@@ -67,6 +68,12 @@ def judge_one_level(report: Report, field: str, level: str | None) -> None:
     """A field that is the same in all rows; `level` is its text, None where it is one number or another."""
     what = "is one number or empty" if level is None else f"is {level!r}" if level else "is empty"
     report.warning("one_level", f"field {field}: {what} in every row, so it tells nothing; leave it out", field=field)
+
+
+def judge_bins(report: Report, field: str, bins: int, asked: int) -> None:
+    """Equal-frequency bins that are far fewer than was asked for."""
+    if few := few_bins(bins, asked):
+        report.warning("few_bins", f"field {field}: {few}", field=field, value=bins)
 
 
 def judge_shift(report: Report, field: str, split: str, shift: Shift | None, comparisons: int) -> None:

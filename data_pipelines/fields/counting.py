@@ -12,6 +12,7 @@ from data_pipelines.fields.canonical import canonical
 from data_pipelines.fields.columns import codes, distinct
 from data_pipelines.fields.declarations import Input
 from data_pipelines.fields.levels import TEXT_NEVER_A_LEVEL, levels, split_values
+from data_pipelines.fields.readings import PLAIN, read
 
 PARTITIONS = 32
 """Parts that a field's levels are spread over on disk: what is counted together shrinks by this factor."""
@@ -53,14 +54,16 @@ class LevelCounter:
     def add(self, columns: pa.RecordBatch, chosen: np.ndarray) -> None:
         """Counts the rows of raw columns that are `chosen` (bool [n])."""
         for name, field in self._inputs.items():
-            known = distinct(columns, field.column)
+            known = read(distinct(columns, field.column), field.reading)
             count = np.bincount(codes(columns, field.column)[chosen], minlength=len(known))
             part = pl.DataFrame({"level": known, "count": pl.Series(count, dtype=pl.Int64)}).filter(pl.col("count") > 0)
+            if field.reading != PLAIN:
+                part = part.group_by("level").agg(pl.col("count").sum())
             self.add_counts(name, part)
         self._spill_to_bound()
 
     def add_counts(self, name: str, texts: pl.DataFrame) -> None:
-        """Adds (level, count) of raw texts of one field, each text once."""
+        """Adds (level, count) of texts as one field reads them, each text once."""
         field, counts = self._inputs[name], self._counts[name]
         if field.separator:
             texts = texts.with_columns(split_values(texts["level"], field.separator).alias("level"))

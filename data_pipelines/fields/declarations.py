@@ -4,6 +4,8 @@ import dataclasses
 from typing import Any
 
 from data_pipelines.errors import UserError
+from data_pipelines.fields.kinds import Kind
+from data_pipelines.fields.readings import PLAIN, Reading
 
 TRANSFORMS = {
     "text": "text",
@@ -18,6 +20,7 @@ TRANSFORMS = {
     "price_bucket": "price",
 }
 """The ways from raw text to a level (see `levels.py`), and the kind of text that each reads (`validation.py`)."""
+TIME_TRANSFORMS = tuple(transform for transform, kind in TRANSFORMS.items() if kind == "time")
 VALUE_TRANSFORMS = ("value", "log_value")
 """Transforms that give a float beside the id."""
 MAX_VALUES = 16
@@ -77,6 +80,7 @@ class Input:
         bins: "equal_frequency" only: how many.
         separator: of a multi-valued field's values within the text; "" is a field of one value.
         max_values: values kept of a multi-valued field, the first ones.
+        reading: how its text is read.
     """
 
     name: str
@@ -86,6 +90,7 @@ class Input:
     bins: int = 0
     separator: str = ""
     max_values: int = 1
+    reading: Reading = later(PLAIN)
 
     def __post_init__(self) -> None:
         """Raises UserError for values that do not go together."""
@@ -108,10 +113,11 @@ class Input:
             raise UserError(f"field {self.name}: max_values={self.max_values} needs a separator and should be above 0")
 
 
-def column_kinds(fields) -> dict[str, tuple[str, ...]]:
+def column_kinds(fields) -> dict[str, tuple[str | Kind, ...]]:
     """The raw columns that fields (of `Input` or `schema.Field`) read, each with the kinds of text it must hold."""
-    kinds: dict[str, tuple[str, ...]] = {}
+    kinds: dict[str, tuple[str | Kind, ...]] = {}
     for field in fields:
-        kind = TRANSFORMS[field.transform]
+        name = TRANSFORMS[field.transform]
+        kind = name if name == "text" or field.reading == PLAIN else Kind(name, field.reading)
         kinds[field.column] = tuple(dict.fromkeys((*kinds.get(field.column, ()), kind)))
     return kinds

@@ -1,30 +1,51 @@
 """Kinds of raw text: what a column may hold for a transform to read it."""
 
+from typing import NamedTuple
+
 import polars as pl
+
+from data_pipelines.fields.readings import MISSING_NUMBER, PLAIN, Reading, read
+from data_pipelines.fields.times import CANONICAL
 
 INTEGER = r"^-?[0-9]+$"
 NUMBER = r"^[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?$"
-MISSING_NUMBER = r"^([+-]?[nN][aA][nN])?$"
-_YEAR = r"(?P<year>(?:19|20)[0-9]{2})"
-_MONTH, _DAY, _HOUR = r"(?P<month>0[1-9]|1[0-2])", r"(?P<day>0[1-9]|[12][0-9]|3[01])", r"(?P<hour>[01][0-9]|2[0-3])"
-TIMES = (
-    rf"^(?P<year>[0-9]{{2}}){_MONTH}{_DAY}{_HOUR}$",
-    rf"^{_YEAR}{_MONTH}{_DAY}{_HOUR}[0-9]{{0,7}}$",
-    rf"^{_YEAR}-{_MONTH}-{_DAY}[T ]{_HOUR}([^0-9][^\n]*)?$",
-    rf"^{_YEAR}-{_MONTH}-{_DAY}(?P<hour>)$",
-)
-"""Regular expressions of the times there are, with groups year, month, day and hour; a date has an empty hour."""
 DESCRIPTIONS = {
     "integer": "an integer",
     "number": "a number",
-    "time": "a time like 14102123 or 2014-10-21 23:00",
+    "time": "a time",
     "price": "an integer price",
 }
 """How errors name a kind."""
 
 
-def is_of_kind(text: pl.Series, kind: str) -> pl.Series:
+class Kind(NamedTuple):
+    """A kind of text that is read in a field's own way.
+
+    Attributes:
+        name: a key of `DESCRIPTIONS`.
+        reading: how the text is read.
+    """
+
+    name: str
+    reading: Reading = PLAIN
+
+
+def description(kind: str | Kind) -> str:
+    """How errors name a kind."""
+    name, reading = kind if isinstance(kind, Kind) else (kind, PLAIN)
+    text = DESCRIPTIONS[name]
+    if reading.time:
+        text += f" of the form {reading.time}"
+    if reading.rewrites_numbers and name != "time":
+        between = f", {reading.thousands!r} between thousands" if reading.thousands else ""
+        text += f" with {reading.decimal!r} before its fraction{between}"
+    return text
+
+
+def is_of_kind(text: pl.Series, kind: str | Kind) -> pl.Series:
     """Whether each text [n] is of a kind; empty text is, as missing."""
+    if isinstance(kind, Kind):
+        return is_of_kind(read(text, kind.reading), kind.name)
     if kind == "text":
         return pl.Series([True]).new_from_index(0, len(text))
     if kind == "integer":
@@ -36,8 +57,5 @@ def is_of_kind(text: pl.Series, kind: str) -> pl.Series:
     if kind == "number":
         return text.str.contains(NUMBER) | text.str.contains(MISSING_NUMBER)
     if kind == "time":
-        fits = text == ""
-        for pattern in TIMES:
-            fits = fits | text.str.contains(pattern)
-        return fits
+        return text.str.contains(CANONICAL) | (text == "")
     raise ValueError(f"unknown kind {kind!r}")

@@ -9,16 +9,14 @@ Numeric values become categorical bins (AdaEnsemble, arXiv 2301.08353, section 4
 * "value" and "log_value": one level, "value", with a float beside it (see `values`).
 * "price_bucket": 0, 1-10, 11-50, 51-100, 101+, of iPinYou's benchmark (Zhang et al., arXiv 1407.7073).
 
-Others reduce text: "hour_of_day" ("00" .. "23") and "weekday" ("0" is Sunday) of a time written YYMMDDHH (so a
-date without a hour is never eight digits), YYYYMMDDHH with any further digits, YYYY-MM-DD HH with anything after, or
-YYYY-MM-DD, whose hour is missing; "os_browser" of a user agent (the same
-benchmark: the first operating system and the first browser of two lists that the text names); "text" is itself, in
-the one writing of `canonical.py`.
+Others reduce text: "hour_of_day" ("00" .. "23") and "weekday" ("0" is Sunday) of a time as `times.py` reads it, where
+the hour of a date is missing; "os_browser" of a user agent (the same benchmark: the first operating system and the
+first browser of two lists that the text names); "text" is itself, in the one writing of `canonical.py`.
 
-A missing value (empty text; NaN among numbers) is the level "" under every rule. Text that is not of the rule's kind,
-which preparation refuses and serving may meet, is `UNREADABLE`, which no vocabulary holds. Logarithmic bins come from
-integer boundaries, never from a floating logarithm at run time, so any other implementation over the same
-boundaries agrees exactly.
+All rules take text as a field's reading gives it (`readings.read`). A missing value (empty text; NaN among numbers) is
+the level "" under every rule. Text that is not of the rule's kind, which preparation refuses and serving may meet, is
+`UNREADABLE`, which no vocabulary holds. Logarithmic bins come from integer boundaries, never from a floating logarithm
+at run time, so any other implementation over the same boundaries agrees exactly.
 """
 
 import decimal
@@ -28,7 +26,9 @@ import numpy as np
 import polars as pl
 
 from data_pipelines.fields.canonical import canonical, canonical_lists
-from data_pipelines.fields.kinds import INTEGER, MISSING_NUMBER, NUMBER, TIMES, is_of_kind
+from data_pipelines.fields.kinds import INTEGER, NUMBER, is_of_kind
+from data_pipelines.fields.readings import MISSING_NUMBER, UNREADABLE
+from data_pipelines.fields.times import CANONICAL
 
 EXACT_PREFIX = "="
 """Precedes an integer that is its own bin: "=2", "=-1"."""
@@ -40,8 +40,6 @@ BIN_PREFIX = "bin:"
 """Precedes the number of an equal-frequency bin: "bin:0"."""
 VALUE = "value"
 """The one level of a value."""
-UNREADABLE = "unreadable\n"
-"""Of text that is not of the rule's kind; not in any vocabulary, as it holds a line end."""
 LARGEST_EXACT = 2
 """Under "log_square", integers up to this one are their own bins."""
 TEXT_NEVER_A_LEVEL = r"[\r\n\x00]"
@@ -111,10 +109,13 @@ def values(text: pl.Series, transform: str, parameters: tuple[float, float]) -> 
     """The float beside the id: float32 [n] of raw text [n], 0 where it is missing or unreadable.
 
     "value" is (v - mean) / deviation, cut off at `LARGEST_VALUE`; "log_value" the same of sign(v) ln(1 + |v|).
-    `parameters` are that mean and deviation over the training split.
+    `parameters` are that mean and deviation over the training split; a deviation of 0 is that of a constant, whose
+    values are all 0, for there is nothing to measure others by.
     """
-    v = transformed(numbers(text), transform)
     mean, deviation = parameters
+    if not deviation:
+        return np.zeros(len(text), np.float32)
+    v = transformed(numbers(text), transform)
     scaled = np.clip((v - mean) / deviation, -LARGEST_VALUE, LARGEST_VALUE)
     return np.nan_to_num(scaled, nan=0.0).astype(np.float32)
 
@@ -172,23 +173,20 @@ def _price_bucket(text: pl.Series, parameters: tuple[float, ...]) -> pl.Series:
 
 
 def _hour_of_day(text: pl.Series, parameters: tuple[float, ...]) -> pl.Series:
-    return _or_missing(_time_part(text, "hour").fill_null("00"), is_of_kind(text, "time") & (text != ""), text == "")
+    return _or_missing(_time_part(text, "hour").fill_null(""), is_of_kind(text, "time") & (text != ""), text == "")
 
 
 def _weekday(text: pl.Series, parameters: tuple[float, ...]) -> pl.Series:
     year, month, day = (
         _time_part(text, part).cast(pl.Int64).fill_null(1).to_numpy() for part in ("year", "month", "day")
     )
-    month = np.clip(month, 1, 12)
-    year = year + np.where(year < 100, 2000, 0) - (month < 3)
+    year = year - (month < 3)
     number = (year + year // 4 - year // 100 + year // 400 + np.array(MONTH_SHIFTS)[month - 1] + day) % 7
     return _or_missing(_label("", number), is_of_kind(text, "time") & (text != ""), text == "")
 
 
 def _time_part(text: pl.Series, part: str) -> pl.Series:
-    frame = text.alias("text").to_frame()
-    found = [pl.col("text").str.extract_groups(pattern).struct.field(part) for pattern in TIMES]
-    return frame.select(pl.coalesce(found)).to_series()
+    return text.alias("t").to_frame().select(pl.col("t").str.extract_groups(CANONICAL).struct.field(part)).to_series()
 
 
 def _os_browser(text: pl.Series, parameters: tuple[float, ...]) -> pl.Series:

@@ -12,11 +12,14 @@ import pyarrow as pa
 from data_pipelines.fields.columns import codes, distinct
 from data_pipelines.fields.declarations import Input
 from data_pipelines.fields.levels import numbers, transformed
+from data_pipelines.fields.readings import read
 from data_pipelines.row_hashes import row_hashes
 
 SAMPLE_ROWS = 1 << 18
 """A quantile of so many rows is off by about 0.1 % of the rows."""
 _SAMPLE_SALT = 3
+_TOLERANCE = 1e-12
+"""Of a deviation over the largest magnitude: rounding alone gives 1e-16 or so, and nothing measured is so exact."""
 _LARGEST = 1e100
 """Of numbers that are averaged, so that their squares do not overflow."""
 
@@ -39,7 +42,9 @@ class NumericSample:
         """Adds the rows that are `chosen` (bool [n])."""
         if not self._names:
             return
-        values = [numbers(distinct(columns, f.column))[codes(columns, f.column)[chosen]] for f in self._names]
+        values = [
+            numbers(read(distinct(columns, f.column), f.reading))[codes(columns, f.column)[chosen]] for f in self._names
+        ]
         self.merge(row_hashes(row_numbers[chosen], self._seed, _SAMPLE_SALT), np.stack(values, axis=1))
 
     def merge(self, hashes: np.ndarray, values: np.ndarray) -> None:
@@ -56,7 +61,7 @@ class NumericSample:
         return self._hashes, self._values
 
     def parameters(self) -> dict[str, tuple[float, ...]]:
-        """By field: inner boundaries of "equal_frequency" bins, or (mean, deviation) of values."""
+        """By field: inner boundaries of "equal_frequency" bins, or (mean, deviation) of values; 0 of constants."""
         # In the order of hashes, so that sums do not depend on the order of adding.
         values = self._values[np.argsort(self._hashes, kind="stable")]
         found: dict[str, tuple[float, ...]] = {}
@@ -64,17 +69,70 @@ class NumericSample:
             known = values[:, position]
             known = np.clip(known[np.isfinite(known)], -_LARGEST, _LARGEST)
             if field.transform == "equal_frequency":
-                found[field.name] = _boundaries(known, field.bins)
+                found[field.name] = bin_boundaries(known, field.bins)
             else:
                 known = transformed(known, field.transform)
-                deviation = float(known.std()) if len(known) else 0.0
-                found[field.name] = (float(known.mean()) if len(known) else 0.0, deviation or 1.0)
+                found[field.name] = _moments(known)
         return found
 
 
-def _boundaries(known: np.ndarray, bins: int) -> tuple[float, ...]:
-    """Values at which a next bin begins; fewer than bins - 1 where values repeat so often that bins would be empty."""
+def bin_boundaries(known: np.ndarray, bins: int) -> tuple[float, ...]:
+    """The smallest number of each bin but the first, of bins with about equally many of the numbers [n].
+
+    A number that is more frequent than an even share of the bins would have it gets a bin of its own; quantiles of the
+    others share the bins that are left. There are fewer than `bins` only where there are fewer different numbers.
+    """
     if not len(known):
         return ()
-    at = np.quantile(known, np.arange(1, bins) / bins, method="inverted_cdf")
-    return tuple(float(v) for v in np.unique(at) if v > known.min())
+    values, counts = np.unique(known, return_counts=True)
+    heavy, left = _heavy(counts, bins)
+    rest = known[~np.isin(known, values[heavy])]
+    cuts = np.quantile(rest, np.arange(1, left) / left, method="inverted_cdf") if len(rest) else np.empty(0)
+    quantile = np.searchsorted(np.unique(cuts), values, side="right")
+    first = np.flatnonzero((np.diff(quantile) > 0) | heavy[1:] | heavy[:-1]) + 1
+    first = _merged(first, counts, heavy, bins)
+    # What lies above a heavy number is no longer in its bin, unless the next bin is a heavy number's too.
+    alone = heavy[first - 1] & ~heavy[first] & (np.diff(first, prepend=0) == 1)
+    return tuple(_next_number(values[i - 1]) if one else float(values[i]) for i, one in zip(first, alone, strict=True))
+
+
+def _heavy(counts: np.ndarray, bins: int) -> tuple[np.ndarray, int]:
+    """Which numbers, by their counts [d], get bins of their own (bool [d]), and how many bins the others share."""
+    heavy, left = np.zeros(len(counts), bool), bins
+    while True:
+        rest = counts[~heavy].sum()
+        more = ~heavy & (counts * left > rest)
+        # The last of the bins is for all others, if there are any.
+        if not more.any() or more.sum() >= left:
+            return heavy, left
+        heavy |= more
+        left = bins - int(heavy.sum())
+
+
+def _merged(first: np.ndarray, counts: np.ndarray, heavy: np.ndarray, bins: int) -> np.ndarray:
+    """Fewer bins where heavy numbers cut quantiles in two: the smallest bin joins its smaller neighbour, if not heavy.
+
+    Bins are given by the positions of their first numbers, the first bin's left out.
+    """
+    first = np.concatenate([[0], first])
+    while len(first) > bins:
+        rows = np.add.reduceat(counts, first).astype(float)
+        rows[heavy[first] & (np.diff(first, append=len(counts)) == 1)] += counts.sum()
+        smallest = int(np.argmin(rows))
+        above = smallest == 0 or (smallest + 1 < len(first) and rows[smallest + 1] < rows[smallest - 1])
+        first = np.delete(first, smallest + 1 if above else smallest)
+    return first[1:]
+
+
+def _next_number(value: float) -> float:
+    """The smallest float64 above that no processor takes for 0, as some do the denormal ones."""
+    following, smallest = float(np.nextafter(value, np.inf)), float(np.finfo(np.float64).tiny)
+    return following if abs(following) >= smallest else smallest if following > 0 else 0.0
+
+
+def _moments(known: np.ndarray) -> tuple[float, float]:
+    """(mean, deviation) of numbers [n]; the deviation is 0 where they are the same but for rounding."""
+    if not len(known):
+        return 0.0, 0.0
+    deviation = float(known.std())
+    return float(known.mean()), deviation if deviation > _TOLERANCE * np.abs(known).max() else 0.0

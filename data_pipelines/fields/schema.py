@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from data_pipelines.errors import UserError
-from data_pipelines.fields.declarations import TRANSFORMS, VALUE_TRANSFORMS, RawFormat
+from data_pipelines.fields.declarations import TIME_TRANSFORMS, TRANSFORMS, VALUE_TRANSFORMS, RawFormat, later
+from data_pipelines.fields.readings import PLAIN, Reading
 from data_pipelines.json_files import canonical_json, checked_keys, load_json, save_json
 
 PADDING = -1
@@ -32,6 +33,7 @@ class Field:
             bins, or mean and standard deviation of values.
         separator: of a multi-valued field's values within the text; "" is a field of one value.
         width: columns of ids; above 1 for multi-valued fields, whose unused columns hold `PADDING`.
+        reading: how its text is read.
     """
 
     name: str
@@ -42,6 +44,7 @@ class Field:
     parameters: tuple[float, ...] = ()
     separator: str = ""
     width: int = 1
+    reading: Reading = later(PLAIN)
 
     def __post_init__(self) -> None:
         if not self.column:
@@ -83,6 +86,8 @@ class Schema:
                     f"field {field.name}: expected size and width >= 1 and offset {offset}, "
                     f"got size {field.size}, width {field.width} and offset {field.offset}"
                 )
+            if field.transform in TIME_TRANSFORMS and not field.reading.time:
+                raise UserError(f"field {field.name}: the form of its times is not known; prepare the data again")
             offset += field.size
         check_names([field.name for field in self.fields])
         if offset > 2**31 - 1:
@@ -163,13 +168,13 @@ def check_names(names: list[str]) -> None:
 
 def plain(value: Any) -> dict[str, Any]:
     """A dataclass of simple values as a dictionary as JSON has it (lists, no tuples)."""
-    later = {field.name: field.default for field in dataclasses.fields(value) if field.metadata.get("later")}
-    items = dataclasses.asdict(value).items()
-    return {
-        key: list(item) if isinstance(item, tuple) else item
-        for key, item in items
-        if key not in later or item != later[key]
-    }
+    found = {}
+    for one in dataclasses.fields(value):
+        item = getattr(value, one.name)
+        if not one.metadata.get("later") or item != one.default:
+            is_nested = dataclasses.is_dataclass(item)
+            found[one.name] = plain(item) if is_nested else list(item) if isinstance(item, tuple) else item
+    return found
 
 
 def from_plain(cls: type, value: Any, source: str) -> Any:
@@ -181,11 +186,16 @@ def from_plain(cls: type, value: Any, source: str) -> Any:
         text = str(field.type)
         if not (text.endswith("| None") and value.get(field.name, ...) is None):
             kinds[field.name] = next(kind for name, kind in _PLAIN_KINDS.items() if name in text)
+    nested = {one.name: type(one.default) for one in dataclasses.fields(cls) if dataclasses.is_dataclass(one.default)}
+    value = {
+        key: from_plain(nested[key], item, f"{source}, {key}") if key in nested else item for key, item in value.items()
+    }
+    kinds |= nested
     nothing = {key: None for key in value if value[key] is None and key not in kinds and hasattr(cls, key)}
     later = tuple(field.name for field in dataclasses.fields(cls) if field.metadata.get("later"))
     checked_keys({key: item for key, item in value.items() if key not in nothing}, kinds, source, optional=later)
     return cls(**{key: tuple(item) if isinstance(item, list) else item for key, item in value.items()})
 
 
-_PLAIN_KINDS = {"tuple": list, "str": str, "bool": bool, "int": int, "float": float}
+_PLAIN_KINDS = {"Reading": dict, "tuple": list, "str": str, "bool": bool, "int": int, "float": float}
 """What JSON has for each type of a field; the first name that a type's text holds counts."""

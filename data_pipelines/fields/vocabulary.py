@@ -19,6 +19,7 @@ from data_pipelines.fields.counting import LevelCounter
 from data_pipelines.fields.declarations import VALUE_TRANSFORMS, Input, RawFormat
 from data_pipelines.fields.level_index import LevelIndex
 from data_pipelines.fields.levels import BIN_PREFIX, VALUE, levels, split_values, values
+from data_pipelines.fields.readings import read
 from data_pipelines.fields.schema import PADDING, Field, Schema
 
 VOCABULARY_DIR = "vocabulary"
@@ -66,6 +67,7 @@ class Vocabularies:
                     (parameters or {}).get(one.name, ()),
                     one.separator,
                     (widths or {}).get(one.name, 1),
+                    one.reading,
                 )
             )
             offset += fields[-1].size
@@ -144,7 +146,7 @@ class Vocabularies:
 
         def encode_field(position: int) -> None:
             field, start = self.schema.fields[position], self._starts[position]
-            known = self._rows(distinct(columns, field.column), field)
+            known = self._rows(read(distinct(columns, field.column), field.reading), field)
             ids[:, start : start + field.width] = known[codes(columns, field.column)]
 
         list(THREADS.map(encode_field, range(self.schema.num_fields)))
@@ -155,12 +157,12 @@ class Vocabularies:
         found = np.empty((columns.num_rows, len(self.schema.value_fields)), np.float32)
         for position, index in enumerate(self.schema.value_fields):
             field = self.schema.fields[index]
-            known = values(distinct(columns, field.column), field.transform, field.parameters)
+            known = values(read(distinct(columns, field.column), field.reading), field.transform, field.parameters)
             found[:, position] = known[codes(columns, field.column)]
         return found
 
     def _rows(self, text: pl.Series, field: Field) -> np.ndarray:
-        """Ids int32 [d, width] of distinct raw texts [d]."""
+        """Ids int32 [d, width] of texts [d] as the field reads them."""
         if field.width == 1 and not field.separator:
             return self._ids(levels(text, field.transform, field.parameters), field)[:, None]
         lists = split_values(text, field.separator).list.head(field.width)

@@ -11,8 +11,10 @@ from hour, are there by option.
 """
 
 from data_pipelines.fields.declarations import Input, RawFormat
+from data_pipelines.fields.readings import Reading
 
 FORMAT = RawFormat(name="avazu", label="click", delimiter=",", has_header=True)
+_TIME = Reading(time="YYMMDDHH")
 _SITE_AND_APP = ("site_id", "site_domain", "site_category", "app_id", "app_domain", "app_category")
 _DEVICE = ("device_id", "device_ip", "device_model", "device_type", "device_conn_type")
 _ANONYMOUS = tuple(f"C{i}" for i in range(14, 22))
@@ -21,5 +23,5 @@ _COLUMNS = ("C1", "banner_pos", *_SITE_AND_APP, *_DEVICE, *_ANONYMOUS)
 
 def inputs(with_hour: bool = False) -> tuple[Input, ...]:
     """The 21 fields, and hour_of_day and weekday before them if asked for."""
-    times = (Input("hour_of_day", "hour", "hour_of_day"), Input("weekday", "hour", "weekday")) if with_hour else ()
+    times = tuple(Input(part, "hour", part, reading=_TIME) for part in ("hour_of_day", "weekday")) if with_hour else ()
     return times + tuple(Input(name, name) for name in _COLUMNS)

@@ -14,6 +14,7 @@ only after the auction (payprice) or set by the bidder (bidprice), and timestamp
 """
 
 from data_pipelines.fields.declarations import Input, RawFormat
+from data_pipelines.fields.readings import Reading
 
 _LOG_COLUMNS = (
     *("bidid", "timestamp", "logtype", "ipinyouid", "useragent", "IP", "region", "city", "adexchange", "domain"),
@@ -25,7 +26,11 @@ CONTEST_FORMAT = RawFormat(
     name="ipinyou_contest", label="click", columns=_LOG_COLUMNS, click_key=("bidid", "creative")
 )
 _TIMES = (Input("weekday", "weekday"), Input("hour", "hour"))
-_CONTEST_TIMES = (Input("weekday", "timestamp", "weekday"), Input("hour", "timestamp", "hour_of_day"))
+_TIMESTAMP = Reading(time="YYYYMMDDHH")
+_CONTEST_TIMES = (
+    Input("weekday", "timestamp", "weekday", reading=_TIMESTAMP),
+    Input("hour", "timestamp", "hour_of_day", reading=_TIMESTAMP),
+)
 _OTHERS = (
     Input("useragent", "useragent", "os_browser"),
     *(Input(name, name) for name in ("IP", "region", "city", "adexchange", "domain", "slotid")),

@@ -1,4 +1,4 @@
-"""Any table: a schema file says what the columns of CSV, TSV or Parquet files are.
+r"""Any table: a schema file says what the columns of CSV, TSV or Parquet files are.
 
     {
       "label": "clicked",
@@ -10,7 +10,7 @@
         {"name": "views", "kind": "numeric", "bins": "log_square"},
         {"name": "price", "kind": "numeric", "bins": "none", "scale": "log"},
         {"name": "genres", "kind": "multi_valued", "separator": "|", "max_values": 8},
-        {"name": "hour", "kind": "time", "part": "hour_of_day", "column": "timestamp"}
+        {"name": "hour", "kind": "time", "part": "hour_of_day", "format": "unix_s", "column": "timestamp"}
       ]
     }
 
@@ -18,15 +18,22 @@
 negative, as {"column": "income", "positive": ">50K"} (or a list of texts), or from which number on, as
 {"column": "rating", "at_least": 4}. Blanks around labels do not count.
 
-`file.format` is csv, tsv or parquet; `delimiter` and `quoted` (true for csv, false for tsv) may be given for text,
-which always has a header. Beside `name`, `kind` and `column` (the name, if not given):
+`file.format` is csv, tsv or parquet; `delimiter` and `quoted` (true for csv, false for tsv) may be given for text. Text
+has a header, or `columns`: the names of all its columns in their order. Beside `name`, `kind` and `column` (the name,
+if not given):
 
 * categorical: `min_count` (the file's, else that of --min_count).
 * numeric: `bins` is "log_square" or "log_of_square" (integers; the default is --numeric_bins), "equal_frequency" with
   `count` (10) of them, or "none": a float beside the id, standardised, of the value itself or its logarithm (`scale`:
   "linear" or "log").
 * multi_valued: `separator` ("|"), `max_values` (16, the first ones), `min_count`; embedded by mean.
-* time: `part` is "hour_of_day" or "weekday" of YYMMDDHH, YYYYMMDDHH.., YYYY-MM-DD HH.. or YYYY-MM-DD.
+* time: `part` is "hour_of_day" or "weekday"; `format` is YYMMDDHH, YYYYMMDDHH, YYYYMMDD, iso8601, unix_s, unix_ms or a
+  pattern of strptime (`times.py`). Without `format` all of the column must be of one named form and of no other.
+  Unix times give hour and weekday in UTC, written ones those of the clock that they were written by.
+
+All fields may have `missing` (texts that mean a missing value, such as ["NA", "\N"]) and `trim` (true: blanks around
+the text do not count), numeric ones `decimal` ("," or ".") and `thousands` ("." in 1.234,5; `readings.py`). Given in
+`file`, they hold for all fields that do not say otherwise. Infinite values are no numbers: name them in `missing`.
 
 Columns that no field names are not read.
 """
@@ -37,17 +44,21 @@ from typing import Any
 
 from data_pipelines.errors import UserError
 from data_pipelines.fields.declarations import MAX_VALUES, Input, RawFormat
+from data_pipelines.fields.readings import Reading
 from data_pipelines.fields.schema import check_names
+from data_pipelines.fields.times import time_form
 from data_pipelines.json_files import checked_keys, load_json
 
 DEFAULT_BINS = 10
 _DELIMITERS = {"csv": ",", "tsv": "\t", "parquet": ""}
 _KEYS = {
     "categorical": {"min_count": int},
-    "numeric": {"bins": str, "count": int, "scale": str, "min_count": int},
+    "numeric": {"bins": str, "count": int, "scale": str, "min_count": int, "decimal": str, "thousands": str},
     "multi_valued": {"separator": str, "max_values": int, "min_count": int},
-    "time": {"part": str, "min_count": int},
+    "time": {"part": str, "format": str, "min_count": int},
 }
+_OF_ALL_TEXT = {"missing": list, "trim": bool}
+_OF_NUMBERS = {"decimal": str, "thousands": str}
 
 
 def read_schema_file(path: str | Path, numeric_bins: str = "log_square") -> tuple[RawFormat, tuple[Input, ...]]:
@@ -71,7 +82,7 @@ def parse_schema(value: Any, source: str, numeric_bins: str = "log_square") -> t
     inputs = []
     for i, field in enumerate(value["fields"]):
         try:
-            inputs.append(_input(field, value.get("min_count"), numeric_bins, f"fields[{i}]"))
+            inputs.append(_input(field, value.get("min_count"), numeric_bins, f"fields[{i}]", value.get("file", {})))
         except UserError as error:
             raise UserError(f"{source}: {error}") from None
         if inputs[-1].column == raw_format.label:
@@ -101,39 +112,68 @@ def _label(label: str | dict[str, Any], source: str) -> dict[str, Any]:
 
 
 def _format(file: dict[str, Any], label: str, source: str) -> RawFormat:
-    kinds = {"format": str, "delimiter": str, "quoted": bool}
+    kinds = {"format": str, "delimiter": str, "quoted": bool, "columns": list} | _OF_ALL_TEXT | _OF_NUMBERS
     checked_keys(file, kinds, f"{source}, file", optional=tuple(kinds))
     name = file.get("format", "csv")
     if name not in _DELIMITERS:
         raise UserError(f"{source}, file: 'format' should be csv, tsv or parquet, got {name!r}")
     delimiter = file.get("delimiter", _DELIMITERS[name])
-    if name == "parquet" and len(file) > 1:
-        raise UserError(f"{source}, file: a Parquet file has no delimiter and no quotes")
+    if name == "parquet" and not {"delimiter", "quoted", "columns"}.isdisjoint(file):
+        raise UserError(f"{source}, file: a Parquet file has no delimiter and no quotes, and names its columns itself")
     if name != "parquet" and (len(delimiter) != 1 or not delimiter.isascii() or delimiter in '"\r\n\0'):
         raise UserError(f"{source}, file: 'delimiter' should be one ASCII character, got {delimiter!r}")
-    return RawFormat("tabular", label, (), delimiter, name != "parquet", file.get("quoted", name == "csv"))
+    columns = file.get("columns")
+    has_header = name != "parquet" and columns is None
+    if columns is not None:
+        _check_columns(columns, label, f"{source}, file")
+    return RawFormat("tabular", label, tuple(columns or ()), delimiter, has_header, file.get("quoted", name == "csv"))
 
 
-def _input(field: Any, min_count: int | None, numeric_bins: str, place: str) -> Input:
+def _check_columns(columns: list[Any], label: str, place: str) -> None:
+    """Raises UserError where they are no names of columns that include the label."""
+    if not all(isinstance(name, str) and name for name in columns) or len(set(columns)) < len(columns):
+        raise UserError(f"{place}: 'columns' should be the names of all columns in order, each once, got {columns}")
+    if label not in columns:
+        raise UserError(f"{place}: 'columns' should have the label {label!r} among them, got {', '.join(columns)}")
+
+
+def _reading(field: dict[str, Any], file: dict[str, Any], place: str) -> Reading:
+    """How a field's text is read, by its own keys and those of the file."""
+    keys = _OF_ALL_TEXT | (_OF_NUMBERS if field["kind"] == "numeric" else {})
+    given = {key: field.get(key, file.get(key)) for key in keys if key in field or key in file}
+    missing = given.get("missing", [])
+    if not all(isinstance(token, str) for token in missing):
+        raise UserError(f"{place}: 'missing' should be a list of texts, got {missing}")
+    try:
+        return Reading(**given | {"missing": tuple(missing), "time": field.get("format", "")})
+    except UserError as error:
+        raise UserError(f"{place}: {error}") from None
+
+
+def _input(field: Any, min_count: int | None, numeric_bins: str, place: str, file: dict[str, Any]) -> Input:
     kind = field.get("kind") if isinstance(field, dict) else None
     if kind not in _KEYS:
         raise UserError(f"{place}: 'kind' should be {', '.join(_KEYS)}; got {kind!r}")
-    keys = {"name": str, "kind": str, "column": str} | _KEYS[kind]
-    field = checked_keys(field, keys, place, optional=("column", *_KEYS[kind]))
+    own_keys = _KEYS[kind] | _OF_ALL_TEXT
+    keys = {"name": str, "kind": str, "column": str} | own_keys
+    field = checked_keys(field, keys, place, optional=("column", *own_keys))
+    reading = _reading(field, file, place)
     name, own = field["name"], field.get("min_count", min_count)
     column = field.get("column", name)
     if kind == "multi_valued":
         separator = field.get("separator", "|")
         if not separator or "\n" in separator or "\0" in separator:
             raise UserError(f"{place}: 'separator' should be text without line ends, got {separator!r}")
-        return Input(name, column, "text", own, 0, separator, field.get("max_values", MAX_VALUES))
+        return Input(name, column, "text", own, 0, separator, field.get("max_values", MAX_VALUES), reading)
     if kind == "time":
         if field.get("part") not in ("hour_of_day", "weekday"):
             raise UserError(f"{place}: 'part' should be hour_of_day or weekday, got {field.get('part')!r}")
-        return Input(name, column, field["part"], own)
+        if field["part"] == "hour_of_day" and reading.time and not time_form(reading.time).has_hour:
+            raise UserError(f"{place}: times of 'format' {reading.time} have no hour")
+        return Input(name, column, field["part"], own, reading=reading)
     if kind == "categorical":
-        return Input(name, column, "text", own)
-    return _numeric(field, name, column, own, numeric_bins, place)
+        return Input(name, column, "text", own, reading=reading)
+    return dataclasses.replace(_numeric(field, name, column, own, numeric_bins, place), reading=reading)
 
 
 def _numeric(

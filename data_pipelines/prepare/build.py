@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Protocol
 
 from data_pipelines.errors import UserError
+from data_pipelines.fields.notes import notes
 from data_pipelines.fields.schema import Schema
 from data_pipelines.fields.vocabulary import Vocabularies, vocabulary_path
 from data_pipelines.json_files import canonical_json
@@ -16,6 +17,7 @@ from data_pipelines.prepare.engines.local import LocalEngine
 from data_pipelines.prepare.engines.memory import DEFAULT_GB
 from data_pipelines.prepare.source import Counted, Source
 from data_pipelines.prepare.staging import Staging, locked, staged_directory
+from data_pipelines.raw.undeclared import with_time_forms
 from data_pipelines.read.preparation import (
     FILE_NAME,
     FORMAT_VERSION,
@@ -73,6 +75,10 @@ def build(
     engine = engine or LocalEngine(DEFAULT_GB, show)
     source = Source(options, tuple(map(Path, raw_files)), tuple(map(Path, click_files)), max_bad_rows)
     source.reader(1)  # missing columns and files are found before anything is made
+    options = dataclasses.replace(
+        options, inputs=with_time_forms(options.inputs, options.format, source.files, source.clicks, show)
+    )
+    source = dataclasses.replace(source, options=options)
     raw, clicks = ([RawFile.of(path) for path in paths] for paths in (raw_files, click_files))
     request = (options, tuple(raw), tuple(clicks), max_bad_rows)
     if _is_prepared(final, *request, show):
@@ -103,7 +109,8 @@ def _prepare(
         vocabularies.save(staging.path)
         vocabularies.schema.save(staging.path / "schema.json")
         staging.finish("counting", counted.to_json())
-    _warn_of_poor_fields(vocabularies.schema, show)
+    for note in notes(vocabularies.schema, source.options.inputs):
+        show(f"note: {note}")
     shards: dict[str, list[Shard]] = {split: [] for split in SPLITS}
     for split, shard in engine.write(source, staging, vocabularies, counted):
         shards[split].append(shard)
@@ -194,13 +201,6 @@ def _fields_text(one: Options, other: Options) -> str:
     """The data set and, of its fields, the first that the other has not."""
     own = next((field for field in one.inputs if field not in other.inputs), None)
     return f"{one.format.name} of {len(one.inputs)} fields" + (f" with {own.name} ({own.transform})" if own else "")
-
-
-def _warn_of_poor_fields(schema: Schema, show: Callable[[str], None]) -> None:
-    for field in schema.fields:
-        if field.size <= 2 and not field.has_value:
-            levels = "one level" if field.size == 2 else "no level"
-            show(f"note: field {field.name}: {levels} is frequent enough for a row of its own, so it tells little")
 
 
 def _summarise(final: Path, seconds: float, show: Callable[[str], None]) -> None:

@@ -40,7 +40,7 @@ def read_layout(path: Path, raw_format: RawFormat, wanted: Sequence[str], label_
         path: the file.
         raw_format: how the log's files look.
         wanted: the columns that will be read.
-        label_ignored: a log without a header may lack the label (the first column); its first line tells.
+        label_ignored: a log without a header may lack the label; its first line tells.
 
     Raises:
         UserError: the file is missing, empty, or neither text nor Parquet.
@@ -57,14 +57,14 @@ def read_layout(path: Path, raw_format: RawFormat, wanted: Sequence[str], label_
     if raw_format.has_header:
         return Layout(raw_format, _once(names, f"{path}:1"))
     known = raw_format.columns
-    bare = label_ignored and raw_format.label == known[0] and len(names) == len(known) - 1
+    bare = label_ignored and raw_format.label in known and len(names) == len(known) - 1
     other = None if bare or len(names) == len(known) else _other_delimiter(first, raw_format, lambda n: n == len(known))
     if other:
         raise UserError(
             f"{path}:1: the line has {len(names)} fields by {_delimiter(raw_format)}, and {len(known)} by {other}; "
             f"{raw_format.name} logs have {len(known)}, by {_delimiter(raw_format)}"
         )
-    return Layout(raw_format, known[1:] if bare else known)
+    return Layout(raw_format, tuple(name for name in known if name != raw_format.label or not bare))
 
 
 def check_layouts(

@@ -12,6 +12,7 @@ import pyarrow.parquet
 from data_pipelines.errors import UserError
 from data_pipelines.fields.columns import coded
 from data_pipelines.fields.declarations import RawFormat
+from data_pipelines.fields.kinds import Kind
 from data_pipelines.raw.parquet_text import check_types, column_text, warn_of_rounded
 from data_pipelines.raw.validation import BadRow, without_bad_values
 
@@ -32,7 +33,7 @@ def opened(path: Path) -> Iterator[pyarrow.parquet.ParquetFile]:
 
 def read_parquet(
     path: Path,
-    kinds: Mapping[str, Sequence[str]],
+    kinds: Mapping[str, Sequence[str | Kind]],
     separators: Mapping[str, str],
     chunk_bytes: int,
     raw_format: RawFormat = _BARE,

@@ -12,7 +12,7 @@ import pyarrow.csv
 
 from data_pipelines.fields.columns import coded, codes, distinct
 from data_pipelines.fields.declarations import RawFormat
-from data_pipelines.fields.kinds import DESCRIPTIONS, is_of_kind
+from data_pipelines.fields.kinds import Kind, description, is_of_kind
 from data_pipelines.fields.labels import NO_LABEL, label_description, label_values
 from data_pipelines.names import shown
 from data_pipelines.raw.quoting import record_ends, unquoted
@@ -40,7 +40,7 @@ class LabelProblem(str):
 
 
 def parse_rows(
-    data: bytes, layout: Sequence[str], kinds: Mapping[str, Sequence[str]], raw_format: RawFormat
+    data: bytes, layout: Sequence[str], kinds: Mapping[str, Sequence[str | Kind]], raw_format: RawFormat
 ) -> tuple[pa.RecordBatch, np.ndarray, list[BadRow]]:
     """Parses and checks whole rows of a text file.
 
@@ -76,7 +76,7 @@ def parse_rows(
 
 
 def without_bad_values(
-    columns: pa.RecordBatch, kinds: Mapping[str, Sequence[str]], raw_format: RawFormat
+    columns: pa.RecordBatch, kinds: Mapping[str, Sequence[str | Kind]], raw_format: RawFormat
 ) -> tuple[pa.RecordBatch, np.ndarray, dict[int, str]]:
     """(rows whose values are of their columns' kinds, which rows those are, the first problem of each other row)."""
     good, problems = np.ones(columns.num_rows, bool), {}
@@ -87,7 +87,7 @@ def without_bad_values(
 
 
 def _value_problems(
-    columns: pa.RecordBatch, kinds: Mapping[str, Sequence[str]], raw_format: RawFormat
+    columns: pa.RecordBatch, kinds: Mapping[str, Sequence[str | Kind]], raw_format: RawFormat
 ) -> list[tuple[int, str]]:
     """(row, problem) of values that are not of their column's kinds, in the order of the columns."""
     found = []
@@ -99,7 +99,7 @@ def _value_problems(
             if kind == "label":
                 bad, wanted = label_values(known, raw_format) == NO_LABEL, label_description(raw_format)
             else:
-                bad, wanted = ~is_of_kind(known, kind).to_numpy(), DESCRIPTIONS[kind]
+                bad, wanted = ~is_of_kind(known, kind).to_numpy(), description(kind)
             if bad.any():
                 for row in np.flatnonzero(bad[codes(columns, name)]):
                     value = known[int(codes(columns, name)[row])]

@@ -11,6 +11,7 @@ from served_rows import Served, serve
 from ada_ensemble_tf.models import AdaEnsemble, LogisticRegression
 from ada_ensemble_tf.training.setup import model_inputs
 from data_pipelines.fields.declarations import Input, RawFormat
+from data_pipelines.fields.readings import PLAIN, Reading
 from data_pipelines.fields.vocabulary import Vocabularies
 
 BOUNDARIES = (-1.5, 0.0, 7.25)
@@ -45,6 +46,7 @@ def kinds(tmp_path_factory) -> Kinds:
             name, f"{name} column", rules.get(name, name),
             bins=4 if name == "equal_frequency" else 0,
             separator="|" if name == "genres" else "", max_values=3 if name == "genres" else 1,
+            reading=Reading(time="YYMMDDHH") if name in ("hour_of_day", "weekday") else PLAIN,
         )
         for name in levels
     ]  # fmt: skip

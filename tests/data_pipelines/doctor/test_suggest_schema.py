@@ -151,7 +151,10 @@ def test_names_that_fields_may_not_have(tmp_path):
 def test_times_of_one_day_have_no_weekday(tmp_path):
     table = {"y": [0, 1] * 50, "at": ["24010110", "24010111"] * 50}
     (one,) = (one for one in decide(sample_table(_csv(tmp_path / "t.csv", table))) if one.kind == "time")
-    assert [field["part"] for field in one.fields] == ["hour_of_day"]
+    (field,) = one.fields
+    assert field == {
+        "name": "hour_of_day", "column": "at", "kind": "time", "part": "hour_of_day", "format": "YYMMDDHH"
+    }  # fmt: skip
 
 
 def test_composed_codes_and_prose_have_no_several_values(tmp_path):

@@ -7,7 +7,6 @@ from data_pipelines.errors import UserError
 from data_pipelines.fields.columns import coded
 from data_pipelines.fields.counting import LevelCounter
 from data_pipelines.fields.declarations import Input
-from data_pipelines.fields.numeric import NumericSample
 from data_pipelines.prepare.engines.memory import MemoryPlan
 
 INPUTS = (Input("long", "long"), Input("short", "short"), Input("n", "n", "log_square"))
@@ -55,46 +54,3 @@ def test_the_plan_names_what_is_too_little():
     small.check_levels(small.max_levels)
     with pytest.raises(UserError, match="levels are too many for the memory given.*raise --min_count, or --memory_gb"):
         small.check_levels(10 * small.max_levels)
-
-
-NUMBERS = (Input("a", "a", "equal_frequency", bins=4), Input("b", "b", "value"), Input("c", "c", "log_value"))
-
-
-def test_boundaries_and_moments_by_hand():
-    sample = NumericSample(NUMBERS, seed=0)
-    columns = {"a": ["1", "2", "3", "4", "5", "6", "7", "8"], "b": ["1", "3", "", "nan"] * 2, "c": ["0"] * 8}
-    sample.add(coded(columns), np.arange(8), np.ones(8, bool))
-    parameters = sample.parameters()
-    # A next bin begins at the smallest value that a quarter, half, three quarters of the rows do not exceed.
-    assert parameters == {"a": (2.0, 4.0, 6.0), "b": (2.0, 1.0), "c": (0.0, 1.0)}
-
-
-def test_repeated_values_make_fewer_bins_and_missing_ones_none():
-    sample = NumericSample(NUMBERS, seed=0)
-    sample.add(coded({"a": ["0"] * 9 + ["5"], "b": [""] * 10, "c": [""] * 10}), np.arange(10), np.ones(10, bool))
-    assert sample.parameters() == {"a": (), "b": (0.0, 1.0), "c": (0.0, 1.0)}
-
-
-def test_numbers_that_overflow_do_not_spoil_the_others():
-    sample = NumericSample(NUMBERS, seed=0)
-    sample.add(coded(dict.fromkeys("abc", ["1", "1e999", "-1e999", "1e300", "3"])), np.arange(5), np.ones(5, bool))
-    assert np.isfinite([number for found in sample.parameters().values() for number in found]).all()
-
-
-def test_the_sample_depends_on_rows_alone(monkeypatch):
-    monkeypatch.setattr("data_pipelines.fields.numeric.SAMPLE_ROWS", 100)
-    rng = np.random.default_rng(0)
-    texts = [f"{v:.6f}" for v in rng.normal(size=5000)]
-    chosen = rng.random(5000) < 0.7
-    found = []
-    for size in (5000, 700, 64):
-        sample = NumericSample(NUMBERS, seed=1)
-        starts = list(range(0, 5000, size))
-        for start in starts if size == 700 else starts[::-1]:
-            part = slice(start, start + size)
-            sample.add(coded(dict.fromkeys("abc", texts[part])), np.arange(5000)[part], chosen[part])
-        assert len(sample.sample()[0]) == 100
-        found.append(sample.parameters())
-    assert found[0] == found[1] == found[2]
-    mean, deviation = found[0]["b"]
-    assert abs(mean) < 0.3 and abs(deviation - 1) < 0.3

@@ -98,17 +98,13 @@ def test_values_are_standardised_and_cut_off():
 @pytest.mark.parametrize(
     "text, hour, weekday",
     [
-        ("14102100", "00", "2"),  # a Tuesday
-        ("14102623", "23", "0"),  # a Sunday
-        ("20131019161502142", "16", "6"),
-        ("2013101916", "16", "6"),
-        ("2000022905", "05", "2"),  # a leap day
-        ("19000301-", None, None),
-        ("1900030105", "05", "4"),  # no leap year
-        ("2014-10-21 05:00:00", "05", "2"),
-        ("2014-10-21T05", "05", "2"),
-        ("2014-10-21", "", "2"),
-        ("1412101223", None, None),  # seconds since 1970
+        ("2014-10-21 00", "00", "2"),  # a Tuesday
+        ("2014-10-26 23", "23", "0"),  # a Sunday
+        ("2000-02-29 05", "05", "2"),  # a leap day
+        ("1900-03-01 05", "05", "4"),  # no leap year
+        ("2011-11-01", "", "2"),
+        ("14102123", None, None),
+        ("2014-10-21 05:00", None, None),
         ("", "", ""),
     ],
 )
@@ -119,7 +115,12 @@ def test_times(text, hour, weekday):
 
 def test_weekdays_are_those_of_the_calendar():
     days = [datetime.date(1999, 12, 25) + datetime.timedelta(days=n) for n in range(5000)]
-    assert _levels([day.strftime("%Y%m%d00") for day in days], "weekday") == [day.strftime("%w") for day in days]
+    assert _levels([f"{day} 00" for day in days], "weekday") == [day.strftime("%w") for day in days]
+
+
+def test_values_of_a_constant_say_nothing():
+    text = pl.Series(["0.1", "0.100001", "0.2", "", "x", "1e999"])
+    assert levels.values(text, "value", (0.1, 0.0)).tolist() == [0.0] * 6
 
 
 def test_user_agents_and_prices():

@@ -4,6 +4,7 @@ import pytest
 
 from data_pipelines.errors import UserError
 from data_pipelines.fields.declarations import RawFormat
+from data_pipelines.fields.readings import Reading
 from data_pipelines.fields.schema import Field, Schema
 
 FORMAT = RawFormat("tiny", "label", ("label", "I1", "C1"))
@@ -29,8 +30,17 @@ def test_sizes_and_round_trip(tmp_path):
 def test_columns_of_ids_values_and_raw_columns():
     assert (SCHEMA.widths, SCHEMA.value_fields, SCHEMA.columns) == ((1, 1), (), ("I1", "C1"))
     assert (MANY.widths, MANY.value_fields, MANY.columns) == ((1, 4, 1), (0,), ("years", "genres", "views"))
-    two = (Field("hour", "hour_of_day", 2, 0, "time"), Field("day", "weekday", 2, 2, "time"))
+    form = Reading(time="iso8601")
+    two = (
+        Field("hour", "hour_of_day", 2, 0, "time", reading=form),
+        Field("day", "weekday", 2, 2, "time", reading=form),
+    )
     assert Schema(FORMAT, two).columns == ("time",)
+
+
+def test_times_whose_form_is_not_known_are_refused():
+    with pytest.raises(UserError, match="field hour: the form of its times is not known; prepare the data again"):
+        Schema(FORMAT, (Field("hour", "hour_of_day", 2, 0, "time"),))
 
 
 def test_fingerprint_tells_schemas_apart():

@@ -1,0 +1,35 @@
+"""What preparation says of fields that give models less than they seem to."""
+
+from collections.abc import Sequence
+
+from data_pipelines.fields.declarations import Input
+from data_pipelines.fields.schema import Field, Schema
+
+
+def notes(schema: Schema, inputs: Sequence[Input]) -> list[str]:
+    """A line for each field that tells little.
+
+    Args:
+        schema: as prepared.
+        inputs: the same fields as they were asked for.
+    """
+    found = [_note(field, one) for field, one in zip(schema.fields, inputs, strict=True)]
+    return [f"field {field.name}: {note}" for field, note in zip(schema.fields, found, strict=True) if note]
+
+
+def few_bins(bins: int, asked: int) -> str | None:
+    """What to say of equal-frequency bins that are fewer than half of those asked for."""
+    if 2 * bins >= asked:
+        return None
+    values = f"{bins} different numbers" if bins > 1 else "one number"
+    return f"only {bins} of {asked} bins, for the training rows hold {values}; ask for fewer, or make it categorical"
+
+
+def _note(field: Field, one: Input) -> str | None:
+    if field.has_value:
+        mean, deviation = field.parameters
+        return None if deviation else f"is {mean:g} in all training rows, or missing, so it tells little; leave it out"
+    if field.size <= 2:
+        levels = "one level" if field.size == 2 else "no level"
+        return f"{levels} is frequent enough for a row of its own, so it tells little"
+    return few_bins(len(field.parameters) + 1, one.bins) if one.bins else None
