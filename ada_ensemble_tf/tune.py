@@ -13,7 +13,7 @@ from absl import flags
 
 from ada_ensemble_tf.comparison.configs import make_config
 from ada_ensemble_tf.comparison.runs import Workers
-from data_pipelines.errors import UserError, run_main
+from data_pipelines.errors import extra_missing, run_main
 from data_pipelines.locks import alone_in
 from data_pipelines.read.preparation import load_complete
 from experiments.models import MODELS
@@ -40,7 +40,7 @@ def main(argv: Sequence[str]) -> int:
     try:
         from ada_ensemble_tf.comparison.tuning import Tuning, write_best
     except ModuleNotFoundError as error:
-        raise UserError(f"tuning needs {error.name}: .venv/bin/pip install -e '.[tune]'") from error
+        raise extra_missing("tuning", str(error.name), "tune") from error
     names = sorted(MODELS) if _MODELS.value == ["all"] else _MODELS.value
     configs = [make_config(_CONFIG.value, name, parse(_SET.value)) for name in names]
     _, preparation = load_complete(_DATA_DIR.value)

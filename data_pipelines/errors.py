@@ -28,6 +28,11 @@ DataError = UserError
 """The former name, for code that is being moved; nothing new uses it."""
 
 
+def extra_missing(what: str, package: str, extra: str) -> UserError:
+    """The error for a package that is not there, of one of setup.cfg's extras."""
+    return UserError(f"{what} needs {package}: .venv/bin/pip install -e '.[{extra}]' in the checkout")
+
+
 def run_main(main: Callable[[Sequence[str]], int | None]) -> None:
     """Runs a command line's `main(argv)` under absl and ends the process.
 

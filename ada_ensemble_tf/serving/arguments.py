@@ -1,34 +1,47 @@
 """What a signature calls the raw log's columns."""
 
+import hashlib
 import keyword
 import re
 from collections.abc import Sequence
+
+from anyascii import anyascii
+
+from data_pipelines.errors import UserError
+
+_LONGEST = 40
+_HASH_DIGITS = 6
+
+
+def argument_name(column: str) -> str:
+    """The signature's name of a raw column: a function of the column's own name and of nothing else.
+
+    A name of ASCII letters, digits and underscores that begins with a letter stays, unless it is a Python keyword
+    ("class") or "self". Any other is transliterated, with underscores between what is left, and gets the start of its
+    SHA-256: "site id" is site_id_ecd366, "城市" is ChengShi_ed84a1.
+    """
+    if re.fullmatch(r"[A-Za-z][A-Za-z0-9_]*", column) and not keyword.iskeyword(column) and column != "self":
+        return column
+    text = re.sub(r"[^A-Za-z0-9]+", "_", anyascii(column)).strip("_")[:_LONGEST]
+    if not text[:1].isalpha():
+        text = f"column_{text}".rstrip("_")
+    return f"{text}_{hashlib.sha256(column.encode()).hexdigest()[:_HASH_DIGITS]}"
 
 
 def argument_names(columns: Sequence[str]) -> dict[str, str]:
     """The signature's name of each raw column.
 
-    A column keeps its name if that has ASCII letters, digits and underscores alone, begins with a letter, and is no
-    Python keyword ("class"), not "self", and not another one's but for upper and lower case. Else other characters
-    become underscores ("site id" is site_id), and where that is still no such name, the column is called by its
-    position, from 1, among the columns that are read ("1st", as the third of them, is column_3).
+    Raises:
+        UserError: if two columns would have the same name, or one that differs in upper and lower case alone, which
+            TensorFlow's graphs do not tell apart.
     """
-    names: dict[str, str] = {}
-    taken: set[str] = set()
-
-    def claim(column: str, name: str) -> None:
-        usable = re.fullmatch(r"[A-Za-z][A-Za-z0-9_]*", name) and not keyword.iskeyword(name) and name != "self"
-        # TensorFlow's graphs do not tell upper from lower case.
-        if column not in names and usable and name.lower() not in taken:
-            names[column] = name
-            taken.add(name.lower())
-
-    for column in columns:
-        claim(column, column)
-    for column in columns:
-        claim(column, re.sub(r"[^A-Za-z0-9_]", "_", column))
-    for position, column in enumerate(columns, start=1):
-        # Underscores only where another column is called column_3.
-        for underscores in range(len(columns) + 1):
-            claim(column, f"column_{position}" + "_" * underscores)
-    return {column: names[column] for column in columns}
+    names = {column: argument_name(column) for column in columns}
+    owners: dict[str, str] = {}
+    for column, name in names.items():
+        other = owners.setdefault(name.lower(), column)
+        if other != column:
+            raise UserError(
+                f"columns {other!r} and {column!r} would be the signature's inputs {names[other]} and {name}, which "
+                "TensorFlow does not tell apart; rename one of them in the log and prepare and train again"
+            )
+    return names

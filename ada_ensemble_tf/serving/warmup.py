@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from ada_ensemble_tf.serving.golden_rows import GoldenRows
 from ada_ensemble_tf.serving.session import ServingSession
-from data_pipelines.errors import UserError
+from data_pipelines.errors import UserError, extra_missing
 
 FILE = "assets.extra/tf_serving_warmup_requests"
 BATCH_SIZES = (1, 8, 64)
@@ -88,7 +88,5 @@ def _messages():
         from tensorflow_serving import apis
         from tensorflow_serving.apis import prediction_log_pb2  # noqa: F401 - makes it an attribute of apis
     except ImportError:
-        raise UserError(
-            "warm-up requests need tensorflow-serving-api: pip install 'ada_ensemble_tf[serving]'"
-        ) from None
+        raise extra_missing("writing warm-up requests", "tensorflow-serving-api", "serving") from None
     return apis

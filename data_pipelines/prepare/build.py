@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Protocol
 
 from data_pipelines.errors import UserError
+from data_pipelines.fields.declarations import Input, RawFormat
 from data_pipelines.fields.notes import notes
 from data_pipelines.fields.schema import Schema
 from data_pipelines.fields.vocabulary import Vocabularies, vocabulary_path
@@ -198,9 +199,24 @@ def _check_same(
 
 
 def _fields_text(one: Options, other: Options) -> str:
-    """The data set and, of its fields, the first that the other has not."""
-    own = next((field for field in one.inputs if field not in other.inputs), None)
-    return f"{one.format.name} of {len(one.inputs)} fields" + (f" with {own.name} ({own.transform})" if own else "")
+    """The data set and what it has otherwise than the other: of the format, and of the first field that differs."""
+    text = f"{one.format.name} of {len(one.inputs)} fields"
+    if one.format != other.format and one.format.name == other.format.name:
+        text += f" with {_own(one.format, other.format)}"
+    if (own := next((field for field in one.inputs if field not in other.inputs), None)) is not None:
+        same = next((field for field in other.inputs if field.name == own.name), None)
+        text += f" with {own.name} ({own.transform if same is None else _own(own, same)})"
+    elif one.inputs != other.inputs and len(one.inputs) == len(other.inputs):
+        pairs = zip(one.inputs, other.inputs, strict=True)
+        place, name = next((i, a.name) for i, (a, b) in enumerate(pairs, start=1) if a != b)
+        text += f" with {name} as field {place}"
+    return text
+
+
+def _own(one: RawFormat | Input, other: RawFormat | Input) -> str:
+    """The attributes of one that the other has otherwise."""
+    names = [field.name for field in dataclasses.fields(one)]
+    return ", ".join(f"{name}={getattr(one, name)!r}" for name in names if getattr(one, name) != getattr(other, name))
 
 
 def _summarise(final: Path, seconds: float, show: Callable[[str], None]) -> None:

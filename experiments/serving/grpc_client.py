@@ -1,4 +1,4 @@
-"""Asks TF Serving over gRPC, with tensorflow-serving-api (pip install 'ada_ensemble_tf[serving]'):
+"""Asks TF Serving over gRPC, with tensorflow-serving-api (pip install -e '.[serving]'):
 
 python -m experiments.serving.grpc_client --export_dir=runs/criteo/ada_ensemble/export/1
 """

@@ -20,7 +20,7 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 
-from data_pipelines.errors import UserError
+from data_pipelines.errors import UserError, extra_missing
 from data_pipelines.fields.numeric import NumericSample
 from data_pipelines.fields.vocabulary import Vocabularies
 from data_pipelines.prepare.engines import spark_tasks
@@ -150,7 +150,7 @@ def _session(master: str) -> Any:
     try:
         from pyspark.sql import SparkSession
     except ImportError:
-        raise UserError("--engine=spark needs PySpark: pip install 'ada_ensemble_tf[spark]'") from None
+        raise extra_missing("--engine=spark", "PySpark", "spark") from None
     _check_java()
     os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
     builder = SparkSession.builder.master(master).appName("ada_ensemble_tf prepare")

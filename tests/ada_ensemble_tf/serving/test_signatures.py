@@ -134,7 +134,8 @@ def test_ids_and_values_that_are_none_are_refused_by_name(linear):
 def test_columns_of_different_lengths_are_refused_by_name(linear):
     feed = linear.rows.feed("serving_default", np.arange(4))
     # Together as many texts as 4 rows have.
-    feed["weekday_column"], feed["value_column"] = feed["weekday_column"][:3], np.array([b"1"] * 5, object)
+    feed["weekday_column_65a5ad"] = feed["weekday_column_65a5ad"][:3]
+    feed["value_column_17a25d"] = np.array([b"1"] * 5, object)
     with pytest.raises(
         tf.errors.InvalidArgumentError, match="column value column: 5 rows, but column text column has 4"
     ):

@@ -1,4 +1,5 @@
 import collections
+import dataclasses
 import errno
 
 import pytest
@@ -18,7 +19,19 @@ from data_pipelines.read.preparation import Options
         (Options(FORMAT, INPUTS, 2, seed=7, block_rows=128), "--seed=0, not 7"),
         (
             Options(FORMAT, OTHER_BINS, 2, block_rows=128),
-            r"criteo of 39 fields with I1 \(log_square\), not criteo of 39 fields with I1 \(log_of_square\)",
+            r"criteo of 39 fields with I1 \(transform='log_square'\), not .* with I1 \(transform='log_of_square'\)",
+        ),
+        (
+            Options(FORMAT, (dataclasses.replace(INPUTS[0], min_count=5), *INPUTS[1:]), 2, block_rows=128),
+            r"criteo of 39 fields with I1 \(min_count=None\), not criteo of 39 fields with I1 \(min_count=5\);",
+        ),
+        (
+            Options(FORMAT, INPUTS[::-1], 2, block_rows=128),
+            "criteo of 39 fields with I1 as field 1, not criteo of 39 fields with C26 as field 1;",
+        ),
+        (
+            Options(dataclasses.replace(FORMAT, quoted=True), INPUTS, 2, block_rows=128),
+            "criteo of 39 fields with quoted=False, not criteo of 39 fields with quoted=True;",
         ),
         (Options(FORMAT, INPUTS, 2), "--block_rows=128, not 4096"),
     ],
