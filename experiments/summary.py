@@ -38,7 +38,8 @@ def main(argv) -> None:
     if best:
         print("share of the way: (AUC - 0.5) / (Bayes-optimal AUC - 0.5)")
     print(f"\nmetrics    {run}/ada_ensemble/metrics.json")
-    print(f"SavedModel {max((run / 'ada_ensemble' / 'export').iterdir())}")
+    versions = [path for path in (run / "ada_ensemble" / "export").iterdir() if path.name.isdigit()]
+    print(f"SavedModel {max(versions, key=lambda path: int(path.name))}")
     print(f"dashboard  .venv/bin/tensorboard --logdir={run}")
     print(f"report     .venv/bin/python -m ada_ensemble_tf.report --workdir={run}/ada_ensemble")
 
