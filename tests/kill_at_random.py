@@ -21,7 +21,7 @@ import shutil
 import sys
 import time
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -90,6 +90,7 @@ class Killer:
             assert left == [self.case.out], left
             shutil.rmtree(chain)
             chains += 1
+            print(f"{killed} kills, {with_files} of them with files there; {chains} runs to the end", flush=True)
         return (
             f"{killed} kills in {chains} chains, {with_files} of them with files there, {finished} runs ended before; "
             f"a whole run takes {seconds:.1f} s"
@@ -238,8 +239,8 @@ def comparison_content(out: Path) -> dict:
     return content
 
 
-def cases(base: Path) -> dict[str, Case]:
-    """The commands, on a small log; what the later ones start from is made first."""
+def cases(base: Path, names: Sequence[str]) -> dict[str, Case]:
+    """The commands, on a small log; what those that are asked for start from is made first."""
     raw, data, run = base / "train.txt", base / "data", base / "run"
     prepare = ["--dataset=criteo", f"--raw={raw}", "--data_dir={out}", "--min_count=2", "--block_rows=128"]
     train = [
@@ -251,15 +252,13 @@ def cases(base: Path) -> dict[str, Case]:
         f"--data_dir={data}", "--out={out}", "--set=deterministic=True", "--set=max_epochs=1.0",
         "--set=batch_size=256", "--jobs=2",
     ]  # fmt: skip
-    if not run.exists():
-        base.mkdir(parents=True)
-        raw.write_text("\n".join(criteo_lines(3000, seed=1)) + "\n")
-        for module, arguments, out in (
-            ("data_pipelines.prepare", prepare, data), ("ada_ensemble_tf.train", train, run),
-        ):  # fmt: skip
-            command = [sys.executable, "-m", module, *(text.format(out=out) for text in arguments)]
-            with (base / "log.txt").open("ab") as log:
-                assert Forked(command, log).wait() == 0, f"see the end of {base}/log.txt"
+    base.mkdir(parents=True)
+    raw.write_text("\n".join(criteo_lines(3000, seed=1)) + "\n")
+    made = [("data_pipelines.prepare", prepare, data), ("ada_ensemble_tf.train", train, run)]
+    for module, arguments, out in made[: 2 if "export" in names else 1]:
+        command = [sys.executable, "-m", module, *(text.format(out=out) for text in arguments)]
+        with (base / "log.txt").open("ab") as log:
+            assert Forked(command, log).wait() == 0, f"see the end of {base}/log.txt"
     return {
         "prepare": Case("data_pipelines.prepare", prepare, check_data, data_content),
         "train": Case("ada_ensemble_tf.train", train, check_workdir, workdir_content),
@@ -281,8 +280,9 @@ def main() -> int:
     arguments.folder.mkdir(parents=True)
     os.chdir(ROOT)
     load()
-    made = cases(arguments.folder.absolute() / "base")
-    for name in arguments.only.split(","):
+    names = arguments.only.split(",")
+    made = cases(arguments.folder.absolute() / "base", names)
+    for name in names:
         folder = arguments.folder.absolute() / name
         folder.mkdir()
         try:
