@@ -30,8 +30,8 @@ from forked_commands import Forked, load
 from made_up_rows import criteo_lines
 
 KILLS_IN_A_ROW = 5
-_TIMES = "seconds", "timed_steps", "OBJECT_GRAPH"
-"""What is in checkpoints that says how long a run took, or names objects."""
+_TIMES = "seconds", "timed_steps", "OBJECT_GRAPH", "save_counter"
+"""What is in checkpoints that says how long a run took, how often its process saved, or names objects."""
 _MEASURED = ["examples_per_second", "command", "examples/s"]
 
 
