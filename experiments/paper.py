@@ -56,7 +56,7 @@ STUDIES = {
 }
 
 _DATA_SET = flags.DEFINE_enum("data_set", "criteo", DATA_SETS, "Which of the data sets of the paper's table 1.")
-_STUDY = flags.DEFINE_enum("study", None, list(STUDIES), "A study of the paper on Criteo, in the place of table 1.")
+_STUDY = flags.DEFINE_enum("study", None, list(STUDIES), "A study of the paper on Criteo, instead of table 1.")
 _TABLES = flags.DEFINE_list("table", None, "table.csv of python -m ada_ensemble_tf.compare; several by commas.")
 flags.mark_flag_as_required("table")
 

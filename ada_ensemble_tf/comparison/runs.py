@@ -115,7 +115,7 @@ class Workers:
             self._handlers = {number: signal.signal(number, self._asked_to_end) for number in _SIGNALS}
         return self
 
-    def __exit__(self, *error) -> None:
+    def __exit__(self, *error: object) -> None:
         # Running trainings end with a checkpoint, unless that takes too long for whoever waits for this process.
         for _, process, _ in self._running:
             with contextlib.suppress(BrokenPipeError):

@@ -2,11 +2,13 @@
 
 import numpy as np
 import tensorflow as tf
+from ml_collections import ConfigDict
 
 from ada_ensemble_tf.devices.distribution import Distribution
 from ada_ensemble_tf.evaluation.expert_correlation import ExpertCorrelation
 from ada_ensemble_tf.evaluation.scoring import Scorer
 from ada_ensemble_tf.layers.embedding import Inputs
+from ada_ensemble_tf.models import CTRModel
 from data_pipelines.read.dataset import PreparedData
 
 
@@ -21,7 +23,14 @@ class Evaluator:
         gate_source: the split of which gates learn from a share; None if they have no rows of their own.
     """
 
-    def __init__(self, model, data: PreparedData, config, distribution: Distribution, gate_source: str | None):
+    def __init__(
+        self,
+        model: CTRModel,
+        data: PreparedData,
+        config: ConfigDict,
+        distribution: Distribution,
+        gate_source: str | None,
+    ):
         self._data, self._config, self._distribution = data, config, distribution
         self._gate_source = gate_source
         self._scorer = Scorer(model, distribution)

@@ -7,6 +7,7 @@ import tensorflow as tf
 
 from ada_ensemble_tf.evaluation.metrics import cross_expert_correlation
 from ada_ensemble_tf.layers.embedding import Inputs
+from ada_ensemble_tf.models import CTRModel
 
 
 class ExpertCorrelation:
@@ -16,7 +17,7 @@ class ExpertCorrelation:
         model: a `CTRModel`.
     """
 
-    def __init__(self, model):
+    def __init__(self, model: CTRModel):
         self._outputs = tf.function(self._run, input_signature=[model.input_signature])
         self._model = model
 

@@ -7,6 +7,7 @@ import tensorflow as tf
 
 from ada_ensemble_tf.devices.distribution import Distribution
 from ada_ensemble_tf.layers.embedding import Inputs
+from ada_ensemble_tf.models import CTRModel
 
 
 class Scorer:
@@ -17,11 +18,11 @@ class Scorer:
         distribution: of several workers, `score` is given what a worker has of each global batch, on all of them.
     """
 
-    def __init__(self, model, distribution: Distribution | None = None):
+    def __init__(self, model: CTRModel, distribution: Distribution | None = None):
         self._forward = tf.function(self._score, input_signature=[model.input_signature])
         self._model, self._distribution = model, distribution or Distribution()
 
-    def _score(self, inputs):
+    def _score(self, inputs: Inputs) -> tuple[tf.Tensor, tf.Tensor]:
         forward = self._model.forward(inputs, training=False)
         return tf.sigmoid(forward.logit), forward.flops
 

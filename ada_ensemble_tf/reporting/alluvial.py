@@ -80,7 +80,9 @@ def alluvial_figure(gates: Mapping[str, np.ndarray], choices: Mapping[str, Seque
     return figure
 
 
-def _draw_column(axes: Axes, x: int, shares: Sequence[float], names, exited: float, exit_number: int) -> dict:
+def _draw_column(
+    axes: Axes, x: int, shares: Sequence[float], names: Sequence[str], exited: float, exit_number: int
+) -> dict:
     """Draws a column's blocks from the top; returns the top of each by choice, and that of the exited rows by -1."""
     tops, y = {}, 0.0
     blocks = [(j, share, names[j], color(j)) for j, share in enumerate(shares)]

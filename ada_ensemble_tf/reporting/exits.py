@@ -2,14 +2,14 @@
 
 import os
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
 
 from ada_ensemble_tf.layers.embedding import Inputs
-from ada_ensemble_tf.models import AdaEnsemble
+from ada_ensemble_tf.models import AdaEnsemble, CTRModel
 from ada_ensemble_tf.moe import propagate
 from ada_ensemble_tf.reporting.evidence import Latency
 
@@ -27,13 +27,13 @@ class Scores(NamedTuple):
     flops: float
 
 
-def forwards(model) -> dict[str, Callable[[Inputs], tuple[tf.Tensor, tf.Tensor]]]:
+def forwards(model: CTRModel) -> dict[str, Callable[[Inputs], tuple[tf.Tensor, tf.Tensor]]]:
     """Compiled functions from inputs to (probabilities `[B]`, FLOPs of the batch): "as routed", "exit_1" .. "exit_L".
 
     The function of an exit runs the layers up to it and no depth gate. Models without a depth gate have none of these.
     """
 
-    def as_routed(inputs):
+    def as_routed(inputs: Inputs) -> tuple[tf.Tensor, tf.Tensor]:
         forward = model.forward(inputs, training=False)
         return tf.sigmoid(forward.logit), forward.flops
 
@@ -45,7 +45,7 @@ def forwards(model) -> dict[str, Callable[[Inputs], tuple[tf.Tensor, tf.Tensor]]
 
 
 def _exit_at(model: AdaEnsemble, depth: int):
-    def forward(inputs):
+    def forward(inputs: Inputs) -> tuple[tf.Tensor, tf.Tensor]:
         x0 = model.normalize(model.embedding(inputs), training=False)
         gates = tf.one_hot(tf.fill(tf.shape(x0)[:1], depth - 1), depth)
         k = model.k_schedule(model.step)
@@ -63,7 +63,10 @@ def score(forward: Callable, batches: Iterable[Inputs]) -> Scores:
 
 
 def latencies(
-    functions: Mapping[str, Callable], take: Callable[[int], Inputs], batches=BATCHES, calls: int = CALLS
+    functions: Mapping[str, Callable],
+    take: Callable[[int], Inputs],
+    batches: Sequence[int] = BATCHES,
+    calls: int = CALLS,
 ) -> list[Latency]:
     """Times the functions in turns, so that other work on the machine affects all alike.
 

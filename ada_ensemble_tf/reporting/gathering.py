@@ -146,7 +146,9 @@ class Gathering:
         places = [place for place in names if place in totals]
         return [GateUse(place, tuple(names[place]), rows, *(totals[place] / rows)) for place in places]
 
-    def _importance(self, scorer: Scorer, labels, inputs: Inputs, columns) -> list[Importance]:
+    def _importance(
+        self, scorer: Scorer, labels: np.ndarray, inputs: Inputs, columns: dict[str, Columns]
+    ) -> list[Importance]:
         few = _first(inputs, min(self._importance_rows, len(ids_of(inputs))))
 
         def score(ids: np.ndarray, values: np.ndarray | None) -> np.ndarray:

@@ -27,7 +27,7 @@ def start(
         workdir: of the training.
         workers: how many; one has no TF_CONFIG.
         addresses: where they listen; free ports of this machine by default.
-        environment: variables beside this process's, or in the place of its own.
+        environment: variables that add to this process's, or replace them.
     """
     addresses = addresses or [f"127.0.0.1:{port}" for port in free_ports(workers)]
     for i in range(workers):
