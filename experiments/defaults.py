@@ -5,7 +5,7 @@ from pathlib import Path
 
 from ml_collections import ConfigDict
 
-from experiments.models import MODELS
+from experiments.models import WITH_PRIORS, model_config, set_priors
 from experiments.overrides import override
 
 
@@ -66,10 +66,8 @@ def config_for(model: str) -> ConfigDict:
     Raises:
         ValueError: for a model without a config.
     """
-    if model not in MODELS:
-        raise ValueError(f"there is no config for model {model!r}; there are {', '.join(sorted(MODELS))}")
     config = trainer()
-    config.model = MODELS[model]()
+    config.model = model_config(model)
     if model == "logistic_regression":
         # One weight a level: FTRL-Proximal, slower than embeddings under normalisation want.
         config.embedding_optimizer.name = "ftrl"
@@ -106,6 +104,8 @@ def paper_config(model: str) -> ConfigDict:
         ValueError: for a model without a config.
     """
     config = config_for(model)
+    if model in WITH_PRIORS:
+        set_priors(config.model, depth_prior=(0.1, 0.2, 0.6, 0.1))
     if model not in OWN_OPTIMIZERS:
         config.embedding_optimizer = ConfigDict({"name": "sparse_adam", "learning_rate": 1e-3})
     return config

@@ -6,6 +6,7 @@ Ten categorical columns, 57,722 rows in the sample that the tests know; describe
 from ml_collections import ConfigDict
 
 from experiments import defaults
+from experiments.models import WITH_PRIORS, set_priors
 
 
 def get_config(model: str = "ada_ensemble") -> ConfigDict:
@@ -17,8 +18,8 @@ def get_config(model: str = "ada_ensemble") -> ConfigDict:
     config.patience = 2
     # All rows for weights and gates: rows are few, and bi-level training gave nothing beyond noise (results/frappe.md).
     config.training = "joint"
-    if model in ("ada_ensemble", "dense_moe"):
+    if model in WITH_PRIORS:
         config.model.num_layers = 3
-        config.model.depth_prior = (0.3, 0.4, 0.3)
+        set_priors(config.model, depth_prior=(0.3, 0.4, 0.3))
         config.model.dropout = 0.3
     return defaults.apply_tuned(config, "frappe")

@@ -7,6 +7,7 @@ would blow their noise up.
 from ml_collections import ConfigDict
 
 from experiments import defaults
+from experiments.models import WITH_PRIORS, set_priors
 
 
 def get_config(model: str = "ada_ensemble") -> ConfigDict:
@@ -15,13 +16,13 @@ def get_config(model: str = "ada_ensemble") -> ConfigDict:
     config.batch_size = 256
     config.max_epochs = 10.0
     config.eval_every = 500
-    if model in ("ada_ensemble", "dense_moe"):
+    if model in WITH_PRIORS:
         config.embedding_optimizer.learning_rate = 0.02
         config.embedding_optimizer.l2 = 10.0
         config.weight_optimizer.learning_rate = 3e-4
         config.model.dimension = 8
         config.model.num_layers = 3
-        config.model.depth_prior = (0.3, 0.4, 0.3)
+        set_priors(config.model, depth_prior=(0.3, 0.4, 0.3))
         config.model.embedding_normalization = "none"
         config.model.l2 = 1e-3
     return config

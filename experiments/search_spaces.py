@@ -96,18 +96,11 @@ def small(config: ConfigDict) -> Space:
 SPACES: dict[str, Callable[[ConfigDict], Space]] = {"paper": paper, "wide": wide, "small": small}
 
 
-def overrides(sample: Mapping[str, Any], config: ConfigDict) -> dict[str, Any]:
-    """The config keys that a sample of a space sets.
-
-    With another number of layers a prior on exit depths does not fit: it becomes the uniform one (None).
-    """
+def overrides(sample: Mapping[str, Any]) -> dict[str, Any]:
+    """The config keys that a sample of a space sets."""
     values = {key: value for key, value in sample.items() if key not in (LAYERS, WIDTH)}
     if LAYERS in sample:
         values[HIDDEN_UNITS] = (sample[WIDTH],) * sample[LAYERS]
-    if "model.num_layers" in sample and "depth_prior" in config.model:
-        prior = config.model.depth_prior
-        fits = prior is not None and len(prior) == sample["model.num_layers"]
-        values["model.depth_prior"] = prior if fits else None
     return values
 
 

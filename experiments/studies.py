@@ -3,7 +3,7 @@
 A study is a function that returns {label: (model, {config key: value})}.
 """
 
-from experiments.models import EXPERTS
+from ada_ensemble_tf.models.ada_ensemble import RELEASED_EXPERTS
 
 Study = dict[str, tuple[str, dict]]
 
@@ -13,7 +13,7 @@ def paper_table2() -> Study:
     return (
         {f"sparse_k{k}": ("ada_ensemble", {"model.k": k}) for k in (1, 2, 3, 4)}
         | {"dense_moe": ("dense_moe", {}), "ensemble": ("ensemble", {})}
-        | {f"{expert}_only": ("single_expert", {"model.expert": expert}) for expert in EXPERTS}
+        | {f"{expert}_only": ("single_expert", {"model.expert": expert}) for expert in RELEASED_EXPERTS}
     )
 
 
@@ -36,9 +36,7 @@ def decorrelation() -> Study:
     off = {"model.own_embeddings": False, "model.heterogeneous": False, "model.decorrelation_weight": 0.0}
     labels = ("plain_moe", "own_embeddings", "and_heterogeneous", "and_decorrelation_loss")
     keys = list(steps)
-    return {
-        label: ("d_moe", off | {key: steps[key] for key in keys[:count]}) for count, label in enumerate(labels)
-    }
+    return {label: ("d_moe", off | {key: steps[key] for key in keys[:count]}) for count, label in enumerate(labels)}
 
 
 def low_rank_experts() -> Study:

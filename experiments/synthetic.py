@@ -3,6 +3,7 @@
 from ml_collections import ConfigDict
 
 from experiments import defaults
+from experiments.models import WITH_PRIORS, set_priors
 
 
 def get_config(model: str = "ada_ensemble") -> ConfigDict:
@@ -17,10 +18,10 @@ def get_config(model: str = "ada_ensemble") -> ConfigDict:
         # No dense layers is what some models are.
         if config.model.get(key):
             config.model[key] = value
-    if model in ("ada_ensemble", "dense_moe"):
+    if model in WITH_PRIORS:
         config.weight_optimizer.learning_rate = 3e-3
         config.model.anneal_epochs = 0.5
-        config.model.depth_prior = (0.3, 0.4, 0.3)
+        set_priors(config.model, depth_prior=(0.3, 0.4, 0.3))
     if model == "hilomoe":
         # Rows are many: half an epoch settles the first two stages and leaves most of a short run to the last.
         config.model.stage_epochs = (0.5, 0.5)

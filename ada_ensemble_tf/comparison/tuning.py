@@ -90,7 +90,7 @@ class Tuning:
     def _searched(self) -> set[str]:
         """The config keys that trials set."""
         lowest = {name: r.values[0] if isinstance(r, Choice) else r.low for name, r in self.space.items()}
-        return set(overrides(lowest, self.config))
+        return set(overrides(lowest))
 
     def trials(self) -> list[FrozenTrial]:
         """The trials that have ended, with an AUC or in failure."""
@@ -148,7 +148,7 @@ class Tuning:
             values = {key: value for key, value in flat(self.config.to_dict()).items() if key in self._searched()}
         else:
             sample = {name: _suggest(trial, name, allowed) for name, allowed in self.space.items()}
-            values = overrides(sample, self.config)
+            values = overrides(sample)
         trial.set_user_attr("values", values)
         return trial
 

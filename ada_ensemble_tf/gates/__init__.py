@@ -1,8 +1,8 @@
 """Gates by name. A new one: its file, its line in GATES, its test."""
 
-import inspect
 from typing import Any
 
+from ada_ensemble_tf.arguments import check_arguments, constructor_parameters
 from ada_ensemble_tf.gates.base import Gate
 from ada_ensemble_tf.gates.dselect_k import DSelectKGate
 from ada_ensemble_tf.gates.gumbel_threshold import GumbelThresholdGate
@@ -20,6 +20,8 @@ GATES: dict[str, type[Gate]] = {
     "dselect_k": DSelectKGate,
 }
 
+_NO_OPTIONS = frozenset(("num_choices", "seed"))
+
 
 def gate_options(name: str) -> list[str]:
     """The options of the gate registered as `name`: its constructor's arguments other than size and seed.
@@ -33,8 +35,12 @@ def gate_options(name: str) -> list[str]:
     """
     if name not in GATES:
         raise ValueError(f"there is no gate {name!r}; choose one of {', '.join(sorted(GATES))}")
-    arguments = inspect.signature(GATES[name].__init__).parameters
-    return [argument for argument in arguments if argument not in ("self", "num_choices", "seed", "kwargs")]
+    return [argument for argument in constructor_parameters(GATES[name], Gate) if argument not in _NO_OPTIONS]
+
+
+def shared_options() -> dict[str, Any]:
+    """The options that all gates have, with their defaults."""
+    return {name: p.default for name, p in constructor_parameters(Gate, Gate).items() if name not in _NO_OPTIONS}
 
 
 def make_gate(name: str, num_choices: int, seed: int | None = None, layer_name: str = "gate", **options: Any) -> Gate:
@@ -49,6 +55,7 @@ def make_gate(name: str, num_choices: int, seed: int | None = None, layer_name: 
 
     Raises:
         ValueError: if there is no such gate, or it does not have an option.
+        ArgumentError: for an option out of its range.
 
     Example:
         >>> gates, report = make_gate("noisy_top_k", num_choices=4, noise=0.0)(tf.ones([2, 12]), k=1)
@@ -58,6 +65,7 @@ def make_gate(name: str, num_choices: int, seed: int | None = None, layer_name: 
     known = gate_options(name)
     if unknown := sorted(options.keys() - set(known)):
         raise ValueError(f"gate {name!r} has no option {', '.join(unknown)}; it has {', '.join(known)}")
+    check_arguments(constructor_parameters(GATES[name], Gate), options)
     return GATES[name](num_choices, seed=seed, name=layer_name, **options)
 
 

@@ -6,6 +6,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from ada_ensemble_tf.arguments import Count, Positive, Weight
 from ada_ensemble_tf.gates.report import GateReport, gate_report
 from ada_ensemble_tf.gates.top_k import masked_gates, top_k_mask
 from ada_ensemble_tf.layers.dense import Dense
@@ -50,11 +51,11 @@ class Gate(keras.layers.Layer):
 
     def __init__(
         self,
-        num_choices: int,
-        reduction: int = 16,
-        hidden_size: int = 16,
-        noise: float = 0.5,
-        initial_temperature: float = 0.5,
+        num_choices: Count,
+        reduction: Count = 16,
+        hidden_size: Count = 16,
+        noise: Weight = 0.5,
+        initial_temperature: Positive = 0.5,
         stop_gradient: bool = True,
         seed: int | None = None,
         **kwargs: Any,

@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 
+from ada_ensemble_tf.arguments import ArgumentError
+
 
 def prior_shares(given: Sequence[float] | None, size: int, name: str) -> tuple[float, ...]:
     """The expected share of each of `size` choices; uniform if None is given.
@@ -12,7 +14,7 @@ def prior_shares(given: Sequence[float] | None, size: int, name: str) -> tuple[f
         name: the argument's name, for the error message.
 
     Raises:
-        ValueError: if they are not `size` positive numbers that sum to 1.
+        ArgumentError: if they are not `size` positive numbers that sum to 1.
 
     Example:
         >>> prior_shares(None, size=4, name="expert_prior")
@@ -21,6 +23,6 @@ def prior_shares(given: Sequence[float] | None, size: int, name: str) -> tuple[f
     if given is None:
         return (1.0 / size,) * size
     prior = tuple(float(share) for share in given)
-    if len(prior) != size or min(prior) <= 0.0 or abs(sum(prior) - 1.0) > 1e-6:
-        raise ValueError(f"{name} must hold {size} positive shares that sum to 1; received {prior}")
+    if len(prior) != size or not (min(prior) > 0.0 and abs(sum(prior) - 1.0) <= 1e-6):
+        raise ArgumentError(name, f"hold {size} positive shares that sum to 1", prior)
     return prior

@@ -1,4 +1,4 @@
-"""Models by name. A new one: its file, its line in MODELS, its test, its function in experiments/."""
+"""Models by name. A new one: its file, its line here, its test."""
 
 from ada_ensemble_tf.models.ada_ensemble import AdaEnsemble
 from ada_ensemble_tf.models.autoint import AutoInt
@@ -23,29 +23,30 @@ from ada_ensemble_tf.models.wide_and_deep import WideAndDeep
 from ada_ensemble_tf.models.xdeepfm import XDeepFM
 from ada_ensemble_tf.models.xdeepint import XDeepInt
 
-MODELS: dict[str, type[CTRModel]] = {
-    "ada_ensemble": AdaEnsemble,
-    "autoint": AutoInt,
-    "d_moe": DMoE,
-    "dcn": DCN,
-    "dcn_v2": DCNV2,
-    "deep_crossing": DeepCrossing,
-    "deepfm": DeepFM,
-    "dense_moe": DenseMoE,
-    "dhen": DHEN,
-    "dnn": DNN,
-    "ensemble": Ensemble,
-    "factorization_machine": FactorizationMachine,
-    "fibinet": FiBiNET,
-    "hilomoe": HiLoMoE,
-    "logistic_regression": LogisticRegression,
-    "multi_embedding_moe": MultiEmbeddingMoE,
-    "pnn": PNN,
-    "single_expert": SingleExpert,
-    "wide_and_deep": WideAndDeep,
-    "xdeepfm": XDeepFM,
-    "xdeepint": XDeepInt,
-}
+_ALL = (
+    AdaEnsemble,
+    AutoInt,
+    DMoE,
+    DCN,
+    DCNV2,
+    DeepCrossing,
+    DeepFM,
+    DenseMoE,
+    DHEN,
+    DNN,
+    Ensemble,
+    FactorizationMachine,
+    FiBiNET,
+    HiLoMoE,
+    LogisticRegression,
+    MultiEmbeddingMoE,
+    PNN,
+    SingleExpert,
+    WideAndDeep,
+    XDeepFM,
+    XDeepInt,
+)
+MODELS: dict[str, type[CTRModel]] = {model.registered_name: model for model in _ALL}
 
 
 def model_class(name: str) -> type[CTRModel]:

@@ -1,13 +1,14 @@
 """AdaEnsemble: an adaptively sparse ensemble of feature-interaction experts."""
 
-import dataclasses
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any, Literal
 
 import keras
 import tensorflow as tf
 
 from ada_ensemble_tf import losses
+from ada_ensemble_tf.arguments import ArgumentError, Count, CountOrZero, Names, Normalization, Share, Shares, Weight
 from ada_ensemble_tf.gates import Gate, make_gate, prior_shares
 from ada_ensemble_tf.layers.estimator import Estimator
 from ada_ensemble_tf.layers.normalization import make_normalization
@@ -15,8 +16,8 @@ from ada_ensemble_tf.models.base import CTRModel, Forward
 from ada_ensemble_tf.moe import AuxiliaryLosses, SparseMoE, annealing_schedules, propagate
 from ada_ensemble_tf.moe.schedule import StepSchedule
 
-EXPERTS = ("gated_dense", "cross", "polynomial", "convolution", "attention")
-DEPTH_OBJECTIVES = ("straight_through", "expected", "none")
+RELEASED_EXPERTS = ("gated_dense", "cross", "polynomial", "convolution", "attention")
+"""The experts of the original release."""
 
 
 @keras.saving.register_keras_serializable(package="ada_ensemble_tf")
@@ -28,7 +29,6 @@ class AdaEnsemble(CTRModel):
     weights, counts weight updates. In inference a row exits where its depth probability is largest.
 
     Args:
-        num_rows, num_fields, widths, value_rows: what is read, see `CTRModel`.
         dimension: D.
         num_layers: L.
         experts: names of the experts in each layer, see `ada_ensemble_tf.experts.EXPERTS`.
@@ -45,7 +45,7 @@ class AdaEnsemble(CTRModel):
         normalization: of each layer's output: "batch", "layer" or "none".
         embedding_normalization: likewise, of the embeddings; the multiplicative experts need an x0 of unit scale.
         gate: the kind of all gates, experts' and depth: "name", one of `ada_ensemble_tf.gates.GATES`, and any of its
-            options. By default {"name": "noisy_cosine"}.
+            options.
         dispatcher: how rows get to experts: "sparse", "dense", "vector_fusion" or "bit_fusion", see `SparseMoE`. With a
             fusion the layers have no gates; `k`, `expert_prior` and their loss then have no part.
         fusion_activation: "sigmoid", "smooth_step", "softmax" or "sparsemax", see `SparseFusion`.
@@ -54,57 +54,45 @@ class AdaEnsemble(CTRModel):
         dropout: share of the experts' inputs that training sets to 0; gates and residuals read all.
         k_schedule: a schedule of K that replaces `k` and `anneal_steps`.
         depth_schedule: a schedule of the number of mixed exits that replaces `anneal_steps`; it must end in 1.
-        l2: coefficient of the sum of squares of all dense kernels.
-        initial_logit: initial bias of the estimators; the log-odds of the base rate is a good one.
         seed: of the gates' noise.
-
-    Raises:
-        ValueError: for arguments out of range, named in the message.
+        **common: the arguments of all models, see `CTRModel`.
     """
+
+    registered_name = "ada_ensemble"
+    epochs = MappingProxyType({"anneal_steps": 1.0})
 
     def __init__(
         self,
-        num_rows: int,
-        num_fields: int,
-        widths: Sequence[int] | None = None,
-        value_rows: Sequence[tuple[int, int]] = (),
-        dimension: int = 16,
-        num_layers: int = 4,
-        experts: Sequence[str] = EXPERTS,
-        k: int = 3,
-        anneal_steps: int = 0,
-        expert_prior: Sequence[float] | None = None,
-        depth_prior: Sequence[float] | None = None,
-        expert_load_weight: float = 0.01,
-        depth_load_weight: float = 0.01,
-        z_weight: float = 0.0,
-        depth_objective: str = "straight_through",
-        normalization: str = "batch",
-        embedding_normalization: str = "batch",
-        gate: Mapping[str, Any] | None = None,
+        *,
+        dimension: Count = 16,
+        num_layers: Count = 4,
+        experts: Names = RELEASED_EXPERTS,
+        k: Count = 3,
+        anneal_steps: CountOrZero = 0,
+        expert_prior: Shares | None = None,
+        depth_prior: Shares | None = None,
+        expert_load_weight: Weight = 0.01,
+        depth_load_weight: Weight = 0.01,
+        z_weight: Weight = 0.0,
+        depth_objective: Literal["straight_through", "expected", "none"] = "straight_through",
+        normalization: Normalization = "batch",
+        embedding_normalization: Normalization = "batch",
+        gate: Mapping[str, Any] = MappingProxyType({"name": "noisy_cosine"}),
         dispatcher: str = "sparse",
         fusion_activation: str = "softmax",
-        decorrelation_weight: float = 0.0,
-        dropout: float = 0.0,
+        decorrelation_weight: Weight = 0.0,
+        dropout: Share = 0.0,
         k_schedule: StepSchedule | None = None,
         depth_schedule: StepSchedule | None = None,
-        l2: float = 0.0,
-        initial_logit: float = 0.0,
         seed: int = 0,
-        name: str = "ada_ensemble",
+        **common: Any,
     ):
-        super().__init__(num_rows, num_fields, widths, value_rows, l2, name=name)
-        if num_layers < 1:
-            raise ValueError(f"num_layers must be at least 1; received {num_layers}")
-        if not 1 <= k <= len(experts):
-            raise ValueError(f"k must lie between 1 and the {len(experts)} experts; received {k}")
-        if depth_objective not in DEPTH_OBJECTIVES:
-            raise ValueError(f"depth_objective must be one of {DEPTH_OBJECTIVES}; received {depth_objective!r}")
+        super().__init__(**common)
+        if k > len(experts):
+            raise ArgumentError("k", f"lie between 1 and the {len(experts)} experts", k)
         self.dimension = dimension
         self.num_layers = num_layers
         self.expert_names = tuple(experts)
-        self.k = k
-        self.anneal_steps = anneal_steps
         self.auxiliary_losses = AuxiliaryLosses(
             expert_prior=prior_shares(expert_prior, len(experts), "expert_prior"),
             depth_prior=prior_shares(depth_prior, num_layers, "depth_prior"),
@@ -114,44 +102,27 @@ class AdaEnsemble(CTRModel):
             decorrelation_weight=decorrelation_weight,
         )
         self.depth_objective = depth_objective
-        self.normalization = normalization
-        self.embedding_normalization = embedding_normalization
-        if not isinstance(gate, Mapping | None):
-            raise ValueError(f"gate must map its name and options to their values; received {gate!r}")
-        self.gate = {"name": "noisy_cosine"} | dict(gate or {})
-        self.dispatcher = dispatcher
-        self.fusion_activation = fusion_activation
-        self.dropout = dropout
-        self.given_schedules = (k_schedule, depth_schedule)
-        schedules = annealing_schedules(len(experts), num_layers, k, anneal_steps, *self.given_schedules)
-        self.k_schedule, self.depth_schedule = schedules
-        self.initial_logit = initial_logit
-        self.seed = seed
-        self._build_layers()
-
-    def _make_gate(self, num_choices: int, number: int, name: str) -> Gate:
-        return make_gate(num_choices=num_choices, seed=self.seed + number, layer_name=name, **self.gate)
-
-    def _build_layers(self) -> None:
-        self.embedding = self.make_embedding(self.dimension, "embedding")
-        width = (None, self.num_fields * self.dimension)
-        self.normalize = make_normalization(self.embedding_normalization, "normalize")
+        self.k_schedule, self.depth_schedule = annealing_schedules(
+            len(experts), num_layers, k, anneal_steps, k_schedule, depth_schedule
+        )
+        self.embedding = self.make_embedding(dimension, "embedding")
+        width = (None, self.num_fields * dimension)
+        self.normalize = make_normalization(embedding_normalization, "normalize")
         self.normalize.build(width)
         self.moe_layers, self.estimators = [], []
-        for depth in range(1, self.num_layers + 1):
-            fused = self.dispatcher.endswith("_fusion")
-            gate = None if fused else self._make_gate(len(self.expert_names), depth, "gate")
-            arguments = (self.num_fields, self.normalization, gate, self.dispatcher, self.fusion_activation)
-            decorrelate = self.auxiliary_losses.decorrelation_weight > 0.0
-            layer = SparseMoE(self.expert_names, *arguments, decorrelate, self.dropout, name=f"layer_{depth}")
+        fused, decorrelate = dispatcher.endswith("_fusion"), decorrelation_weight > 0.0
+        for depth in range(1, num_layers + 1):
+            layer_gate = None if fused else _make_gate(gate, len(experts), seed + depth, "gate")
+            arguments = (self.num_fields, normalization, layer_gate, dispatcher, fusion_activation)
+            layer = SparseMoE(self.expert_names, *arguments, decorrelate, dropout, name=f"layer_{depth}")
             layer.build(width, width)
             estimator = Estimator(self.initial_logit, name=f"estimator_{depth}")
             estimator.build(width)
             self.moe_layers.append(layer)
             self.estimators.append(estimator)
         self.depth_gate = None
-        if self.depth_objective != "none":
-            self.depth_gate = self._make_gate(self.num_layers, 0, "depth_gate")
+        if depth_objective != "none":
+            self.depth_gate = _make_gate(gate, num_layers, seed, "depth_gate")
             self.depth_gate.build(width)
         else:
             # Only the last exit is ever used.
@@ -220,33 +191,11 @@ class AdaEnsemble(CTRModel):
             terms["log_loss"] = losses.expected_log_loss(labels, forward.exit_logits, forward.exit_gates)
         return terms
 
-    def get_config(self):
-        k_schedule, depth_schedule = self.given_schedules
-        return super().get_config() | {
-            "dimension": self.dimension,
-            "num_layers": self.num_layers,
-            "experts": self.expert_names,
-            "k": self.k,
-            "anneal_steps": self.anneal_steps,
-            **dataclasses.asdict(self.auxiliary_losses),
-            "depth_objective": self.depth_objective,
-            "normalization": self.normalization,
-            "embedding_normalization": self.embedding_normalization,
-            "gate": dict(self.gate),
-            "dispatcher": self.dispatcher,
-            "fusion_activation": self.fusion_activation,
-            "dropout": self.dropout,
-            "k_schedule": k_schedule and keras.saving.serialize_keras_object(k_schedule),
-            "depth_schedule": depth_schedule and keras.saving.serialize_keras_object(depth_schedule),
-            "initial_logit": self.initial_logit,
-            "seed": self.seed,
-        }
 
-    @classmethod
-    def from_config(cls, config):
-        """The model of `get_config`."""
-        config = dict(config)
-        for key in ("k_schedule", "depth_schedule"):
-            if config.get(key):
-                config[key] = keras.saving.deserialize_keras_object(config[key])
-        return super().from_config(config)
+def _make_gate(options: Mapping[str, Any], num_choices: int, seed: int, layer_name: str) -> Gate:
+    try:
+        return make_gate(
+            **{"name": "noisy_cosine"} | options, num_choices=num_choices, seed=seed, layer_name=layer_name
+        )
+    except ArgumentError as error:
+        raise error.within("gate") from None

@@ -1,10 +1,11 @@
 """AutoInt: stacked self-attention over the fields."""
 
-from collections.abc import Sequence
+from typing import Any
 
 import keras
 import tensorflow as tf
 
+from ada_ensemble_tf.arguments import Count, Counts, Normalization, Share
 from ada_ensemble_tf.layers.dense import Dense
 from ada_ensemble_tf.layers.estimator import Estimator
 from ada_ensemble_tf.layers.mlp import MLP
@@ -90,7 +91,6 @@ class AutoInt(CTRModel):
     With dense layers it is the paper's AutoInt+: w . [interacting layers, MLP(x0)] + b, the sum of both logits.
 
     Args:
-        num_rows, num_fields, widths, value_rows: what is read, see `CTRModel`.
         dimension: D.
         num_layers: L, of interacting layers.
         heads: of each layer.
@@ -100,59 +100,44 @@ class AutoInt(CTRModel):
         activation, normalization, dropout: of those dense layers, see `MLP`.
         embedding_normalization: of the embeddings: "batch", "layer" or "none". The paper has none, but among small
             embeddings all scores are equal and nothing is attended to.
-        l2: coefficient of the sum of squares of all dense kernels, those of the interacting layers among them.
-        initial_logit: initial bias of the estimator; the log-odds of the base rate is a good one.
-
-    Raises:
-        ValueError: for arguments out of range, named in the message.
+        **common: the arguments of all models, see `CTRModel`.
     """
+
+    registered_name = "autoint"
 
     def __init__(
         self,
-        num_rows: int,
-        num_fields: int,
-        widths: Sequence[int] | None = None,
-        value_rows: Sequence[tuple[int, int]] = (),
-        dimension: int = 16,
-        num_layers: int = 3,
-        heads: int = 2,
-        attention_size: int = 64,
+        *,
+        dimension: Count = 16,
+        num_layers: Count = 3,
+        heads: Count = 2,
+        attention_size: Count = 64,
         scaled: bool = False,
-        hidden_units: Sequence[int] = (),
+        hidden_units: Counts = (),
         activation: str = "relu",
-        normalization: str = "batch",
-        dropout: float = 0.0,
-        embedding_normalization: str = "batch",
-        l2: float = 0.0,
-        initial_logit: float = 0.0,
-        name: str = "autoint",
+        normalization: Normalization = "batch",
+        dropout: Share = 0.0,
+        embedding_normalization: Normalization = "batch",
+        **common: Any,
     ):
-        super().__init__(num_rows, num_fields, widths, value_rows, l2, name=name)
-        if num_layers < 1:
-            raise ValueError(f"num_layers must be at least 1; received {num_layers}")
+        super().__init__(**common)
         self.dimension = dimension
-        self.embedding_normalization = embedding_normalization
-        self.initial_logit = initial_logit
         self.embedding = self.make_embedding(dimension, "embedding")
         self.normalize = make_normalization(embedding_normalization, "normalize")
-        self.normalize.build((None, num_fields * dimension))
+        self.normalize.build((None, self.num_fields * dimension))
         layers = range(1, num_layers + 1)
         self.interactions = [InteractingLayer(attention_size, heads, scaled, name=f"interaction_{i}") for i in layers]
-        shape = (None, num_fields, dimension)
+        shape = (None, self.num_fields, dimension)
         for layer in self.interactions:
             layer.build(shape)
             shape = layer.compute_output_shape(shape)
-        width = num_fields * attention_size
-        self.hidden_units = tuple(int(units) for units in hidden_units)
-        self.activation = activation
-        self.normalization = normalization
-        self.dropout = dropout
+        width = self.num_fields * attention_size
         self.mlp = None
-        if self.hidden_units:
-            self.mlp = MLP(self.hidden_units, activation, normalization, dropout, name="mlp")
-            self.mlp.build((None, num_fields * dimension))
+        if hidden_units:
+            self.mlp = MLP(hidden_units, activation, normalization, dropout, name="mlp")
+            self.mlp.build((None, self.num_fields * dimension))
             width += self.mlp.hidden_units[-1]
-        self.estimator = Estimator(initial_logit, name="estimator")
+        self.estimator = Estimator(self.initial_logit, name="estimator")
         self.estimator.build((None, width))
         self.built = True
 
@@ -171,20 +156,3 @@ class AutoInt(CTRModel):
             per_row += self.mlp.flops()
         tensors["logit"] = logit = self.estimator(features)
         return Forward(logit=logit, flops=tf.cast(tf.shape(x0)[0], tf.float32) * per_row, tensors=tensors)
-
-    def get_config(self):
-        # The layers hold what they were given; the first speaks for all.
-        layer = self.interactions[0]
-        return super().get_config() | {
-            "dimension": self.dimension,
-            "num_layers": len(self.interactions),
-            "heads": layer.heads,
-            "attention_size": layer.attention_size,
-            "scaled": layer.scaled,
-            "hidden_units": list(self.hidden_units),
-            "activation": self.activation,
-            "normalization": self.normalization,
-            "dropout": self.dropout,
-            "embedding_normalization": self.embedding_normalization,
-            "initial_logit": self.initial_logit,
-        }

@@ -1,16 +1,36 @@
 """What every model of the zoo is."""
 
 import dataclasses
-from collections.abc import Sequence
+import inspect
+from collections.abc import Mapping
+from types import NoneType
+from typing import Annotated, Any, ClassVar
 
 import keras
 import tensorflow as tf
+from msgspec import Meta
 
 from ada_ensemble_tf import losses
+from ada_ensemble_tf.arguments import (
+    ArgumentError,
+    Count,
+    CountOrZero,
+    Counts,
+    Number,
+    Weight,
+    check_arguments,
+    constructor_parameters,
+    plain,
+)
 from ada_ensemble_tf.gates import Gate, GateReport
 from ada_ensemble_tf.layers.embedding import FusedEmbedding, Inputs, ids_of
 from ada_ensemble_tf.layers.precision import full_precision, layers_of
 from ada_ensemble_tf.updates.bilevel import BilevelModel
+
+ValueRows = Annotated[
+    tuple[tuple[CountOrZero, CountOrZero], ...], Meta(description="be pairs of a field's position and a row")
+]
+_PLAIN = (bool, int, float, str, list, dict, NoneType)
 
 
 @dataclasses.dataclass
@@ -39,8 +59,10 @@ class CTRModel(BilevelModel):
     Rows come as ids `[B, C]`, or where the data has fields with a float as {"ids": ids, "values": float `[B, N]`}; what
     is called `inputs` anywhere is either, by the model's `input_signature`.
 
-    A subclass builds its layers in `__init__` (all sizes are known there), gives `forward`, and hands its
-    constructor arguments to `get_config`. Training, evaluation, saving and export are the same for all.
+    A subclass builds its layers in `__init__` (all sizes are known there) and gives `forward`. Its constructor declares
+    each argument once: default, range (by types of `ada_ensemble_tf.arguments`) and sentence (in the docstring). What
+    all models have it hands on as `**common`. Arguments are checked and recorded before `__init__` runs, so that
+    `get_config` needs no code. Training, evaluation, saving and export are the same for all. All arguments are by name.
 
     Args:
         num_rows: V, rows of the embedding table; `Schema.num_rows`.
@@ -48,29 +70,53 @@ class CTRModel(BilevelModel):
         widths: columns of ids of each field, C in all; `Schema.widths`. None is one each.
         value_rows: (position, row of read values) of each of the N fields with a float, see `FusedEmbedding`.
         l2: coefficient of the sum of squares of all dense kernels.
+        initial_logit: initial bias of the estimators; the log-odds of the base rate is a good one.
+        name: the model's name; by default the one it is registered by.
 
     Raises:
-        ValueError: if `widths` are not those of `num_fields` fields.
+        ArgumentError: for an argument out of its range, named in the message; a ValueError.
     """
+
+    registered_name: ClassVar[str]
+    """The model's name in `models.MODELS`."""
+    withheld: ClassVar[frozenset[str]] = frozenset()
+    """Arguments of the base class's constructor that this model does not have."""
+    epochs: ClassVar[Mapping[str, Any]] = {}
+    """Arguments in weight updates that configs give in epochs, with the config's default."""
+
+    def __new__(cls, **arguments: Any):
+        """Checks and records the arguments, defaults included."""
+        parameters = constructor_parameters(cls, CTRModel)
+        if unknown := sorted(arguments.keys() - parameters.keys()):
+            raise TypeError(f"{cls.__name__} has no argument {', '.join(unknown)}; it has {', '.join(parameters)}")
+        check_arguments(parameters, arguments)
+        model = super().__new__(cls)
+        defaults = {name: p.default for name, p in parameters.items() if p.default is not inspect.Parameter.empty}
+        # Past Keras' tracking of attributes, which is for layers and variables.
+        vars(model)["_arguments"] = plain(defaults | arguments)
+        return model
 
     def __init__(
         self,
-        num_rows: int,
-        num_fields: int,
-        widths: Sequence[int] | None = None,
-        value_rows: Sequence[tuple[int, int]] = (),
-        l2: float = 0.0,
-        **kwargs,
+        *,
+        num_rows: Count,
+        num_fields: Count,
+        widths: Counts | None = None,
+        value_rows: ValueRows = (),
+        l2: Weight = 1e-4,
+        initial_logit: Number = 0.0,
+        name: str | None = None,
     ):
         # Values beside the ids keep their digits under mixed precision; each layer casts what it takes.
-        super().__init__(autocast=False, **kwargs)
+        super().__init__(autocast=False, name=name or self.registered_name)
         if widths is not None and len(widths) != num_fields:
-            raise ValueError(f"widths must be those of num_fields={num_fields} fields; received {list(widths)}")
+            raise ArgumentError("widths", f"be those of num_fields={num_fields} fields", list(widths))
         self.num_rows = num_rows
         self.num_fields = num_fields
         self.widths = None if widths is None else tuple(widths)
         self.value_rows = tuple(tuple(pair) for pair in value_rows)
         self.l2 = l2
+        self.initial_logit = initial_logit
 
     @property
     def input_signature(self) -> Inputs:
@@ -142,20 +188,23 @@ class CTRModel(BilevelModel):
         apart = {id(v) for v in self.gate_variables + self.embedding_variables}
         return [v for v in self.trainable_variables if id(v) not in apart]
 
-    def get_config(self):
-        return {
-            "name": self.name,
-            "dtype": self.dtype_policy.name,
-            "num_rows": self.num_rows,
-            "num_fields": self.num_fields,
-            "widths": None if self.widths is None else list(self.widths),
-            "value_rows": [list(pair) for pair in self.value_rows],
-            "l2": self.l2,
-        }
+    def get_config(self) -> dict[str, Any]:
+        """The constructor's arguments, with the model's name and precision."""
+        arguments = {name: _serialized(value) for name, value in self._arguments.items()}
+        return arguments | {"name": self.name, "dtype": self.dtype_policy.name}
 
     @classmethod
-    def from_config(cls, config):
+    def from_config(cls, config: Mapping[str, Any]) -> "CTRModel":
         """The model of `get_config`, in the precision of the one that gave it: its "dtype", or else float32."""
-        config = dict(config)
-        with layers_of(config.pop("dtype", "float32")):
-            return cls(**config)
+        arguments = {name: _deserialized(value) for name, value in config.items() if name != "dtype"}
+        with layers_of(config.get("dtype", "float32")):
+            return cls(**arguments)
+
+
+def _serialized(value: Any) -> Any:
+    return value if isinstance(value, _PLAIN) else keras.saving.serialize_keras_object(value)
+
+
+def _deserialized(value: Any) -> Any:
+    is_object = isinstance(value, Mapping) and "class_name" in value
+    return keras.saving.deserialize_keras_object(value) if is_object else value

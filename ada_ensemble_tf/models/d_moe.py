@@ -1,18 +1,17 @@
 """D-MoE: a dense mixture of experts with strategies that keep the experts' outputs from being alike."""
 
-from collections.abc import Sequence
+from typing import Any, Literal
 
 import keras
 import tensorflow as tf
 
+from ada_ensemble_tf.arguments import ArgumentError, Count, Names, Normalization, Share, SomeCounts, Weight
 from ada_ensemble_tf.layers.estimator import Estimator
 from ada_ensemble_tf.layers.normalization import make_normalization
 from ada_ensemble_tf.losses.decorrelation import decorrelation_loss
 from ada_ensemble_tf.models.base import CTRModel, Forward
 from ada_ensemble_tf.models.interaction_expert import INTERACTIONS, InteractionExpert
 from ada_ensemble_tf.models.softmax_gate import SoftmaxGate
-
-GATE_EMBEDDINGS = ("own", "experts")
 
 
 @keras.saving.register_keras_serializable(package="ada_ensemble_tf")
@@ -24,7 +23,6 @@ class DMoE(CTRModel):
     Cross-Expert De-Correlation loss (`decorrelation_weight`). With all off it is a plain mixture of experts.
 
     Args:
-        num_rows, num_fields, widths, value_rows: what is read, see `CTRModel`.
         dimension: D.
         experts: the experts' interactions, see `InteractionExpert`.
         heterogeneous: whether experts are those; else all `len(experts)` of them are `homogeneous_expert`.
@@ -37,59 +35,44 @@ class DMoE(CTRModel):
         feature_maps, num_crosses, hidden_units, activation, normalization, dropout: of the experts, see
             `InteractionExpert`.
         embedding_normalization: of each table's embeddings: "batch", "layer" or "none"; products want unit scale.
-        l2: coefficient of the sum of squares of all dense kernels.
-        initial_logit: initial bias of the estimator; the log-odds of the base rate is a good one.
-
-    Raises:
-        ValueError: for arguments out of range, named in the message.
+        **common: the arguments of all models, see `CTRModel`.
     """
+
+    registered_name = "d_moe"
 
     def __init__(
         self,
-        num_rows: int,
-        num_fields: int,
-        widths: Sequence[int] | None = None,
-        value_rows: Sequence[tuple[int, int]] = (),
-        dimension: int = 16,
-        experts: Sequence[str] = INTERACTIONS,
+        *,
+        dimension: Count = 16,
+        experts: Names = INTERACTIONS,
         heterogeneous: bool = True,
         homogeneous_expert: str = "cross",
         own_embeddings: bool = True,
-        gate_embedding: str = "own",
-        decorrelation_weight: float = 0.1,
-        expert_size: int = 64,
-        feature_maps: Sequence[int] = (64, 64),
-        num_crosses: int = 2,
-        hidden_units: Sequence[int] = (200, 200),
+        gate_embedding: Literal["own", "experts"] = "own",
+        decorrelation_weight: Weight = 0.1,
+        expert_size: Count = 64,
+        feature_maps: SomeCounts = (64, 64),
+        num_crosses: Count = 2,
+        hidden_units: SomeCounts = (200, 200),
         activation: str = "relu",
-        normalization: str = "batch",
-        dropout: float = 0.0,
-        embedding_normalization: str = "batch",
-        l2: float = 0.0,
-        initial_logit: float = 0.0,
-        name: str = "d_moe",
+        normalization: Normalization = "batch",
+        dropout: Share = 0.0,
+        embedding_normalization: Normalization = "batch",
+        **common: Any,
     ):
-        super().__init__(num_rows, num_fields, widths, value_rows, l2, name=name)
+        super().__init__(**common)
         if len(experts) < 2:
-            raise ValueError(f"experts must name two or more; received {list(experts)}")
-        if gate_embedding not in GATE_EMBEDDINGS:
-            raise ValueError(f"gate_embedding must be one of {GATE_EMBEDDINGS}; received {gate_embedding!r}")
-        if decorrelation_weight < 0.0:
-            raise ValueError(f"decorrelation_weight must not be negative; received {decorrelation_weight}")
+            raise ArgumentError("experts", "be two or more names", list(experts))
         self.dimension = dimension
-        self.interactions = tuple(experts)
-        self.heterogeneous = heterogeneous
-        self.homogeneous_expert = homogeneous_expert
         self.own_embeddings = own_embeddings
         self.gate_embedding = gate_embedding
         self.decorrelation_weight = decorrelation_weight
         self.expert_size = expert_size
         self.embedding_normalization = embedding_normalization
-        self.initial_logit = initial_logit
-        names = self.interactions if heterogeneous else (homogeneous_expert,) * len(experts)
+        names = experts if heterogeneous else (homogeneous_expert,) * len(experts)
         options = (feature_maps, num_crosses, hidden_units, activation, normalization, dropout)
         self.experts = [
-            InteractionExpert(interaction, num_fields, expert_size, *options, name=f"{interaction}_{j}")
+            InteractionExpert(interaction, self.num_fields, expert_size, *options, name=f"{interaction}_{j}")
             for j, interaction in enumerate(names, 1)
         ]
         self._build_layers()
@@ -148,18 +131,3 @@ class DMoE(CTRModel):
         """The outputs `[B, A]` that the gate weights, as one layer."""
         maps = [norm(table(inputs)) for table, norm in zip(self.embeddings, self.norms, strict=True)]
         return {"experts": self._run_experts(maps, training=False)}
-
-    def get_config(self):
-        return super().get_config() | {
-            "dimension": self.dimension,
-            "experts": list(self.interactions),
-            "heterogeneous": self.heterogeneous,
-            "homogeneous_expert": self.homogeneous_expert,
-            "own_embeddings": self.own_embeddings,
-            "gate_embedding": self.gate_embedding,
-            "decorrelation_weight": self.decorrelation_weight,
-            "expert_size": self.expert_size,
-            **self.experts[0].arguments(),
-            "embedding_normalization": self.embedding_normalization,
-            "initial_logit": self.initial_logit,
-        }

@@ -1,10 +1,11 @@
 """Deep & Cross Network with vector crosses."""
 
-from collections.abc import Sequence
+from typing import Any
 
 import keras
 import tensorflow as tf
 
+from ada_ensemble_tf.arguments import Count, Normalization, Share, SomeCounts
 from ada_ensemble_tf.layers.estimator import Estimator
 from ada_ensemble_tf.layers.mlp import MLP
 from ada_ensemble_tf.layers.normalization import make_normalization
@@ -42,45 +43,31 @@ class DCN(CTRModel):
     """w . [x_L, MLP(x0)] + b with x_{l+1} = x0 (x_l . w_l) + b_l + x_l (DCN, arXiv 1708.05123, equations 3 to 5).
 
     Args:
-        num_rows, num_fields, widths, value_rows: what is read, see `CTRModel`.
         dimension: D.
         num_layers: L, of crosses.
         hidden_units, activation, normalization, dropout: of the dense layers, see `MLP`; the paper normalises batches.
         embedding_normalization: of the embeddings: "batch", "layer" or "none". The paper has none, but crosses of
             small x0 start out as nothing, and the other models of this zoo that multiply by x0 have it.
-        l2: coefficient of the sum of squares of all dense kernels.
-        initial_logit: initial bias of the estimator; the log-odds of the base rate is a good one.
-
-    Raises:
-        ValueError: for arguments out of range, named in the message.
+        **common: the arguments of all models, see `CTRModel`.
     """
+
+    registered_name = "dcn"
 
     def __init__(
         self,
-        num_rows: int,
-        num_fields: int,
-        widths: Sequence[int] | None = None,
-        value_rows: Sequence[tuple[int, int]] = (),
-        dimension: int = 16,
-        num_layers: int = 3,
-        hidden_units: Sequence[int] = (400, 400, 400),
+        *,
+        dimension: Count = 16,
+        num_layers: Count = 3,
+        hidden_units: SomeCounts = (400, 400, 400),
         activation: str = "relu",
-        normalization: str = "batch",
-        dropout: float = 0.0,
-        embedding_normalization: str = "batch",
-        l2: float = 0.0,
-        initial_logit: float = 0.0,
-        name: str = "dcn",
+        normalization: Normalization = "batch",
+        dropout: Share = 0.0,
+        embedding_normalization: Normalization = "batch",
+        **common: Any,
     ):
-        super().__init__(num_rows, num_fields, widths, value_rows, l2, name=name)
-        if num_layers < 1:
-            raise ValueError(f"num_layers must be at least 1; received {num_layers}")
-        self.dimension = dimension
-        self.num_layers = num_layers
-        self.embedding_normalization = embedding_normalization
-        self.initial_logit = initial_logit
+        super().__init__(**common)
         self.embedding = self.make_embedding(dimension, "embedding")
-        shape = (None, num_fields * dimension)
+        shape = (None, self.num_fields * dimension)
         self.normalize = make_normalization(embedding_normalization, "normalize")
         self.normalize.build(shape)
         self.crosses = [VectorCross(name=f"cross_{i}") for i in range(1, num_layers + 1)]
@@ -88,7 +75,7 @@ class DCN(CTRModel):
             cross.build(shape, shape)
         self.mlp = MLP(hidden_units, activation, normalization, dropout, name="mlp")
         self.mlp.build(shape)
-        self.estimator = Estimator(initial_logit, name="estimator")
+        self.estimator = Estimator(self.initial_logit, name="estimator")
         self.estimator.build((None, shape[1] + self.mlp.hidden_units[-1]))
         self.built = True
 
@@ -102,12 +89,3 @@ class DCN(CTRModel):
         tensors["logit"] = logit = self.estimator(tf.concat([x, hidden], axis=1))
         per_row = sum(cross.flops() for cross in self.crosses) + self.mlp.flops() + self.estimator.flops()
         return Forward(logit=logit, flops=tf.cast(tf.shape(x0)[0], tf.float32) * per_row, tensors=tensors)
-
-    def get_config(self):
-        return super().get_config() | {
-            "dimension": self.dimension,
-            "num_layers": self.num_layers,
-            **self.mlp.arguments(),
-            "embedding_normalization": self.embedding_normalization,
-            "initial_logit": self.initial_logit,
-        }

@@ -1,17 +1,16 @@
 """Deep & Cross Network V2, with matrix crosses."""
 
-from collections.abc import Sequence
+from typing import Any, Literal
 
 import keras
 import tensorflow as tf
 
+from ada_ensemble_tf.arguments import Count, CountOrZero, Normalization, Share, SomeCounts
 from ada_ensemble_tf.layers.dense import Dense
 from ada_ensemble_tf.layers.estimator import Estimator
 from ada_ensemble_tf.layers.mlp import MLP
 from ada_ensemble_tf.layers.normalization import make_normalization
 from ada_ensemble_tf.models.base import CTRModel, Forward
-
-STRUCTURES = ("stacked", "parallel")
 
 
 @keras.saving.register_keras_serializable(package="ada_ensemble_tf")
@@ -64,7 +63,6 @@ class DCNV2(CTRModel):
     "stacked": w . MLP(x_L) + b. "parallel": w . [x_L, MLP(x0)] + b.
 
     Args:
-        num_rows, num_fields, widths, value_rows: what is read, see `CTRModel`.
         dimension: D.
         num_layers: L, of crosses.
         structure: how crosses and dense layers are combined, "stacked" or "parallel".
@@ -72,45 +70,29 @@ class DCNV2(CTRModel):
         hidden_units, activation, normalization, dropout: of the dense layers, see `MLP`.
         embedding_normalization: of the embeddings: "batch", "layer" or "none". The paper has none, but crosses of
             small x0 start out as nothing, and the other models of this zoo that multiply by x0 have it.
-        l2: coefficient of the sum of squares of all dense kernels.
-        initial_logit: initial bias of the estimator; the log-odds of the base rate is a good one.
-
-    Raises:
-        ValueError: for arguments out of range, named in the message.
+        **common: the arguments of all models, see `CTRModel`.
     """
+
+    registered_name = "dcn_v2"
 
     def __init__(
         self,
-        num_rows: int,
-        num_fields: int,
-        widths: Sequence[int] | None = None,
-        value_rows: Sequence[tuple[int, int]] = (),
-        dimension: int = 16,
-        num_layers: int = 3,
-        structure: str = "stacked",
-        rank: int = 0,
-        hidden_units: Sequence[int] = (400, 400, 400),
+        *,
+        dimension: Count = 16,
+        num_layers: Count = 3,
+        structure: Literal["stacked", "parallel"] = "stacked",
+        rank: CountOrZero = 0,
+        hidden_units: SomeCounts = (400, 400, 400),
         activation: str = "relu",
-        normalization: str = "batch",
-        dropout: float = 0.0,
-        embedding_normalization: str = "batch",
-        l2: float = 0.0,
-        initial_logit: float = 0.0,
-        name: str = "dcn_v2",
+        normalization: Normalization = "batch",
+        dropout: Share = 0.0,
+        embedding_normalization: Normalization = "batch",
+        **common: Any,
     ):
-        super().__init__(num_rows, num_fields, widths, value_rows, l2, name=name)
-        if num_layers < 1:
-            raise ValueError(f"num_layers must be at least 1; received {num_layers}")
-        if structure not in STRUCTURES:
-            raise ValueError(f"structure must be one of {STRUCTURES}; received {structure!r}")
-        self.dimension = dimension
-        self.num_layers = num_layers
+        super().__init__(**common)
         self.structure = structure
-        self.rank = rank
-        self.embedding_normalization = embedding_normalization
-        self.initial_logit = initial_logit
         self.embedding = self.make_embedding(dimension, "embedding")
-        shape = (None, num_fields * dimension)
+        shape = (None, self.num_fields * dimension)
         self.normalize = make_normalization(embedding_normalization, "normalize")
         self.normalize.build(shape)
         self.crosses = [MatrixCross(rank, name=f"cross_{i}") for i in range(1, num_layers + 1)]
@@ -118,7 +100,7 @@ class DCNV2(CTRModel):
             cross.build(shape, shape)
         self.mlp = MLP(hidden_units, activation, normalization, dropout, name="mlp")
         self.mlp.build(shape)
-        self.estimator = Estimator(initial_logit, name="estimator")
+        self.estimator = Estimator(self.initial_logit, name="estimator")
         self.estimator.build((None, self.mlp.hidden_units[-1] + (shape[1] if structure == "parallel" else 0)))
         self.built = True
 
@@ -133,14 +115,3 @@ class DCNV2(CTRModel):
         tensors["logit"] = logit = self.estimator(tf.concat([x, hidden], axis=1) if parallel else hidden)
         per_row = sum(cross.flops() for cross in self.crosses) + self.mlp.flops() + self.estimator.flops()
         return Forward(logit=logit, flops=tf.cast(tf.shape(x0)[0], tf.float32) * per_row, tensors=tensors)
-
-    def get_config(self):
-        return super().get_config() | {
-            "dimension": self.dimension,
-            "num_layers": self.num_layers,
-            "structure": self.structure,
-            "rank": self.rank,
-            **self.mlp.arguments(),
-            "embedding_normalization": self.embedding_normalization,
-            "initial_logit": self.initial_logit,
-        }

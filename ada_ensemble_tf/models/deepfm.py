@@ -1,10 +1,11 @@
 """DeepFM: a factorisation machine and a deep network on one embedding."""
 
-from collections.abc import Sequence
+from typing import Any
 
 import keras
 import tensorflow as tf
 
+from ada_ensemble_tf.arguments import Count, Normalization, Share, SomeCounts
 from ada_ensemble_tf.layers.estimator import Estimator
 from ada_ensemble_tf.layers.mlp import MLP
 from ada_ensemble_tf.models.base import CTRModel, Forward
@@ -18,39 +19,30 @@ class DeepFM(CTRModel):
     y_FM = sum_i w_i + sum_{i<j} <v_i, v_j>, y_DNN = w . MLP(x0) + b, where x0 is the concatenation of the same v.
 
     Args:
-        num_rows, num_fields, widths, value_rows: what is read, see `CTRModel`.
         dimension: D.
         hidden_units, activation, normalization, dropout: of the dense layers, see `MLP`.
-        l2: coefficient of the sum of squares of all dense kernels.
-        initial_logit: initial bias of the estimator; the log-odds of the base rate is a good one.
-
-    Raises:
-        ValueError: for arguments out of range, named in the message.
+        **common: the arguments of all models, see `CTRModel`.
     """
+
+    registered_name = "deepfm"
 
     def __init__(
         self,
-        num_rows: int,
-        num_fields: int,
-        widths: Sequence[int] | None = None,
-        value_rows: Sequence[tuple[int, int]] = (),
-        dimension: int = 16,
-        hidden_units: Sequence[int] = (400, 400, 400),
+        *,
+        dimension: Count = 16,
+        hidden_units: SomeCounts = (400, 400, 400),
         activation: str = "relu",
-        normalization: str = "batch",
-        dropout: float = 0.0,
-        l2: float = 0.0,
-        initial_logit: float = 0.0,
-        name: str = "deepfm",
+        normalization: Normalization = "batch",
+        dropout: Share = 0.0,
+        **common: Any,
     ):
-        super().__init__(num_rows, num_fields, widths, value_rows, l2, name=name)
+        super().__init__(**common)
         self.dimension = dimension
-        self.initial_logit = initial_logit
         self.level_weights = self.make_embedding(dimension=1, name="level_weights", initial_scale=0.0, exact=True)
         self.embedding = self.make_embedding(dimension, "embedding", exact=True)
         self.mlp = MLP(hidden_units, activation, normalization, dropout, name="mlp")
-        self.mlp.build((None, num_fields * dimension))
-        self.estimator = Estimator(initial_logit, name="estimator")
+        self.mlp.build((None, self.num_fields * dimension))
+        self.estimator = Estimator(self.initial_logit, name="estimator")
         self.estimator.build((None, self.mlp.hidden_units[-1]))
         self.built = True
 
@@ -73,10 +65,3 @@ class DeepFM(CTRModel):
                 "logit": logit,
             },
         )
-
-    def get_config(self):
-        return super().get_config() | {
-            "dimension": self.dimension,
-            **self.mlp.arguments(),
-            "initial_logit": self.initial_logit,
-        }

@@ -1,10 +1,11 @@
 """AdaEnsemble with all experts on."""
 
-from collections.abc import Sequence
+from typing import Any
 
 import keras
 
-from ada_ensemble_tf.models.ada_ensemble import EXPERTS, AdaEnsemble
+from ada_ensemble_tf.arguments import Names
+from ada_ensemble_tf.models.ada_ensemble import RELEASED_EXPERTS, AdaEnsemble
 
 
 @keras.saving.register_keras_serializable(package="ada_ensemble_tf")
@@ -15,39 +16,12 @@ class DenseMoE(AdaEnsemble):
     `depth_objective="none"` leaves it out.
 
     Args:
-        num_rows, num_fields, widths, value_rows: what is read, see `CTRModel`.
-        experts: names of the experts in each layer.
         dispatcher: "dense", or a fusion, see `SparseMoE`.
-        **arguments: `AdaEnsemble`'s others, less `k` and `k_schedule`.
-
-    Raises:
-        ValueError: for arguments out of range, named in the message.
+        **others: `AdaEnsemble`'s other arguments, less `k` and `k_schedule`.
     """
 
-    def __init__(
-        self,
-        num_rows: int,
-        num_fields: int,
-        widths: Sequence[int] | None = None,
-        value_rows: Sequence[tuple[int, int]] = (),
-        experts: Sequence[str] = EXPERTS,
-        dispatcher: str = "dense",
-        name: str = "dense_moe",
-        **arguments,
-    ):
-        super().__init__(
-            num_rows,
-            num_fields,
-            widths,
-            value_rows,
-            experts=experts,
-            k=len(experts),
-            dispatcher=dispatcher,
-            name=name,
-            **arguments,
-        )
+    registered_name = "dense_moe"
+    withheld = frozenset(("k", "k_schedule"))
 
-    def get_config(self):
-        config = super().get_config()
-        del config["k"], config["k_schedule"]
-        return config
+    def __init__(self, *, experts: Names = RELEASED_EXPERTS, dispatcher: str = "dense", **others: Any):
+        super().__init__(experts=experts, k=len(experts), dispatcher=dispatcher, **others)

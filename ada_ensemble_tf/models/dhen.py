@@ -1,18 +1,19 @@
 """DHEN: a deep and hierarchical ensemble of interaction modules."""
 
-from collections.abc import Sequence
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import keras
 import tensorflow as tf
+from msgspec import Meta
 
+from ada_ensemble_tf.arguments import Count, CountOrZero, Counts, Names, Normalization, Share
 from ada_ensemble_tf.dhen import DHENLayer
 from ada_ensemble_tf.layers.estimator import Estimator
 from ada_ensemble_tf.layers.mlp import MLP
 from ada_ensemble_tf.layers.normalization import make_normalization
 from ada_ensemble_tf.models.base import CTRModel, Forward
 
-MAX_LAYERS = 8
+Depth = Annotated[int, Meta(ge=1, le=8, description="lie between 1 and 8")]
 
 
 @keras.saving.register_keras_serializable(package="ada_ensemble_tf")
@@ -25,7 +26,6 @@ class DHEN(CTRModel):
     estimator, by option through dense layers. The default modules are those of the paper's table 2.
 
     Args:
-        num_rows, num_fields, widths, value_rows: what is read, see `CTRModel`.
         dimension: D.
         num_layers: stacked layers, 1 to 8.
         modules: names of the interaction modules in each layer, see `ada_ensemble_tf.dhen.MODULES`.
@@ -43,66 +43,39 @@ class DHEN(CTRModel):
             sets to 0.
         embedding_normalization: of X_0: "batch", "layer" or "none". The paper has none, but products of small
             embeddings start out as nothing, and the other models of this zoo that multiply them have it.
-        l2: coefficient of the sum of squares of all dense kernels.
-        initial_logit: initial bias of the estimator; the log-odds of the base rate is a good one.
-
-    Raises:
-        ValueError: for arguments out of range, named in the message.
+        **common: the arguments of all models, see `CTRModel`.
     """
+
+    registered_name = "dhen"
 
     def __init__(
         self,
-        num_rows: int,
-        num_fields: int,
-        widths: Sequence[int] | None = None,
-        value_rows: Sequence[tuple[int, int]] = (),
-        dimension: int = 16,
-        num_layers: int = 4,
-        modules: Sequence[str] = ("dlrm", "linear"),
-        num_outputs: int = 16,
-        ensemble: str = "concat",
-        heads: int = 2,
-        filters: int = 4,
-        dlrm_units: Sequence[int] = (256,),
-        dlrm_compressed: int = 0,
-        numeric_units: Sequence[int] = (64,),
-        hidden_units: Sequence[int] = (),
+        *,
+        dimension: Count = 16,
+        num_layers: Depth = 4,
+        modules: Names = ("dlrm", "linear"),
+        num_outputs: Count = 16,
+        ensemble: Literal["concat", "sum", "weighted_sum"] = "concat",
+        heads: Count = 2,
+        filters: Count = 4,
+        dlrm_units: Counts = (256,),
+        dlrm_compressed: CountOrZero = 0,
+        numeric_units: Counts = (64,),
+        hidden_units: Counts = (),
         activation: str = "relu",
-        normalization: str = "layer",
-        dropout: float = 0.0,
-        embedding_normalization: str = "batch",
-        l2: float = 0.0,
-        initial_logit: float = 0.0,
-        name: str = "dhen",
+        normalization: Normalization = "layer",
+        dropout: Share = 0.0,
+        embedding_normalization: Normalization = "batch",
+        **common: Any,
     ):
-        super().__init__(num_rows, num_fields, widths, value_rows, l2, name=name)
-        if not 1 <= num_layers <= MAX_LAYERS:
-            raise ValueError(f"num_layers must lie in [1, {MAX_LAYERS}]; received {num_layers}")
+        super().__init__(**common)
         self.dimension = dimension
-        self.numeric_units = tuple(numeric_units)
-        self.hidden_units = tuple(hidden_units)
-        self.activation = activation
-        self.embedding_normalization = embedding_normalization
-        self.initial_logit = initial_logit
-        # What `get_config` gives back as it came.
-        self.layer_arguments = {
-            "num_layers": num_layers,
-            "modules": list(modules),
-            "num_outputs": num_outputs,
-            "ensemble": ensemble,
-            "heads": heads,
-            "filters": filters,
-            "dlrm_units": list(dlrm_units),
-            "dlrm_compressed": dlrm_compressed,
-            "normalization": normalization,
-            "dropout": dropout,
-        }
         self.embedding = self.make_embedding(dimension, "embedding")
         self.numeric = None
         if self.value_rows:
-            self.numeric = MLP((*self.numeric_units, dimension), activation, name="numeric")
+            self.numeric = MLP((*numeric_units, dimension), activation, name="numeric")
             self.numeric.build((None, len(self.value_rows)))
-        self.length = num_fields + (self.numeric is not None)
+        self.length = self.num_fields + (self.numeric is not None)
         self.normalize = make_normalization(embedding_normalization, "normalize")
         self.normalize.build((None, self.length * dimension))
         own = {
@@ -119,11 +92,11 @@ class DHEN(CTRModel):
             shape = layer.compute_output_shape(shape)
         self.width = shape[1] * dimension
         self.mlp = None
-        if self.hidden_units:
-            self.mlp = MLP(self.hidden_units, activation, normalization, dropout, name="mlp")
+        if hidden_units:
+            self.mlp = MLP(hidden_units, activation, normalization, dropout, name="mlp")
             self.mlp.build((None, self.width))
-        self.estimator = Estimator(initial_logit, name="estimator")
-        self.estimator.build((None, self.hidden_units[-1] if self.hidden_units else self.width))
+        self.estimator = Estimator(self.initial_logit, name="estimator")
+        self.estimator.build((None, hidden_units[-1] if hidden_units else self.width))
         self.built = True
 
     def _embeddings(self, inputs, training) -> tf.Tensor:
@@ -155,14 +128,3 @@ class DHEN(CTRModel):
             outputs[layer.name] = [tf.reshape(y, [-1, y.shape[1] * y.shape[2]]) for y in modules]
             x = layer(x)
         return outputs
-
-    def get_config(self) -> dict[str, Any]:
-        return super().get_config() | {
-            "dimension": self.dimension,
-            **self.layer_arguments,
-            "numeric_units": list(self.numeric_units),
-            "hidden_units": list(self.hidden_units),
-            "activation": self.activation,
-            "embedding_normalization": self.embedding_normalization,
-            "initial_logit": self.initial_logit,
-        }

@@ -1,12 +1,13 @@
 """The average of single-expert models."""
 
-from collections.abc import Sequence
+from typing import Any
 
 import keras
 import tensorflow as tf
 
 from ada_ensemble_tf import losses
-from ada_ensemble_tf.models.ada_ensemble import EXPERTS
+from ada_ensemble_tf.arguments import ArgumentError, Count, Names, Normalization, Share
+from ada_ensemble_tf.models.ada_ensemble import RELEASED_EXPERTS
 from ada_ensemble_tf.models.base import CTRModel, Forward
 from ada_ensemble_tf.models.single_expert import SingleExpert
 
@@ -20,59 +21,40 @@ class Ensemble(CTRModel):
     best.
 
     Args:
-        num_rows, num_fields, widths, value_rows: what is read, see `CTRModel`.
         experts: the members' experts.
         dimension, num_layers, normalization, embedding_normalization, dropout: of each member, see `SingleExpert`.
-        l2: coefficient of the sum of squares of all dense kernels.
-        initial_logit: initial bias of the members' estimators; the log-odds of the base rate is a good one.
-
-    Raises:
-        ValueError: for arguments out of range, named in the message.
+        **common: the arguments of all models, see `CTRModel`.
     """
+
+    registered_name = "ensemble"
 
     def __init__(
         self,
-        num_rows: int,
-        num_fields: int,
-        widths: Sequence[int] | None = None,
-        value_rows: Sequence[tuple[int, int]] = (),
-        experts: Sequence[str] = EXPERTS,
-        dimension: int = 16,
-        num_layers: int = 4,
-        normalization: str = "batch",
-        embedding_normalization: str = "batch",
-        dropout: float = 0.0,
-        l2: float = 0.0,
-        initial_logit: float = 0.0,
-        name: str = "ensemble",
+        *,
+        experts: Names = RELEASED_EXPERTS,
+        dimension: Count = 16,
+        num_layers: Count = 4,
+        normalization: Normalization = "batch",
+        embedding_normalization: Normalization = "batch",
+        dropout: Share = 0.0,
+        **common: Any,
     ):
-        super().__init__(num_rows, num_fields, widths, value_rows, l2, name=name)
-        if not experts or len(set(experts)) != len(experts):
-            raise ValueError(f"experts must be one or more different ones; received {list(experts)}")
+        super().__init__(**common)
+        if len(set(experts)) != len(experts):
+            raise ArgumentError("experts", "be different names", list(experts))
         self.expert_names = tuple(experts)
-        self.dimension = dimension
-        self.num_layers = num_layers
-        self.normalization = normalization
-        self.embedding_normalization = embedding_normalization
-        self.dropout = dropout
-        self.initial_logit = initial_logit
         self.members = []
         for expert in self.expert_names:
             # Variables are told apart by their member.
             with keras.name_scope(f"member_{expert}"):
                 member = SingleExpert(
-                    num_rows,
-                    num_fields,
-                    self.widths,
-                    self.value_rows,
-                    dimension,
-                    num_layers,
-                    expert,
-                    normalization,
-                    embedding_normalization,
-                    dropout,
-                    initial_logit=initial_logit,
-                    name=f"member_{expert}",
+                    expert=expert,
+                    dimension=dimension,
+                    num_layers=num_layers,
+                    normalization=normalization,
+                    embedding_normalization=embedding_normalization,
+                    dropout=dropout,
+                    **common | {"name": f"member_{expert}"},
                 )
             self.members.append(member)
         self.built = True
@@ -102,14 +84,3 @@ class Ensemble(CTRModel):
         del terms["log_loss"]
         members = zip(self.expert_names, tf.unstack(forward.exit_logits, axis=1), strict=True)
         return terms | {f"log_loss_{name}": losses.log_loss(labels, logit) for name, logit in members}
-
-    def get_config(self):
-        return super().get_config() | {
-            "experts": list(self.expert_names),
-            "dimension": self.dimension,
-            "num_layers": self.num_layers,
-            "normalization": self.normalization,
-            "embedding_normalization": self.embedding_normalization,
-            "dropout": self.dropout,
-            "initial_logit": self.initial_logit,
-        }

@@ -1,10 +1,11 @@
 """The factorisation machine and its pairwise term."""
 
-from collections.abc import Sequence
+from typing import Any
 
 import keras
 import tensorflow as tf
 
+from ada_ensemble_tf.arguments import Count
 from ada_ensemble_tf.models.base import CTRModel, Forward
 
 
@@ -40,30 +41,19 @@ class FactorizationMachine(CTRModel):
     weights w are a table of size 1 of their own. A field of several values has the mean of their w and of their v.
 
     Args:
-        num_rows, num_fields, widths, value_rows: what is read, see `CTRModel`.
         dimension: D, length of the factors v.
-        initial_logit: initial bias; the log-odds of the base rate is a good one.
-
-    Raises:
-        ValueError: for arguments out of range, named in the message.
+        **common: the arguments of all models but `l2`, see `CTRModel`: there are no dense kernels.
     """
 
-    def __init__(
-        self,
-        num_rows: int,
-        num_fields: int,
-        widths: Sequence[int] | None = None,
-        value_rows: Sequence[tuple[int, int]] = (),
-        dimension: int = 16,
-        initial_logit: float = 0.0,
-        name: str = "factorization_machine",
-    ):
-        super().__init__(num_rows, num_fields, widths, value_rows, name=name)
+    registered_name = "factorization_machine"
+    withheld = frozenset(("l2",))
+
+    def __init__(self, *, dimension: Count = 16, **common: Any):
+        super().__init__(l2=0.0, **common)
         self.dimension = dimension
-        self.initial_logit = initial_logit
         self.level_weights = self.make_embedding(dimension=1, name="level_weights", initial_scale=0.0, exact=True)
         self.embedding = self.make_embedding(dimension, "embedding", exact=True)
-        start = keras.initializers.Constant(initial_logit)
+        start = keras.initializers.Constant(self.initial_logit)
         self.bias = self.add_weight(name="bias", shape=(), initializer=start, autocast=False)
         self.built = True
 
@@ -84,9 +74,3 @@ class FactorizationMachine(CTRModel):
                 "logit": logit,
             },
         )
-
-    def get_config(self):
-        config = super().get_config() | {"dimension": self.dimension, "initial_logit": self.initial_logit}
-        # No dense kernels.
-        del config["l2"]
-        return config

@@ -1,10 +1,11 @@
 """FiBiNET: weighted fields, bilinear interactions and a deep network."""
 
-from collections.abc import Sequence
+from typing import Any, Literal
 
 import keras
 import tensorflow as tf
 
+from ada_ensemble_tf.arguments import Count, Normalization, Share, SomeCounts
 from ada_ensemble_tf.layers.bilinear_interaction import BilinearInteraction
 from ada_ensemble_tf.layers.estimator import Estimator
 from ada_ensemble_tf.layers.mlp import MLP
@@ -22,56 +23,45 @@ class FiBiNET(CTRModel):
     it is their mean.
 
     Args:
-        num_rows, num_fields, widths, value_rows: what is read, see `CTRModel`.
         dimension: D.
         reduction: of the fields in the squeeze-and-excitation.
         bilinear: what has a matrix of its own, "all", "each" or "interaction"; see `BilinearInteraction`.
         hidden_units, activation, normalization, dropout: of the dense layers, see `MLP`.
         embedding_normalization: of the embeddings: "batch", "layer" or "none". The paper has none, but the dense
             layers see products alone, and those of small embeddings start out as nothing.
-        l2: coefficient of the sum of squares of all dense kernels, those of the interactions among them.
-        initial_logit: initial bias of the estimator; the log-odds of the base rate is a good one.
-
-    Raises:
-        ValueError: for arguments out of range, named in the message.
+        **common: the arguments of all models, see `CTRModel`.
     """
+
+    registered_name = "fibinet"
 
     def __init__(
         self,
-        num_rows: int,
-        num_fields: int,
-        widths: Sequence[int] | None = None,
-        value_rows: Sequence[tuple[int, int]] = (),
-        dimension: int = 16,
-        reduction: int = 3,
-        bilinear: str = "interaction",
-        hidden_units: Sequence[int] = (400, 400, 400),
+        *,
+        dimension: Count = 16,
+        reduction: Count = 3,
+        bilinear: Literal["all", "each", "interaction"] = "interaction",
+        hidden_units: SomeCounts = (400, 400, 400),
         activation: str = "relu",
-        normalization: str = "batch",
-        dropout: float = 0.0,
-        embedding_normalization: str = "batch",
-        l2: float = 0.0,
-        initial_logit: float = 0.0,
-        name: str = "fibinet",
+        normalization: Normalization = "batch",
+        dropout: Share = 0.0,
+        embedding_normalization: Normalization = "batch",
+        **common: Any,
     ):
-        super().__init__(num_rows, num_fields, widths, value_rows, l2, name=name)
-        self.dimension = dimension
-        self.embedding_normalization = embedding_normalization
-        self.initial_logit = initial_logit
+        super().__init__(**common)
         self.level_weights = self.make_embedding(dimension=1, name="level_weights", initial_scale=0.0, exact=True)
         self.embedding = self.make_embedding(dimension, "embedding")
-        shape = (None, num_fields * dimension)
+        shape = (None, self.num_fields * dimension)
         self.normalize = make_normalization(embedding_normalization, "normalize")
         self.normalize.build(shape)
-        self.squeeze_excitation = SqueezeExcitation(num_fields, reduction, name="squeeze_excitation")
+        self.squeeze_excitation = SqueezeExcitation(self.num_fields, reduction, name="squeeze_excitation")
         self.squeeze_excitation.build(shape)
-        self.bilinear = BilinearInteraction(num_fields, bilinear, name="bilinear")
+        self.bilinear = BilinearInteraction(self.num_fields, bilinear, name="bilinear")
         self.bilinear.build(shape)
-        self.weighted_bilinear = BilinearInteraction(num_fields, bilinear, name="weighted_bilinear")
+        self.weighted_bilinear = BilinearInteraction(self.num_fields, bilinear, name="weighted_bilinear")
         self.weighted_bilinear.build(shape)
         self.mlp = MLP(hidden_units, activation, normalization, dropout, name="mlp")
         self.mlp.build((None, 2 * self.bilinear.compute_output_shape(shape)[1]))
-        self.estimator = Estimator(initial_logit, name="estimator")
+        self.estimator = Estimator(self.initial_logit, name="estimator")
         self.estimator.build((None, self.mlp.hidden_units[-1]))
         self.built = True
 
@@ -98,13 +88,3 @@ class FiBiNET(CTRModel):
                 "logit": logit,
             },
         )
-
-    def get_config(self):
-        return super().get_config() | {
-            "dimension": self.dimension,
-            "reduction": self.squeeze_excitation.reduction,
-            "bilinear": self.bilinear.kind,
-            **self.mlp.arguments(),
-            "embedding_normalization": self.embedding_normalization,
-            "initial_logit": self.initial_logit,
-        }

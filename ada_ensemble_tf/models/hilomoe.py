@@ -1,11 +1,23 @@
 """HiLoMoE: a deep network whose dense layers have hierarchically routed experts of rank 1."""
 
-from collections.abc import Sequence
+from types import MappingProxyType
+from typing import Any
 
 import keras
 import tensorflow as tf
 
 from ada_ensemble_tf import losses
+from ada_ensemble_tf.arguments import (
+    ArgumentError,
+    Count,
+    CountOrZero,
+    CountsOrZeros,
+    Normalization,
+    Positive,
+    Share,
+    SomeCounts,
+    Weight,
+)
 from ada_ensemble_tf.layers.dropout import make_dropout
 from ada_ensemble_tf.layers.estimator import Estimator
 from ada_ensemble_tf.layers.normalization import make_normalization
@@ -28,7 +40,6 @@ class HiLoMoE(CTRModel):
     routers, what the stages train and their lengths. The routers are weights as others are, trained on the same rows.
 
     Args:
-        num_rows, num_fields, widths, value_rows: what is read, see `CTRModel`.
         dimension: D.
         hidden_units: sizes of the dense layers. For 39 fields of D = 16 the defaults spend 19 % fewer FLOPs than a
             `DNN` of (400, 400, 400), more for fewer fields, less for more.
@@ -44,79 +55,57 @@ class HiLoMoE(CTRModel):
         final_learning_rate_factor: of stage 3, on all learning rates.
         activation, normalization, dropout: of the dense layers, see `MLP`.
         embedding_normalization: of the embeddings: "batch", "layer" or "none". Routers see nothing in small x0.
-        l2: coefficient of the sum of squares of W0, U and the estimator's kernel.
-        initial_logit: initial bias of the estimator; the log-odds of the base rate is a good one.
-
-    Raises:
-        ValueError: for arguments out of range, named in the message.
+        **common: the arguments of all models, see `CTRModel`.
     """
+
+    registered_name = "hilomoe"
+    epochs = MappingProxyType({"stage_steps": (1.0, 1.0)})
 
     def __init__(
         self,
-        num_rows: int,
-        num_fields: int,
-        widths: Sequence[int] | None = None,
-        value_rows: Sequence[tuple[int, int]] = (),
-        dimension: int = 16,
-        hidden_units: Sequence[int] = (316, 316, 316),
-        num_layers: int = 3,
-        rank_experts: int = 8,
-        k: int = 0,
-        query_rank: int = 8,
+        *,
+        dimension: Count = 16,
+        hidden_units: SomeCounts = (316, 316, 316),
+        num_layers: Count = 3,
+        rank_experts: Count = 8,
+        k: CountOrZero = 0,
+        query_rank: Count = 8,
         parallel: bool = True,
-        expert_load_weight: float = 0.01,
-        z_weight: float = 1e-3,
-        stage_steps: Sequence[int] = (),
-        final_learning_rate_factor: float = 0.1,
+        expert_load_weight: Weight = 0.01,
+        z_weight: Weight = 1e-3,
+        stage_steps: CountsOrZeros = (),
+        final_learning_rate_factor: Positive = 0.1,
         activation: str = "relu",
-        normalization: str = "batch",
-        dropout: float = 0.0,
-        embedding_normalization: str = "batch",
-        l2: float = 0.0,
-        initial_logit: float = 0.0,
-        name: str = "hilomoe",
+        normalization: Normalization = "batch",
+        dropout: Share = 0.0,
+        embedding_normalization: Normalization = "batch",
+        **common: Any,
     ):
-        super().__init__(num_rows, num_fields, widths, value_rows, l2, name=name)
-        if not len(hidden_units) or min(hidden_units) < 1:
-            raise ValueError(f"hidden_units must be one or more positive sizes; received {list(hidden_units)}")
-        if len(stage_steps) not in (0, 2) or min(stage_steps, default=0) < 0:
-            raise ValueError(
-                "stage_steps must be the lengths of stages 1 and 2, neither negative, or be empty; "
-                f"received {list(stage_steps)}"
-            )
-        if final_learning_rate_factor <= 0.0:
-            raise ValueError(f"final_learning_rate_factor must be positive; received {final_learning_rate_factor}")
-        self.dimension = dimension
-        self.hidden_units = tuple(hidden_units)
+        super().__init__(**common)
+        if len(stage_steps) not in (0, 2):
+            raise ArgumentError("stage_steps", "be the lengths of stages 1 and 2, or be empty", list(stage_steps))
+        if k > rank_experts:
+            raise ArgumentError("k", f"lie between 1 and the {rank_experts} experts, or be 0 for all", k)
         self.routing = {"num_levels": num_layers, "num_experts": rank_experts, "k": k, "query_rank": query_rank}
-        self.parallel = parallel
         self.expert_load_weight = expert_load_weight
         self.z_weight = z_weight
         self.stage_steps = tuple(stage_steps)
         self.final_learning_rate_factor = final_learning_rate_factor
-        self.activation = activation
         self.activate = keras.activations.get(activation)
-        self.normalization = normalization
-        self.dropout = dropout
-        self.embedding_normalization = embedding_normalization
-        self.initial_logit = initial_logit
-        self._build_layers()
-
-    def _build_layers(self) -> None:
-        self.embedding = self.make_embedding(self.dimension, "embedding")
-        shape = (None, self.num_fields * self.dimension)
-        self.normalize = make_normalization(self.embedding_normalization, "normalize")
+        self.embedding = self.make_embedding(dimension, "embedding")
+        shape = (None, self.num_fields * dimension)
+        self.normalize = make_normalization(embedding_normalization, "normalize")
         self.normalize.build(shape)
         self.expert_layers, self.norms = [], []
-        for i, units in enumerate(self.hidden_units, 1):
-            layer = LowRankExperts(units, parallel=self.parallel, name=f"layer_{i}", **self.routing)
+        for i, units in enumerate(hidden_units, 1):
+            layer = LowRankExperts(units, parallel=parallel, name=f"layer_{i}", **self.routing)
             layer.build(shape)
             shape = (None, units)
-            norm = make_normalization(self.normalization, f"normalize_{i}")
+            norm = make_normalization(normalization, f"normalize_{i}")
             norm.build(shape)
             self.expert_layers.append(layer)
             self.norms.append(norm)
-        self.drop = make_dropout(self.dropout)
+        self.drop = make_dropout(dropout)
         self.estimator = Estimator(self.initial_logit, name="estimator")
         self.estimator.build(shape)
         self.built = True
@@ -175,23 +164,3 @@ class HiLoMoE(CTRModel):
         if self.z_weight:
             terms["router_z"] = routed * self.z_weight * tf.add_n([r.z for r in reports])
         return terms
-
-    def get_config(self):
-        return super().get_config() | {
-            "dimension": self.dimension,
-            "hidden_units": list(self.hidden_units),
-            "num_layers": self.routing["num_levels"],
-            "rank_experts": self.routing["num_experts"],
-            "k": self.routing["k"],
-            "query_rank": self.routing["query_rank"],
-            "parallel": self.parallel,
-            "expert_load_weight": self.expert_load_weight,
-            "z_weight": self.z_weight,
-            "stage_steps": list(self.stage_steps),
-            "final_learning_rate_factor": self.final_learning_rate_factor,
-            "activation": self.activation,
-            "normalization": self.normalization,
-            "dropout": self.dropout,
-            "embedding_normalization": self.embedding_normalization,
-            "initial_logit": self.initial_logit,
-        }

@@ -1,6 +1,6 @@
 """Logistic regression, the first baseline."""
 
-from collections.abc import Sequence
+from typing import Any
 
 import keras
 import tensorflow as tf
@@ -16,23 +16,16 @@ class LogisticRegression(CTRModel):
     width 1 is FTRL-Proximal, is the field's choice.
 
     Args:
-        num_rows, num_fields, widths, value_rows: what is read, see `CTRModel`.
-        initial_logit: initial bias; the log-odds of the base rate is a good one.
+        **common: the arguments of all models but `l2`, see `CTRModel`: there are no dense kernels.
     """
 
-    def __init__(
-        self,
-        num_rows: int,
-        num_fields: int,
-        widths: Sequence[int] | None = None,
-        value_rows: Sequence[tuple[int, int]] = (),
-        initial_logit: float = 0.0,
-        name: str = "logistic_regression",
-    ):
-        super().__init__(num_rows, num_fields, widths, value_rows, name=name)
-        self.initial_logit = initial_logit
+    registered_name = "logistic_regression"
+    withheld = frozenset(("l2",))
+
+    def __init__(self, **common: Any):
+        super().__init__(l2=0.0, **common)
         self.level_weights = self.make_embedding(dimension=1, name="level_weights", initial_scale=0.0, exact=True)
-        start = keras.initializers.Constant(initial_logit)
+        start = keras.initializers.Constant(self.initial_logit)
         self.bias = self.add_weight(name="bias", shape=(), initializer=start, autocast=False)
         self.built = True
 
@@ -42,8 +35,3 @@ class LogisticRegression(CTRModel):
         logit = tf.reduce_sum(weights, axis=1) + self.bias
         flops = self.level_weights.rows_read(inputs)
         return Forward(logit=logit, flops=flops, tensors={"level weights": weights, "logit": logit})
-
-    def get_config(self):
-        config = super().get_config() | {"initial_logit": self.initial_logit}
-        del config["l2"]
-        return config

@@ -1,16 +1,20 @@
 """Product-based neural network."""
 
-from collections.abc import Sequence
+from typing import Annotated, Any, Literal
 
 import keras
 import numpy as np
 import tensorflow as tf
+from msgspec import Meta
 
+from ada_ensemble_tf.arguments import ArgumentError, Count, Normalization, Share, SomeCounts
 from ada_ensemble_tf.layers.estimator import Estimator
 from ada_ensemble_tf.layers.mlp import MLP
 from ada_ensemble_tf.models.base import CTRModel, Forward
 
-PRODUCTS = ("inner", "outer")
+Products = Annotated[
+    tuple[Literal["inner", "outer"], ...], Meta(min_length=1, description="be one or both of 'inner' and 'outer'")
+]
 
 
 def inner_products(fields: tf.Tensor) -> tf.Tensor:
@@ -49,45 +53,36 @@ class PNN(CTRModel):
     factorisation of W_p, a way to save work, is not used. The outer product (OPNN) is that of the summed embeddings.
 
     Args:
-        num_rows, num_fields, widths, value_rows: what is read, see `CTRModel`.
         dimension: D.
         products: which products are in p: "inner", "outer" or both (PNN* of the paper).
         hidden_units, activation, normalization, dropout: of the dense layers, see `MLP`.
-        l2: coefficient of the sum of squares of all dense kernels.
-        initial_logit: initial bias of the estimator; the log-odds of the base rate is a good one.
-
-    Raises:
-        ValueError: for arguments out of range, named in the message.
+        **common: the arguments of all models, see `CTRModel`.
     """
+
+    registered_name = "pnn"
 
     def __init__(
         self,
-        num_rows: int,
-        num_fields: int,
-        widths: Sequence[int] | None = None,
-        value_rows: Sequence[tuple[int, int]] = (),
-        dimension: int = 16,
-        products: Sequence[str] = PRODUCTS,
-        hidden_units: Sequence[int] = (400, 400, 400),
+        *,
+        dimension: Count = 16,
+        products: Products = ("inner", "outer"),
+        hidden_units: SomeCounts = (400, 400, 400),
         activation: str = "relu",
-        normalization: str = "batch",
-        dropout: float = 0.0,
-        l2: float = 0.0,
-        initial_logit: float = 0.0,
-        name: str = "pnn",
+        normalization: Normalization = "batch",
+        dropout: Share = 0.0,
+        **common: Any,
     ):
-        super().__init__(num_rows, num_fields, widths, value_rows, l2, name=name)
-        if not products or len(set(products)) != len(products) or not set(products).issubset(PRODUCTS):
-            raise ValueError(f"products must be one or both of {PRODUCTS}; received {products!r}")
+        super().__init__(**common)
+        if len(set(products)) != len(products):
+            raise ArgumentError("products", "be one or both of 'inner' and 'outer'", list(products))
         self.dimension = dimension
         self.products = tuple(products)
-        self.initial_logit = initial_logit
         self.embedding = self.make_embedding(dimension, "embedding")
-        pairs, squares = num_fields * (num_fields + 1) // 2, dimension * dimension
-        width = num_fields * dimension + pairs * ("inner" in products) + squares * ("outer" in products)
+        pairs, squares = self.num_fields * (self.num_fields + 1) // 2, dimension * dimension
+        width = self.num_fields * dimension + pairs * ("inner" in products) + squares * ("outer" in products)
         self.mlp = MLP(hidden_units, activation, normalization, dropout, name="mlp")
         self.mlp.build((None, width))
-        self.estimator = Estimator(initial_logit, name="estimator")
+        self.estimator = Estimator(self.initial_logit, name="estimator")
         self.estimator.build((None, self.mlp.hidden_units[-1]))
         self.built = True
 
@@ -115,11 +110,3 @@ class PNN(CTRModel):
         tensors["logit"] = logit = self.estimator(hidden)
         per_row = self._product_flops() + self.mlp.flops() + self.estimator.flops()
         return Forward(logit=logit, flops=tf.cast(tf.shape(x0)[0], tf.float32) * per_row, tensors=tensors)
-
-    def get_config(self):
-        return super().get_config() | {
-            "dimension": self.dimension,
-            "products": list(self.products),
-            **self.mlp.arguments(),
-            "initial_logit": self.initial_logit,
-        }

@@ -1,15 +1,20 @@
 """Wide & Deep: a linear model over levels and listed crosses beside a deep network."""
 
 from collections.abc import Sequence
+from typing import Annotated, Any
 
 import keras
 import tensorflow as tf
+from msgspec import Meta
 
+from ada_ensemble_tf.arguments import Count, CountOrZero, Normalization, Share, SomeCounts
 from ada_ensemble_tf.layers.embedding import FusedEmbedding, ids_of
 from ada_ensemble_tf.layers.estimator import Estimator
 from ada_ensemble_tf.layers.mlp import MLP
 from ada_ensemble_tf.layers.precision import full_precision
 from ada_ensemble_tf.models.base import CTRModel, Forward
+
+Crosses = Annotated[tuple[tuple[CountOrZero, ...], ...], Meta(description="be lists of fields' positions")]
 
 # 2^64 over the golden ratio as a signed number: Knuth's multiplicative hashing.
 MULTIPLIER = 0x9E3779B97F4A7C15 - (1 << 64)
@@ -45,40 +50,30 @@ class WideAndDeep(CTRModel):
     are too many of those for a table of all, combinations are hashed into `cross_buckets` a cross.
 
     Args:
-        num_rows, num_fields, widths, value_rows: what is read, see `CTRModel`.
         dimension: D.
         hidden_units, activation, normalization, dropout: of the dense layers, see `MLP`.
         crosses: the fields of each cross by position, each of one column and without a float.
         cross_buckets: weights of each cross.
-        l2: coefficient of the sum of squares of all dense kernels.
-        initial_logit: initial bias of the estimator; the log-odds of the base rate is a good one.
-
-    Raises:
-        ValueError: for arguments out of range, named in the message.
+        **common: the arguments of all models, see `CTRModel`.
     """
+
+    registered_name = "wide_and_deep"
 
     def __init__(
         self,
-        num_rows: int,
-        num_fields: int,
-        widths: Sequence[int] | None = None,
-        value_rows: Sequence[tuple[int, int]] = (),
-        dimension: int = 16,
-        hidden_units: Sequence[int] = (400, 400, 400),
+        *,
+        dimension: Count = 16,
+        hidden_units: SomeCounts = (400, 400, 400),
         activation: str = "relu",
-        normalization: str = "batch",
-        dropout: float = 0.0,
-        crosses: Sequence[Sequence[int]] = (),
-        cross_buckets: int = 1 << 16,
-        l2: float = 0.0,
-        initial_logit: float = 0.0,
-        name: str = "wide_and_deep",
+        normalization: Normalization = "batch",
+        dropout: Share = 0.0,
+        crosses: Crosses = (),
+        cross_buckets: Count = 1 << 16,
+        **common: Any,
     ):
-        super().__init__(num_rows, num_fields, widths, value_rows, l2, name=name)
-        self.dimension = dimension
+        super().__init__(**common)
         self.crosses = tuple(tuple(int(field) for field in cross) for cross in crosses)
         self.cross_buckets = cross_buckets
-        self.initial_logit = initial_logit
         self.level_weights = self.make_embedding(dimension=1, name="level_weights", initial_scale=0.0, exact=True)
         self.cross_columns = self._columns_of_crosses()
         self.cross_weights = None
@@ -88,14 +83,12 @@ class WideAndDeep(CTRModel):
             self.cross_weights.build((None, len(self.crosses)))
         self.embedding = self.make_embedding(dimension, "embedding")
         self.mlp = MLP(hidden_units, activation, normalization, dropout, name="mlp")
-        self.mlp.build((None, num_fields * dimension))
-        self.estimator = Estimator(initial_logit, name="estimator")
+        self.mlp.build((None, self.num_fields * dimension))
+        self.estimator = Estimator(self.initial_logit, name="estimator")
         self.estimator.build((None, self.mlp.hidden_units[-1]))
         self.built = True
 
     def _columns_of_crosses(self) -> tuple[tuple[int, ...], ...]:
-        if self.cross_buckets < 1:
-            raise ValueError(f"cross_buckets must be positive; received {self.cross_buckets}")
         widths = self.widths or (1,) * self.num_fields
         with_float = {field for field, _ in self.value_rows}
         usable = {field for field, width in enumerate(widths) if width == 1} - with_float
@@ -129,12 +122,3 @@ class WideAndDeep(CTRModel):
                 "logit": logit,
             },
         )
-
-    def get_config(self):
-        return super().get_config() | {
-            "dimension": self.dimension,
-            **self.mlp.arguments(),
-            "crosses": [list(cross) for cross in self.crosses],
-            "cross_buckets": self.cross_buckets,
-            "initial_logit": self.initial_logit,
-        }

@@ -1,10 +1,11 @@
 """xDeepFM: a compressed interaction network, a deep network and a linear part on one embedding."""
 
-from collections.abc import Sequence
+from typing import Any
 
 import keras
 import tensorflow as tf
 
+from ada_ensemble_tf.arguments import Count, Normalization, Share, SomeCounts
 from ada_ensemble_tf.layers.cin import CompressedInteractionNetwork
 from ada_ensemble_tf.layers.estimator import Estimator
 from ada_ensemble_tf.layers.mlp import MLP
@@ -19,50 +20,39 @@ class XDeepFM(CTRModel):
     The linear weights w_i are a table of size 1 of their own; of a field of several values it is their mean.
 
     Args:
-        num_rows, num_fields, widths, value_rows: what is read, see `CTRModel`.
         dimension: D.
         feature_maps: sizes of the layers of the compressed interaction network.
         hidden_units, activation, normalization, dropout: of the dense layers, see `MLP`.
         embedding_normalization: of the embeddings: "batch", "layer" or "none". The paper has none, but a product of
             several small embeddings starts out as nothing.
-        l2: coefficient of the sum of squares of all dense kernels, those of the interactions among them.
-        initial_logit: initial bias of the estimator; the log-odds of the base rate is a good one.
-
-    Raises:
-        ValueError: for arguments out of range, named in the message.
+        **common: the arguments of all models, see `CTRModel`.
     """
+
+    registered_name = "xdeepfm"
 
     def __init__(
         self,
-        num_rows: int,
-        num_fields: int,
-        widths: Sequence[int] | None = None,
-        value_rows: Sequence[tuple[int, int]] = (),
-        dimension: int = 16,
-        feature_maps: Sequence[int] = (128, 128),
-        hidden_units: Sequence[int] = (400, 400, 400),
+        *,
+        dimension: Count = 16,
+        feature_maps: SomeCounts = (128, 128),
+        hidden_units: SomeCounts = (400, 400, 400),
         activation: str = "relu",
-        normalization: str = "batch",
-        dropout: float = 0.0,
-        embedding_normalization: str = "batch",
-        l2: float = 0.0,
-        initial_logit: float = 0.0,
-        name: str = "xdeepfm",
+        normalization: Normalization = "batch",
+        dropout: Share = 0.0,
+        embedding_normalization: Normalization = "batch",
+        **common: Any,
     ):
-        super().__init__(num_rows, num_fields, widths, value_rows, l2, name=name)
-        self.dimension = dimension
-        self.embedding_normalization = embedding_normalization
-        self.initial_logit = initial_logit
+        super().__init__(**common)
         self.level_weights = self.make_embedding(dimension=1, name="level_weights", initial_scale=0.0, exact=True)
         self.embedding = self.make_embedding(dimension, "embedding")
-        shape = (None, num_fields * dimension)
+        shape = (None, self.num_fields * dimension)
         self.normalize = make_normalization(embedding_normalization, "normalize")
         self.normalize.build(shape)
-        self.cin = CompressedInteractionNetwork(num_fields, feature_maps, name="cin")
+        self.cin = CompressedInteractionNetwork(self.num_fields, feature_maps, name="cin")
         self.cin.build(shape)
         self.mlp = MLP(hidden_units, activation, normalization, dropout, name="mlp")
         self.mlp.build(shape)
-        self.estimator = Estimator(initial_logit, name="estimator")
+        self.estimator = Estimator(self.initial_logit, name="estimator")
         self.estimator.build((None, sum(self.cin.feature_maps) + self.mlp.hidden_units[-1]))
         self.built = True
 
@@ -86,12 +76,3 @@ class XDeepFM(CTRModel):
                 "logit": logit,
             },
         )
-
-    def get_config(self):
-        return super().get_config() | {
-            "dimension": self.dimension,
-            "feature_maps": list(self.cin.feature_maps),
-            **self.mlp.arguments(),
-            "embedding_normalization": self.embedding_normalization,
-            "initial_logit": self.initial_logit,
-        }

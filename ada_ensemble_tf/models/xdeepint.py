@@ -1,10 +1,11 @@
 """xDeepInt: polynomial interactions of the fields, vector-wise and bit-wise."""
 
-from collections.abc import Sequence
+from typing import Any
 
 import keras
 import tensorflow as tf
 
+from ada_ensemble_tf.arguments import ArgumentError, Count, Normalization
 from ada_ensemble_tf.layers.dense import Dense
 from ada_ensemble_tf.layers.estimator import Estimator
 from ada_ensemble_tf.layers.normalization import make_normalization
@@ -55,55 +56,40 @@ class XDeepInt(CTRModel):
     output has all lower degrees in it, down to x0, so it alone is read.
 
     Args:
-        num_rows, num_fields, widths, value_rows: what is read, see `CTRModel`.
         dimension: D.
         num_layers: L.
         subspaces: h, which must divide D.
         embedding_normalization: of the embeddings: "batch", "layer" or "none". None, as in the paper, learns fastest:
             by the 1 in each factor, small embeddings start out as a linear model, where those of unit scale start
             out as a random polynomial of degree L + 1.
-        l2: coefficient of the sum of squares of all dense kernels.
-        initial_logit: initial bias of the estimator; the log-odds of the base rate is a good one.
-
-    Raises:
-        ValueError: for arguments out of range, named in the message.
+        **common: the arguments of all models, see `CTRModel`.
     """
+
+    registered_name = "xdeepint"
 
     def __init__(
         self,
-        num_rows: int,
-        num_fields: int,
-        widths: Sequence[int] | None = None,
-        value_rows: Sequence[tuple[int, int]] = (),
-        dimension: int = 16,
-        num_layers: int = 4,
-        subspaces: int = 16,
-        embedding_normalization: str = "none",
-        l2: float = 0.0,
-        initial_logit: float = 0.0,
-        name: str = "xdeepint",
+        *,
+        dimension: Count = 16,
+        num_layers: Count = 4,
+        subspaces: Count = 16,
+        embedding_normalization: Normalization = "none",
+        **common: Any,
     ):
-        super().__init__(num_rows, num_fields, widths, value_rows, l2, name=name)
-        if num_layers < 1:
-            raise ValueError(f"num_layers must be at least 1; received {num_layers}")
+        super().__init__(**common)
+        if dimension % subspaces:
+            raise ArgumentError("subspaces", f"divide dimension={dimension}", subspaces)
         self.dimension = dimension
         self.subspaces = subspaces
-        self.embedding_normalization = embedding_normalization
-        self.initial_logit = initial_logit
         self.embedding = self.make_embedding(dimension, "embedding", exact=True)
-        if subspaces < 1 or dimension % subspaces:
-            raise ValueError(
-                f"subspaces must be positive and divide dimension; "
-                f"received subspaces={subspaces} and dimension={dimension}"
-            )
         self.normalize = make_normalization(embedding_normalization, "normalize", full_precision())
-        self.normalize.build((None, num_fields * dimension))
+        self.normalize.build((None, self.num_fields * dimension))
         self.interactions = [PolynomialInteraction(name=f"interaction_{i}") for i in range(1, num_layers + 1)]
-        shape = (None, subspaces * num_fields)
+        shape = (None, subspaces * self.num_fields)
         for layer in self.interactions:
             layer.build(shape, shape)
-        self.estimator = Estimator(initial_logit, name="estimator")
-        self.estimator.build((None, num_fields))
+        self.estimator = Estimator(self.initial_logit, name="estimator")
+        self.estimator.build((None, self.num_fields))
         self.built = True
 
     def _stack(self, x0: tf.Tensor) -> tf.Tensor:
@@ -124,12 +110,3 @@ class XDeepInt(CTRModel):
         interactions = sum(layer.flops() for layer in self.interactions) * self.dimension // self.subspaces
         per_row = interactions + self.num_fields * self.dimension + self.estimator.flops()
         return Forward(logit=logit, flops=tf.cast(tf.shape(embedded)[0], tf.float32) * per_row, tensors=tensors)
-
-    def get_config(self):
-        return super().get_config() | {
-            "dimension": self.dimension,
-            "num_layers": len(self.interactions),
-            "subspaces": self.subspaces,
-            "embedding_normalization": self.embedding_normalization,
-            "initial_logit": self.initial_logit,
-        }

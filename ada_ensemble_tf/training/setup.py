@@ -1,11 +1,13 @@
 """From a config to a compiled model."""
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import keras
 import tensorflow as tf
 
+from ada_ensemble_tf.arguments import ArgumentError, Weight, check_argument
 from ada_ensemble_tf.layers.precision import PRECISIONS, layers_of
 from ada_ensemble_tf.models import CTRModel, model_class
 from ada_ensemble_tf.optimizers import make_optimizer
@@ -41,8 +43,7 @@ def build_model(config, data: PreparedData) -> CTRModel:
     `layers.precision`; its variables are float32. The precision is the model's for good: its config has it, so that
     evaluation, prediction and export compute as training did and give the scores that were measured.
 
-    `config.model.anneal_epochs`, where a model has it, becomes the constructor's `anneal_steps`, and the pair
-    `stage_epochs` its `stage_steps`.
+    Arguments that a model counts in weight updates, `X_steps`, come as `config.model.X_epochs`, see `CTRModel.epochs`.
 
     Raises:
         UserError: if a value does not fit.
@@ -50,21 +51,26 @@ def build_model(config, data: PreparedData) -> CTRModel:
     if config.precision not in PRECISIONS:
         raise UserError(f"config.precision: must be one of {', '.join(PRECISIONS)}; received {config.precision!r}")
     arguments = config.model.to_dict()
-    name = arguments.pop("name")
-    if (epochs := arguments.pop("anneal_epochs", None)) is not None:
-        arguments["anneal_steps"] = math.ceil(epochs * data.rows["train"] / config.batch_size)
-    if (stages := arguments.pop("stage_epochs", None)) is not None:
-        arguments["stage_steps"] = [math.ceil(epochs * data.rows["train"] / config.batch_size) for epochs in stages]
     rate = data.positives["train"] / data.rows["train"]
     try:
+        cls = model_class(arguments.pop("name"))
+        for steps in cls.epochs:
+            epochs = steps.replace("_steps", "_epochs")
+            arguments[steps] = _steps(epochs, arguments.pop(epochs), data.rows["train"] / config.batch_size)
         with layers_of(PRECISIONS[config.precision]):
-            return model_class(name)(
-                **model_inputs(data.schema),
-                initial_logit=math.log(rate / (1.0 - rate)),
-                **arguments,
-            )
+            return cls(**model_inputs(data.schema), initial_logit=math.log(rate / (1.0 - rate)), **arguments)
+    except ArgumentError as error:
+        raise DataError(f"config.model.{error}") from error
     except (TypeError, ValueError) as error:
         raise UserError(f"config.model: {error}") from error
+
+
+def _steps(key: str, epochs: Any, updates_an_epoch: float) -> int | list[int]:
+    """Weight updates in a number of epochs, or in each of several."""
+    if isinstance(epochs, Sequence):
+        return [_steps(key, each, updates_an_epoch) for each in epochs]
+    check_argument(key, epochs, Weight)
+    return math.ceil(epochs * updates_an_epoch)
 
 
 def compile_model(model: CTRModel, config) -> None:

@@ -121,7 +121,7 @@ def check_model(make, tmp_path, kernels: int) -> None:
     assert type(model).from_config(plain.get_config()).input_signature == tf.TensorSpec([None, 3], tf.int32)
     for arguments, message in [
         (PLAIN | {"widths": (1, 2)}, r"widths must be those of num_fields=3 fields; received \[1, 2\]"),
-        (PLAIN | {"dimension": 0}, "num_rows and dimension must be positive"),
+        (PLAIN | {"dimension": 0}, "dimension must be a whole number of at least 1; received 0"),
     ]:
         with pytest.raises(ValueError, match=message):
             make(**arguments)

@@ -107,7 +107,7 @@ def test_multi_embedding_forward_is_the_numpy_network(expert):
 
 def test_own_embeddings_alone_are_the_multi_embedding_mixture():
     model = small_model(**FIELDS, heterogeneous=False, decorrelation_weight=0.0)
-    twin = MultiEmbeddingMoE(**FIELDS, **SMALL)
+    twin = MultiEmbeddingMoE(**FIELDS, **SMALL, l2=0.0)
     randomize(model)
     twin.set_weights(model.get_weights())
     np.testing.assert_array_equal(twin(INPUTS), model(INPUTS))
@@ -187,12 +187,12 @@ def test_multi_embedding_does_what_every_model_does(tmp_path):
 @pytest.mark.parametrize(
     "arguments, message",
     [
-        ({"experts": ("fm",)}, r"experts must name two or more; received \['fm'\]"),
+        ({"experts": ("fm",)}, r"experts must be two or more names; received \['fm'\]"),
         ({"experts": ("fm", "ffm")}, "interaction must be one of .*; received 'ffm'"),
         ({"heterogeneous": False, "homogeneous_expert": "ffm"}, "interaction must be one of .*; received 'ffm'"),
-        ({"gate_embedding": "shared"}, r"gate_embedding must be one of \('own', 'experts'\); received 'shared'"),
-        ({"decorrelation_weight": -0.1}, "decorrelation_weight must not be negative; received -0.1"),
-        ({"expert_size": 0}, "size and num_crosses must be at least 1; received 0 and 2"),
+        ({"gate_embedding": "shared"}, r"gate_embedding must be 'own' or 'experts'; received 'shared'"),
+        ({"decorrelation_weight": -0.1}, "decorrelation_weight must be a finite number of at least 0; received -0.1"),
+        ({"expert_size": 0}, "expert_size must be a whole number of at least 1; received 0"),
     ],
 )
 def test_wrong_arguments(arguments, message):
@@ -213,8 +213,8 @@ def held_out_correlation(weight: float) -> tuple[float, float]:
     odds = 2.0 * (effects[:, 0] * effects[:, 1] + effects[:, 2])
     labels = (rng.uniform(size=len(ids)) < 1 / (1 + np.exp(-odds))).astype(np.float32)
     model = DMoE(
-        fields * levels, fields, dimension=4, experts=("mlp", "mlp"), own_embeddings=False, expert_size=4,
-        hidden_units=(3,), decorrelation_weight=weight,
+        num_rows=fields * levels, num_fields=fields, dimension=4, experts=("mlp", "mlp"), own_embeddings=False,
+        expert_size=4, hidden_units=(3,), l2=0.0, decorrelation_weight=weight,
     )  # fmt: skip
     model.compile(keras.optimizers.Adam(0.02), keras.optimizers.Adam(0.01))
     step = tf.function(model.train_step)

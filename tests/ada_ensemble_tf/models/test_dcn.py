@@ -58,8 +58,8 @@ def test_what_every_model_does(tmp_path):
 @pytest.mark.parametrize(
     "arguments, message",
     [
-        ({"num_layers": 0}, "num_layers must be at least 1; received 0"),
-        ({"hidden_units": ()}, "hidden_units must be one or more positive sizes"),
+        ({"num_layers": 0}, "num_layers must be a whole number of at least 1; received 0"),
+        ({"hidden_units": ()}, "hidden_units must be one or more whole numbers of at least 1"),
         ({"embedding_normalization": "bach"}, "normalization must be 'batch', 'layer' or 'none'; received 'bach'"),
     ],
 )

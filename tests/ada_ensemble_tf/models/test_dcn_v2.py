@@ -68,10 +68,10 @@ def test_what_every_model_does(tmp_path, structure, rank, kernels):
 @pytest.mark.parametrize(
     "arguments, message",
     [
-        ({"num_layers": 0}, "num_layers must be at least 1; received 0"),
-        ({"structure": "stack"}, r"structure must be one of \('stacked', 'parallel'\); received 'stack'"),
-        ({"rank": -1}, "rank must be positive, or 0 for full matrices; received -1"),
-        ({"hidden_units": ()}, "hidden_units must be one or more positive sizes"),
+        ({"num_layers": 0}, "num_layers must be a whole number of at least 1; received 0"),
+        ({"structure": "stack"}, r"structure must be 'stacked' or 'parallel'; received 'stack'"),
+        ({"rank": -1}, "rank must be a whole number of at least 0; received -1"),
+        ({"hidden_units": ()}, "hidden_units must be one or more whole numbers of at least 1"),
     ],
 )
 def test_wrong_arguments(arguments, message):

@@ -45,8 +45,8 @@ def test_what_every_model_does(tmp_path):
 @pytest.mark.parametrize(
     "arguments, message",
     [
-        ({"hidden_units": ()}, r"hidden_units must be one or more positive sizes; received \[\]"),
-        ({"hidden_units": (4, 0)}, r"hidden_units must be one or more positive sizes; received \[4, 0\]"),
+        ({"hidden_units": ()}, r"hidden_units must be one or more whole numbers of at least 1; received \[\]"),
+        ({"hidden_units": (4, 0)}, r"hidden_units must be one or more whole numbers of at least 1; received \[4, 0\]"),
         ({"dropout": 1.0}, r"dropout must lie in \[0, 1\); received 1.0"),
     ],
 )

@@ -45,7 +45,7 @@ def test_what_every_model_does(tmp_path):
 @pytest.mark.parametrize(
     "arguments, message",
     [
-        ({"hidden_units": ()}, "hidden_units must be one or more positive sizes"),
+        ({"hidden_units": ()}, "hidden_units must be one or more whole numbers of at least 1"),
         ({"dropout": 1.5}, r"dropout must lie in \[0, 1\); received 1.5"),
     ],
 )

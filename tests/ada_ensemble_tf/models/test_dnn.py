@@ -44,7 +44,7 @@ def test_dropout_survives_saving(tmp_path):
 @pytest.mark.parametrize(
     "arguments, message",
     [
-        ({"hidden_units": ()}, "hidden_units must be one or more positive sizes"),
+        ({"hidden_units": ()}, "hidden_units must be one or more whole numbers of at least 1"),
         ({"dropout": -0.5}, r"dropout must lie in \[0, 1\); received -0.5"),
         ({"normalization": "bach"}, "normalization must be 'batch', 'layer' or 'none'; received 'bach'"),
     ],

@@ -25,7 +25,7 @@ def test_prediction_is_the_mean_of_the_members(rows, inputs):
     model = small_model(**rows)
     randomize(model)
     members = [alone(member) for member in model.members]
-    assert [member.expert for member in members] == list(EXPERTS)
+    assert [member.get_config()["expert"] for member in members] == list(EXPERTS)
     mean = np.mean([member(inputs) for member in members], axis=0)
     np.testing.assert_allclose(model(inputs), mean, rtol=1e-5)
     forward = model.forward(inputs)
@@ -82,10 +82,10 @@ def test_saved_with_all_members(tmp_path):
 @pytest.mark.parametrize(
     "arguments, message",
     [
-        ({"experts": ()}, "experts must be one or more different ones"),
-        ({"experts": ("cross", "cross")}, "experts must be one or more different ones"),
+        ({"experts": ()}, "experts must be one or more names"),
+        ({"experts": ("cross", "cross")}, "experts must be different names"),
         ({"experts": ("oracle",)}, "there is no expert 'oracle'"),
-        ({"num_layers": 0}, "num_layers must be at least 1; received 0"),
+        ({"num_layers": 0}, "num_layers must be a whole number of at least 1; received 0"),
     ],
 )
 def test_wrong_arguments(arguments, message):

@@ -44,7 +44,8 @@ def test_all_rows_at_full_depth(dispatcher):
 
 
 def test_modules_of_dhen_are_its_experts():
-    model = DHEN(ROWS, FIELDS, dimension=4, num_layers=2, num_outputs=2, ensemble="sum", dlrm_units=(5,))
+    rows = {"num_rows": ROWS, "num_fields": FIELDS}
+    model = DHEN(**rows, dimension=4, num_layers=2, num_outputs=2, ensemble="sum", dlrm_units=(5,))
     ids = some_ids()
     outputs = model.expert_outputs(ids)
     assert [[output.shape for output in layer] for layer in outputs.values()] == [[(32, 8)] * 2] * 2
@@ -109,7 +110,7 @@ def test_arguments_and_config():
     model = small_model(decorrelation_weight=0.5)
     assert AdaEnsemble.from_config(model.get_config()).auxiliary_losses.decorrelation_weight == 0.5
     assert [layer.get_config()["decorrelate"] for layer in model.moe_layers] == [True, True]
-    with pytest.raises(ValueError, match="decorrelation_weight must not be negative; received -1"):
+    with pytest.raises(ValueError, match="decorrelation_weight must be a finite number of at least 0; received -1"):
         small_model(decorrelation_weight=-1.0)
     with pytest.raises(ValueError, match=r"decorrelate needs two or more experts; received \['cross'\]"):
         SparseMoE(("cross",), FIELDS, decorrelate=True)

@@ -63,10 +63,10 @@ def test_what_every_model_does(tmp_path):
 @pytest.mark.parametrize(
     "arguments, message",
     [
-        ({"bilinear": "field"}, r"kind must be one of \('all', 'each', 'interaction'\); received 'field'"),
-        ({"reduction": 0}, "num_fields and reduction must be at least 1; received num_fields=3 and reduction=0"),
+        ({"bilinear": "field"}, r"bilinear must be 'all', 'each' or 'interaction'; received 'field'"),
+        ({"reduction": 0}, "reduction must be a whole number of at least 1; received 0"),
         ({"num_fields": 1}, "num_fields must be at least 2, to have pairs; received 1"),
-        ({"hidden_units": ()}, "hidden_units must be one or more positive sizes"),
+        ({"hidden_units": ()}, "hidden_units must be one or more whole numbers of at least 1"),
     ],
 )
 def test_wrong_arguments(arguments, message):

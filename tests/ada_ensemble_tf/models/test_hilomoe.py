@@ -95,7 +95,7 @@ def test_defaults_spend_fewer_flops_than_the_base_of_defaults(fields, least):
     ids = tf.zeros([4096, fields], tf.int32)
     flops = []
     for model in (HiLoMoE, DNN):
-        arguments = config_for(model(1, 1).name).model.to_dict()
+        arguments = config_for(model.registered_name).model.to_dict()
         arguments = {k: v for k, v in arguments.items() if k not in ("name", "stage_epochs")}
         flops.append(float(model(num_rows=2, num_fields=fields, **arguments).forward(ids).flops))
     assert least < 1 - flops[0] / flops[1] < least + 0.02
@@ -135,13 +135,16 @@ def test_stages_share_the_weights_out():
 @pytest.mark.parametrize(
     "arguments, message",
     [
-        ({"hidden_units": ()}, "hidden_units must be one or more positive sizes"),
+        ({"hidden_units": ()}, "hidden_units must be one or more whole numbers of at least 1"),
         ({"dropout": 1.0}, r"dropout must lie in \[0, 1\); received 1.0"),
         ({"stage_steps": (1,)}, r"stage_steps must be the lengths of stages 1 and 2, .* received \[1\]"),
-        ({"stage_steps": (1, -1)}, r"neither negative, or be empty; received \[1, -1\]"),
-        ({"final_learning_rate_factor": 0.0}, "final_learning_rate_factor must be positive; received 0.0"),
-        ({"k": 4}, "k must lie between 1 and num_experts=3"),
-        ({"num_layers": 0}, "num_levels must be at least 1; received 0"),
+        ({"stage_steps": (1, -1)}, r"stage_steps must be whole numbers of at least 0; received \[1, -1\]"),
+        (
+            {"final_learning_rate_factor": 0.0},
+            "final_learning_rate_factor must be a finite number above 0; received 0.0",
+        ),
+        ({"k": 4}, "k must lie between 1 and the 3 experts, or be 0 for all; received 4"),
+        ({"num_layers": 0}, "num_layers must be a whole number of at least 1; received 0"),
     ],
 )
 def test_wrong_arguments(arguments, message):

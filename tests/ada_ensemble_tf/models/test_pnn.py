@@ -74,11 +74,11 @@ def test_what_every_model_does(tmp_path, products):
 @pytest.mark.parametrize(
     "arguments, message",
     [
-        ({"products": ()}, r"products must be one or both of \('inner', 'outer'\); received \(\)"),
+        ({"products": ()}, r"products must be one or both of 'inner' and 'outer'; received \[\]"),
         ({"products": ("inner", "inner")}, "products must be one or both of"),
-        ({"products": ("iner",)}, r"products must be one or both of .* received \('iner',\)"),
+        ({"products": ("iner",)}, r"products must be one or both of .* received \['iner'\]"),
         ({"products": "inner"}, "products must be one or both of .* received 'inner'"),
-        ({"hidden_units": ()}, "hidden_units must be one or more positive sizes"),
+        ({"hidden_units": ()}, "hidden_units must be one or more whole numbers of at least 1"),
     ],
 )
 def test_wrong_arguments(arguments, message):

@@ -75,7 +75,7 @@ def test_what_every_model_does(tmp_path):
 @pytest.mark.parametrize(
     "arguments, message",
     [
-        ({"num_layers": 0}, "num_layers must be at least 1; received 0"),
+        ({"num_layers": 0}, "num_layers must be a whole number of at least 1; received 0"),
         ({"dropout": 1.0}, r"dropout must lie in \[0, 1\); received 1.0"),
         ({"expert": "oracle"}, "there is no expert 'oracle'; choose one of attention"),
         ({"normalization": "group"}, "normalization must be 'batch', 'layer' or 'none'; received 'group'"),

@@ -110,8 +110,8 @@ def test_wrong_crosses(cross):
 @pytest.mark.parametrize(
     "arguments, message",
     [
-        ({"cross_buckets": 0}, "cross_buckets must be positive; received 0"),
-        ({"hidden_units": (3, -1)}, "hidden_units must be one or more positive sizes"),
+        ({"cross_buckets": 0}, "cross_buckets must be a whole number of at least 1; received 0"),
+        ({"hidden_units": (3, -1)}, "hidden_units must be one or more whole numbers of at least 1"),
     ],
 )
 def test_wrong_arguments(arguments, message):

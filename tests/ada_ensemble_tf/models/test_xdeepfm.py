@@ -52,8 +52,8 @@ def test_what_every_model_does(tmp_path):
 @pytest.mark.parametrize(
     "arguments, message",
     [
-        ({"feature_maps": ()}, r"feature_maps must be one or more positive sizes; received \[\]"),
-        ({"hidden_units": ()}, "hidden_units must be one or more positive sizes"),
+        ({"feature_maps": ()}, r"feature_maps must be one or more whole numbers of at least 1; received \[\]"),
+        ({"hidden_units": ()}, "hidden_units must be one or more whole numbers of at least 1"),
         ({"embedding_normalization": "bach"}, "normalization must be 'batch', 'layer' or 'none'; received 'bach'"),
     ],
 )

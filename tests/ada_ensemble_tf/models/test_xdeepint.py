@@ -94,9 +94,9 @@ def test_what_every_model_does(tmp_path, subspaces):
 @pytest.mark.parametrize(
     "arguments, message",
     [
-        ({"num_layers": 0}, "num_layers must be at least 1; received 0"),
-        ({"subspaces": 3}, "subspaces must be positive and divide dimension; received subspaces=3 and dimension=4"),
-        ({"subspaces": 0}, "subspaces must be positive and divide dimension; received subspaces=0 and dimension=4"),
+        ({"num_layers": 0}, "num_layers must be a whole number of at least 1; received 0"),
+        ({"subspaces": 3}, "subspaces must divide dimension=4; received 3"),
+        ({"subspaces": 0}, "subspaces must be a whole number of at least 1; received 0"),
         ({"embedding_normalization": "bach"}, "normalization must be 'batch', 'layer' or 'none'; received 'bach'"),
     ],
 )

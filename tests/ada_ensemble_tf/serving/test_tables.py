@@ -34,7 +34,7 @@ def test_a_table_is_cut_only_where_that_saves_space():
 
 @pytest.mark.parametrize("storage", [Storage("bfloat16"), Storage("float32", True), Storage("float16", True)])
 def test_a_model_reads_its_stored_tables_and_takes_on_their_values(storage):
-    model = DCNV2(200, 2, dimension=4, num_layers=1, hidden_units=(4,))
+    model = DCNV2(num_rows=200, num_fields=2, dimension=4, num_layers=1, hidden_units=(4,))
     table = np.random.default_rng(0).normal(size=(200, 4)).astype(np.float32)
     table[20:] = 0.0
     model.embedding.table.assign(table)
@@ -54,13 +54,13 @@ def test_a_model_reads_its_stored_tables_and_takes_on_their_values(storage):
 
 
 def test_plain_storage_leaves_the_model_alone():
-    model = DCNV2(5, 2, dimension=2, num_layers=1, hidden_units=(2,))
+    model = DCNV2(num_rows=5, num_fields=2, dimension=2, num_layers=1, hidden_units=(2,))
     tables = StoredTables(model, Storage())
     assert len(tables.tables) == 0 and [v.shape for v in tables.others(model)] == [(5, 2)]
 
 
 def test_small_variables_are_constants_and_large_ones_are_not(monkeypatch):
-    model = DCNV2(5, 2, dimension=2, num_layers=1, hidden_units=(7,))
+    model = DCNV2(num_rows=5, num_fields=2, dimension=2, num_layers=1, hidden_units=(7,))
     monkeypatch.setattr("ada_ensemble_tf.serving.tables.LARGEST_CONSTANT", 16)
     tables = StoredTables(model, Storage())
     # The cross's kernel has 16 elements, the dense layer's 28.

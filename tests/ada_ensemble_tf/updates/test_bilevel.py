@@ -25,7 +25,7 @@ def bilevel_element(steps=2):
 def compiled_model(xi=0.0, run_eagerly=True, **arguments):
     keras.utils.set_random_seed(5)
     defaults = {"experts": ("dense", "cross"), "k": 1, "num_layers": 2, "dimension": 2, "gate": {"reduction": 2}}
-    model = AdaEnsemble(ROWS, FIELDS, **(defaults | arguments))
+    model = AdaEnsemble(num_rows=ROWS, num_fields=FIELDS, **(defaults | arguments))
     model.embedding.table.assign(tf.random.stateless_normal([ROWS, model.dimension], [7, 7]))
     for gate in [layer.gate for layer in model.moe_layers] + [model.depth_gate] * (model.depth_gate is not None):
         gate.project.bias.assign(np.linspace(-1.0, 1.0, 16))
@@ -188,7 +188,7 @@ def test_learning_on_a_learnable_rule():
 
 
 def test_a_model_that_was_not_compiled_is_saved_without_optimizers(tmp_path):
-    model = AdaEnsemble(ROWS, FIELDS, experts=("dense", "cross"), k=1, num_layers=2, dimension=2)
+    model = AdaEnsemble(num_rows=ROWS, num_fields=FIELDS, experts=("dense", "cross"), k=1, num_layers=2, dimension=2)
     model.save(tmp_path / "model.keras")
     again = keras.models.load_model(tmp_path / "model.keras")
     ids, _ = rows(1)
@@ -204,7 +204,7 @@ def test_wrong_use():
         model.compile(GroupFtrl(), adam := keras.optimizers.Adam(), adam)
     with pytest.raises(ValueError, match="xi must not be negative"):
         model.compile(GroupFtrl(), keras.optimizers.Adam(), keras.optimizers.Adam(), xi=-1.0)
-    gateless = LogisticRegression(ROWS, FIELDS)
+    gateless = LogisticRegression(num_rows=ROWS, num_fields=FIELDS)
     gateless.compile(GroupFtrl(), keras.optimizers.Adam())
     with pytest.raises(ValueError, match="logistic_regression has no gates: train it on"):
         gateless.train_step(bilevel_element())

@@ -210,7 +210,7 @@ def compiled(model, **arguments):
 
 
 def test_which_stage_a_step_is_in():
-    model = compiled(HiLoMoE(9, 3, **SMALL, stage_steps=(4, 3), final_learning_rate_factor=0.5))
+    model = compiled(HiLoMoE(num_rows=9, num_fields=3, **SMALL, stage_steps=(4, 3), final_learning_rate_factor=0.5))
     schedule = StageSchedule(model)
     assert [schedule.index(step) for step in range(9)] == [0, 0, 0, 0, 1, 1, 1, 2, 2]
     assert [schedule.next_end(step) for step in (0, 3, 4, 6, 7, 99)] == [4, 4, 7, 7, None, None]
@@ -222,7 +222,7 @@ def test_which_stage_a_step_is_in():
 
 
 def test_stages_of_no_steps_are_left_out():
-    model = compiled(HiLoMoE(9, 3, **SMALL, stage_steps=(0, 0)))
+    model = compiled(HiLoMoE(num_rows=9, num_fields=3, **SMALL, stage_steps=(0, 0)))
     model.weight_optimizer.iterations.assign(7)
     schedule = StageSchedule(model)
     assert schedule.index(0) == 2 and schedule.enter(0) and schedule.last_start == 0
@@ -231,7 +231,7 @@ def test_stages_of_no_steps_are_left_out():
 
 
 def test_a_model_without_stages_is_left_alone():
-    model = compiled(DNN(9, 3, dimension=2, hidden_units=(4,)))
+    model = compiled(DNN(num_rows=9, num_fields=3, dimension=2, hidden_units=(4,)))
     step = model._weight_step
     schedule = StageSchedule(model)
     assert not schedule.enter(0) and schedule.next_end(0) is None and schedule.last_start == 0

@@ -35,7 +35,9 @@ def test_rows_are_those_of_the_training_split(prepared_criteo, tmp_path):
 def test_weights_give_the_same_logits_as_plain_products(tmp_path):
     schema = Schema(RawFormat("madeup", "label"), (Field("a", "text", 3, 0), Field("b", "text", 4, 3)))
     sizes = {"dimension": 2, "num_layers": 1, "structure": "parallel", "hidden_units": (3,)}
-    model = DCNV2(schema.num_rows, 2, **sizes, normalization="batch", embedding_normalization="batch")
+    model = DCNV2(
+        num_rows=schema.num_rows, num_fields=2, **sizes, normalization="batch", embedding_normalization="batch"
+    )
     rng = np.random.default_rng(0)
     for variable in model.trainable_variables:
         variable.assign(rng.normal(size=variable.shape))
