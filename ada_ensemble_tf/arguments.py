@@ -4,7 +4,6 @@ A constructor declares each argument once: its default in the signature, its ran
 the docstring. Config keys, `get_config` and the table of keys derive from these.
 """
 
-import functools
 import inspect
 import re
 import sys
@@ -81,7 +80,6 @@ def check_argument(name: str, value: Any, annotation: Any) -> None:
         raise ArgumentError(name, _describe(annotation), value) from None
 
 
-@functools.cache
 def constructor_parameters(cls: type, root: type) -> Mapping[str, inspect.Parameter]:
     """The parameters of a constructor by name, and for its `**kwargs` those of the base class's.
 
@@ -132,7 +130,7 @@ def sentences(documented: type) -> dict[str, str]:
 def _describe(annotation: Any) -> str:
     kind = get_origin(annotation)
     if kind is Annotated:
-        return next(meta.description for meta in annotation.__metadata__ if isinstance(meta, Meta))
+        return next(str(meta.description) for meta in annotation.__metadata__ if isinstance(meta, Meta))
     if kind is Literal:
         *first, last = map(repr, get_args(annotation))
         return f"be {', '.join(first)} or {last}"

@@ -1,7 +1,6 @@
 """From a config to a compiled model."""
 
 import math
-from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -60,14 +59,14 @@ def build_model(config, data: PreparedData) -> CTRModel:
         with layers_of(PRECISIONS[config.precision]):
             return cls(**model_inputs(data.schema), initial_logit=math.log(rate / (1.0 - rate)), **arguments)
     except ArgumentError as error:
-        raise DataError(f"config.model.{error}") from error
+        raise UserError(f"config.model.{error}") from error
     except (TypeError, ValueError) as error:
         raise UserError(f"config.model: {error}") from error
 
 
 def _steps(key: str, epochs: Any, updates_an_epoch: float) -> int | list[int]:
     """Weight updates in a number of epochs, or in each of several."""
-    if isinstance(epochs, Sequence):
+    if isinstance(epochs, list | tuple):
         return [_steps(key, each, updates_an_epoch) for each in epochs]
     check_argument(key, epochs, Weight)
     return math.ceil(epochs * updates_an_epoch)
