@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
-from scipy.special import stdtr
+from scipy.stats import ttest_rel
 
 from ada_ensemble_tf.evaluation.delong import compare_placements, delong, placements, two_sided
 
@@ -109,8 +109,7 @@ def paired_t(values: Sequence[float], others: Sequence[float]) -> float | None:
     differences = np.subtract(values, others)
     if np.ptp(differences) == 0.0:
         return 0.0 if differences[0] else 1.0
-    t = differences.mean() / (differences.std(ddof=1) / np.sqrt(len(differences)))
-    return float(2.0 * stdtr(len(differences) - 1, -abs(t)))
+    return float(ttest_rel(values, others).pvalue)
 
 
 def _verdict(results) -> Verdict:

@@ -10,6 +10,7 @@ from ada_ensemble_tf.devices import replicas
 from ada_ensemble_tf.devices.cluster import Cluster
 from ada_ensemble_tf.devices.coordination import told_by_all
 from ada_ensemble_tf.devices.watch import Watch
+from ada_ensemble_tf.keras_private import random_states
 from data_pipelines.errors import UserError
 
 STOP = "stop"
@@ -142,7 +143,7 @@ class Distribution:
 
         Those of the first replica stay, so a checkpoint of n replicas holds what one of a single process does.
         """
-        states = [generator.state for layer in model._flatten_layers() for generator in layer._seed_generators]
+        states = random_states(model)
 
         def move():
             for state in states:

@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 from scipy.special import ndtr
+from scipy.stats import rankdata
 
 
 class DeLong(NamedTuple):
@@ -68,12 +69,6 @@ def two_sided(z: float) -> float:
     return float(2.0 * ndtr(-abs(z)))
 
 
-def midranks(values: np.ndarray) -> np.ndarray:
-    """Ranks from 1; equal values share the mean of theirs."""
-    _, places, counts = np.unique(values, return_inverse=True, return_counts=True)
-    return (np.cumsum(counts) - (counts - 1) / 2.0)[places]
-
-
 def placements(labels: np.ndarray, predictions: np.ndarray) -> Placements:
     """The placements of a model's rows. Ranking is most of the work of a test: of many models do it once for each.
 
@@ -84,8 +79,8 @@ def placements(labels: np.ndarray, predictions: np.ndarray) -> Placements:
     positives, negatives = int(labels.sum()), int((~labels).sum())
     if min(positives, negatives) < 2:
         raise ValueError(f"needs two rows of each label; received {positives} positives, {negatives} negatives")
-    ranks = midranks(predictions)
+    ranks = rankdata(predictions)
     positive, negative = predictions[labels], predictions[~labels]
-    above = (ranks[labels] - midranks(positive)) / len(negative)
-    below = 1.0 - (ranks[~labels] - midranks(negative)) / len(positive)
+    above = (ranks[labels] - rankdata(positive)) / len(negative)
+    below = 1.0 - (ranks[~labels] - rankdata(negative)) / len(positive)
     return Placements(above, below)

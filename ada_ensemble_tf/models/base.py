@@ -23,6 +23,7 @@ from ada_ensemble_tf.arguments import (
     plain,
 )
 from ada_ensemble_tf.gates import Gate, GateReport
+from ada_ensemble_tf.keras_private import all_layers
 from ada_ensemble_tf.layers.embedding import FusedEmbedding, Inputs, ids_of
 from ada_ensemble_tf.layers.precision import full_precision, layers_of
 from ada_ensemble_tf.updates.bilevel import BilevelModel
@@ -170,14 +171,14 @@ class CTRModel(BilevelModel):
     @property
     def gate_variables(self) -> list[keras.Variable]:
         """Alpha of bi-level training: the variables of all gates, temperatures and choice embeddings included."""
-        return [v for layer in self._flatten_layers() if isinstance(layer, Gate) for v in layer.trainable_variables]
+        return [v for layer in all_layers(self) if isinstance(layer, Gate) for v in layer.trainable_variables]
 
     @property
     def embedding_variables(self) -> list[keras.Variable]:
         """The embedding tables: the part of W that the embedding optimiser updates."""
         return [
             v
-            for layer in self._flatten_layers()
+            for layer in all_layers(self)
             if isinstance(layer, FusedEmbedding)
             for v in layer.trainable_variables
         ]

@@ -6,6 +6,7 @@ from typing import Any, TypeAlias
 import keras
 import tensorflow as tf
 
+from ada_ensemble_tf.keras_private import GradientsAndVariables, OpenOptimizer
 from ada_ensemble_tf.optimizers.sparse import sum_duplicates
 
 Gradient: TypeAlias = tf.Tensor | tf.IndexedSlices
@@ -22,7 +23,7 @@ WHOLE_TABLE_OPTIONS = (
 CLIPPING = ("clipnorm", "clipvalue", "global_clipnorm")
 
 
-class RowSparseOptimizer(keras.optimizers.Optimizer):
+class RowSparseOptimizer(OpenOptimizer):
     """An optimiser that, given a row-sparse gradient, reads and writes only the rows that have one.
 
     Subclasses define the arithmetic, `updated`, and name their slots: the state beside each variable.
@@ -88,7 +89,7 @@ class RowSparseOptimizer(keras.optimizers.Optimizer):
 
     def slots(self, variable: keras.Variable) -> list[keras.Variable]:
         """The state beside a variable, in the order of `slot_initializers`."""
-        return self._slots[self._get_variable_index(variable)]
+        return self._slots[self.index_of(variable)]
 
     def check(self, variable: keras.Variable) -> None:
         """Raises ValueError for a variable that the optimiser cannot train."""
@@ -118,18 +119,15 @@ class RowSparseOptimizer(keras.optimizers.Optimizer):
     ) -> keras.Variable:
         shape, dtype = self.slot_shape(name, variable)
         # On the devices of the variable's replicas.
-        with self._distribution_strategy.extended.colocate_vars_with(variable.value):
+        with self.strategy.extended.colocate_vars_with(variable.value):
             slot_name = f"{variable.path.replace('/', '_')}_{name}"
             return self.add_variable(shape=shape, initializer=initializer, dtype=dtype, name=slot_name)
 
-    def _distributed_tf_update_step(
-        self,
-        distribution: tf.distribute.Strategy,
-        grads_and_vars: Sequence[tuple[Gradient, tf.Variable]],
-        learning_rate: tf.Tensor,
+    def update_all(
+        self, strategy: tf.distribute.Strategy, gradients: GradientsAndVariables, learning_rate: tf.Tensor
     ) -> None:
-        for gradient, variable in grads_and_vars:
-            self.update_copies(distribution, self._update_rows, variable, (gradient, learning_rate))
+        for gradient, variable in gradients:
+            self.update_copies(strategy, self._update_rows, variable, (gradient, learning_rate))
 
     def update_copies(
         self, distribution: tf.distribute.Strategy, function: Callable[..., None], variable: tf.Variable, args: Sequence
@@ -160,23 +158,17 @@ class RowSparseOptimizer(keras.optimizers.Optimizer):
         for target, value in zip((variable, *slots), (new_w, *new_state), strict=True):
             self.assign(target, value if rows is None else tf.IndexedSlices(value, rows))
 
-    def _clip_gradients(self, grads: Sequence[Gradient]) -> Sequence[Gradient]:
-        # Repeated rows are not summed yet; `_all_reduce_sum_gradients` clips.
-        return grads
-
-    def _all_reduce_sum_gradients(
-        self, grads_and_vars: Sequence[tuple[Gradient, tf.Variable]]
-    ) -> list[tuple[Gradient, tf.Variable]]:
-        reduced = super()._all_reduce_sum_gradients(grads_and_vars)
-        gradients = [sum_duplicates(g) if isinstance(g, tf.IndexedSlices) else g for g, _ in reduced]
+    def exchanged(self, gradients: GradientsAndVariables) -> GradientsAndVariables:
+        reduced = super().exchanged(gradients)
+        values = [sum_duplicates(g) if isinstance(g, tf.IndexedSlices) else g for g, _ in reduced]
         # TensorFlow clips the values of IndexedSlices, which is correct now that each row appears once.
         if self.clipnorm is not None:
-            gradients = [tf.clip_by_norm(g, self.clipnorm) for g in gradients]
+            values = [tf.clip_by_norm(g, self.clipnorm) for g in values]
         elif self.clipvalue is not None:
-            gradients = [tf.clip_by_value(g, -self.clipvalue, self.clipvalue) for g in gradients]
+            values = [tf.clip_by_value(g, -self.clipvalue, self.clipvalue) for g in values]
         elif self.global_clipnorm is not None:
-            gradients, _ = tf.clip_by_global_norm(gradients, self.global_clipnorm)
-        return [(g, variable) for g, (_, variable) in zip(gradients, reduced, strict=True)]
+            values, _ = tf.clip_by_global_norm(values, self.global_clipnorm)
+        return [(g, variable) for g, (_, variable) in zip(values, reduced, strict=True)]
 
     def get_config(self) -> dict[str, Any]:
         config = super().get_config()

@@ -145,7 +145,7 @@ class RowSparseAdam(RowSparseOptimizer):
     def finalize_variable_values(self, var_list: Sequence[keras.Variable]) -> None:
         """Brings all rows of this optimiser's variables up to date; Keras' `fit` calls it at its end."""
         for variable in var_list:
-            if self._var_key(variable) in self._trainable_variables_indices:
+            if self.trains(variable):
                 self.bring_up_to_date(variable)
 
     def get_config(self) -> dict[str, Any]:

@@ -8,6 +8,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from ada_ensemble_tf.keras_private import all_layers
 from ada_ensemble_tf.layers.embedding import FusedEmbedding
 from ada_ensemble_tf.models import CTRModel
 
@@ -89,7 +90,7 @@ class StoredTables(tf.Module):
 
     def __init__(self, model: CTRModel, storage: Storage):
         super().__init__()
-        embeddings = [layer.table for layer in model._flatten_layers() if isinstance(layer, FusedEmbedding)]
+        embeddings = [layer.table for layer in all_layers(model) if isinstance(layer, FusedEmbedding)]
         variables = [] if storage.is_plain else embeddings
         self.tables = []
         for variable in variables:

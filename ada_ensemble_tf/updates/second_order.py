@@ -4,6 +4,7 @@ import contextlib
 
 import tensorflow as tf
 
+from ada_ensemble_tf.keras_private import random_states
 from ada_ensemble_tf.layers.embedding import ids_of
 from ada_ensemble_tf.optimizers.sparse import sum_duplicates
 
@@ -39,7 +40,7 @@ def second_order_gate_gradients(model, train, gate, xi: float):
         tf.reduce_sum(tf.square(d.values if isinstance(d, tf.IndexedSlices) else d)) for d in direction if d is not None
     ]
     step = RELATIVE_STEP / tf.maximum(tf.sqrt(tf.add_n(squares)), 1e-12)
-    seeds = [generator.state for layer in model._flatten_layers() for generator in layer._seed_generators]
+    seeds = random_states(model)
     states = [tf.identity(tf.convert_to_tensor(state)) for state in seeds]
     shifted = []
     for sign in (1.0, -1.0):

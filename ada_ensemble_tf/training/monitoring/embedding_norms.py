@@ -2,6 +2,7 @@
 
 import tensorflow as tf
 
+from ada_ensemble_tf.keras_private import all_layers
 from ada_ensemble_tf.layers.embedding import FusedEmbedding
 
 CHUNK = 65536
@@ -20,7 +21,7 @@ class EmbeddingNorms:
 
     def __init__(self, model):
         self._tables = {
-            layer.name: layer.table for layer in model._flatten_layers() if isinstance(layer, FusedEmbedding)
+            layer.name: layer.table for layer in all_layers(model) if isinstance(layer, FusedEmbedding)
         }
         self._run = tf.function(self._all_tables)
 

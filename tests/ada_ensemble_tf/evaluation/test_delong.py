@@ -5,7 +5,7 @@ import pytest
 from scipy.stats import norm
 from sklearn.metrics import roc_auc_score
 
-from ada_ensemble_tf.evaluation.delong import delong, midranks
+from ada_ensemble_tf.evaluation.delong import delong
 
 
 def made_up(rows: int, seed: int, decimals: int = 2):
@@ -27,10 +27,6 @@ def test_a_case_by_hand():
     assert result.standard_error == pytest.approx(np.sqrt(1 / 8 / 2 + 1 / 8 / 2))
     assert result.z == pytest.approx(-0.25 / np.sqrt(0.125))
     assert result.p == pytest.approx(2 * norm.cdf(-0.25 / np.sqrt(0.125)))
-
-
-def test_midranks_by_hand():
-    np.testing.assert_array_equal(midranks(np.array([5.0, 1.0, 5.0, 2.0, 5.0])), [4.0, 1.0, 4.0, 2.0, 4.0])
 
 
 def test_aucs_are_scikit_learns_also_with_ties():

@@ -48,7 +48,7 @@ def test_saved_and_loaded(tmp_path):
 def test_takes_its_config():
     arguments = config_for("dense_moe").model.to_dict()
     assert arguments.pop("name") == "dense_moe"
-    arguments["anneal_steps"] = 10 * arguments.pop("anneal_epochs")
+    arguments["anneal_steps"] = int(10 * arguments.pop("anneal_epochs"))
     assert DenseMoE(**PLAIN, **arguments).num_layers == 4
 
 
