@@ -175,10 +175,13 @@ def test_wrong_names():
 @pytest.mark.parametrize(
     "name, options, message",
     [(name, {"num_choices": 0}, "at least one choice; received num_choices=0") for name in GATES]
-    + [(name, {"noise": -0.5}, "noise must not be negative; received -0.5") for name in GATES]
-    + [(name, {"initial_temperature": 0.0}, "initial_temperature must be positive; received 0.0") for name in GATES]
+    + [(name, {"noise": -0.5}, "noise must be a finite number of at least 0; received -0.5") for name in GATES]
     + [
-        ("noisy_cosine", {"reduction": 0}, "reduction and hidden_size must be positive; received 0 and 16"),
+        (name, {"initial_temperature": 0.0}, "initial_temperature must be a finite number above 0; received 0.0")
+        for name in GATES
+    ]
+    + [
+        ("noisy_cosine", {"reduction": 0}, "reduction must be a whole number of at least 1; received 0"),
         ("dselect_k", {"noise": 1.5}, r"noise must lie in \[0, 1\]; received 1.5"),
         ("dselect_k", {"selectors": 0}, "selectors and gamma must be positive; received 0 and 1.0"),
         ("dselect_k", {"entropy_weight": -1.0}, "entropy_weight and unused_weight must not be negative; received -1.0"),
