@@ -26,6 +26,7 @@ Number = Annotated[float, Meta(ge=-_FINITE, le=_FINITE, description="be a finite
 Positive = Annotated[float, Meta(gt=0.0, le=_FINITE, description="be a finite number above 0")]
 Weight = Annotated[float, Meta(ge=0.0, le=_FINITE, description="be a finite number of at least 0")]
 Share = Annotated[float, Meta(ge=0.0, lt=1.0, description="lie in [0, 1)")]
+Fraction = Annotated[float, Meta(ge=0.0, le=1.0, description="lie in [0, 1]")]
 Shares = Annotated[tuple[Positive, ...], Meta(description="be finite numbers above 0")]
 Names = Annotated[tuple[str, ...], Meta(min_length=1, description="be one or more names")]
 Normalization = Literal["batch", "layer", "none"]

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from ada_ensemble_tf.arguments import check_arguments, constructor_parameters
+from ada_ensemble_tf.arguments import constructor_parameters
 from ada_ensemble_tf.gates.base import Gate
 from ada_ensemble_tf.gates.dselect_k import DSelectKGate
 from ada_ensemble_tf.gates.gumbel_threshold import GumbelThresholdGate
@@ -65,7 +65,6 @@ def make_gate(name: str, num_choices: int, seed: int | None = None, layer_name: 
     known = gate_options(name)
     if unknown := sorted(options.keys() - set(known)):
         raise ValueError(f"gate {name!r} has no option {', '.join(unknown)}; it has {', '.join(known)}")
-    check_arguments(constructor_parameters(GATES[name], Gate), options)
     return GATES[name](num_choices, seed=seed, name=layer_name, **options)
 
 

@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from ada_ensemble_tf.arguments import Count, Positive, Weight
+from ada_ensemble_tf.arguments import Count, Positive, Weight, check_arguments, constructor_parameters
 from ada_ensemble_tf.gates.report import GateReport, gate_report
 from ada_ensemble_tf.gates.top_k import masked_gates, top_k_mask
 from ada_ensemble_tf.layers.dense import Dense
@@ -49,6 +49,12 @@ class Gate(keras.layers.Layer):
         ValueError: for arguments out of range, named in the message.
     """
 
+    def __new__(cls, num_choices: int, **arguments: Any) -> "Gate":
+        """Checks the arguments that gates declare, not those of all Keras layers."""
+        parameters, given = constructor_parameters(cls, Gate), {"num_choices": num_choices} | arguments
+        check_arguments(parameters, {name: value for name, value in given.items() if name in parameters})
+        return super().__new__(cls, num_choices, **arguments)
+
     def __init__(
         self,
         num_choices: Count,
@@ -62,14 +68,6 @@ class Gate(keras.layers.Layer):
     ):
         kwargs["dtype"] = full_precision(kwargs.get("dtype"))
         super().__init__(**kwargs)
-        if num_choices < 1:
-            raise ValueError(f"a gate needs at least one choice; received num_choices={num_choices}")
-        if min(reduction, hidden_size) < 1:
-            raise ValueError(f"reduction and hidden_size must be positive; received {reduction} and {hidden_size}")
-        if noise < 0.0:
-            raise ValueError(f"noise must not be negative; received {noise}")
-        if initial_temperature <= 0.0:
-            raise ValueError(f"initial_temperature must be positive; received {initial_temperature}")
         self.num_choices = num_choices
         self.reduction = reduction
         self.hidden_size = hidden_size

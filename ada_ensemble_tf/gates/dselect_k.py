@@ -6,6 +6,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from ada_ensemble_tf.arguments import Count, Fraction, Positive, Weight
 from ada_ensemble_tf.devices.replicas import global_sums
 from ada_ensemble_tf.gates.base import Gate
 from ada_ensemble_tf.gates.report import TINY, GateReport, gate_report
@@ -53,28 +54,16 @@ class DSelectKGate(Gate):
 
     def __init__(
         self,
-        num_choices: int,
-        reduction: int = 16,
-        hidden_size: int = 16,
-        noise: float = 0.5,
-        initial_temperature: float = 0.5,
-        stop_gradient: bool = True,
-        seed: int | None = None,
-        selectors: int = 3,
-        gamma: float = 1.0,
-        entropy_weight: float = 0.01,
-        unused_weight: float = 0.01,
-        **kwargs: Any,
+        num_choices: Count,
+        *,
+        noise: Fraction = 0.5,
+        selectors: Count = 3,
+        gamma: Positive = 1.0,
+        entropy_weight: Weight = 0.01,
+        unused_weight: Weight = 0.01,
+        **shared: Any,
     ):
-        super().__init__(num_choices, reduction, hidden_size, noise, initial_temperature, stop_gradient, seed, **kwargs)
-        if noise > 1.0:
-            raise ValueError(f"noise must lie in [0, 1]; received {noise}")
-        if selectors < 1 or gamma <= 0.0:
-            raise ValueError(f"selectors and gamma must be positive; received {selectors} and {gamma}")
-        if min(entropy_weight, unused_weight) < 0.0:
-            raise ValueError(
-                f"entropy_weight and unused_weight must not be negative; received {entropy_weight} and {unused_weight}"
-            )
+        super().__init__(num_choices, noise=noise, **shared)
         self.selectors = selectors
         self.gamma = gamma
         self.entropy_weight = entropy_weight

@@ -5,6 +5,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from ada_ensemble_tf.arguments import Count, Share
 from ada_ensemble_tf.gates.gumbel_top_k import GumbelTopKGate
 from ada_ensemble_tf.gates.top_k import top_k_mask
 
@@ -34,21 +35,8 @@ class GumbelThresholdGate(GumbelTopKGate):
         array([1., 1.], dtype=float32)
     """
 
-    def __init__(
-        self,
-        num_choices: int,
-        reduction: int = 16,
-        hidden_size: int = 16,
-        noise: float = 0.5,
-        initial_temperature: float = 0.5,
-        stop_gradient: bool = True,
-        seed: int | None = None,
-        threshold: float = 0.05,
-        **kwargs: Any,
-    ):
-        super().__init__(num_choices, reduction, hidden_size, noise, initial_temperature, stop_gradient, seed, **kwargs)
-        if not 0.0 <= threshold < 1.0:
-            raise ValueError(f"threshold must lie in [0, 1); received {threshold}")
+    def __init__(self, num_choices: Count, *, threshold: Share = 0.05, **shared: Any):
+        super().__init__(num_choices, **shared)
         self.threshold = threshold
 
     def kept(self, logits: tf.Tensor, k: tf.Tensor, training: bool) -> tf.Tensor:

@@ -5,6 +5,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from ada_ensemble_tf.arguments import Count, Fraction
 from ada_ensemble_tf.gates.cosine import CosineGate
 
 
@@ -27,20 +28,8 @@ class NoisyCosineGate(CosineGate):
         array([1., 1.], dtype=float32)
     """
 
-    def __init__(
-        self,
-        num_choices: int,
-        reduction: int = 16,
-        hidden_size: int = 16,
-        noise: float = 0.5,
-        initial_temperature: float = 0.5,
-        stop_gradient: bool = True,
-        seed: int | None = None,
-        **kwargs: Any,
-    ):
-        super().__init__(num_choices, reduction, hidden_size, noise, initial_temperature, stop_gradient, seed, **kwargs)
-        if noise > 1.0:
-            raise ValueError(f"noise must lie in [0, 1]; received {noise}")
+    def __init__(self, num_choices: Count, *, noise: Fraction = 0.5, **shared: Any):
+        super().__init__(num_choices, noise=noise, **shared)
 
     def logits(self, x0: tf.Tensor, training: bool = False) -> tf.Tensor:
         """`[B, E]`; x0 is jittered in training."""

@@ -10,7 +10,7 @@ import tensorflow as tf
 from ada_ensemble_tf.keras_private import OpenOptimizer, all_layers, random_states
 
 TRIED = ("3.12", "3.13", "3.14", "3.15")
-"""Versions of Keras with which the tests of this file, of optimisers and of models passed; setup.cfg admits them alone."""
+"""Versions with which the tests of this file, of optimisers and of models passed; setup.cfg has no others."""
 
 
 class Halving(OpenOptimizer):

@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from expert_checks import default_megaflops
 from layer_checks import check_gradients, config_round_trip, float64_layers, random_weights
 from scipy.special import erf
 
@@ -75,3 +76,8 @@ def test_config_round_trip():
 def test_heads_that_do_not_divide_the_inner_size_are_refused():
     with pytest.raises(ValueError, match="heads must divide inner_size; received heads=3 and inner_size=8"):
         AttentionExpert(5, inner_size=8, heads=3)
+
+
+def test_flops_of_the_defaults_at_criteos_size():
+    # AdaEnsemble (arXiv 2301.08353), table 2.
+    assert default_megaflops("attention") == pytest.approx(0.473, abs=0.0006)

@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from expert_checks import default_megaflops
 from layer_checks import check_gradients, config_round_trip, float64_layers, random_weights
 
 from ada_ensemble_tf.experts import CINExpert
@@ -74,3 +75,10 @@ def test_flops_by_hand():
 def test_wrong_feature_maps_are_refused(feature_maps):
     with pytest.raises(ValueError, match="feature_maps must be one or more positive sizes; received"):
         CINExpert(3, feature_maps)
+
+
+def test_flops_of_the_defaults_at_criteos_size():
+    # For each of D: products of 39 or 16 maps with 39 fields, 16 sums of them, the pooling. Then 32 -> M.
+    assert default_megaflops("cin") == pytest.approx(
+        (16 * (39 * 39 * (1 + 2 * 16) + 16 * 39 * (1 + 2 * 16) + 2 * 16) + 2 * 32 * 624) / 1e6, abs=0.0006
+    )

@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from expert_checks import default_megaflops
 from layer_checks import check_gradients, config_round_trip, float64_layers, random_weights
 
 from ada_ensemble_tf.experts import ConvolutionExpert
@@ -72,3 +73,8 @@ def test_sequence_is_as_long_as_one_pool_at_least(num_fields, length):
     x = np.ones((2, num_fields), np.float32)
     assert expert(x, x).shape == (2, num_fields)
     assert expert.fuse.units == length and expert.pooled >= 1
+
+
+def test_flops_of_the_defaults_at_criteos_size():
+    # AdaEnsemble (arXiv 2301.08353), table 2.
+    assert default_megaflops("convolution") == pytest.approx(0.186, abs=0.0006)

@@ -1,4 +1,6 @@
 import numpy as np
+import pytest
+from expert_checks import default_megaflops
 from layer_checks import check_gradients, config_round_trip, float64_layers, random_weights
 
 from ada_ensemble_tf.experts import CrossExpert
@@ -32,3 +34,8 @@ def test_flops_are_two_a_weight_and_bias_and_product():
     expert = CrossExpert(2)
     expert.build((None, 10), (None, 10))
     assert expert.flops() == 2 * 10 * 10 + 10 + 10
+
+
+def test_flops_of_the_defaults_at_criteos_size():
+    # AdaEnsemble (arXiv 2301.08353), table 2.
+    assert default_megaflops("cross") == pytest.approx(0.780, abs=0.0006)

@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from expert_checks import default_megaflops
 from layer_checks import check_gradients, config_round_trip, float64_layers, random_weights
 
 from ada_ensemble_tf.experts import DenseExpert
@@ -37,3 +38,8 @@ def test_flops_are_two_a_weight(width, expected):
     expert = DenseExpert(2)
     expert.build((None, width), (None, width))
     assert expert.flops() == expected
+
+
+def test_flops_of_the_defaults_at_criteos_size():
+    # 2 M^2.
+    assert default_megaflops("dense") == pytest.approx(0.7788, abs=0.0006)

@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from expert_checks import default_megaflops
 from layer_checks import check_gradients, config_round_trip, float64_layers, random_weights
 
 from ada_ensemble_tf.experts import GatedDenseExpert
@@ -51,3 +52,8 @@ def test_flops_are_two_a_weight():
     expert = GatedDenseExpert(2, reduction=5)
     expert.build((None, 20), (None, 20))
     assert expert.flops() == 2 * (20 * 20 + 20 * 4 + 4 * 20)
+
+
+def test_flops_of_the_defaults_at_criteos_size():
+    # AdaEnsemble (arXiv 2301.08353), table 2.
+    assert default_megaflops("gated_dense") == pytest.approx(0.876, abs=0.0006)

@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from expert_checks import default_megaflops
 from layer_checks import check_gradients, config_round_trip, float64_layers, random_weights
 
 from ada_ensemble_tf.experts import GatedDNNExpert
@@ -60,3 +61,10 @@ def test_flops_are_two_a_weight_and_the_gates_products(num_layers):
 def test_arguments_below_one_are_refused(argument):
     with pytest.raises(ValueError, match=f"{argument} must be at least 1; received 0"):
         GatedDNNExpert(3, **{argument: 0})
+
+
+def test_flops_of_the_defaults_at_criteos_size():
+    # M -> 156, 156 -> 156 thrice (two gates, a layer), 156 -> M.
+    assert default_megaflops("gated_dnn") == pytest.approx(
+        (2 * (624 * 156 + 3 * 156 * 156 + 156 * 624) + 2 * 156) / 1e6, abs=0.0006
+    )

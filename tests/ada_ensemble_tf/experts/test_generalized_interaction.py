@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from expert_checks import default_megaflops
 from layer_checks import check_gradients, config_round_trip, float64_layers, random_weights
 
 from ada_ensemble_tf.experts import GeneralizedInteractionExpert
@@ -79,3 +80,10 @@ def test_flops_by_hand():
 def test_no_subspace_is_refused():
     with pytest.raises(ValueError, match="subspaces must be at least 1; received 0"):
         GeneralizedInteractionExpert(5, subspaces=0)
+
+
+def test_flops_of_the_defaults_at_criteos_size():
+    # Eight subspaces: D x D for each field, F x F for each dimension, F D products summed; 8 D -> M.
+    assert default_megaflops("generalized_interaction") == pytest.approx(
+        (8 * 2 * (39 * 16 * 16 + 39 * 39 * 16 + 39 * 16) + 2 * 128 * 624) / 1e6, abs=0.0006
+    )

@@ -3,6 +3,7 @@ from itertools import combinations
 
 import numpy as np
 import pytest
+from expert_checks import default_megaflops
 from layer_checks import check_gradients, config_round_trip, float64_layers, random_weights
 
 from ada_ensemble_tf.experts import InteractionMachineExpert
@@ -102,3 +103,10 @@ def test_flops_by_hand():
 def test_order_out_of_range_is_refused(order):
     with pytest.raises(ValueError, match=f"order must lie between 1 and 5; received {order}"):
         InteractionMachineExpert(9, order)
+
+
+def test_flops_of_the_defaults_at_criteos_size():
+    # Four powers and five sums of M elements, 15 multiply-adds a dimension, 5 D -> M.
+    assert default_megaflops("interaction_machine") == pytest.approx(
+        (9 * 624 + 2 * 15 * 16 + 2 * 80 * 624) / 1e6, abs=0.0006
+    )

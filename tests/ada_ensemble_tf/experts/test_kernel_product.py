@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from expert_checks import PAIRS, default_megaflops
 from layer_checks import check_gradients, config_round_trip, float64_layers, random_weights
 
 from ada_ensemble_tf.experts import MatrixKernelProductExpert, ScalarKernelProductExpert, VectorKernelProductExpert
@@ -93,3 +94,15 @@ def test_flops_by_hand(kind, products):
 def test_one_field_is_refused(kind):
     with pytest.raises(ValueError, match="num_fields must be at least 2 for there to be a pair; received 1"):
         KINDS[kind](1)
+
+
+@pytest.mark.parametrize(
+    "kind, flops",
+    [
+        ("matrix", PAIRS * 2 * (16 * 16 + 16 + 624)),
+        ("vector", PAIRS * (16 + 2 * 16 + 2 * 624)),
+        ("scalar", 2 * 39 * 39 * 16 + PAIRS * (1 + 2 * 624)),
+    ],
+)
+def test_flops_of_the_defaults_at_criteos_size(kind, flops):
+    assert default_megaflops(f"kernel_product_{kind}") == pytest.approx(flops / 1e6)

@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 import tensorflow as tf
+from expert_checks import default_megaflops
 from layer_checks import check_gradients, config_round_trip, float64_layers, random_weights
 
 from ada_ensemble_tf.experts import LogarithmicExpert
@@ -80,3 +81,8 @@ def test_flops_by_hand():
 def test_arguments_out_of_range_are_refused(arguments, message):
     with pytest.raises(ValueError, match=message):
         LogarithmicExpert(5, **arguments)
+
+
+def test_flops_of_the_defaults_at_criteos_size():
+    # 39 -> 32 for each of D, 32 D -> M.
+    assert default_megaflops("logarithmic") == pytest.approx(2 * (39 * 32 * 16 + 512 * 624) / 1e6, abs=0.0006)

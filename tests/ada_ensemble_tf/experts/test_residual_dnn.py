@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from expert_checks import default_megaflops
 from layer_checks import check_gradients, config_round_trip, float64_layers, random_weights
 
 from ada_ensemble_tf.experts import ResidualDNNExpert
@@ -59,3 +60,8 @@ def test_flops_are_two_a_weight_and_the_residuals(num_layers):
 def test_arguments_below_one_are_refused(argument):
     with pytest.raises(ValueError, match=f"{argument} must be at least 1; received 0"):
         ResidualDNNExpert(3, **{argument: 0})
+
+
+def test_flops_of_the_defaults_at_criteos_size():
+    # Twice M -> 156 -> M and the residual.
+    assert default_megaflops("residual_dnn") == pytest.approx(2 * (2 * 2 * 624 * 156 + 624) / 1e6, abs=0.0006)

@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from expert_checks import default_megaflops
 from layer_checks import check_gradients, config_round_trip, float64_layers, random_weights
 
 from ada_ensemble_tf.experts import PolynomialExpert, SubspaceCrossingExpert
@@ -72,3 +73,8 @@ def test_subspaces_that_do_not_divide_a_field_are_refused():
 def test_no_subspace_is_refused():
     with pytest.raises(ValueError, match="subspaces must be at least 1; received 0"):
         SubspaceCrossingExpert(2, subspaces=0)
+
+
+def test_flops_of_the_defaults_at_criteos_size():
+    # 78 x 78 for each of 8 dimensions, and the products.
+    assert default_megaflops("subspace_crossing") == pytest.approx((2 * 78 * 78 * 8 + 624) / 1e6, abs=0.0006)

@@ -158,8 +158,8 @@ def test_flops_are_those_of_the_released_sizes():
     "arguments, message",
     [
         ({"noise": 1.5}, r"noise must lie in \[0, 1\]; received 1.5"),
-        ({"initial_temperature": 0.0}, "initial_temperature must be positive; received 0.0"),
-        ({"num_choices": 0}, "at least one choice; received num_choices=0"),
+        ({"initial_temperature": 0.0}, "initial_temperature must be a finite number above 0; received 0.0"),
+        ({"num_choices": 0}, "num_choices must be a whole number of at least 1; received 0"),
     ],
 )
 def test_wrong_arguments(arguments, message):

@@ -174,8 +174,11 @@ def test_wrong_names():
 
 @pytest.mark.parametrize(
     "name, options, message",
-    [(name, {"num_choices": 0}, "at least one choice; received num_choices=0") for name in GATES]
-    + [(name, {"noise": -0.5}, "noise must be a finite number of at least 0; received -0.5") for name in GATES]
+    [(name, {"num_choices": 0}, "num_choices must be a whole number of at least 1; received 0") for name in GATES]
+    + [
+        (name, {"noise": -0.5}, r"noise must (be a finite number of at least 0|lie in \[0, 1\]); received -0.5")
+        for name in GATES
+    ]
     + [
         (name, {"initial_temperature": 0.0}, "initial_temperature must be a finite number above 0; received 0.0")
         for name in GATES
@@ -183,8 +186,8 @@ def test_wrong_names():
     + [
         ("noisy_cosine", {"reduction": 0}, "reduction must be a whole number of at least 1; received 0"),
         ("dselect_k", {"noise": 1.5}, r"noise must lie in \[0, 1\]; received 1.5"),
-        ("dselect_k", {"selectors": 0}, "selectors and gamma must be positive; received 0 and 1.0"),
-        ("dselect_k", {"entropy_weight": -1.0}, "entropy_weight and unused_weight must not be negative; received -1.0"),
+        ("dselect_k", {"selectors": 0}, "selectors must be a whole number of at least 1; received 0"),
+        ("dselect_k", {"entropy_weight": -1.0}, "entropy_weight must be a finite number of at least 0; received -1.0"),
         ("gumbel_threshold", {"threshold": 1.0}, r"threshold must lie in \[0, 1\); received 1.0"),
     ],
 )

@@ -1,0 +1,133 @@
+import re
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from absl import flags
+from ml_collections import config_flags
+
+import experiments
+from ada_ensemble_tf.arguments import constructor_parameters
+from ada_ensemble_tf.compare import __doc__ as compare_help
+from ada_ensemble_tf.gates import GATES, Gate
+from ada_ensemble_tf.models import MODELS
+from ada_ensemble_tf.models.keys import keys_of
+from ada_ensemble_tf.training.setup import build_model
+from data_pipelines.errors import UserError
+from data_pipelines.fields.declarations import RawFormat
+from data_pipelines.fields.schema import Field, Schema
+from experiments import defaults, models, studies
+
+SMALL = ("--config.model.dimension=2", "--config.precision=float32")
+
+
+def parsed(config: str, *arguments: str):
+    """The config as the command line of `train` makes it."""
+    values = flags.FlagValues()
+    argv = ["train", f"--config={Path(experiments.__file__).parent / config}", *arguments]
+    holder = config_flags.DEFINE_config_file("config", lock_config=True, flag_values=values, sys_argv=argv)
+    values(argv)
+    return holder.value
+
+
+def built(config: str, *arguments: str):
+    """The model that the command line trains, on data of two fields, a quarter of 81,920 rows positive."""
+    schema = Schema(RawFormat("madeup", "label"), (Field("a", "text", 3, 0), Field("b", "text", 4, 3)))
+    data = SimpleNamespace(schema=schema, rows={"train": 81920}, positives={"train": 20480})
+    return build_model(parsed(config, *SMALL, *arguments), data)
+
+
+@pytest.mark.parametrize("name", sorted(MODELS))
+def test_every_key_has_a_sentence_and_a_line_in_the_table(name):
+    keys = keys_of(MODELS[name])
+    assert all(key.sentence.endswith((".", "one.")) for key in keys.values()), keys
+    lines = models.key_lines(name)
+    assert [line.split("=")[0] for line in lines] == list(keys)
+    config = models.model_config(name).to_dict()
+    flat = {f"gate.{key}": value for key, value in config.pop("gate", {}).items()} | config
+    assert flat.pop("name") == name and {key: declared.default for key, declared in keys.items()} == flat
+
+
+def test_a_sentence_of_several_keys_and_one_in_epochs():
+    keys = keys_of(MODELS["hilomoe"])
+    assert keys["dropout"].sentence == keys["activation"].sentence == "of the dense layers, see `MLP`."
+    assert keys["stage_epochs"].sentence.startswith("epochs of stages 1 and 2") and "stage_steps" not in keys
+    assert (
+        keys["l2"].sentence == "coefficient of the sum of squares of all dense kernels." and keys["l2"].default == 1e-4
+    )
+
+
+def test_the_gates_keys_hold_for_any_gate():
+    shared = {name: value for name, value in models.model_config("ada_ensemble").gate.items() if name != "name"}
+    for gate in GATES.values():
+        parameters = constructor_parameters(gate, Gate)
+        assert {name: parameters[name].default for name in shared} == shared
+
+
+@pytest.mark.parametrize("config", ["criteo.py:ada_ensemble", "synthetic.py:ada_ensemble", "frappe.py:dense_moe"])
+def test_any_key_can_be_set_alone(config):
+    two = built(config, "--config.model.num_layers=2")
+    assert two.num_layers == 2 and two.auxiliary_losses.depth_prior == (0.5, 0.5)
+    uniform = built(config, "--config.model.depth_prior=None", "--config.model.expert_prior=None")
+    assert set(uniform.auxiliary_losses.depth_prior) == {1 / uniform.num_layers}
+    assert set(uniform.auxiliary_losses.expert_prior) == {0.2}
+    pair = built(config, "--config.model.experts=('dense', 'cross')")
+    assert pair.expert_names == ("dense", "cross") and pair.auxiliary_losses.expert_prior == (0.5, 0.5)
+    assert pair.k_schedule.final == 2
+    assert built(config, "--config.model.l2=0", "--config.model.dropout=0").l2 == 0.0
+
+
+def test_the_papers_priors_stand_in_the_papers_configs():
+    losses = built("criteo.py:ada_ensemble").auxiliary_losses
+    assert losses.depth_prior == (0.1, 0.2, 0.6, 0.1) and losses.expert_prior == (0.2, 0.2, 0.4, 0.1, 0.1)
+    given = built("criteo.py:ada_ensemble", "--config.model.num_layers=2", "--config.model.depth_prior=(0.3, 0.7)")
+    assert given.auxiliary_losses.depth_prior == (0.3, 0.7)
+    assert defaults.config_for("ada_ensemble").model.depth_prior is None
+
+
+@pytest.mark.parametrize(
+    "model, key, message",
+    [
+        ("ada_ensemble", "k=7", "config.model.k must lie between 1 and the 5 experts; received 7"),
+        ("ada_ensemble", "k=0", "config.model.k must be a whole number of at least 1; received 0"),
+        ("ada_ensemble", "num_layers=0", "config.model.num_layers must be a whole number of at least 1; received 0"),
+        ("ada_ensemble", "dimension=0", "config.model.dimension must be a whole number of at least 1; received 0"),
+        (
+            "ada_ensemble",
+            "depth_prior=(0.5, 0.5)",
+            "config.model.depth_prior must hold 4 positive shares that sum to 1",
+        ),
+        ("ada_ensemble", "depth_prior=3", "config.model.depth_prior must be finite numbers above 0, or be None"),
+        ("ada_ensemble", "z_weight=nan", "config.model.z_weight must be a finite number of at least 0; received nan"),
+        ("ada_ensemble", "gate.reduction=0", "config.model.gate.reduction must be a whole number of at least 1"),
+        ("ada_ensemble", "anneal_epochs=inf", "config.model.anneal_epochs must be a finite number of at least 0"),
+        (
+            "hilomoe",
+            "stage_epochs=(1, -1)",
+            "config.model.stage_epochs must be a finite number of at least 0; received -1",
+        ),
+        ("dnn", "l2=-0.1", "config.model.l2 must be a finite number of at least 0; received -0.1"),
+        ("dnn", "dropout=1.5", r"config.model.dropout must lie in [0, 1); received 1.5"),
+        ("dnn", "hidden_units=()", "config.model.hidden_units must be one or more whole numbers of at least 1"),
+        ("dnn", "normalization=bach", "config.model.normalization must be 'batch', 'layer' or 'none'; received 'bach'"),
+        ("xdeepint", "subspaces=3", "config.model.subspaces must divide dimension=2; received 3"),
+    ],
+)
+def test_values_out_of_range_name_their_key(model, key, message):
+    with pytest.raises(UserError, match=f"^{re.escape(message)}"):
+        built(f"criteo.py:{model}", f"--config.model.{key}")
+
+
+def test_python_and_command_line_have_the_same_defaults():
+    """What differs is given by the data: the initial logit, and steps that configs count in epochs."""
+    rows = {"num_rows": 7, "num_fields": 2, "widths": (1, 1), "dimension": 2}
+    for name in ("dnn", "ada_ensemble", "d_moe"):
+        ours = MODELS[name](**rows).get_config()
+        from_config = built(f"sample.py:{name}" if name != "ada_ensemble" else "criteo.py:ada_ensemble").get_config()
+        differing = {key for key in ours if ours[key] != from_config[key]}
+        assert differing <= {"initial_logit", "anneal_steps", "expert_prior", "depth_prior", "gate"}
+
+
+def test_the_study_that_compare_documents_exists():
+    (study,) = re.findall(r"--study=experiments/studies\.py:(\w+)", compare_help)
+    assert callable(getattr(studies, study))
