@@ -61,7 +61,7 @@ class Watch:
     def _complaint(self, step: int) -> str:
         others = [self._cluster.name(i) for i in range(len(self._cluster.addresses)) if i != self._cluster.worker]
         return (
-            f"{self._cluster.name()} waited {self._seconds:g} s for {', '.join(others)} {self._what}, at step {step}: "
-            "see what they printed last, then start all workers again, they go on from the last checkpoint; if one is "
-            "only slow, raise config.worker_timeout"
+            f"{self._cluster.name()} did not get on for {self._seconds:g} s {self._what}, at step {step}: it, or "
+            f"{' or '.join(others)}, hangs; see what each printed last, then start all workers again: they go on "
+            "from the last checkpoint; if one is only slow, raise config.worker_timeout"
         )

@@ -16,7 +16,7 @@ from ada_ensemble_tf.evaluation.scoring import Scorer
 from ada_ensemble_tf.inference.raw_text import random_ids, raw_text
 from ada_ensemble_tf.models import CTRModel
 from ada_ensemble_tf.serving import model_card
-from ada_ensemble_tf.serving.golden_rows import golden_rows
+from ada_ensemble_tf.serving.golden_rows import GoldenRows, golden_rows
 from ada_ensemble_tf.serving.parity import TOLERANCES, check_parity
 from ada_ensemble_tf.serving.session import ServingSession
 from ada_ensemble_tf.serving.signatures import ServedModel, set_methods
@@ -71,42 +71,72 @@ def export(
     """
     with _new_version(Path(export_dir)) as (staging, final):
         model.finish_annealing()
-        vocabularies = Vocabularies.load(data_dir, schema)
+        # Before the served model gives the model in Python what its stored tables give back.
         before = None if test is None else _figures(Scorer(model), test)
-        served = ServedModel(model, schema, data_dir, storage, example_numbers)
-        tf.saved_model.save(served, str(staging), signatures=served.functions)
-        set_methods(staging)
-        if columns is None:
-            columns = raw_text(vocabularies, *random_ids(schema, RANDOM_ROWS))
-        rows = golden_rows(model, schema, vocabularies, columns, example_numbers)
-        session = ServingSession(staging)
-        tolerance = TOLERANCES["bfloat16" if model.dtype_policy.compute_dtype == "bfloat16" else "float32"]
-        largest = check_parity(staging, session, rows, tolerance)
-        told = _sizes(model, served, storage)
-        if before is not None:
-            told.append(_change(before, _figures(_by_ids(session), test)))
-        rows.save(staging)
-        try:
-            write_warmup(staging, session, rows, model.name)
-        except UserError as error:
-            told.append("It has no warm-up requests.")
-            logger.warning("%s", error)
-        session.close()
-        parity = (
-            f"{len(rows.ctr)} rows were scored by each signature in TensorFlow's session, and by the model in Python: "
-            f"the largest relative difference of a click probability is {largest:.1e} (at most {tolerance:g} is let "
-            "pass). They are in assets.extra/golden_rows.json."
-        )
+        served = _save_graph(ServedModel(model, schema, data_dir, storage, example_numbers), staging)
+        rows = _make_golden_rows(model, schema, data_dir, columns, example_numbers)
+        with contextlib.closing(ServingSession(staging)) as session:
+            parity = _checked_parity(model, staging, session, rows)
+            told = _sizes(model, served, storage)
+            if before is not None:
+                told.append(_change(before, _figures(_by_ids(session), test)))
+            rows.save(staging)
+            told += _write_warmup(staging, session, rows, model.name)
         card = model_card.Card(
             final.name, model, schema, served, example_numbers, training or {}, config or {}, parity, told
         )
         (staging / model_card.FILE).write_text(card.text(), encoding="utf-8")
-    for line in (parity, *told):
+    _log([parity, *told], served)
+    return final
+
+
+def _save_graph(served: ServedModel, staging: Path) -> ServedModel:
+    tf.saved_model.save(served, str(staging), signatures=served.functions)
+    set_methods(staging)
+    return served
+
+
+def _make_golden_rows(
+    model: CTRModel,
+    schema: Schema,
+    data_dir: str | Path,
+    columns: Mapping[str, Sequence[str]] | None,
+    example_numbers: str,
+) -> GoldenRows:
+    """The rows that every signature must score as the model in Python does; of the vocabularies without `columns`."""
+    vocabularies = Vocabularies.load(data_dir, schema)
+    if columns is None:
+        columns = raw_text(vocabularies, *random_ids(schema, RANDOM_ROWS))
+    return golden_rows(model, schema, vocabularies, columns, example_numbers)
+
+
+def _checked_parity(model: CTRModel, staging: Path, session: ServingSession, rows: GoldenRows) -> str:
+    """In a sentence, how near the SavedModel's scores are to the model's in Python. UserError: not near enough."""
+    tolerance = TOLERANCES["bfloat16" if model.dtype_policy.compute_dtype == "bfloat16" else "float32"]
+    largest = check_parity(staging, session, rows, tolerance)
+    return (
+        f"{len(rows.ctr)} rows were scored by each signature in TensorFlow's session, and by the model in Python: "
+        f"the largest relative difference of a click probability is {largest:.1e} (at most {tolerance:g} is let "
+        "pass). They are in assets.extra/golden_rows.json."
+    )
+
+
+def _write_warmup(staging: Path, session: ServingSession, rows: GoldenRows, name: str) -> list[str]:
+    """Writes warm-up requests; a sentence for the card where there are none."""
+    try:
+        write_warmup(staging, session, rows, name)
+    except UserError as error:
+        logger.warning("%s", error)
+        return ["It has no warm-up requests."]
+    return []
+
+
+def _log(told: Sequence[str], served: ServedModel) -> None:
+    for line in told:
         logger.info("%s", line)
     for column, name in served.arguments.items():
         if column != name:
             logger.info("column %r is the signature's input %s", column, name)
-    return final
 
 
 @contextlib.contextmanager
