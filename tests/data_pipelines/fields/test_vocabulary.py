@@ -87,6 +87,7 @@ def test_odd_levels_survive_the_file(tmp_path):
     [
         (b"\na\n", "2 levels, but the schema has 3"),
         (b"\na\na\n", "listed twice"),
+        (b"\na\n100.0\n", "level .100.0. is of an earlier version"),
         (b"\na\nb", "last line is cut off"),
         (b"\na\n\xff\n", "not valid UTF-8"),
         (None, "not found"),

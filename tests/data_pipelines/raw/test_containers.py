@@ -25,12 +25,19 @@ def _zstd(data):
     return pa.compress(data, "zstd", asbytes=True)
 
 
+def _lz4(data):
+    # The frame format, as files have it; Arrow's "lz4_raw" has no magic number.
+    sink = pa.BufferOutputStream()
+    with pa.CompressedOutputStream(sink, "lz4") as stream:
+        stream.write(data)
+    return sink.getvalue().to_pybytes()
+
 
 def _read(path, **arguments):
     return RawReader(CSV, (Input("a", "a"),), [path], **arguments)
 
 
-COMPRESSORS = {"gz": gzip.compress, "bz2": bz2.compress, "xz": lzma.compress, "zst": _zstd}
+COMPRESSORS = {"gz": gzip.compress, "bz2": bz2.compress, "xz": lzma.compress, "zst": _zstd, "lz4": _lz4}
 
 
 @pytest.mark.parametrize("name", COMPRESSORS)
@@ -88,6 +95,15 @@ def _zip(data):
         (b"PAR1" + b"\0" * 20, "log: not a readable Parquet file"),
         ("y,größe\n1,x\n".encode("latin-1"), "log:1: the header is not valid UTF-8; convert the file: iconv"),
         (b"y,a\r1,x\r0,y\r", "log:1: the header holds NULs or carriage returns; where lines end in"),
+        (b"PK\x05\x06" + b"\0" * 18, "log: an empty zip archive; remove it"),
+        (b"Rar!\x1a\x07\x01" + b"\0" * 9, "log: a rar archive"),
+        (b"\x1f\x9d\x90" + b"\0" * 9, "log: a file of compress"),
+        (b"ORC\n" + b"\0" * 9, "log: an ORC file"),
+        (b"SQLite format 3\0" + b"\0" * 9, "log: an SQLite database"),
+        (b"\x89HDF\r\n\x1a\n" + b"\0" * 9, "log: an HDF5 file"),
+        (b"\xd0\xcf\x11\xe0" + b"\0" * 9, "log: an old Excel file; save the sheet as CSV"),
+        (b"%PDF-1.7\n", "log: a PDF file"),
+        (b"\x80\x04\x95" + b"\0" * 9, "log: a Python pickle"),
         (b'{"y": 1, "a": "x"}\n', "log: JSON; write its rows as CSV or Parquet"),
     ],
 )
