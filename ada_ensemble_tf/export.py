@@ -42,7 +42,7 @@ def main(argv: Sequence[str]) -> None:
     from ada_ensemble_tf.serving.publish import export
     from ada_ensemble_tf.serving.tables import Storage
     from ada_ensemble_tf.trained.workdir import Workdir
-    from data_pipelines.json_files import load_json
+    from data_pipelines.file_names import path_inside
 
     workdir = Workdir(_WORKDIR.value)
     model, schema = workdir.load_model(), workdir.schema()
@@ -54,11 +54,11 @@ def main(argv: Sequence[str]) -> None:
         model,
         schema,
         workdir.path,
-        _EXPORT_DIR.value or workdir.path / "export",
+        _EXPORT_DIR.value or path_inside(workdir.path, "export"),
         columns=_rows(workdir, schema),
         storage=storage,
         example_numbers=_NUMBERS.value,
-        training=load_json(workdir.metrics_file) if workdir.metrics_file.exists() else {},
+        training=workdir.results() if workdir.metrics_file.exists() else {},
         config=workdir.config(),
         test=test,
     )

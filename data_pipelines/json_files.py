@@ -1,12 +1,18 @@
 """JSON files with checked content."""
 
 import json
+import re
 from pathlib import Path
 from types import UnionType
-from typing import Any
+from typing import Any, TypeVar, overload
 
+import msgspec
+
+from data_pipelines.checksums import Checksums, way_out_of
 from data_pipelines.errors import UserError
-from data_pipelines.output import write_complete
+
+T = TypeVar("T")
+_SHOWN = 60
 
 
 def canonical_json(value: Any) -> str:
@@ -14,19 +20,144 @@ def canonical_json(value: Any) -> str:
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
 
 
+def json_bytes(value: Any) -> bytes:
+    """Readable JSON (UTF-8). Numbers that are not finite, which JSON does not have, become null."""
+    return (json.dumps(_finite(value), indent=1, ensure_ascii=False, allow_nan=False) + "\n").encode()
+
+
 def save_json(path: str | Path, value: Any) -> None:
-    """Writes readable JSON (UTF-8); the file is complete whenever it is there."""
-    write_complete(path, json.dumps(value, indent=1, ensure_ascii=False) + "\n")
+    """Writes readable JSON (UTF-8) and lists its checksum in the file's directory; complete whenever it is there."""
+    path = Path(path)
+    Checksums(path.parent).write({path.name: json_bytes(value)})
 
 
-def load_json(path: str | Path, way_out: str = "prepare the data again") -> Any:
-    """Reads a JSON file. Raises UserError, ending in `way_out`, where it is missing or malformed."""
+@overload
+def load_json(path: str | Path, type: type[T], way_out: str | None = None) -> T: ...
+@overload
+def load_json(path: str | Path, type: Any = Any, way_out: str | None = None) -> Any: ...
+def load_json(path: str | Path, type: Any = Any, way_out: str | None = None) -> Any:
+    """Reads a JSON file of a directory that has checksums.
+
+    Args:
+        path: the file.
+        type: what it should hold, see `as_type`.
+        way_out: ends all error messages; by default that of the kind of directory.
+
+    Raises:
+        UserError: the file is missing, damaged or does not hold what it should; the message names file, key and value.
+    """
+    path = Path(path)
+    data = Checksums(path.parent, way_out).read(path.name)
+    return as_type(parse_json(data, str(path), way_out or way_out_of(path.parent)), type, str(path), way_out)
+
+
+def load_user_json(path: str | Path, way_out: str) -> Any:
+    """Reads a JSON file that a user wrote. Raises UserError, ending in `way_out`, where it is missing or malformed."""
     try:
-        return json.loads(Path(path).read_text(encoding="utf-8"))
+        return parse_json(Path(path).read_bytes(), str(path), way_out)
     except FileNotFoundError:
         raise UserError(f"{path}: file not found; {way_out}") from None
-    except ValueError as error:
-        raise UserError(f"{path}: not valid JSON ({error}); {way_out}") from None
+
+
+def parse_json(data: bytes, source: str, way_out: str) -> Any:
+    """What JSON text says, in plain dictionaries, lists, texts and numbers.
+
+    Raises:
+        UserError: it is no valid JSON in UTF-8, has NaN or infinite numbers, a key twice in an object, or is nested too
+            deeply. The message begins with `source` and ends in `way_out`.
+    """
+    try:
+        text = data.decode("utf-8-sig")
+        return json.loads(text, object_pairs_hook=_object, parse_constant=_no_constant, parse_float=_float)
+    except (ValueError, RecursionError) as error:
+        reason = "nested too deeply" if isinstance(error, RecursionError) else str(error)
+        raise UserError(f"{source}: not valid JSON ({reason}); {way_out}") from None
+
+
+def as_type(value: Any, type: Any, source: str, way_out: str | None = None, closed: bool = True) -> Any:
+    """A value of `parse_json` as a dataclass, or as what other annotation there is.
+
+    Args:
+        value: plain dictionaries, lists, texts and numbers.
+        type: what it should be.
+        source: begins error messages, usually the file's path.
+        way_out: ends them; by default that of the kind of directory that the file is in.
+        closed: whether other keys are refused.
+
+    Raises:
+        UserError: it does not fit. The message names `source`, the place and what is there.
+    """
+    end = f"; {way_out or way_out_of(Path(source).parent)}"
+    try:
+        found = msgspec.convert(value, type)
+    except (msgspec.ValidationError, OverflowError) as error:
+        reason, _, path = str(error).partition(" - at `$")
+        place = path.rstrip("`").lstrip(".")
+        there = _at(value, place)
+        shown = "" if there is None else f", got {there}"
+        raise UserError(f"{source}: {place + ': ' if place else ''}{_plain_words(reason)}{shown}{end}") from None
+    if closed and (unknown := _unknown_key(value, msgspec.to_builtins(found))) is not None:
+        raise UserError(f"{source}: unknown key {unknown!r}{end}")
+    return found
+
+
+def _plain_words(reason: str) -> str:
+    reason = re.sub(r"^Object missing required field `(.*)`$", r"key '\1' is missing", reason)
+    return re.sub(r"^Expected `(.*)`, got `.*`$", r"expected \1", reason)
+
+
+def _at(value: Any, place: str) -> str | None:
+    """The value at a place as msgspec writes it, shortened; None where the place does not say which it is."""
+    for key, index in re.findall(r"([^.\[\]]+)|\[(\d+|\.\.\.)\]", place):
+        try:
+            value = value[int(index)] if index else value[key]
+        except (KeyError, IndexError, TypeError, ValueError):
+            return None
+    if isinstance(value, dict):
+        return "an object" if place else None
+    text = repr(value)
+    return text if len(text) <= _SHOWN else text[:_SHOWN] + "..."
+
+
+def _unknown_key(given: Any, known: Any) -> str | None:
+    if isinstance(given, dict) and isinstance(known, dict):
+        for key, value in given.items():
+            if key not in known:
+                return key
+            if (unknown := _unknown_key(value, known[key])) is not None:
+                return f"{key}.{unknown}"
+    if isinstance(given, list) and isinstance(known, list | tuple):
+        for i, (one, other) in enumerate(zip(given, known, strict=False)):
+            if (unknown := _unknown_key(one, other)) is not None:
+                return f"[{i}].{unknown}"
+    return None
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        keys = [key for key, _ in pairs]
+        raise ValueError(f"key {next(key for key in keys if keys.count(key) > 1)!r} stands twice in one object")
+    return found
+
+
+def _no_constant(text: str) -> Any:
+    raise ValueError(f"{text} is no JSON number")
+
+
+def _float(text: str) -> float:
+    value = float(text)
+    if value in (float("inf"), float("-inf")):
+        raise ValueError(f"{text} is too large a number")
+    return value
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(item) for item in value]
+    return None if isinstance(value, float) and not -float("inf") < value < float("inf") else value
 
 
 def checked_keys(

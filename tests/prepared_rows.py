@@ -61,7 +61,6 @@ def write_rows(path: Path, rows: dict[str, int], files: int, with_values: bool =
         bad_rows=0,
         positives={split: int(table["label"].sum()) for split, table in written.items()},
         shards=shards,
-        vocabulary={},
         schema_fingerprint=schema.fingerprint(),
     )
     return PreparedData(path, schema, preparation), written

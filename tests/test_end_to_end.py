@@ -224,7 +224,7 @@ def test_wrong_use_is_one_clear_error(trained, prepared_criteo, criteo_raw_file,
     assert "no trained model here" in error_in_process("ada_ensemble_tf.evaluate", f"--workdir={tmp_path}/none")
     (tmp_path / "old").mkdir()
     (tmp_path / "old" / "model.json").write_text('{"model": "dnn", "arguments": {"layers": 3}}')
-    assert "of another version of this code" in error_in_process(
+    assert "SHA256SUMS: file not found: an older version made this directory" in error_in_process(
         "ada_ensemble_tf.evaluate", f"--workdir={tmp_path}/old"
     )
     bad = tmp_path / "bad.txt"

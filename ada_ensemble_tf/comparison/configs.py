@@ -3,7 +3,6 @@
 import functools
 import hashlib
 import importlib.util
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from types import ModuleType
@@ -12,6 +11,7 @@ from typing import Any
 from ml_collections import ConfigDict
 
 from ada_ensemble_tf.trained import config_ranges
+from ada_ensemble_tf.trained.run_files import flat
 from data_pipelines.errors import UserError
 from data_pipelines.json_files import canonical_json
 from experiments.overrides import override
@@ -61,11 +61,6 @@ def check_label(label: str) -> None:
     """Raises UserError for a label that cannot name a folder."""
     if not isinstance(label, str) or not label.strip() or "/" in label or label.startswith("."):
         raise UserError(f"a label names a folder: no '/', no leading '.', not empty; received {label!r}")
-
-
-def flat(config: Mapping[str, Any]) -> dict[str, Any]:
-    """The values by dotted key, as in JSON: lists instead of tuples."""
-    return {key: json.loads(json.dumps(value)) for key, value in config_ranges.flat(config).items()}
 
 
 def config_hash(config: Mapping[str, Any]) -> str:

@@ -15,8 +15,8 @@ from ada_ensemble_tf.evaluation.intervals import Interval, auc_interval, bootstr
 from ada_ensemble_tf.reporting.costs import Cost, cost_figure
 from ada_ensemble_tf.reporting.findings import miscalibrated
 from ada_ensemble_tf.reporting.page import Page
+from ada_ensemble_tf.trained.run_files import load_config, load_data_file
 from data_pipelines.errors import UserError
-from data_pipelines.json_files import load_json
 
 
 def table_of(out: Path) -> Table:
@@ -27,12 +27,12 @@ def table_of(out: Path) -> Table:
     """
     runs = []
     for file in sorted(out.glob("*/seed_*/config.json")):
-        data = load_json(file.parent / "data.json", way_out="delete its folder")
+        data = load_data_file(file.parent)
         labels = out / "test_labels.npy"
-        runs.append(Run(file.parent.parent.name, load_json(file), file.parent, Path(data["data_dir"]), labels))
+        runs.append(Run(file.parent.parent.name, load_config(file.parent), file.parent, Path(data.data_dir), labels))
     if not any(run.done() for run in runs) or not (out / "test_labels.npy").exists():
         raise UserError(f"{out}: no finished run of a comparison here; give the --out of ada_ensemble_tf.compare")
-    fingerprints = {load_json(run.folder / "data.json")["fingerprint"] for run in runs}
+    fingerprints = {load_data_file(run.folder).fingerprint for run in runs}
     return Table(runs, {}, {"data": f"fingerprint {' and '.join(sorted(fingerprints))}"}, out / "test_labels.npy")
 
 

@@ -21,7 +21,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ada_ensemble_tf.comparison.configs import flat
+from ada_ensemble_tf.trained.run_files import difference, is_trained, load_config, load_data_file, load_results
 from data_pipelines.errors import Stopped, UserError
 from data_pipelines.json_files import load_json
 
@@ -68,29 +68,25 @@ class Run:
 
     def metrics(self) -> dict[str, Any]:
         """What its metrics.json holds."""
-        return load_json(self.folder / "metrics.json", way_out="delete its folder to train it again")
+        return load_results(self.folder, way_out=f"delete {self.folder} to train it again")
 
     def jobs(self) -> int:
         """How many runs there were at once when it was trained."""
-        return load_json(self.folder / "run.json", way_out="delete its folder to train it again")["jobs"]
+        return load_json(self.folder / "run.json", _RunFile, f"delete {self.folder} to train it again").jobs
 
     def check_same(self, fingerprint: str) -> None:
         """Raises UserError, naming the key, if the folder holds a run of another config or of other data."""
-        if not self.done() and not (self.folder / "checkpoints" / "last" / "checkpoint").exists():
+        if not self.done() and not is_trained(self.folder):
             return
-        before, now = flat(load_json(self.folder / "config.json")), flat(self.config)
-        for key in sorted(before.keys() | now.keys()):
-            if before.get(key) != now.get(key):
-                raise UserError(
-                    f"{self.folder}: trained with config.{key}={before.get(key)!r}, now {now.get(key)!r}; "
-                    "choose another --out, or delete the folder"
-                )
-        known = load_json(self.folder / "data.json")["fingerprint"]
-        if known != fingerprint:
-            raise UserError(
-                f"{self.folder}: trained on data with fingerprint {known}, but {self.data_dir} has {fingerprint}; "
-                "choose another --out, or delete the folder"
-            )
+        known = load_data_file(self.folder).fingerprint
+        other = difference(load_config(self.folder), known, self.config, fingerprint)
+        if other is not None:
+            raise UserError(f"{self.folder}: {other}; choose another --out, or delete the folder")
+
+
+@dataclasses.dataclass(frozen=True)
+class _RunFile:
+    jobs: int
 
 
 class Workers:

@@ -21,10 +21,11 @@ from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import FrozenTrial, Trial, TrialState
 
-from ada_ensemble_tf.comparison.configs import config_hash, flat
+from ada_ensemble_tf.comparison.configs import config_hash
 from ada_ensemble_tf.comparison.runs import HPARAMS_FOLDER, Run, Workers
+from ada_ensemble_tf.trained.run_files import flat
 from data_pipelines.errors import UserError
-from data_pipelines.json_files import load_json
+from data_pipelines.json_files import load_user_json
 from data_pipelines.output import write_complete
 from experiments.overrides import override
 from experiments.search_spaces import Choice, LogUniform, Range, Space, overrides, present
@@ -175,7 +176,7 @@ class Tuning:
 
 def write_best(path: Path, model: str, best: dict[str, Any]) -> None:
     """Puts a model's best values into a file that may hold those of other models."""
-    known = load_json(path, way_out="delete it") if path.is_file() else {}
+    known = load_user_json(path, way_out="delete it") if path.is_file() else {}
     known[model] = best
     path.parent.mkdir(parents=True, exist_ok=True)
     write_complete(path, json.dumps(known, indent=2, sort_keys=True) + "\n")

@@ -26,8 +26,8 @@ def main(argv) -> None:
     run, jobs = pickle.load(pipe)
     threading.Thread(target=_listen_to_parent, args=(pipe, stop), daemon=True).start()
     from ada_ensemble_tf.comparison.hparams import write_hparams
-    from ada_ensemble_tf.trained.workdir import write_json
     from ada_ensemble_tf.training.run import train
+    from data_pipelines.json_files import save_json
     from data_pipelines.read.dataset import open_data
 
     data, config = open_data(run.data_dir), ConfigDict(run.config).lock()
@@ -35,7 +35,7 @@ def main(argv) -> None:
     if run.labels_file is not None:
         _save_predictions(run, data)
     write_hparams(run.folder / HPARAMS_FOLDER, run.hparams, results)
-    write_json(run.folder / "run.json", {"jobs": jobs})
+    save_json(run.folder / "run.json", {"jobs": jobs})
 
 
 def _save_predictions(run: Run, data) -> None:

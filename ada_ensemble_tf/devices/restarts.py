@@ -16,6 +16,7 @@ from pathlib import Path
 import tensorflow as tf
 
 from ada_ensemble_tf.devices.cluster import read_cluster
+from data_pipelines.checksums import Checksums
 from data_pipelines.errors import UserError
 
 logger = logging.getLogger(__name__)
@@ -52,7 +53,7 @@ def starting_anew(workdir: str | Path) -> Iterator[None]:
         lines = str(error).splitlines()
         reason = next((line for line in lines if "aborted by" in line or "/job:" in line), lines[0]).strip()
         who = f"worker {cluster.worker} of {len(cluster.addresses)}"
-        saved, restarts = tf.train.latest_checkpoint(str(Path(workdir) / "checkpoints" / "last")) or "", 1
+        saved, restarts = " ".join(Checksums(Path(workdir) / "checkpoints" / "last").names), 1
         before, _, count = os.environ.get(_VARIABLE, "").rpartition(":")
         if count and before == saved:
             restarts += int(count)

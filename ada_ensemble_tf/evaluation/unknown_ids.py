@@ -69,7 +69,7 @@ class UnknownFields:
 
     def __init__(self, schema: Schema, workdir: str | Path):
         file = Path(workdir) / FILE
-        self._training = load_json(file) if file.exists() else {}
+        self._training = load_json(file, dict[str, float]) if file.exists() else {}
         # A field without levels of its own was never known.
         self._known = [field.name for field in schema.fields if field.size > 1]
         self._ids = UnknownIds(schema)

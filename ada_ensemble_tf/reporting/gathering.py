@@ -20,7 +20,6 @@ from ada_ensemble_tf.trained.workdir import Workdir
 from data_pipelines.errors import UserError
 from data_pipelines.fields.schema import Schema
 from data_pipelines.fields.vocabulary import Vocabularies
-from data_pipelines.json_files import load_json
 from data_pipelines.progress import Progress
 
 logger = logging.getLogger(__name__)
@@ -50,7 +49,7 @@ class Gathering:
         self._workdir, self._model = workdir, workdir.load_model()
         self._data, self._schema = workdir.open_data(data_dir), workdir.schema()
         self._rows, self._importance_rows = rows, importance_rows
-        self._results = load_json(workdir.metrics_file, way_out="train again")
+        self._results = workdir.results()
         self._batch = int(workdir.config()["eval_batch_size"])
 
     def evidence(self) -> Evidence:
@@ -73,7 +72,7 @@ class Gathering:
         columns, offsets = columns_of(self._schema), {field.name: field.offset for field in self._schema.fields}
         return Evidence(
             name=str(self._workdir.path),
-            model=load_json(self._workdir.path / "model.json")["model"],
+            model=self._workdir.model_name(),
             facts=self._facts(n),
             results=self._results,
             same_data=self._results["data_fingerprint"] == self._data.fingerprint,

@@ -8,6 +8,8 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from ada_ensemble_tf.reporting.figures import COLORS, GREY, barely_grid, new_figure, title
+from data_pipelines.errors import UserError
+from data_pipelines.read.records import damaged_record
 
 
 class Curve(NamedTuple):
@@ -22,6 +24,9 @@ def read_curves(folder: Path) -> dict[str, Curve]:
 
     If training was interrupted and resumed, the later file counts where steps repeat. A killed process's incomplete
     last record is ignored.
+
+    Raises:
+        UserError: a file is damaged.
     """
     # Slow to import, and the rest of this module does not need it.
     from tensorboard.backend.event_processing.event_file_loader import EventFileLoader
@@ -29,6 +34,8 @@ def read_curves(folder: Path) -> dict[str, Curve]:
 
     points: dict[str, dict[int, float]] = {}
     for file in sorted(folder.glob("events.out.tfevents.*"), key=lambda file: file.stat().st_mtime_ns):
+        if (place := damaged_record(file.read_bytes())) is not None:
+            raise UserError(f"{file}: damaged at byte {place}; delete it: it holds learning curves and nothing else")
         for event in EventFileLoader(str(file)).Load():
             for value in event.summary.value:
                 if value.metadata.plugin_data.plugin_name == "scalars":

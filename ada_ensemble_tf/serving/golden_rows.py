@@ -14,11 +14,12 @@ from ada_ensemble_tf.inference.raw_text import UNSEEN
 from ada_ensemble_tf.models import CTRModel
 from ada_ensemble_tf.serving.arguments import argument_names
 from ada_ensemble_tf.serving.examples import as_carried, make_examples
+from data_pipelines.checksums import Checksums, way_out_of
 from data_pipelines.errors import UserError
 from data_pipelines.fields.columns import coded
 from data_pipelines.fields.schema import Schema
 from data_pipelines.fields.vocabulary import Vocabularies
-from data_pipelines.json_files import load_json
+from data_pipelines.json_files import as_type, parse_json
 
 ODD_TEXTS = ("", UNSEEN, "x" * 2000, "-9223372036854775809", "1e400")
 """Missing, unseen, oversized and out of range: each a row with this text in all columns."""
@@ -61,21 +62,30 @@ class GoldenRows:
             "ctr": self.ctr.tolist(),
             "real": self.real,
         }
-        (folder / FILE).parent.mkdir(exist_ok=True)
-        (folder / FILE).write_text(json.dumps(value) + "\n", encoding="utf-8")
+        Checksums(folder).write({FILE: (json.dumps(value, allow_nan=False) + "\n").encode()})
 
     @classmethod
     def load(cls, folder: Path) -> "GoldenRows":
-        """Reads `FILE`. Raises UserError where it is missing or malformed."""
-        value = load_json(folder / FILE, "export the model again")
+        """Reads `FILE`. Raises UserError where it is missing, damaged or malformed."""
+        path, way_out = str(Path(folder) / FILE), way_out_of(folder)
+        value = as_type(parse_json(Checksums(folder).read(FILE), path, way_out), _File, path, way_out)
         try:
-            inputs = {"ids": np.array(value["inputs"]["ids"], np.int32)}
-            if "values" in value["inputs"]:
-                inputs["values"] = np.array(value["inputs"]["values"], np.float32)
-            examples = [base64.b64decode(example) for example in value["examples"]]
-            return cls(value["columns"], examples, inputs, np.array(value["ctr"], np.float32), value["real"])
-        except (KeyError, TypeError, ValueError) as error:
-            raise UserError(f"{folder / FILE}: malformed ({error!r}); export the model again") from None
+            inputs = {"ids": np.array(value.inputs["ids"], np.int32)}
+            if "values" in value.inputs:
+                inputs["values"] = np.array(value.inputs["values"], np.float32)
+            examples = [base64.b64decode(example) for example in value.examples]
+            return cls(value.columns, examples, inputs, np.array(value.ctr, np.float32), value.real)
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
+            raise UserError(f"{path}: malformed ({error!r}); {way_out}") from None
+
+
+@dataclasses.dataclass(frozen=True)
+class _File:
+    columns: dict[str, list[str]]
+    examples: list[str]
+    inputs: dict[str, list[list[int | float]]]
+    ctr: list[float]
+    real: int
 
 
 def golden_rows(

@@ -22,6 +22,8 @@ from ada_ensemble_tf.serving.session import ServingSession
 from ada_ensemble_tf.serving.signatures import ServedModel, set_methods
 from ada_ensemble_tf.serving.tables import Storage
 from ada_ensemble_tf.serving.warmup import write_warmup
+from data_pipelines import checksums
+from data_pipelines.checksums import Checksums
 from data_pipelines.errors import UserError, is_disk_full
 from data_pipelines.fields.schema import Schema
 from data_pipelines.fields.vocabulary import Vocabularies
@@ -75,7 +77,7 @@ def export(
         before = None if test is None else _figures(Scorer(model), test)
         served = _save_graph(ServedModel(model, schema, data_dir, storage, example_numbers), staging)
         rows = _make_golden_rows(model, schema, data_dir, columns, example_numbers)
-        with contextlib.closing(ServingSession(staging)) as session:
+        with contextlib.closing(ServingSession(staging, check=False)) as session:
             parity = _checked_parity(model, staging, session, rows)
             told = _sizes(model, served, storage)
             if before is not None:
@@ -86,6 +88,8 @@ def export(
             final.name, model, schema, served, example_numbers, training or {}, config or {}, parity, told
         )
         (staging / model_card.FILE).write_text(card.text(), encoding="utf-8")
+        files = (path for path in staging.rglob("*") if path.is_file() and path.name != checksums.FILE_NAME)
+        Checksums(staging).add(str(path.relative_to(staging)) for path in files)
     _log([parity, *told], served)
     return final
 

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
+from data_pipelines.checksums import Checksums
 from data_pipelines.errors import UserError
 
 
@@ -14,17 +15,21 @@ class ServingSession:
 
     Args:
         folder: of one version.
+        check: whether its files are compared with their checksums first; an export that is being made has none yet.
 
     Attributes:
         signatures: the SignatureDefs by name.
 
     Raises:
-        UserError: if the folder holds no SavedModel.
+        UserError: if the folder holds no SavedModel, or a file of it is damaged.
     """
 
-    def __init__(self, folder: str | Path):
+    def __init__(self, folder: str | Path, check: bool = True):
         if not (Path(folder) / "saved_model.pb").exists():
             raise UserError(f"{folder}: no SavedModel here; name a version's folder, e.g. WORKDIR/export/1")
+        if check:
+            checksums = Checksums(folder)
+            checksums.check("saved_model.pb", *checksums.names)
         graph = tf.Graph()
         self._session = tf.compat.v1.Session(graph=graph)
         # The loader is TensorFlow 1's, of which it says so each time.

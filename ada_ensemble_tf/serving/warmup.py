@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from ada_ensemble_tf.serving.golden_rows import GoldenRows
 from ada_ensemble_tf.serving.session import ServingSession
+from data_pipelines.checksums import Checksums
 from data_pipelines.errors import UserError, extra_missing
 
 FILE = "assets.extra/tf_serving_warmup_requests"
@@ -53,6 +54,7 @@ def replay_warmup(folder: str | Path, session: ServingSession) -> int:
     path = Path(folder) / FILE
     if not path.exists():
         raise UserError(f"{path}: no warm-up requests; export with tensorflow-serving-api installed")
+    Checksums(folder).check(FILE)
     messages, count = _messages(), 0
     for record in tf.data.TFRecordDataset(str(path)).as_numpy_iterator():
         log = messages.prediction_log_pb2.PredictionLog.FromString(record)

@@ -1,6 +1,5 @@
 """Checkpoints: the whole state of training, and the weights of the best model so far."""
 
-import hashlib
 import re
 import shutil
 from collections.abc import Sequence
@@ -9,12 +8,20 @@ from pathlib import Path
 import keras
 import tensorflow as tf
 
+from data_pipelines.checksums import Checksums, sha256_of, way_out_of
+from data_pipelines.errors import UserError
+from data_pipelines.file_names import path_inside
+
+_ATTEMPTS = 3
+
 
 class Checkpoint:
     """One folder that holds the latest save of a list of variables.
 
-    A save is complete or not there: TensorFlow writes a new one beside the old, then points to it, then deletes the
-    old. Variables are kept by place and name, so that those of another model are refused.
+    A save is complete or not there. The folder's SHA256SUMS lists the files of the latest save and no others: a new
+    save is written beside the old, then SHA256SUMS is replaced, then the old save is deleted. TensorFlow's own index,
+    the file `checkpoint`, is written for other tools and not read. Variables are kept by place and name, so that those
+    of another model are refused.
 
     Args:
         folder: where to save.
@@ -28,50 +35,77 @@ class Checkpoint:
         self._checkpoint = tf.train.Checkpoint(
             **{f"{i:04d}.{n.replace('/', '.')}": v for i, (n, v) in enumerate(zip(names, values, strict=True))}
         )
-        self._manager = tf.train.CheckpointManager(self._checkpoint, str(folder), max_to_keep=1)
+        self._folder = Path(folder)
 
     @property
     def exists(self) -> bool:
         """Whether there is a save to restore."""
-        return self._latest() is not None
-
-    def _latest(self) -> str | None:
-        # Not the manager's, which knows only its own saves: another worker may have written since.
-        return tf.train.latest_checkpoint(self._manager.directory)
+        return latest_save(self._folder) is not None
 
     def digest(self) -> str:
         """Of the latest save's index, which has a checksum of each tensor; "none" where there is no save."""
-        path = self._latest()
-        return "none" if path is None else hashlib.sha256(Path(f"{path}.index").read_bytes()).hexdigest()[:12]
+        name = latest_save(self._folder)
+        return "none" if name is None else sha256_of(self._folder / f"{name}.index")[:12]
 
     def save(self, step: int) -> None:
         """Saves the variables' values; `step` names the files."""
-        self._manager.save(step)
+        path_inside(self._folder.parent.parent, f"{self._folder.parent.name}/{self._folder.name}")
+        self._folder.mkdir(parents=True, exist_ok=True)
+        # The files of the latest save are never written over, not even by another save of the same step.
+        name = f"ckpt-{step}" if latest_save(self._folder) != f"ckpt-{step}" else f"ckpt-{step}-again"
+        self._checkpoint.write(str(self._folder / name))
+        Checksums(self._folder).only(sorted(path.name for path in self._folder.glob(f"{name}.*")))
+        tf.compat.v1.train.update_checkpoint_state(str(self._folder), name)
+        remove_unfinished_saves(self._folder)
 
     def restore(self) -> None:
         """Sets the variables to the latest save.
 
         Raises:
-            ValueError: if there is none, or it is of other variables.
+            UserError: if there is none, it is damaged, or it is of other variables.
         """
-        path = self._latest()
-        if path is None:
-            raise ValueError(f"{self._manager.directory}: no checkpoint; train first")
+        for _ in range(_ATTEMPTS):
+            name = latest_save(self._folder)
+            if name is None:
+                raise UserError(f"{self._folder}: no checkpoint; train first")
+            try:
+                return self._restore(name)
+            except UserError:
+                # A training that goes on may just have replaced it.
+                if latest_save(self._folder) == name:
+                    raise
+        raise UserError(f"{self._folder}: checkpoints are replaced faster than they can be read; try again later")
+
+    def _restore(self, name: str) -> None:
+        path = self._folder / name
+        check_saves(self._folder)
         try:
-            self._checkpoint.restore(path).assert_consumed()
-        except (AssertionError, ValueError, tf.errors.InvalidArgumentError) as error:
+            self._checkpoint.read(str(path)).assert_consumed()
+        except (AssertionError, ValueError, tf.errors.OpError) as error:
             reason = str(error).splitlines()[0]
-            raise ValueError(f"{path}: the checkpoint is of another model: {reason}") from error
+            raise UserError(f"{path}: the checkpoint is of another model: {reason}") from error
+
+
+def latest_save(folder: Path) -> str | None:
+    """The name of the save that a checkpoint folder holds, such as `ckpt-800`; None where it has none."""
+    names = Checksums(folder, way_out_of(Path(folder).parent.parent)).names
+    return next((name.removesuffix(".index") for name in names if name.endswith(".index")), None)
+
+
+def check_saves(folder: Path) -> None:
+    """Compares the files of the latest save with their checksums. Raises UserError where one is damaged."""
+    checksums = Checksums(folder, way_out_of(folder.parent.parent))
+    checksums.check(*checksums.names)
 
 
 def remove_unfinished_saves(folder: Path) -> None:
-    """Removes what saves of killed processes left in a folder: all but the save that TensorFlow's index names.
+    """Removes all saves of a folder but the latest: former ones, and what killed processes left.
 
     Call it where no other process saves there.
     """
-    latest = Path(tf.train.latest_checkpoint(str(folder)) or "").name
+    latest = latest_save(folder)
     for path in folder.glob("ckpt-*"):
-        name = re.fullmatch(r"(ckpt-\d+)(\.index|\.data-\d+-of-\d+|_temp)", path.name)
+        name = re.fullmatch(r"(ckpt-\d+(?:-again)?)(\.index|\.data-\d+-of-\d+|_temp)", path.name)
         if name and (name[1] != latest or name[2] == "_temp"):
             shutil.rmtree(path) if path.is_dir() else path.unlink()
     for path in folder.glob("checkpoint.tmp*"):

@@ -9,23 +9,32 @@ checkpoints/      last (all state) and best (weights)
 tensorboard/      training and validation
 metrics.json      the results; there once training is complete
 train.log         what the process printed, where something else started it
+SHA256SUMS        checksums of the JSON files and vocabularies, compared when a file is read (see `checksums`);
+                  each checkpoint folder has its own, and the records of tensorboard/ have theirs within
 """
 
 import contextlib
-import json
-import shutil
 from pathlib import Path
 from typing import Any
 
 from ada_ensemble_tf.models import MODELS, CTRModel, model_class
 from ada_ensemble_tf.trained.checkpoint import Checkpoint, remove_unfinished_saves
-from ada_ensemble_tf.trained.config_ranges import flat
+from ada_ensemble_tf.trained.run_files import (
+    ModelFile,
+    difference,
+    is_trained,
+    load_config,
+    load_data_file,
+    load_results,
+)
+from data_pipelines import checksums
+from data_pipelines.checksums import Checksums, way_out_of
 from data_pipelines.errors import UserError
 from data_pipelines.fields.schema import Schema
-from data_pipelines.fields.vocabulary import VOCABULARY_DIR
-from data_pipelines.json_files import load_json
+from data_pipelines.file_names import path_inside
+from data_pipelines.json_files import load_json, save_json
 from data_pipelines.locks import LOCK_FILE, alone_in
-from data_pipelines.output import remove_left, write_complete
+from data_pipelines.output import SUFFIX, remove_left
 from data_pipelines.read.dataset import PreparedData, open_data
 
 MAY_CHANGE = ("max_epochs", "patience", "report_every", "profile", "strategy", "worker_timeout")
@@ -50,7 +59,8 @@ class Workdir:
     def _is_of_something_else(self) -> bool:
         # Whoever starts a run writes its log before the run itself can claim the directory.
         files = {path.name for path in self.path.iterdir()} if self.path.is_dir() else set()
-        return bool(files - {"train.log", LOCK_FILE}) and "data.json" not in files
+        files = {name for name in files if not name.endswith(SUFFIX)}
+        return bool(files - {"train.log", LOCK_FILE, checksums.FILE_NAME}) and "data.json" not in files
 
     def locked(self) -> contextlib.AbstractContextManager[None]:
         """Keeps other trainings out for as long as the block runs. UserError: another is at work here."""
@@ -64,7 +74,8 @@ class Workdir:
         Raises:
             UserError: if it is that of another run, or of something else.
         """
-        if (self.path / "checkpoints" / "last" / "checkpoint").exists():
+        self._refuse_links()
+        if is_trained(self.path):
             self.check(config, data)
         elif self._is_of_something_else():
             raise UserError(f"{self.path}: not empty and not a training directory; choose another --workdir")
@@ -72,11 +83,16 @@ class Workdir:
         remove_left(self.path)
         for folder in ("last", "best"):
             remove_unfinished_saves(self.path / "checkpoints" / folder)
-        write_json(self.path / "data.json", {"data_dir": str(data.path.absolute()), "fingerprint": data.fingerprint})
+        save_json(self.path / "data.json", {"data_dir": str(data.path.absolute()), "fingerprint": data.fingerprint})
         data.schema.save(self.path / "schema.json")
-        shutil.copytree(data.path / VOCABULARY_DIR, self.path / VOCABULARY_DIR, dirs_exist_ok=True)
+        Checksums(self.path).copy(Checksums(data.path), data.schema.vocabulary_files.values())
         # Written last: it says that the rest is there.
-        write_json(self.path / "config.json", config)
+        save_json(self.path / "config.json", config)
+
+    def _refuse_links(self) -> None:
+        """Training writes into its directory, and not to where links in it lead."""
+        for name in ("vocabulary", "checkpoints", "checkpoints/last", "checkpoints/best", "tensorboard"):
+            path_inside(self.path, name)
 
     def check(self, config: dict[str, Any], data: PreparedData) -> None:
         """Sees that the directory is that of a run of `config` on `data`.
@@ -88,25 +104,15 @@ class Workdir:
             raise UserError(
                 f"{self.path}: no training directory; all workers need the chief's --workdir, on a shared disk"
             )
-        before = flat(load_json(self.path / "config.json"))
-        now = flat(json.loads(json.dumps(config)))
-        for key in sorted(before.keys() | now.keys()):
-            if before.get(key) != now.get(key) and key not in MAY_CHANGE:
-                raise UserError(
-                    f"{self.path}: trained with config.{key}={before.get(key)!r}, now {now.get(key)!r}; "
-                    "choose another --workdir"
-                )
-        known = load_json(self.path / "data.json")["fingerprint"]
-        if known != data.fingerprint:
-            raise UserError(
-                f"{self.path}: trained on data with fingerprint {known}, but {data.path} has {data.fingerprint}; "
-                "choose another --workdir"
-            )
+        known = load_data_file(self.path).fingerprint
+        other = difference(self.config(), known, config, data.fingerprint, MAY_CHANGE)
+        if other is not None:
+            raise UserError(f"{self.path}: {other}; choose another --workdir")
 
     def save_model_config(self, model: CTRModel) -> None:
         """Writes model.json."""
         name = next(name for name, cls in MODELS.items() if cls is type(model))
-        write_json(self.path / "model.json", {"model": name, "arguments": model.get_config()})
+        save_json(self.path / "model.json", {"model": name, "arguments": model.get_config()})
 
     def load_model(self) -> CTRModel:
         """The model with its best weights.
@@ -116,22 +122,41 @@ class Workdir:
         """
         if not (self.path / "model.json").exists():
             raise UserError(f"{self.path}: no trained model here; train first (python -m ada_ensemble_tf.train)")
-        saved = load_json(self.path / "model.json")
+        file = self.path / "model.json"
+        saved = load_json(file, ModelFile)
         try:
-            model = model_class(saved["model"]).from_config(saved["arguments"])
-        except TypeError as error:
+            model = model_class(saved.model).from_config(saved.arguments)
+        except Exception as error:
+            # Whatever a constructor makes of wrong arguments, it is the file that has them.
             raise UserError(
-                f"{self.path / 'model.json'}: of another version of this code ({error}); train again"
+                f"{file}: no model of this version of the code ({type(error).__name__}: {str(error)[:200]}); "
+                "train again in another --workdir"
             ) from error
-        try:
-            Checkpoint(self.path / "checkpoints" / "best", model.variables).restore()
-        except ValueError as error:
-            raise UserError(str(error)) from error
+        self._check_model(model, file)
+        Checkpoint(self.path / "checkpoints" / "best", model.variables).restore()
         return model
+
+    def _check_model(self, model: CTRModel, file: Path) -> None:
+        """Raises UserError where the model does not read what the schema has."""
+        schema, arguments = self.schema(), model.get_config()
+        for name, value in (("num_rows", schema.num_rows), ("num_fields", schema.num_fields)):
+            if arguments.get(name, value) != value:
+                raise UserError(
+                    f"{file}: arguments.{name}: {arguments[name]!r}, but schema.json has {value}; "
+                    f"{way_out_of(self.path)}"
+                )
 
     def config(self) -> dict[str, Any]:
         """The config the run was trained with."""
-        return load_json(self.path / "config.json")
+        return load_config(self.path)
+
+    def model_name(self) -> str:
+        """The model's name in `models.MODELS`."""
+        return load_json(self.path / "model.json", ModelFile).model
+
+    def results(self) -> dict[str, Any]:
+        """What metrics.json holds."""
+        return load_results(self.path)
 
     def schema(self) -> Schema:
         """The schema the model was trained with."""
@@ -146,20 +171,7 @@ class Workdir:
         Raises:
             UserError: if it is gone, incomplete or has another schema.
         """
-        data = open_data(data_dir or load_json(self.path / "data.json")["data_dir"])
+        data = open_data(data_dir or load_data_file(self.path).data_dir)
         if data.schema != self.schema():
             raise UserError(f"{data.path}: prepared with another schema than the model of {self.path} was trained on")
         return data
-
-
-def write_json(path: Path, value: Any) -> None:
-    """Writes JSON so that the file is complete whenever it is there. NaN becomes null."""
-    write_complete(path, json.dumps(_without_nan(value), indent=2, ensure_ascii=False) + "\n")
-
-
-def _without_nan(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _without_nan(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_without_nan(item) for item in value]
-    return None if isinstance(value, float) and value != value else value

@@ -1,7 +1,6 @@
 """A training run from config to metrics.json."""
 
 import contextlib
-import json
 import logging
 import platform
 from collections.abc import Iterator, Sequence
@@ -19,13 +18,14 @@ from ada_ensemble_tf.evaluation import metrics, unknown_ids
 from ada_ensemble_tf.evaluation.scoring import Scorer
 from ada_ensemble_tf.models import CTRModel
 from ada_ensemble_tf.trained.config_ranges import check_config
-from ada_ensemble_tf.trained.workdir import Workdir, write_json
+from ada_ensemble_tf.trained.run_files import difference
+from ada_ensemble_tf.trained.workdir import Workdir
 from ada_ensemble_tf.training.hooks import Hook
 from ada_ensemble_tf.training.loop import TrainingLoop
 from ada_ensemble_tf.training.setup import build_model, compile_model, seed_everything
 from ada_ensemble_tf.training.stopping import StopRequest
 from data_pipelines.errors import UserError
-from data_pipelines.json_files import load_json, save_json
+from data_pipelines.json_files import save_json
 from data_pipelines.read.dataset import PreparedData
 
 logger = logging.getLogger(__name__)
@@ -93,11 +93,11 @@ def _train(
             logger.info(
                 "%s: already trained; raise config.max_epochs to go on, or use another --workdir", directory.path
             )
-            return load_json(directory.metrics_file)
+            return directory.results()
         loop.run()
         results = _results(loop, ("validation", "test") if score_test else ("validation",))
         if distribution.is_chief:
-            write_json(directory.metrics_file, results)
+            save_json(directory.metrics_file, results)
         # The others stay until all is written: one that ends looks as if it had died.
         distribution.agree(True)
     return results
@@ -152,9 +152,9 @@ def _results_of(directory: Workdir, config, data: PreparedData) -> dict[str, Any
     """What metrics.json holds, if it is of this very config and data."""
     if not directory.metrics_file.exists():
         return None
-    results = load_json(directory.metrics_file)
-    same = results["config"] == json.loads(json.dumps(config.to_dict()))
-    return results if same and results["data_fingerprint"] == data.fingerprint else None
+    results = directory.results()
+    other = difference(results["config"], results["data_fingerprint"], config.to_dict(), data.fingerprint)
+    return results if other is None else None
 
 
 @contextlib.contextmanager

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from data_pipelines import checksums
 from data_pipelines.doctor.counts import SplitCounts, count_rows
 from data_pipelines.doctor.duplicates import RowKeys
 from data_pipelines.doctor.fields import examine_fields, examine_values
@@ -11,9 +12,9 @@ from data_pipelines.doctor.statistics import IMPROBABLE, rate_shift
 from data_pipelines.doctor.verdicts import judge_copies
 from data_pipelines.errors import UserError
 from data_pipelines.fields.schema import Schema
-from data_pipelines.fields.vocabulary import VOCABULARY_DIR, Vocabularies
+from data_pipelines.fields.vocabulary import Vocabularies
 from data_pipelines.progress import Progress
-from data_pipelines.read.preparation import FILE_NAME, SPLITS, Preparation, load_complete
+from data_pipelines.read.preparation import FILE_NAME, METADATA, SPLITS, Preparation, load_complete
 
 OPTIMIZER_SLOTS = {
     "adam": 2,
@@ -85,6 +86,8 @@ def examine_prepared(
     progress = Progress("reading", sum(total.values()), show)
     try:
         counts = count_rows(data, keys, lambda rows: progress.update(rows, rows))
+        # The records' own checksums hold in another preparation's file, too.
+        checksums.Checksums(data_dir).check(*(one.file for shards in preparation.shards.values() for one in shards))
     except UserError as error:
         report.error("damaged_file", str(error), file=_file_of(error))
         return report
@@ -120,8 +123,7 @@ def _describe(report: Report, schema: Schema, preparation: Preparation, dimensio
 
 
 def _look_for_other_files(report: Report, path: Path, schema: Schema, preparation: Preparation) -> None:
-    known = {FILE_NAME, "schema.json", "dataset_info.json", "features.json"}
-    known |= {f"{VOCABULARY_DIR}/{field.name}.txt" for field in schema.fields}
+    known = {FILE_NAME, checksums.FILE_NAME, "schema.json", *METADATA, *schema.vocabulary_files.values()}
     known |= {shard.file for shards in preparation.shards.values() for shard in shards}
     others = sorted(str(file.relative_to(path)) for file in path.rglob("*") if not file.is_dir())
     others = [name for name in others if name not in known]

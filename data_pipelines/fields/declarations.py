@@ -29,8 +29,8 @@ MAX_BINS = 4096
 
 
 def later(default: Any) -> Any:
-    """A dataclass's field that came after data had been prepared: JSON files hold it only where it is no default."""
-    return dataclasses.field(default=default, metadata={"later": True})
+    """A dataclass's field that came after the others."""
+    return dataclasses.field(default=default)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,8 +58,8 @@ class RawFormat:
     has_header: bool = False
     quoted: bool = False
     click_key: tuple[str, ...] = ()
-    positive: tuple[str, ...] = later(())
-    at_least: float | None = later(None)
+    positive: tuple[str, ...] = ()
+    at_least: float | None = None
 
     @property
     def is_parquet(self) -> bool:
@@ -96,8 +96,8 @@ class Input:
         """Raises UserError for values that do not go together."""
         if self.transform not in TRANSFORMS:
             raise UserError(f"field {self.name}: unknown transform {self.transform!r}; known: {', '.join(TRANSFORMS)}")
-        if not self.name or "/" in self.name or "\0" in self.name or self.name.startswith("."):
-            raise UserError(f"field {self.name!r}: a name should not be empty, hold '/' or begin with '.'")
+        if not self.name:
+            raise UserError(f"a field of column {self.column!r} has an empty name; give it one")
         if not self.column:
             raise UserError(f"field {self.name}: a column without a name cannot be read; give it one in the header")
         if self.min_count is not None and self.min_count < 1:

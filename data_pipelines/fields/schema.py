@@ -10,13 +10,19 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from data_pipelines.errors import UserError
 from data_pipelines.fields.declarations import TIME_TRANSFORMS, TRANSFORMS, VALUE_TRANSFORMS, RawFormat, later
 from data_pipelines.fields.readings import PLAIN, Reading
-from data_pipelines.json_files import canonical_json, checked_keys, load_json, save_json
+from data_pipelines.file_names import file_names
+from data_pipelines.json_files import as_type, canonical_json, load_json, save_json
 
+VOCABULARY_DIR = "vocabulary"
 PADDING = -1
 """The id of a multi-valued field's unused columns: no row of the table."""
+MAX_WIDTH = 1 << 16
+"""Columns of ids that a field may have: a row must fit the memory many times."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -81,9 +87,9 @@ class Schema:
                 raise UserError(
                     f"field {field.name}: unknown transform {field.transform!r}; known: {', '.join(TRANSFORMS)}"
                 )
-            if field.size < 1 or field.offset != offset or field.width < 1:
+            if field.size < 1 or field.offset != offset or not 1 <= field.width <= MAX_WIDTH:
                 raise UserError(
-                    f"field {field.name}: expected size and width >= 1 and offset {offset}, "
+                    f"field {field.name}: expected size >= 1, width 1 to {MAX_WIDTH} and offset {offset}, "
                     f"got size {field.size}, width {field.width} and offset {field.offset}"
                 )
             if field.transform in TIME_TRANSFORMS and not field.reading.time:
@@ -119,6 +125,11 @@ class Schema:
         return tuple(i for i, field in enumerate(self.fields) if field.has_value)
 
     @cached_property
+    def vocabulary_files(self) -> dict[str, str]:
+        """The vocabulary file of each field by the field's name, relative to the directory."""
+        return {name: f"{VOCABULARY_DIR}/{file}.txt" for name, file in file_names(f.name for f in self.fields).items()}
+
+    @cached_property
     def columns(self) -> tuple[str, ...]:
         """The raw columns that the fields read, each once."""
         return tuple(dict.fromkeys(field.column for field in self.fields))
@@ -129,7 +140,7 @@ class Schema:
 
     def to_json(self) -> dict[str, Any]:
         """The schema as plain dictionaries and lists."""
-        return {"format": plain(self.format), "fields": [plain(field) for field in self.fields]}
+        return msgspec.to_builtins(self)
 
     @classmethod
     def from_json(cls, value: Any, source: str = "schema") -> "Schema":
@@ -142,13 +153,7 @@ class Schema:
         Raises:
             UserError: a key is missing, unknown or of the wrong type.
         """
-        value = checked_keys(value, {"format": dict, "fields": list}, source)
-        fields = tuple(from_plain(Field, field, f"{source}, fields[{i}]") for i, field in enumerate(value["fields"]))
-        raw_format = from_plain(RawFormat, value["format"], f"{source}, format")
-        try:
-            return cls(raw_format, fields)
-        except UserError as error:
-            raise UserError(f"{source}: {error}") from None
+        return as_type(value, cls, source)
 
     def save(self, path: str | Path) -> None:
         """Writes the schema as a JSON file."""
@@ -156,46 +161,11 @@ class Schema:
 
     @classmethod
     def load(cls, path: str | Path) -> "Schema":
-        """Reads a schema file. Raises UserError where it is missing or malformed."""
-        return cls.from_json(load_json(path), str(path))
+        """Reads a schema file. Raises UserError where it is missing, damaged or malformed."""
+        return load_json(path, cls)
 
 
 def check_names(names: list[str]) -> None:
     """Raises UserError where field names repeat."""
     if len(set(names)) != len(names):
         raise UserError(f"field names repeat: {', '.join(sorted(n for n in names if names.count(n) > 1))}")
-
-
-def plain(value: Any) -> dict[str, Any]:
-    """A dataclass of simple values as a dictionary as JSON has it (lists, no tuples)."""
-    found = {}
-    for one in dataclasses.fields(value):
-        item = getattr(value, one.name)
-        if not one.metadata.get("later") or item != one.default:
-            is_nested = dataclasses.is_dataclass(item)
-            found[one.name] = plain(item) if is_nested else list(item) if isinstance(item, tuple) else item
-    return found
-
-
-def from_plain(cls: type, value: Any, source: str) -> Any:
-    """The inverse of `plain`. Raises UserError, naming `source`, where `value` does not fit."""
-    if not isinstance(value, dict):
-        raise UserError(f"{source}: expected an object, got {type(value).__name__}")
-    kinds = {}
-    for field in dataclasses.fields(cls):
-        text = str(field.type)
-        if not (text.endswith("| None") and value.get(field.name, ...) is None):
-            kinds[field.name] = next(kind for name, kind in _PLAIN_KINDS.items() if name in text)
-    nested = {one.name: type(one.default) for one in dataclasses.fields(cls) if dataclasses.is_dataclass(one.default)}
-    value = {
-        key: from_plain(nested[key], item, f"{source}, {key}") if key in nested else item for key, item in value.items()
-    }
-    kinds |= nested
-    nothing = {key: None for key in value if value[key] is None and key not in kinds and hasattr(cls, key)}
-    later = tuple(field.name for field in dataclasses.fields(cls) if field.metadata.get("later"))
-    checked_keys({key: item for key, item in value.items() if key not in nothing}, kinds, source, optional=later)
-    return cls(**{key: tuple(item) if isinstance(item, list) else item for key, item in value.items()})
-
-
-_PLAIN_KINDS = {"Reading": dict, "tuple": list, "str": str, "bool": bool, "int": int, "float": float}
-"""What JSON has for each type of a field; the first name that a type's text holds counts."""

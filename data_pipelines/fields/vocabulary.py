@@ -12,6 +12,7 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 
+from data_pipelines.checksums import Checksums, way_out_of
 from data_pipelines.errors import UserError
 from data_pipelines.fields.canonical import canonical
 from data_pipelines.fields.columns import THREADS, codes, distinct
@@ -21,8 +22,6 @@ from data_pipelines.fields.level_index import LevelIndex
 from data_pipelines.fields.levels import BIN_PREFIX, VALUE, levels, split_values, values
 from data_pipelines.fields.readings import read
 from data_pipelines.fields.schema import PADDING, Field, Schema
-
-VOCABULARY_DIR = "vocabulary"
 
 
 class Vocabularies:
@@ -107,34 +106,31 @@ class Vocabularies:
         """Reads the vocabulary files of a prepared directory.
 
         Raises:
-            UserError: a file is missing, is not UTF-8 text, repeats a level, has a level of an earlier version or
+            UserError: a file is missing, damaged, not UTF-8 text, repeats a level, has a level of an earlier version or
                 does not match the schema.
         """
-        found = {}
+        found, checksums = {}, Checksums(data_dir)
         for field in schema.fields:
-            path = vocabulary_path(data_dir, field.name)
-            found[field.name] = pl.Series(field.name, _read_levels(path), pl.String)
+            file = schema.vocabulary_files[field.name]
+            path, way_out = checksums.directory / file, way_out_of(data_dir)
+            found[field.name] = pl.Series(field.name, _levels(checksums.read(file), path, way_out), pl.String)
             if found[field.name].n_unique() != len(found[field.name]):
-                raise UserError(f"{path}: a level is listed twice; prepare the data again")
+                raise UserError(f"{path}: a level is listed twice; {way_out}")
             if len(found[field.name]) != field.size - 1:
                 raise UserError(
-                    f"{path}: {len(found[field.name])} levels, but the schema has {field.size - 1}; "
-                    "prepare the data again"
+                    f"{path}: {len(found[field.name])} levels, but the schema has {field.size - 1}; {way_out}"
                 )
             if field.transform == "text":
                 _check_canonical(found[field.name], path)
         return cls(schema, found)
 
-    def save(self, data_dir: str | Path) -> dict[str, int]:
-        """Writes vocabulary/<field>.txt: UTF-8, one level a line. Returns each file's bytes by field."""
-        sizes = {}
-        for name, known in self.levels.items():
-            path = vocabulary_path(data_dir, name)
-            path.parent.mkdir(exist_ok=True)
-            data = "".join(f"{level}\n" for level in known).encode("utf-8")
-            path.write_bytes(data)
-            sizes[name] = len(data)
-        return sizes
+    def save(self, data_dir: str | Path) -> None:
+        """Writes a file for each field into `vocabulary/`: UTF-8, one level a line. Their checksums are listed."""
+        files = self.schema.vocabulary_files
+        Checksums(data_dir).write_new(
+            (files[name], "".join(f"{level}\n" for level in known).encode("utf-8"))
+            for name, known in self.levels.items()
+        )
 
     def encode(self, columns: pa.RecordBatch) -> np.ndarray:
         """Ids of raw rows (as `RawReader` gives them): int32 [n, C], C-contiguous.
@@ -194,18 +190,16 @@ def _check_canonical(levels: pl.Series, path: Path) -> None:
         )
 
 
-def vocabulary_path(data_dir: str | Path, field: str) -> Path:
+def vocabulary_path(data_dir: str | Path, schema: Schema, field: str) -> Path:
     """The vocabulary file of a field."""
-    return Path(data_dir) / VOCABULARY_DIR / f"{field}.txt"
+    return Path(data_dir) / schema.vocabulary_files[field]
 
 
-def _read_levels(path: Path) -> Sequence[str]:
+def _levels(data: bytes, path: Path, way_out: str) -> Sequence[str]:
     try:
-        text = path.read_bytes().decode("utf-8")
-    except FileNotFoundError:
-        raise UserError(f"{path}: vocabulary file not found; prepare the data again") from None
+        text = data.decode("utf-8")
     except UnicodeDecodeError as error:
-        raise UserError(f"{path}: not valid UTF-8 ({error}); prepare the data again") from None
+        raise UserError(f"{path}: not valid UTF-8 ({error}); {way_out}") from None
     if text and not text.endswith("\n"):
-        raise UserError(f"{path}: the last line is cut off; prepare the data again")
+        raise UserError(f"{path}: the last line is cut off; {way_out}")
     return text.split("\n")[:-1]

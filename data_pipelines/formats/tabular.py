@@ -47,7 +47,7 @@ from data_pipelines.fields.declarations import MAX_VALUES, Input, RawFormat
 from data_pipelines.fields.readings import Reading
 from data_pipelines.fields.schema import check_names
 from data_pipelines.fields.times import time_form
-from data_pipelines.json_files import checked_keys, load_json
+from data_pipelines.json_files import checked_keys, load_user_json
 
 DEFAULT_BINS = 10
 _DELIMITERS = {"csv": ",", "tsv": "\t", "parquet": ""}
@@ -67,7 +67,7 @@ def read_schema_file(path: str | Path, numeric_bins: str = "log_square") -> tupl
     Raises:
         UserError: the file is missing or malformed; the message names the key.
     """
-    content = load_json(path, way_out="write one, or let doctor --suggest_schema do it")
+    content = load_user_json(path, way_out="write one, or let doctor --suggest_schema do it")
     return parse_schema(content, str(path), numeric_bins)
 
 

@@ -8,11 +8,14 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Protocol
 
+import msgspec
+
+from data_pipelines.checksums import Checksums
 from data_pipelines.errors import UserError
 from data_pipelines.fields.declarations import Input, RawFormat
 from data_pipelines.fields.notes import notes
 from data_pipelines.fields.schema import Schema
-from data_pipelines.fields.vocabulary import Vocabularies, vocabulary_path
+from data_pipelines.fields.vocabulary import Vocabularies
 from data_pipelines.json_files import canonical_json
 from data_pipelines.prepare.engines.local import LocalEngine
 from data_pipelines.prepare.engines.memory import DEFAULT_GB
@@ -22,6 +25,7 @@ from data_pipelines.raw.undeclared import with_time_forms
 from data_pipelines.read.preparation import (
     FILE_NAME,
     FORMAT_VERSION,
+    METADATA,
     SPLITS,
     Options,
     Preparation,
@@ -153,11 +157,11 @@ def _describe(
         counted.bad_rows,
         counted.positives,
         {split: tuple(files) for split, files in shards.items()},
-        {field.name: vocabulary_path(directory, field.name).stat().st_size for field in schema.fields},
         schema.fingerprint(),
     )
     write_tfds_metadata(directory, options.format.name, sum(schema.widths), len(schema.value_fields), shards)
     preparation.save(directory)
+    Checksums(directory).add([*METADATA, *(shard.file for files in shards.values() for shard in files)])
 
 
 def _identity(
@@ -166,7 +170,7 @@ def _identity(
     """Differs between works whose files must not be mixed; of two engines one cannot go on where the other stopped."""
     files = [dataclasses.asdict(file) for file in (*raw, *clicks)]
     name = type(engine).__name__
-    text = canonical_json([FORMAT_VERSION, options.to_json(), files, len(clicks), max_bad_rows, name])
+    text = canonical_json([FORMAT_VERSION, msgspec.to_builtins(options), files, len(clicks), max_bad_rows, name])
     return hashlib.sha256(text.encode()).hexdigest()
 
 

@@ -104,6 +104,9 @@ class Counted:
     def from_json(cls, value: dict[str, Any]) -> "Counted":
         """The inverse of `to_json`; other keys are left alone."""
         counted = cls()
-        counted._rows = np.array(value["rows"], np.int64)
-        counted.bad_rows = value["bad_rows"]
+        try:
+            counted._rows = np.array(value["rows"], np.int64).reshape(counted._rows.shape)
+            counted.bad_rows = int(value["bad_rows"])
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
+            raise UserError(f"the rows that an earlier run counted cannot be read ({error!r})") from None
         return counted

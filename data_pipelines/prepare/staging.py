@@ -1,6 +1,7 @@
 """A directory that appears under its name only once it is complete."""
 
 import contextlib
+import dataclasses
 import logging
 import os
 import shutil
@@ -8,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from data_pipelines.checksums import Checksums
 from data_pipelines.errors import UserError, is_disk_full
 from data_pipelines.json_files import load_json, save_json
 from data_pipelines.locks import LOCK_FILE, alone_at
@@ -15,6 +17,13 @@ from data_pipelines.output import remove_left
 
 SUFFIX = ".preparing"
 _STAGE_FILE = "stage.json"
+
+
+@dataclasses.dataclass(frozen=True)
+class _Stage:
+    identity: str
+    stage: str
+    found: dict[str, Any]
 
 
 class Staging:
@@ -58,7 +67,7 @@ def staged_directory(final: Path, identity: str) -> Iterator[Staging]:
         path.mkdir(exist_ok=True)
         staging = _left_behind(path, final, identity)
         yield staging
-        (path / _STAGE_FILE).unlink(missing_ok=True)
+        Checksums(path).remove(_STAGE_FILE)
         # Left by a worker of a cluster that was killed.
         remove_left(path)
         os.rename(path, final)
@@ -96,14 +105,18 @@ def locked(final: Path) -> Iterator[None]:
 
 def _left_behind(path: Path, final: Path, identity: str) -> Staging:
     """What an earlier run left, if it can be used."""
+    why = "had not finished its first stage"
     if (path / _STAGE_FILE).is_file():
-        left = load_json(path / _STAGE_FILE)
-        if left["identity"] == identity:
-            logging.warning("%s: going on after %s, which an earlier run finished", path, left["stage"])
-            return Staging(path, final, identity, left["stage"], left["found"])
+        try:
+            left = load_json(path / _STAGE_FILE, _Stage)
+            if left.identity == identity:
+                logging.warning("%s: going on after %s, which an earlier run finished", path, left.stage)
+                return Staging(path, final, identity, left.stage, left.found)
+            why = "was of other data or options"
+        except UserError as error:
+            why = f"is damaged ({error})"
     if any(path.iterdir()):
-        why = "was of other data or options" if (path / _STAGE_FILE).is_file() else "had not finished its first stage"
         logging.warning("%s: left by an earlier run that %s; starting afresh", path, why)
         for child in path.iterdir():
-            shutil.rmtree(child) if child.is_dir() else child.unlink()
+            shutil.rmtree(child) if child.is_dir() and not child.is_symlink() else child.unlink()
     return Staging(path, final, identity)

@@ -5,13 +5,18 @@ import hashlib
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
+from data_pipelines.checksums import Checksums
 from data_pipelines.errors import UserError
 from data_pipelines.fields.declarations import Input, RawFormat
-from data_pipelines.fields.schema import Schema, from_plain, plain
-from data_pipelines.json_files import canonical_json, checked_keys, load_json, save_json
+from data_pipelines.fields.schema import Schema
+from data_pipelines.json_files import as_type, canonical_json, load_json, save_json
 
 FILE_NAME = "preparation.json"
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
+METADATA = ("dataset_info.json", "features.json")
+"""What TensorFlow Datasets reads."""
 SPLITS = ("train", "validation", "test")
 
 
@@ -48,17 +53,6 @@ class Options:
         if self.block_rows < 1:
             raise UserError(f"--block_rows should be at least 1, got {self.block_rows}")
 
-    def to_json(self) -> dict[str, Any]:
-        """Plain dictionaries and lists."""
-        return plain(self) | {"format": plain(self.format), "inputs": [plain(one) for one in self.inputs]}
-
-    @classmethod
-    def from_json(cls, value: dict[str, Any], source: str) -> "Options":
-        """The inverse of `to_json`. Raises UserError, naming `source`, where `value` does not fit."""
-        raw_format = from_plain(RawFormat, value["format"], f"{source}, format")
-        inputs = tuple(from_plain(Input, one, f"{source}, inputs[{i}]") for i, one in enumerate(value["inputs"]))
-        return cls(**value | {"format": raw_format, "inputs": inputs, "split": tuple(value["split"])})
-
 
 @dataclasses.dataclass(frozen=True)
 class RawFile:
@@ -92,6 +86,13 @@ class Shard:
     blocks: int
     size: int
 
+    def __post_init__(self) -> None:
+        """Raises UserError where the name leads out of the directory or a number is below 0."""
+        if "/" in self.file or "\0" in self.file or self.file in ("", ".", ".."):
+            raise UserError(f"{self.file!r} is no name of a record file")
+        if min(self.rows, self.blocks, self.size) < 0:
+            raise UserError(f"{self.file}: rows, blocks and size should be at least 0")
+
 
 @dataclasses.dataclass(frozen=True)
 class Preparation:
@@ -104,7 +105,6 @@ class Preparation:
         bad_rows: raw lines left out, as tolerated by `--max_bad_rows`.
         positives: rows with label 1, by split.
         shards: record files in order, by split.
-        vocabulary: size in bytes of each field's vocabulary file, by field.
         schema_fingerprint: `Schema.fingerprint` of the schema beside it.
     """
 
@@ -114,8 +114,20 @@ class Preparation:
     bad_rows: int
     positives: dict[str, int]
     shards: dict[str, tuple[Shard, ...]]
-    vocabulary: dict[str, int]
     schema_fingerprint: str
+
+    def __post_init__(self) -> None:
+        """Raises UserError where splits or numbers do not go together."""
+        for name, by_split in (("shards", self.shards), ("positives", self.positives)):
+            if set(by_split) != set(SPLITS):
+                raise UserError(f"{name}: should be of {', '.join(SPLITS)}, got {', '.join(by_split) or 'none'}")
+        block_rows = self.options.block_rows
+        for split, shards in self.shards.items():
+            for shard in shards:
+                if shard.blocks != -(-shard.rows // block_rows):
+                    raise UserError(f"{shard.file}: {shard.rows} rows are not {shard.blocks} blocks of {block_rows}")
+            if not 0 <= self.positives[split] <= self.rows[split]:
+                raise UserError(f"{split}: {self.positives[split]} positives in {self.rows[split]} rows")
 
     @property
     def rows(self) -> dict[str, int]:
@@ -128,28 +140,22 @@ class Preparation:
 
     def to_json(self) -> dict[str, Any]:
         """Plain dictionaries and lists; `rows` is there for readers and is computed from the shards."""
-        plain_self = dataclasses.asdict(self) | {"options": self.options.to_json()}
-        return {"format_version": FORMAT_VERSION, "rows": self.rows} | plain_self
+        return {"format_version": FORMAT_VERSION, "rows": self.rows} | msgspec.to_builtins(self)
 
     @classmethod
     def from_json(cls, value: Any, source: str) -> "Preparation":
         """The inverse of `to_json`. Raises UserError, naming `source`, where `value` is malformed."""
-        keys = {field.name: _KINDS.get(field.name, dict) for field in dataclasses.fields(cls)}
-        value = checked_keys(value, {"format_version": int, "rows": dict} | keys, source)
-        if value["format_version"] != FORMAT_VERSION:
+        version = value.get("format_version") if isinstance(value, dict) else None
+        if version != FORMAT_VERSION:
             raise UserError(
-                f"{source}: format version {value['format_version']} instead of {FORMAT_VERSION}; "
-                "prepare the data again"
+                f"{source}: format version {version!r} instead of {FORMAT_VERSION}; delete the directory and prepare "
+                "the data again"
             )
-        try:
-            options = Options.from_json(value["options"], f"{source}, options")
-            raw, clicks = (tuple(RawFile(**file) for file in value[key]) for key in ("raw", "clicks"))
-            shards = {split: tuple(Shard(**s) for s in value["shards"][split]) for split in SPLITS}
-            positives = {split: int(value["positives"][split]) for split in SPLITS}
-            vocabulary = {str(field): int(size) for field, size in value["vocabulary"].items()}
-        except (KeyError, TypeError, ValueError) as error:
-            raise UserError(f"{source}: malformed ({error}); prepare the data again") from None
-        return cls(options, raw, clicks, value["bad_rows"], positives, shards, vocabulary, value["schema_fingerprint"])
+        rows = value.get("rows")
+        found = as_type({key: one for key, one in value.items() if key not in ("format_version", "rows")}, cls, source)
+        if rows != found.rows:
+            raise UserError(f"{source}: rows: {rows} are not the {found.rows} of the shards; prepare the data again")
+        return found
 
     def save(self, data_dir: str | Path) -> None:
         """Writes preparation.json."""
@@ -157,16 +163,19 @@ class Preparation:
 
     @classmethod
     def load(cls, data_dir: str | Path) -> "Preparation":
-        """Reads preparation.json. Raises UserError where it is missing or malformed."""
+        """Reads preparation.json. Raises UserError where it is missing, damaged or malformed."""
         path = Path(data_dir) / FILE_NAME
         return cls.from_json(load_json(path), str(path))
 
 
 def load_complete(data_dir: str | Path) -> tuple[Schema, Preparation]:
-    """Reads a prepared directory's schema and preparation, and checks that all its files are there.
+    """Reads a prepared directory's schema and preparation, and checks its files.
+
+    Everything but the record files is compared with its checksum. Of record files the size is checked here; their
+    records have checksums of their own, which are compared whenever rows are read.
 
     Raises:
-        UserError: a file is missing, malformed or of another size than recorded; the message names it.
+        UserError: a file is missing, damaged or malformed; the message names it.
     """
     path = Path(data_dir)
     if not path.is_dir():
@@ -177,16 +186,14 @@ def load_complete(data_dir: str | Path) -> tuple[Schema, Preparation]:
     schema = Schema.load(path / "schema.json")
     if schema.fingerprint() != preparation.schema_fingerprint:
         raise UserError(f"{path / 'schema.json'}: not the schema of this preparation; prepare the data again")
-    sizes = {"dataset_info.json": None, "features.json": None}
-    sizes |= {f"vocabulary/{field.name}.txt": preparation.vocabulary.get(field.name) for field in schema.fields}
-    sizes |= {shard.file: shard.size for shards in preparation.shards.values() for shard in shards}
-    for name, size in sizes.items():
-        file = path / name
+    if schema.format != preparation.options.format:
+        raise UserError(f"{path / FILE_NAME}: options.format is not that of schema.json; prepare the data again")
+    for shard in (shard for shards in preparation.shards.values() for shard in shards):
+        file = path / shard.file
         if not file.is_file():
             raise UserError(f"{file}: file is missing; prepare the data again")
-        if size is not None and file.stat().st_size != size:
-            raise UserError(f"{file}: {file.stat().st_size} bytes instead of {size}; prepare the data again")
+        if (size := file.stat().st_size) != shard.size:
+            raise UserError(f"{file}: {size} bytes instead of {shard.size}; prepare the data again")
+    Checksums(path).check(*METADATA, *schema.vocabulary_files.values())
     return schema, preparation
 
-
-_KINDS = {"raw": list, "clicks": list, "bad_rows": int, "schema_fingerprint": str}

@@ -108,6 +108,25 @@ def write_record(file: BinaryIO, data: bytes) -> None:
     file.write(_checksum(data))
 
 
+def damaged_record(data: bytes) -> int | None:
+    """The place in a TFRecord file's bytes where a record with a wrong checksum begins, or None.
+
+    A last record that is cut off is none: a process that was killed leaves one.
+    """
+    start = 0
+    while start + 12 <= len(data):
+        length = data[start : start + 8]
+        if data[start + 8 : start + 12] != _checksum(length):
+            return start
+        end = start + 12 + struct.unpack("<Q", length)[0]
+        if end + 4 > len(data):
+            return None
+        if data[end : end + 4] != _checksum(data[start + 12 : end]):
+            return start
+        start = end + 4
+    return None
+
+
 def example(rows: np.ndarray) -> bytes:
     """Rows [n] as a serialized tf.Example: for each of their names, in order, a list of one text of bytes."""
     # The nesting of messages in example.proto: Example { Features { map entry { key, Feature { BytesList } } } }.

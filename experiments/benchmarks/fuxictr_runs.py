@@ -14,9 +14,9 @@ from typing import Any, NamedTuple
 import keras
 from ml_collections import ConfigDict
 
+from ada_ensemble_tf.trained.run_files import load_results
 from ada_ensemble_tf.training.setup import build_model
 from data_pipelines.errors import UserError
-from data_pipelines.json_files import load_json
 from data_pipelines.read.dataset import PreparedData
 from experiments import criteo
 from experiments.measuring.fuxictr_files import training_loss, write_weights
@@ -83,7 +83,7 @@ def train_ours(setup: Setup, model: str, data_dir: Path, values: Mapping[str, An
     with tempfile.TemporaryDirectory(dir=setup.workdir) as workdir:
         command += [f"--data_dir={data_dir}", f"--workdir={workdir}/run"]
         measured(setup.pinned(command), setup.workdir / "train.log")
-        return load_json(Path(workdir, "run", "metrics.json"))
+        return load_results(Path(workdir, "run"))
 
 
 def run_fuxictr(setup: Setup, task: str, model: str, data_dir: Path, **options: str | int | Path) -> dict[str, Any]:

@@ -8,7 +8,8 @@ import tensorflow as tf
 
 from ada_ensemble_tf.models import DCNV2, DNN
 from data_pipelines.fields.schema import Schema
-from data_pipelines.json_files import save_json
+from data_pipelines.json_files import json_bytes
+from data_pipelines.output import write_complete
 from data_pipelines.read.dataset import PreparedData
 
 READ_ROWS = 65_536
@@ -26,7 +27,7 @@ def write_rows(data: PreparedData, directory: Path) -> None:
     columns["label"] = labels.astype(np.int32)
     np.savez(directory / "train.npz", **columns)
     pl.DataFrame(columns).write_parquet(directory / "train.parquet")
-    save_json(directory / "feature_map.json", feature_map(data.schema))
+    write_complete(directory / "feature_map.json", json_bytes(feature_map(data.schema)).decode())
 
 
 def feature_map(schema: Schema) -> dict:

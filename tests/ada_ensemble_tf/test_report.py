@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from command_line import error_of, run
+from made_up_results import made_up_results
 
 from ada_ensemble_tf.comparison.configs import make_config
 from ada_ensemble_tf.evaluation.scoring import Scorer
@@ -13,11 +14,12 @@ from ada_ensemble_tf.reporting.gathering import Gathering, columns_of
 from ada_ensemble_tf.reporting.run_page import run_page
 from ada_ensemble_tf.reporting.vocabulary_coverage import coverage
 from ada_ensemble_tf.trained.checkpoint import Checkpoint
-from ada_ensemble_tf.trained.workdir import Workdir, write_json
+from ada_ensemble_tf.trained.workdir import Workdir
 from ada_ensemble_tf.training.monitoring.tensorboard import TensorBoardWriter
 from ada_ensemble_tf.training.run import score_split
 from ada_ensemble_tf.training.setup import build_model, seed_everything
 from data_pipelines.errors import UserError
+from data_pipelines.json_files import save_json
 from data_pipelines.read.dataset import open_data
 
 REPORT = "ada_ensemble_tf.report"
@@ -46,7 +48,7 @@ def make_workdir(path, data_dir, change=lambda model: None, model_name="ada_ense
     Checkpoint(workdir.path / "checkpoints" / "best", model.variables).save(3)
     test, flops = score_split(Scorer(model), data.evaluation("test", 128), data)
     results = {"test": test, "flops_per_example": flops, "parameters": 1234, "best_step": 3}
-    write_json(workdir.metrics_file, results | {"data_fingerprint": data.fingerprint, "versions": {"python": "3"}})
+    save_json(workdir.metrics_file, made_up_results(**results, data_fingerprint=data.fingerprint))
     board = TensorBoardWriter(workdir.path / "tensorboard")
     for step in (3, 6):
         board.validation(step, {"auc": 0.5, "logloss": 0.6})

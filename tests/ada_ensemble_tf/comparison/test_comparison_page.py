@@ -1,16 +1,17 @@
 """The page of a comparison whose runs are made up."""
 
-import json
 import subprocess
 import sys
 
 import numpy as np
 import pytest
 from html_reading import Reading
+from made_up_results import made_up_results
 
 from ada_ensemble_tf.comparison.page import comparison_page, table_of
 from ada_ensemble_tf.evaluation import metrics
 from data_pipelines.errors import UserError
+from data_pipelines.json_files import save_json
 
 
 @pytest.fixture(scope="module")
@@ -25,9 +26,9 @@ def out(tmp_path_factory):
         for seed in range(2):
             folder = out / label / f"seed_{seed}"
             folder.mkdir(parents=True)
-            config = {"seed": seed, "model": {"name": "dnn", "label": label}}
-            (folder / "config.json").write_text(json.dumps(config))
-            (folder / "data.json").write_text(json.dumps({"data_dir": "data", "fingerprint": "0123"}))
+            config = {"seed": seed, "model": {"name": "dnn", "label": label}, "eval_batch_size": 100}
+            save_json(folder / "config.json", config)
+            save_json(folder / "data.json", {"data_dir": "data", "fingerprint": "0123"})
             if label == "late":
                 continue
             logit = np.log(p / (1 - p)) + rng.normal(0, noise, 3000)
@@ -35,8 +36,8 @@ def out(tmp_path_factory):
             np.save(folder / "test_probabilities.npy", scores)
             result = {"test": metrics.all_metrics(labels, scores), "parameters": 1000, "examples_per_second": 5.0}
             result |= {"flops_per_example": 2e4 + len(label), "best_step": 7, "versions": {"python": "3"}}
-            (folder / "metrics.json").write_text(json.dumps(result))
-            (folder / "run.json").write_text(json.dumps({"jobs": 1}))
+            save_json(folder / "metrics.json", made_up_results(**result))
+            save_json(folder / "run.json", {"jobs": 1})
     return out
 
 

@@ -1,12 +1,13 @@
 import csv
 import io
-import json
 
 import numpy as np
 import pytest
+from made_up_results import made_up_results
 
 from ada_ensemble_tf.comparison.runs import PROBABILITIES, Run
 from ada_ensemble_tf.comparison.table import Table
+from data_pipelines.json_files import save_json
 
 LABELS = np.array([0, 1, 0, 1, 1, 0] * 20, np.float32)
 
@@ -22,8 +23,8 @@ def finished(folder, label: str, seed: int, quality: float, correlation: dict) -
         "test": test, "parameters": 10, "flops_per_example": 20.0, "examples_per_second": 30.0, "best_step": 40,
         "versions": {"tensorflow": "2.21"}, "expert_correlation": correlation,
     }  # fmt: skip
-    (folder / "metrics.json").write_text(json.dumps(metrics))
-    (folder / "run.json").write_text(json.dumps({"jobs": 1}))
+    save_json(folder / "metrics.json", made_up_results(**metrics))
+    save_json(folder / "run.json", {"jobs": 1})
     return Run(label, {"model": {"name": label}, "seed": seed}, folder, folder)
 
 

@@ -18,8 +18,10 @@ from prepared_rows import write_rows
 
 from ada_ensemble_tf.layers.normalization import RoutedBatchNormalization
 from ada_ensemble_tf.training.run import train
+from data_pipelines.checksums import Checksums
 from data_pipelines.errors import STOPPED
 from data_pipelines.read.dataset import open_data
+from data_pipelines.read.preparation import METADATA
 from experiments import sample
 from experiments.measuring.worker_processes import (
     end,
@@ -116,9 +118,8 @@ def several_values(tmp_path_factory) -> Path:
     path = tmp_path_factory.mktemp("several_values")
     data, _ = write_rows(path, {"train": 1920, "validation": 130, "test": 101}, files=2)
     # The texts behind the ids: training reads none, but a directory is complete only with their files.
-    (path / "vocabulary").mkdir()
-    for field in data.schema.fields:
-        (path / "vocabulary" / f"{field.name}.txt").touch()
+    Checksums(path).write(dict.fromkeys(data.schema.vocabulary_files.values(), b""))
+    Checksums(path).add(METADATA)
     data.schema.save(path / "schema.json")
     data.preparation.save(path)
     return path

@@ -15,6 +15,7 @@ from ada_ensemble_tf.serving.parity import difference
 from ada_ensemble_tf.serving.publish import export
 from ada_ensemble_tf.serving.tables import Storage
 from ada_ensemble_tf.training.setup import model_inputs
+from data_pipelines.checksums import Checksums
 from data_pipelines.errors import UserError
 
 
@@ -131,7 +132,10 @@ def test_a_damaged_file_of_golden_rows_is_told(linear, tmp_path):
     value = json.loads(file.read_text())
     del value["ctr"]
     file.write_text(json.dumps(value))
-    with pytest.raises(UserError, match=r"golden_rows.json: malformed \(KeyError\('ctr'\)\); export the model again"):
+    with pytest.raises(UserError, match="golden_rows.json: damaged.*; export the model again"):
+        GoldenRows.load(tmp_path)
+    Checksums(tmp_path).add(["assets.extra/golden_rows.json"])
+    with pytest.raises(UserError, match="golden_rows.json: key 'ctr' is missing; export the model again"):
         GoldenRows.load(tmp_path)
 
 

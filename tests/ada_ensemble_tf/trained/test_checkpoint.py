@@ -96,7 +96,7 @@ def test_only_the_last_save_is_kept(tmp_path):
         held[1].assign(step)
         checkpoint.save(step)
     assert [path.name for path in tmp_path.glob("*.index")] == ["ckpt-30.index"]
-    assert len(list(tmp_path.iterdir())) == 3, "the pointer, the index and the values"
+    assert len(list(tmp_path.iterdir())) == 4, "the pointer, the index, the values and the checksums"
     # Also by a process that comes later.
     resumed = variables(0)
     later = Checkpoint(tmp_path, resumed)

@@ -31,7 +31,7 @@ def test_what_killed_saves_left_is_removed_and_the_last_save_kept(tmp_path):
     variable = keras.Variable([1.0], name="v")
     Checkpoint(tmp_path, [variable]).save(8)
     kept = {path.name for path in tmp_path.iterdir()}
-    assert kept == {"checkpoint", "ckpt-8.index", "ckpt-8.data-00000-of-00001"}
+    assert kept == {"SHA256SUMS", "checkpoint", "ckpt-8.index", "ckpt-8.data-00000-of-00001"}
     for name in ("ckpt-9_temp", "ckpt-8_temp"):
         (tmp_path / name).mkdir()
         (tmp_path / name / "part-00000-of-00001.index").touch()

@@ -6,6 +6,7 @@ import json
 
 import numpy as np
 
+from data_pipelines.checksums import Checksums
 from data_pipelines.formats.tabular import parse_schema
 from data_pipelines.prepare.build import build
 from data_pipelines.read.dataset import open_data
@@ -76,6 +77,7 @@ def rewrite(data_dir, split, change):
     positives = data.preparation.positives | {split: int((rows["label"] == 1).sum())}
     shards = data.preparation.shards | {split: (shard,)}
     dataclasses.replace(data.preparation, positives=positives, shards=shards).save(data_dir)
+    Checksums(data_dir).add([first.file])
 
 
 def changed(values):

@@ -1,5 +1,8 @@
 """What a label may be, and what a schema file says of it."""
 
+import json
+
+import msgspec
 import polars as pl
 import pytest
 from raw_rows import write
@@ -7,8 +10,8 @@ from raw_rows import write
 from data_pipelines.errors import UserError
 from data_pipelines.fields.declarations import RawFormat
 from data_pipelines.fields.labels import label_values, way_to_declare
-from data_pipelines.fields.schema import from_plain, plain
 from data_pipelines.formats.tabular import parse_schema
+from data_pipelines.json_files import as_type
 from data_pipelines.raw import RawReader
 
 FIELDS = [{"name": "a", "kind": "categorical"}]
@@ -51,12 +54,10 @@ def test_wrong_declarations(label, message):
         _format(label)
 
 
-def test_a_format_comes_back_from_json_and_says_no_more_than_it_did():
-    plain_format = _format("y")
-    assert not {"positive", "at_least"} & plain(plain_format).keys()
+def test_a_format_comes_back_from_json():
     for label in ("y", {"column": "y", "positive": "b"}, {"column": "y", "at_least": 4}):
         raw_format = _format(label)
-        assert from_plain(RawFormat, plain(raw_format), "x") == raw_format
+        assert as_type(json.loads(json.dumps(msgspec.to_builtins(raw_format))), RawFormat, "x") == raw_format
 
 
 def test_the_way_to_declare_names_what_is_there():

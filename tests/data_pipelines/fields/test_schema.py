@@ -2,10 +2,12 @@ import json
 
 import pytest
 
+from data_pipelines.checksums import Checksums
 from data_pipelines.errors import UserError
 from data_pipelines.fields.declarations import RawFormat
 from data_pipelines.fields.readings import Reading
 from data_pipelines.fields.schema import Field, Schema
+from data_pipelines.json_files import save_json
 
 FORMAT = RawFormat("tiny", "label", ("label", "I1", "C1"))
 SCHEMA = Schema(FORMAT, (Field("I1", "log_square", 4, 0), Field("C1", "text", 3, 4)))
@@ -61,11 +63,11 @@ def test_fields_must_tile_the_table():
     [
         (lambda j: j.pop("format"), "'format' is missing"),
         (lambda j: j["format"].pop("label"), "format: key 'label' is missing"),
-        (lambda j: j["format"].update(quoted="no"), "format: 'quoted' should be bool, got 'no'"),
+        (lambda j: j["format"].update(quoted="no"), "format.quoted: expected bool, got 'no'"),
         (lambda j: j.update(fields=[]), "a schema needs at least one field"),
-        (lambda j: j["fields"][0].update(width=0), "width >= 1"),
+        (lambda j: j["fields"][0].update(width=0), "width 1 to 65536"),
         (lambda j: j.update(extra=1), "unknown key 'extra'"),
-        (lambda j: j["fields"][1].update(size="3"), r"fields\[1\]: 'size' should be int, got '3'"),
+        (lambda j: j["fields"][1].update(size="3"), r"fields\[1\].size: expected int, got '3'"),
         (lambda j: j["fields"][0].update(transform="cube"), "I1: unknown transform 'cube'"),
     ],
 )
@@ -74,14 +76,15 @@ def test_malformed_schema_names_file_and_key(tmp_path, change, message):
     value = json.loads(json.dumps(value))
     change(value)
     path = tmp_path / "schema.json"
-    path.write_text(json.dumps(value))
+    save_json(path, value)
     with pytest.raises(UserError, match=f"schema.json.*{message}"):
         Schema.load(path)
 
 
 def test_missing_and_broken_files(tmp_path):
-    with pytest.raises(UserError, match="schema.json: file not found"):
+    with pytest.raises(UserError, match="SHA256SUMS: file not found"):
         Schema.load(tmp_path / "schema.json")
     (tmp_path / "schema.json").write_text('{"dataset": ')
+    Checksums(tmp_path).add(["schema.json"])
     with pytest.raises(UserError, match="schema.json: not valid JSON"):
         Schema.load(tmp_path / "schema.json")

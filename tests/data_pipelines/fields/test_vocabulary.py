@@ -5,6 +5,7 @@ import numpy as np
 import polars as pl
 import pytest
 
+from data_pipelines.checksums import Checksums
 from data_pipelines.errors import UserError
 from data_pipelines.fields.columns import coded
 from data_pipelines.fields.counting import LevelCounter
@@ -69,7 +70,7 @@ def test_a_field_without_levels_is_all_out_of_vocabulary():
 def test_save_and_load(tmp_path):
     vocabularies = _vocabularies()
     vocabularies.save(tmp_path)
-    assert vocabulary_path(tmp_path, "C").read_bytes() == b"\na\nb\n"
+    assert vocabulary_path(tmp_path, vocabularies.schema, "C").read_bytes() == b"\na\nb\n"
     loaded = Vocabularies.load(tmp_path, vocabularies.schema)
     assert (_encode(loaded, FRAME) == _encode(vocabularies, FRAME)).all()
 
@@ -90,14 +91,16 @@ def test_odd_levels_survive_the_file(tmp_path):
         (b"\na\n100.0\n", "level .100.0. is of an earlier version"),
         (b"\na\nb", "last line is cut off"),
         (b"\na\n\xff\n", "not valid UTF-8"),
-        (None, "not found"),
+        (None, "file is missing"),
     ],
 )
 def test_damaged_files_are_named(tmp_path, content, message):
     vocabularies = _vocabularies()
     vocabularies.save(tmp_path)
-    path = vocabulary_path(tmp_path, "C")
+    path = vocabulary_path(tmp_path, vocabularies.schema, "C")
     path.write_bytes(content) if content is not None else path.unlink()
+    if content is not None:
+        Checksums(tmp_path).add([f"vocabulary/{path.name}"])
     with pytest.raises(UserError, match=f"C.txt.*{message}"):
         Vocabularies.load(tmp_path, vocabularies.schema)
 

@@ -79,7 +79,7 @@ def _with_field(**field):
         (_with_field(kind="multi_valued", max_values=0), "max_values=0"),
         (_with_field(kind="time"), "'part' should be hour_of_day or weekday, got None"),
         (_with_field(column="clicked"), "field a reads the label column 'clicked'"),
-        (_with_field(name="a/b"), "a name should not be empty, hold '/'"),
+        (_with_field(name=""), "a field of column '' has an empty name"),
         (FULL | {"fields": FULL["fields"][:1] * 2}, "field names repeat: user, user"),
     ],
 )

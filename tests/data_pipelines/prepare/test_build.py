@@ -108,7 +108,7 @@ def test_gzip_prepares_the_same_rows(prepared_criteo, criteo_raw_file, tmp_path)
     differing = {
         name for name, content in files_of(tmp_path / "criteo").items() if content != files_of(prepared_criteo)[name]
     }
-    assert differing == {"preparation.json"}  # it names the raw file
+    assert differing == {"preparation.json", "SHA256SUMS"}  # which names the raw file
 
 
 def test_the_seed_changes_split_and_order(prepared_criteo, criteo_raw_file, tmp_path):

@@ -5,6 +5,7 @@ import pytest
 import tensorflow as tf
 import tensorflow_datasets as tfds
 
+from data_pipelines.checksums import Checksums
 from data_pipelines.errors import UserError
 from data_pipelines.read import streams
 from data_pipelines.read.dataset import open_data, pair
@@ -188,7 +189,7 @@ def test_a_missing_file_is_named(copy, name):
 def test_a_truncated_file_is_named(copy, name):
     path = copy / name
     path.write_bytes(path.read_bytes()[:-5])
-    with pytest.raises(UserError, match=f"{name}: [0-9]+ bytes instead of [0-9]+"):
+    with pytest.raises(UserError, match=f"{name}: ([0-9]+ bytes instead of [0-9]+|damaged).*prepare the data again"):
         open_data(copy)
 
 
@@ -199,10 +200,13 @@ def test_directories_that_are_not_prepared(copy, tmp_path):
         open_data(tmp_path)
     schema = (copy / "schema.json").read_text()
     (copy / "schema.json").write_text(schema.replace('"label": "label"', '"label": "click"'))
+    with pytest.raises(UserError, match="schema.json: damaged: its SHA-256 is not the one in SHA256SUMS; .*prepare"):
+        open_data(copy)
+    Checksums(copy).add(["schema.json"])
     with pytest.raises(UserError, match="schema.json: not the schema of this preparation"):
         open_data(copy)
-    (copy / "preparation.json").write_text("{}")
-    with pytest.raises(UserError, match="preparation.json: key 'format_version' is missing"):
+    (copy / "SHA256SUMS").unlink()
+    with pytest.raises(UserError, match="SHA256SUMS: file not found: an older version made this directory.*prepare"):
         open_data(copy)
 
 
