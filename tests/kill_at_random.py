@@ -77,8 +77,11 @@ class Killer:
             chain = self.folder / f"chain_{chains}"
             chain.mkdir()
             for _ in range(min(self.random.randint(1, KILLS_IN_A_ROW), kills - killed)):
+                begun = time.monotonic()
                 if not self._kill(chain, seconds, killed % 2 == 1):
                     finished += 1
+                    # The machine has more time for it than at first, or less was left to do.
+                    seconds = min(seconds, max(time.monotonic() - begun, 1.0))
                     break
                 killed += 1
                 with_files += any(chain.iterdir())
