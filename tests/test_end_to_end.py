@@ -210,7 +210,7 @@ def test_wrong_use_is_one_clear_error(trained, prepared_criteo, criteo_raw_file,
         TRAIN, "--config=experiments/sample.py:ada", data, fresh
     )
     assert "no such directory" in error_in_process(TRAIN, *TINY_MODEL, "--data_dir=/nowhere", fresh)
-    assert "config.model: k must lie between 1 and the 2 experts; received 3" in error_in_process(
+    assert "config.model.k must lie between 1 and the 2 experts; received 3" in error_in_process(
         TRAIN, *TINY_MODEL, data, fresh, "--config.model.k=3"
     )
     # A process of its own: its operations are deterministic for good.

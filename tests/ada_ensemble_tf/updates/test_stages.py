@@ -200,7 +200,7 @@ def test_stages_that_do_not_end_are_one_clear_error(data, tmp_path):
 def test_epochs_become_steps(data):
     config = small_config(stage_epochs=(0.0, 1.5))
     assert build_model(config, data).stage_steps == (0, 29)
-    with pytest.raises(UserError, match=r"config.model: stage_steps must be .* received \[19\]"):
+    with pytest.raises(UserError, match=r"config.model.stage_steps must be .* received \[19\]"):
         build_model(small_config(stage_epochs=(1.0,)), data)
 
 
