@@ -2,6 +2,7 @@
 
 import json
 import re
+import signal
 import subprocess
 import sys
 import time
@@ -14,6 +15,7 @@ import tensorflow as tf
 from command_line import TINY_MODEL, error_in_process, error_of, run, start
 
 from ada_ensemble_tf.evaluation import metrics
+from data_pipelines.errors import STOPPED
 
 TRAIN = "ada_ensemble_tf.train"
 
@@ -65,13 +67,19 @@ def state(workdir: Path) -> dict[str, np.ndarray]:
     }
 
 
-def test_a_killed_and_resumed_run_ends_bit_equal(trained, prepared_criteo, tmp_path):
+def test_a_run_that_is_asked_to_end_and_then_killed_ends_bit_equal(trained, prepared_criteo, tmp_path):
     arguments = [*TINY_MODEL, "--config.deterministic=True", f"--data_dir={prepared_criteo}", f"--workdir={tmp_path}"]
     process = start(TRAIN, *arguments)
     deadline = time.monotonic() + 300
     while not (tmp_path / "checkpoints" / "last" / "checkpoint").exists():
         assert process.poll() is None and time.monotonic() < deadline, process.communicate()[1][-4000:]
         time.sleep(0.05)
+    process.send_signal(signal.SIGTERM)
+    _, err = process.communicate()
+    assert process.returncode == STOPPED and "stopped: asked to end by SIGTERM" in err, err[-4000:]
+    process = start(TRAIN, *arguments)
+    while "resuming at step" not in (line := process.stderr.readline()):
+        assert line, "it ended without going on from the checkpoint"
     process.kill()
     process.communicate()
     assert not (tmp_path / "metrics.json").exists()
