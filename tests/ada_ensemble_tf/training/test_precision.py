@@ -125,7 +125,7 @@ def test_the_policy_is_left_as_it_was(prepared_criteo):
     assert model.estimator.dtype_policy.name == "float32"
     assert keras.config.dtype_policy().name == "float32"
     config.model.dimension = 0
-    with pytest.raises(UserError, match="dimension must be positive"):
+    with pytest.raises(UserError, match="config.model.dimension must be a whole number of at least 1; received 0"):
         build_model(config, data)
     assert keras.config.dtype_policy().name == "float32"
 
