@@ -24,9 +24,6 @@ class Stopped(Exception):
 STOPPED = 75
 """The exit code of a process that was asked to end: sysexits' EX_TEMPFAIL, "try again later"."""
 
-DataError = UserError
-"""The former name, for code that is being moved; nothing new uses it."""
-
 
 def extra_missing(what: str, package: str, extra: str) -> UserError:
     """The error for a package that is not there, of one of setup.cfg's extras."""
