@@ -66,8 +66,8 @@ def test_several_files_of_every_kind_of_field(master, tmp_path):
         "fields": [
             {"name": "tags", "kind": "multi_valued", "max_values": 3},
             {"name": "age", "kind": "numeric", "bins": "equal_frequency", "count": 7},
-            {"name": "price", "kind": "numeric", "bins": "none", "scale": "log"},
-            {"name": "views", "kind": "numeric"},
+            {"name": "price", "kind": "numeric", "bins": "none", "scale": "log", "decimal": ","},
+            {"name": "views", "kind": "numeric", "missing": ["NA"], "trim": True},
             {"name": "hour", "kind": "time", "part": "hour_of_day", "column": "at"},
             {"name": "text", "kind": "categorical"},
         ],
@@ -80,7 +80,8 @@ def test_several_files_of_every_kind_of_field(master, tmp_path):
             tags = "|".join(rng.choice(list("abcdefg"), rng.integers(0, 5)))
             age, price = rng.normal(40, 9), rng.lognormal(3, 2)
             quoted = f'"é, {rng.integers(9)}\n"'
-            lines.append(f"{rng.integers(2)},{tags},{age:.3f},{price},{rng.integers(99)},2014-10-21 0{number},{quoted}")
+            price, views = f'"{price}"'.replace(".", ","), rng.choice([" NA", f"{rng.integers(99)} "])
+            lines.append(f"{rng.integers(2)},{tags},{age:.3f},{price},{views},2014-10-21 0{number},{quoted}")
         raw.append(tmp_path / f"{number}.csv")
         raw[-1].write_text("\n".join(lines))
     raw[1] = raw[1].rename(tmp_path / "1.csv.gz")
