@@ -34,7 +34,7 @@ from scipy import optimize, special
 from sklearn.metrics import log_loss, roc_auc_score
 
 from data_pipelines.errors import UserError, run_main
-from data_pipelines.fields.levels import LOG_SQUARE_BOUNDARIES
+from data_pipelines.fields.rules import LOG_SQUARE_BOUNDARIES
 from data_pipelines.output import beside_output, complete_file, is_written_through, write_complete
 from data_pipelines.progress import Progress
 

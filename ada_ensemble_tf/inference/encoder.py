@@ -68,7 +68,7 @@ class RawEncoder(tf.Module):
         if not with_value:
             return ids
         values = [
-            transforms.values(read(columns[field.column], field.reading), field.transform, field.parameters)
+            transforms.to_values(read(columns[field.column], field.reading), field.transform, field.parameters)
             for field in with_value
         ]
         return {"ids": ids, "values": tf.stack(values, axis=1)}
@@ -78,7 +78,7 @@ class RawEncoder(tf.Module):
         found = []
         for group in groups:
             text = read(tf.concat([columns[field.column] for field in group], axis=0), group[0].reading)
-            found.append(transforms.levels(text, group[0].transform, group[0].parameters))
+            found.append(transforms.to_levels(text, group[0].transform, group[0].parameters))
         fields = [field for group in groups for field in group]
         levels = tf.reshape(tf.concat(found, axis=0), [len(fields), rows])
         numbers = np.array([self._numbers[field.name] for field in fields])[:, None]

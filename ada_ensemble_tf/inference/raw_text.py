@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from data_pipelines.fields import levels as rules
+from data_pipelines.fields import rules
 from data_pipelines.fields.readings import written_number
 from data_pipelines.fields.schema import PADDING, Field, Schema
 from data_pipelines.fields.times import written_time

@@ -1,4 +1,4 @@
-"""Raw text -> level text and values in the graph: the rules of `data_pipelines.fields.levels`, with the same constants.
+"""Raw text -> level text and values in the graph: the rules of `data_pipelines.fields.rules`, with the same constants.
 
 TensorFlow's ops from text to numbers fail the whole batch at one text that is no number, so each is asked only for
 text that a regular expression has passed. Text may be any bytes.
@@ -9,8 +9,7 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
-from data_pipelines.fields import canonical
-from data_pipelines.fields import levels as rules
+from data_pipelines.fields import canonical, rules
 from data_pipelines.fields.kinds import INTEGER, NUMBER
 from data_pipelines.fields.readings import MISSING_NUMBER, UNREADABLE
 from data_pipelines.fields.times import CANONICAL
@@ -22,8 +21,8 @@ _LARGEST_HIGH, _LARGEST_LOW = divmod(tf.int64.max, 10**_LOW_DIGITS)
 _DIGITS = len(str(tf.int64.max))
 
 
-def levels(text: tf.Tensor, transform: str, parameters: tuple[float, ...] = ()) -> tf.Tensor:
-    """Level text `[B]` of text `[B]` as the field reads it: `data_pipelines.fields.levels.levels` in the graph.
+def to_levels(text: tf.Tensor, transform: str, parameters: tuple[float, ...] = ()) -> tf.Tensor:
+    """Level text `[B]` of text `[B]` as the field reads it: `data_pipelines.fields.rules.to_levels` in the graph.
 
     Raises:
         ValueError: unknown transform.
@@ -40,8 +39,8 @@ def categories(text: tf.Tensor) -> tf.Tensor:
     return tf.cond(tf.reduce_any(odd), lambda: _canonical(text), lambda: text)
 
 
-def values(text: tf.Tensor, transform: str, parameters: tuple[float, float]) -> tf.Tensor:
-    """The float beside the id, float32 `[B]` of text `[B]`: `data_pipelines.fields.levels.values` in the graph."""
+def to_values(text: tf.Tensor, transform: str, parameters: tuple[float, float]) -> tf.Tensor:
+    """The float beside the id, float32 `[B]` of text `[B]`: `data_pipelines.fields.rules.to_values` in the graph."""
     mean, deviation = parameters
     if not deviation:
         return tf.zeros(tf.shape(text), tf.float32)

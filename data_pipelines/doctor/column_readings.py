@@ -8,8 +8,8 @@ import numpy as np
 import polars as pl
 
 from data_pipelines.fields.kinds import is_of_kind
-from data_pipelines.fields.levels import numbers
 from data_pipelines.fields.readings import BLANKS, MISSING_NUMBER, THOUSANDS, Reading, read
+from data_pipelines.fields.rules import numbers
 from data_pipelines.fields.times import FORMS, fitting_forms, readings_of
 
 MISSING_TOKENS = frozenset(

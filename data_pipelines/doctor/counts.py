@@ -8,7 +8,7 @@ from collections.abc import Callable
 import numpy as np
 
 from data_pipelines.doctor.duplicates import RowKeys, row_hash
-from data_pipelines.fields.levels import LARGEST_VALUE
+from data_pipelines.fields.rules import LARGEST_VALUE
 from data_pipelines.fields.schema import PADDING, Schema
 from data_pipelines.read.preparation import SPLITS
 

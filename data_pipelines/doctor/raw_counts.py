@@ -11,9 +11,9 @@ from data_pipelines.doctor.duplicates import RowKeys, row_hash
 from data_pipelines.fields.columns import codes, distinct
 from data_pipelines.fields.counting import LevelCounter
 from data_pipelines.fields.declarations import Input
-from data_pipelines.fields.levels import numbers
 from data_pipelines.fields.numeric import NumericSample, bin_boundaries
 from data_pipelines.fields.readings import read
+from data_pipelines.fields.rules import numbers
 from data_pipelines.raw import RawChunk
 from data_pipelines.row_hashes import row_hashes, split_of_rows
 

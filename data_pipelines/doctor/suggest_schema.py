@@ -20,8 +20,8 @@ from data_pipelines.errors import UserError
 from data_pipelines.fields.declarations import MAX_VALUES, RawFormat
 from data_pipelines.fields.kinds import INTEGER, is_of_kind
 from data_pipelines.fields.labels import NO_LABEL, label_values
-from data_pipelines.fields.levels import levels, numbers, split_values
 from data_pipelines.fields.readings import Reading, read
+from data_pipelines.fields.rules import numbers, split_values, to_levels
 from data_pipelines.fields.times import EPOCH_UNITS
 from data_pipelines.formats.tabular import DEFAULT_BINS, parse_schema
 from data_pipelines.output import is_written_through, write_complete
@@ -191,7 +191,7 @@ def _categorical(column: pl.Series, why: str) -> Decision:
 
 def _time(filled: pl.Series, form: str) -> Decision:
     times = read(filled, Reading(time=form))
-    parts = [part for part in ("hour_of_day", "weekday") if levels(times, part).n_unique() > 1]
+    parts = [part for part in ("hour_of_day", "weekday") if to_levels(times, part).n_unique() > 1]
     as_text = f"as {filled[0]!r}, {form}{' (in UTC)' if form in EPOCH_UNITS else ''}"
     if not parts:
         return Decision(filled.name, "left out", f"times of one hour and weekday, {as_text}")

@@ -11,8 +11,8 @@ import pyarrow as pa
 from data_pipelines.fields.canonical import canonical
 from data_pipelines.fields.columns import codes, distinct
 from data_pipelines.fields.declarations import Input
-from data_pipelines.fields.levels import TEXT_NEVER_A_LEVEL, levels, split_values
 from data_pipelines.fields.readings import PLAIN, read
+from data_pipelines.fields.rules import TEXT_NEVER_A_LEVEL, split_values, to_levels
 
 PARTITIONS = 32
 """Parts that a field's levels are spread over on disk: what is counted together shrinks by this factor."""
@@ -72,7 +72,7 @@ class LevelCounter:
         elif field.transform != "text":
             # Boundaries of bins are not known yet, so of numbers only missing ones are told apart.
             transform = "value" if field.transform == "equal_frequency" else field.transform
-            texts = texts.with_columns(levels(texts["level"], transform).alias("level"))
+            texts = texts.with_columns(to_levels(texts["level"], transform).alias("level"))
             texts = texts.group_by("level").agg(pl.col("count").sum())
         elif (known := texts["level"]) is not (one_text := canonical(known)):
             texts = texts.with_columns(one_text.alias("level")).group_by("level").agg(pl.col("count").sum())

@@ -19,7 +19,7 @@ TRANSFORMS = {
     "os_browser": "text",
     "price_bucket": "price",
 }
-"""The ways from raw text to a level (see `levels.py`), and the kind of text that each reads (`validation.py`)."""
+"""The ways from raw text to a level (see `rules.py`), and the kind of text that each reads (`validation.py`)."""
 TIME_TRANSFORMS = tuple(transform for transform, kind in TRANSFORMS.items() if kind == "time")
 VALUE_TRANSFORMS = ("value", "log_value")
 """Transforms that give a float beside the id."""

@@ -12,7 +12,7 @@ import polars as pl
 
 from data_pipelines.fields.canonical import canonical
 from data_pipelines.fields.declarations import RawFormat
-from data_pipelines.fields.levels import numbers
+from data_pipelines.fields.rules import numbers
 
 NO_LABEL = -1
 _LABELS = {"0": 0, "1": 1, "false": 0, "true": 1}

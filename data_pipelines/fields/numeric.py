@@ -11,8 +11,8 @@ import pyarrow as pa
 
 from data_pipelines.fields.columns import codes, distinct
 from data_pipelines.fields.declarations import Input
-from data_pipelines.fields.levels import numbers, transformed
 from data_pipelines.fields.readings import read
+from data_pipelines.fields.rules import numbers, transformed
 from data_pipelines.row_hashes import row_hashes
 
 SAMPLE_ROWS = 1 << 18

@@ -31,7 +31,7 @@ class Field:
 
     Attributes:
         name: of the field.
-        transform: how raw text becomes a level (see `levels.py`), a key of `raw_format.TRANSFORMS`.
+        transform: how raw text becomes a level (see `rules.py`), a key of `declarations.TRANSFORMS`.
         size: rows of the fused embedding table, the out-of-vocabulary row included.
         offset: the field's first row in the fused table, which is its out-of-vocabulary row.
         column: the raw column it reads; "" is the column of the field's name.

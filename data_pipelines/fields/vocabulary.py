@@ -19,8 +19,8 @@ from data_pipelines.fields.columns import THREADS, codes, distinct
 from data_pipelines.fields.counting import LevelCounter
 from data_pipelines.fields.declarations import VALUE_TRANSFORMS, Input, RawFormat
 from data_pipelines.fields.level_index import LevelIndex
-from data_pipelines.fields.levels import BIN_PREFIX, VALUE, levels, split_values, values
 from data_pipelines.fields.readings import read
+from data_pipelines.fields.rules import BIN_PREFIX, VALUE, split_values, to_levels, to_values
 from data_pipelines.fields.schema import PADDING, Field, Schema
 
 
@@ -153,14 +153,14 @@ class Vocabularies:
         found = np.empty((columns.num_rows, len(self.schema.value_fields)), np.float32)
         for position, index in enumerate(self.schema.value_fields):
             field = self.schema.fields[index]
-            known = values(read(distinct(columns, field.column), field.reading), field.transform, field.parameters)
+            known = to_values(read(distinct(columns, field.column), field.reading), field.transform, field.parameters)
             found[:, position] = known[codes(columns, field.column)]
         return found
 
     def _rows(self, text: pl.Series, field: Field) -> np.ndarray:
         """Ids int32 [d, width] of texts [d] as the field reads them."""
         if field.width == 1 and not field.separator:
-            return self._ids(levels(text, field.transform, field.parameters), field)[:, None]
+            return self._ids(to_levels(text, field.transform, field.parameters), field)[:, None]
         lists = split_values(text, field.separator).list.head(field.width)
         lengths = lists.list.len().to_numpy()
         rows = np.full((len(text), field.width), PADDING, np.int32)

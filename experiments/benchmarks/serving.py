@@ -29,7 +29,7 @@ from ada_ensemble_tf.serving.publish import export
 from ada_ensemble_tf.serving.session import ServingSession
 from ada_ensemble_tf.training.setup import model_inputs
 from data_pipelines.errors import UserError, run_main
-from data_pipelines.fields.levels import LOG_PREFIX
+from data_pipelines.fields.rules import LOG_PREFIX
 from data_pipelines.fields.vocabulary import Vocabularies
 from data_pipelines.formats.criteo import FORMAT, inputs
 from experiments.measuring import steps, verdict

@@ -11,8 +11,8 @@ from odd_texts import ODD, made_up
 from ada_ensemble_tf.inference.encoder import RawEncoder
 from data_pipelines.fields.columns import coded
 from data_pipelines.fields.declarations import TRANSFORMS, Input, RawFormat
-from data_pipelines.fields.levels import TEXT_NEVER_A_LEVEL, levels, split_values
 from data_pipelines.fields.readings import Reading, read
+from data_pipelines.fields.rules import TEXT_NEVER_A_LEVEL, split_values, to_levels
 from data_pipelines.fields.vocabulary import Vocabularies
 
 BOUNDARIES = (-1e300, -2.5, 0.0, 0.1, 3.0, 1e17, 9007199254740993.0)
@@ -62,7 +62,7 @@ def prepared(texts, tmp_path_factory) -> tuple[Vocabularies, RawEncoder]:
         text = pl.Series(texts[one.column])
         found = split_values(text, one.separator).explode() if one.separator else None
         if found is None:
-            found = levels(read(text, one.reading), one.transform, PARAMETERS.get(one.name, ()))
+            found = to_levels(read(text, one.reading), one.transform, PARAMETERS.get(one.name, ()))
         found = found.unique().sort()
         found = found.filter(~found.str.contains(TEXT_NEVER_A_LEVEL))
         few = len(found) < 100

@@ -12,8 +12,8 @@ from data_pipelines.doctor.suggest_schema import decide, save_schema
 from data_pipelines.doctor.table_sample import sample_table
 from data_pipelines.errors import UserError
 from data_pipelines.fields.columns import codes, distinct
-from data_pipelines.fields.levels import numbers
 from data_pipelines.fields.readings import Reading, read
+from data_pipelines.fields.rules import numbers
 from data_pipelines.fields.times import canonical_times, readings_of, time_form
 from data_pipelines.fields.vocabulary import Vocabularies
 from data_pipelines.formats.tabular import parse_schema, read_schema_file

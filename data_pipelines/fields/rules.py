@@ -6,7 +6,7 @@ Numeric values become categorical bins (AdaEnsemble, arXiv 2301.08353, section 4
   itself. The two kinds of bins are apart ("log:1" holds 3 and 4, "=1" holds 1), so negatives have bins of their own.
 * "log_of_square", as the paper prints it: floor(ln(v^2)), here with bins of their own for 0 and for negatives.
 * "equal_frequency": "bin:i" for the i-th of bins with about equally many rows of the training split.
-* "value" and "log_value": one level, "value", with a float beside it (see `values`).
+* "value" and "log_value": one level, "value", with a float beside it (see `to_values`).
 * "price_bucket": 0, 1-10, 11-50, 51-100, 101+, of iPinYou's benchmark (Zhang et al., arXiv 1407.7073).
 
 Others reduce text: "hour_of_day" ("00" .. "23") and "weekday" ("0" is Sunday) of a time as `times.py` reads it, where
@@ -82,12 +82,12 @@ LOG_OF_SQUARE_BOUNDARIES = _boundaries(lambda k: decimal.Decimal(k) / 2, first=1
 `searchsorted(LOG_OF_SQUARE_BOUNDARIES, v, side="right")` is floor(ln(v^2)) for every v >= 1."""
 
 
-def levels(text: pl.Series, transform: str, parameters: tuple[float, ...] = ()) -> pl.Series:
+def to_levels(text: pl.Series, transform: str, parameters: tuple[float, ...] = ()) -> pl.Series:
     """Level text of each raw text [n]; see the module's docstring for the rules.
 
     Args:
         text: raw text of one column [n].
-        transform: a key of `raw_format.TRANSFORMS`.
+        transform: a key of `declarations.TRANSFORMS`.
         parameters: the inner boundaries of "equal_frequency" bins, b of them for b + 1 bins; not read otherwise.
 
     Raises:
@@ -105,7 +105,7 @@ def split_values(text: pl.Series, separator: str) -> pl.Series:
     return parts.set(parts.list.len() == 0, None).fill_null(pl.Series([[""]]))
 
 
-def values(text: pl.Series, transform: str, parameters: tuple[float, float]) -> np.ndarray:
+def to_values(text: pl.Series, transform: str, parameters: tuple[float, float]) -> np.ndarray:
     """The float beside the id: float32 [n] of raw text [n], 0 where it is missing or unreadable.
 
     "value" is (v - mean) / deviation, cut off at `LARGEST_VALUE`; "log_value" the same of sign(v) ln(1 + |v|).

@@ -6,11 +6,11 @@ import numpy as np
 import polars as pl
 import pytest
 
-from data_pipelines.fields import levels
+from data_pipelines.fields import rules
 
 
 def _levels(values, transform="log_square"):
-    return levels.levels(pl.Series("I1", [str(v) for v in values], pl.String), transform).to_list()
+    return rules.to_levels(pl.Series("I1", [str(v) for v in values], pl.String), transform).to_list()
 
 
 def test_log_square_by_hand():
@@ -50,7 +50,7 @@ def test_one_and_the_logarithmic_bin_one_do_not_collide():
 
 @pytest.mark.parametrize(
     "boundaries, exponent",
-    [(levels.LOG_SQUARE_BOUNDARIES, "square"), (levels.LOG_OF_SQUARE_BOUNDARIES, "double")],
+    [(rules.LOG_SQUARE_BOUNDARIES, "square"), (rules.LOG_OF_SQUARE_BOUNDARIES, "double")],
 )
 def test_boundaries_agree_with_decimal_logarithms(boundaries, exponent):
     decimal.getcontext().prec = 60
@@ -73,26 +73,26 @@ def test_text_is_its_own_level_and_missing_is_one():
 
 
 def test_text_of_another_kind_is_unreadable():
-    assert set(_levels(["1.5", "x", " 1", "+1", "1" * 30])) == {levels.UNREADABLE}
-    assert set(_levels(["1e5x", "--1", "0x10", "1,5", "inf", "-infinity"], "value")) == {levels.UNREADABLE}
-    assert set(_levels(["14132123", "2014", "14102124", "2014-1-2 03"], "hour_of_day")) == {levels.UNREADABLE}
+    assert set(_levels(["1.5", "x", " 1", "+1", "1" * 30])) == {rules.UNREADABLE}
+    assert set(_levels(["1e5x", "--1", "0x10", "1,5", "inf", "-infinity"], "value")) == {rules.UNREADABLE}
+    assert set(_levels(["14132123", "2014", "14102124", "2014-1-2 03"], "hour_of_day")) == {rules.UNREADABLE}
 
 
 def test_equal_frequency_bins_begin_at_their_boundaries():
     text = pl.Series(["0", "1.49", "1.5", "2", "2.0000001", "-1e300", "1e999", "", "NaN", "-nan"])
-    assert levels.levels(text, "equal_frequency", (1.5, 2.0)).to_list() == [
+    assert rules.to_levels(text, "equal_frequency", (1.5, 2.0)).to_list() == [
         *["bin:0", "bin:0", "bin:1", "bin:2", "bin:2", "bin:0", "bin:2"],
         *["", "", ""],
     ]
-    assert levels.levels(text, "equal_frequency", ()).to_list() == ["bin:0"] * 7 + [""] * 3
+    assert rules.to_levels(text, "equal_frequency", ()).to_list() == ["bin:0"] * 7 + [""] * 3
 
 
 def test_values_are_standardised_and_cut_off():
     text = pl.Series(["3", "5", "", "nan", "x", "1e999", "-1e999", "-1"])
-    np.testing.assert_allclose(levels.values(text, "value", (3.0, 2.0)), [0, 1, 0, 0, 0, 10, -10, -2])
-    logarithm = levels.values(text, "log_value", (0.0, 1.0))
+    np.testing.assert_allclose(rules.to_values(text, "value", (3.0, 2.0)), [0, 1, 0, 0, 0, 10, -10, -2])
+    logarithm = rules.to_values(text, "log_value", (0.0, 1.0))
     np.testing.assert_allclose(logarithm, [math.log(4), math.log(6), 0, 0, 0, 10, -10, -math.log(2)], rtol=1e-6)
-    assert _levels(["3", "", "x"], "value") == ["value", "", levels.UNREADABLE]
+    assert _levels(["3", "", "x"], "value") == ["value", "", rules.UNREADABLE]
 
 
 @pytest.mark.parametrize(
@@ -109,7 +109,7 @@ def test_values_are_standardised_and_cut_off():
     ],
 )
 def test_times(text, hour, weekday):
-    expected = [levels.UNREADABLE if part is None else part for part in (hour, weekday)]
+    expected = [rules.UNREADABLE if part is None else part for part in (hour, weekday)]
     assert [_levels([text], rule)[0] for rule in ("hour_of_day", "weekday")] == expected
 
 
@@ -120,7 +120,7 @@ def test_weekdays_are_those_of_the_calendar():
 
 def test_values_of_a_constant_say_nothing():
     text = pl.Series(["0.1", "0.100001", "0.2", "", "x", "1e999"])
-    assert levels.values(text, "value", (0.1, 0.0)).tolist() == [0.0] * 6
+    assert rules.to_values(text, "value", (0.1, 0.0)).tolist() == [0.0] * 6
 
 
 def test_user_agents_and_prices():
@@ -135,13 +135,13 @@ def test_user_agents_and_prices():
     }
     assert _levels(agents, "os_browser") == list(agents.values())
     prices = {"0": "0", "-5": "0", "1": "1-10", "10": "1-10", "11": "11-50", "50": "11-50", "51": "51-100"}
-    prices |= {"100": "51-100", "101": "101+", "9" * 30: "101+", "": "", "null": "", "5.5": levels.UNREADABLE}
+    prices |= {"100": "51-100", "101": "101+", "9" * 30: "101+", "": "", "null": "", "5.5": rules.UNREADABLE}
     assert _levels(prices, "price_bucket") == list(prices.values())
 
 
 def test_split_values():
     text = pl.Series(["a|b", "", "|", "a||b|", "a"])
-    assert levels.split_values(text, "|").to_list() == [["a", "b"], [""], [""], ["a", "b"], ["a"]]
+    assert rules.split_values(text, "|").to_list() == [["a", "b"], [""], [""], ["a", "b"], ["a"]]
 
 
 def test_unknown_transform():
