@@ -106,6 +106,7 @@ def _zip(data):
         (b"\x80\x04\x95" + b"\0" * 9, "log: a Python pickle"),
         (b'{"y": 1, "a": "x"}\n', "log: JSON; write its rows as CSV or Parquet"),
     ],
+    ids=lambda value: value if isinstance(value, str) else "",  # compressed bytes hold the time
 )
 def test_what_is_neither_is_named(tmp_path, data, message):
     path = tmp_path / "log"
