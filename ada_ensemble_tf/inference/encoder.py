@@ -89,7 +89,7 @@ class RawEncoder(tf.Module):
     def _encode_list(self, text: tf.Tensor, field: Field) -> tf.Tensor:
         """Ids `[B, width]` of a field of several values."""
         parts = tf.strings.split(text, field.separator)
-        known = transforms.categories(parts.flat_values)
+        known = transforms.categories(read(parts.flat_values, field.reading))
         used = known != ""
         parts = tf.RaggedTensor.from_value_rowids(
             tf.boolean_mask(known, used), tf.boolean_mask(parts.value_rowids(), used), parts.nrows()

@@ -66,7 +66,7 @@ class LevelCounter:
         """Adds (level, count) of texts as one field reads them, each text once."""
         field, counts = self._inputs[name], self._counts[name]
         if field.separator:
-            texts = texts.with_columns(split_values(texts["level"], field.separator).alias("level"))
+            texts = texts.with_columns(split_values(texts["level"], field.separator, field.reading).alias("level"))
             counts.longest = max(counts.longest, texts["level"].list.len().max() or 1)
             texts = texts.explode("level").group_by("level").agg(pl.col("count").sum())
         elif field.transform != "text":

@@ -76,10 +76,8 @@ def read(text: pl.Series, reading: Reading) -> pl.Series:
     """What the rules read of each text [n]."""
     if reading == PLAIN:
         return text
-    if reading.trim:
-        text = text.str.replace_all(BLANKS, "")
-    if reading.missing:
-        text = text.set(text.is_in(list(reading.missing)), "")
+    if reading.trim or reading.missing:
+        text = text.alias("text").to_frame().select(_without_blanks_and_tokens(pl.col("text"), reading)).to_series()
     if reading.time:
         return canonical_times(text, reading.time).set(text == "", "").fill_null(UNREADABLE)
     if reading.rewrites_numbers:
@@ -87,6 +85,21 @@ def read(text: pl.Series, reading: Reading) -> pl.Series:
         plain = text.str.replace_all(reading.thousands, "", literal=True) if reading.thousands else text
         plain = plain.str.replace(reading.decimal, ".", literal=True)
         return plain.zip_with(fits, text.set(~fits & ~text.str.contains(MISSING_NUMBER), UNREADABLE))
+    return text
+
+
+def read_lists(lists: pl.Series, reading: Reading) -> pl.Series:
+    """Lists [n] of the values of a multi-valued field, with blanks and missing tokens of each value read."""
+    if not reading.trim and not reading.missing:
+        return lists
+    return lists.list.eval(_without_blanks_and_tokens(pl.element(), reading))
+
+
+def _without_blanks_and_tokens(text: pl.Expr, reading: Reading) -> pl.Expr:
+    if reading.trim:
+        text = text.str.replace_all(BLANKS, "")
+    if reading.missing:
+        text = pl.when(text.is_in(list(reading.missing))).then(pl.lit("")).otherwise(text)
     return text
 
 

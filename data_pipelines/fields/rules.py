@@ -27,7 +27,7 @@ import polars as pl
 
 from data_pipelines.fields.canonical import canonical, canonical_lists
 from data_pipelines.fields.kinds import INTEGER, NUMBER, is_of_kind
-from data_pipelines.fields.readings import MISSING_NUMBER, UNREADABLE
+from data_pipelines.fields.readings import MISSING_NUMBER, PLAIN, UNREADABLE, Reading, read_lists
 from data_pipelines.fields.times import CANONICAL
 
 EXACT_PREFIX = "="
@@ -98,9 +98,15 @@ def to_levels(text: pl.Series, transform: str, parameters: tuple[float, ...] = (
     return _RULES[transform](text.rechunk(), parameters).alias(text.name)
 
 
-def split_values(text: pl.Series, separator: str) -> pl.Series:
-    """The canonical values of a multi-valued field: lists [n] without empty ones; [""] where nothing is left."""
-    parts = canonical_lists(text.str.split(separator))
+def split_values(text: pl.Series, separator: str, reading: Reading = PLAIN) -> pl.Series:
+    """The canonical values of a multi-valued field: lists [n] without missing ones; [""] where nothing is left.
+
+    Args:
+        text: as the field reads it [n].
+        separator: between values.
+        reading: also applied to each value, so that "a| NA |b" can be the values a and b.
+    """
+    parts = canonical_lists(read_lists(text.str.split(separator), reading))
     parts = parts.list.eval(pl.element().filter(pl.element() != ""))
     return parts.set(parts.list.len() == 0, None).fill_null(pl.Series([[""]]))
 

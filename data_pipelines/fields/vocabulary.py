@@ -161,7 +161,7 @@ class Vocabularies:
         """Ids int32 [d, width] of texts [d] as the field reads them."""
         if field.width == 1 and not field.separator:
             return self._ids(to_levels(text, field.transform, field.parameters), field)[:, None]
-        lists = split_values(text, field.separator).list.head(field.width)
+        lists = split_values(text, field.separator, field.reading).list.head(field.width)
         lengths = lists.list.len().to_numpy()
         rows = np.full((len(text), field.width), PADDING, np.int32)
         # A row's values fill its first columns, so flat values go in row by row.

@@ -32,8 +32,9 @@ if not given):
   Unix times give hour and weekday in UTC, written ones those of the clock that they were written by.
 
 All fields may have `missing` (texts that mean a missing value, such as ["NA", "\N"]) and `trim` (true: blanks around
-the text do not count), numeric ones `decimal` ("," or ".") and `thousands` ("." in 1.234,5; `readings.py`). Given in
-`file`, they hold for all fields that do not say otherwise. Infinite values are no numbers: name them in `missing`.
+the text do not count). A multi-valued field applies both to its whole text and to each value, so "a| NA |b" can be the
+values a and b. Numeric fields may have `decimal` ("," or ".") and `thousands` ("." in 1.234,5; see `readings.py`). Keys
+given in `file` hold for all fields that do not say otherwise. Infinite values are no numbers: name them in `missing`.
 
 Columns that no field names are not read.
 """

@@ -32,6 +32,7 @@ INPUTS = (
     Input("price_bucket", "a", "price_bucket"),
     Input("bars", "a", separator="|", max_values=4),
     Input("dots", "b", separator="..", max_values=3),
+    Input("read bars", "a", separator="|", max_values=4, reading=Reading(("null", "c", "|a"), True)),
     Input("first", "a", separator="|", max_values=1),
     Input("unseen_bars", "a", separator="|", max_values=2),
     Input("unseen", "b"),
@@ -60,7 +61,7 @@ def prepared(texts, tmp_path_factory) -> tuple[Vocabularies, RawEncoder]:
     known = {}
     for one in INPUTS:
         text = pl.Series(texts[one.column])
-        found = split_values(text, one.separator).explode() if one.separator else None
+        found = split_values(read(text, one.reading), one.separator, one.reading).explode() if one.separator else None
         if found is None:
             found = to_levels(read(text, one.reading), one.transform, PARAMETERS.get(one.name, ()))
         found = found.unique().sort()

@@ -7,6 +7,7 @@ import polars as pl
 import pytest
 
 from data_pipelines.fields import rules
+from data_pipelines.fields.readings import Reading
 
 
 def _levels(values, transform="log_square"):
@@ -142,6 +143,10 @@ def test_user_agents_and_prices():
 def test_split_values():
     text = pl.Series(["a|b", "", "|", "a||b|", "a"])
     assert rules.split_values(text, "|").to_list() == [["a", "b"], [""], [""], ["a", "b"], ["a"]]
+    text = pl.Series(["a| NA |b ", "NA|NA", "\t a", "na|N A", " 1.0 |NA"])
+    found = rules.split_values(text, "|", Reading(("NA",), trim=True)).to_list()
+    assert found == [["a", "b"], [""], ["a"], ["na", "N A"], ["1"]]
+    assert rules.split_values(text[:1], "|", Reading(("NA",))).to_list() == [["a", " NA ", "b "]]
 
 
 def test_unknown_transform():
