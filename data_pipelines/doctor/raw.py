@@ -80,11 +80,11 @@ class _Complaints:
 
 
 def _way_out(rows: int, bad: int, way_to_declare: str) -> str:
-    if way_to_declare:
-        return way_to_declare
     if bad > FEW_BAD * (rows + bad):
-        return "see whether the log is what --dataset and --schema say: so many should not be left out"
-    return f"fix them, or leave them out by --max_bad_rows={bad}"
+        return (
+            way_to_declare or "see whether the log is what --dataset and --schema say: so many should not be left out"
+        )
+    return ", or ".join(filter(None, ["fix them", f"leave them out by --max_bad_rows={bad}", way_to_declare]))
 
 
 def _examine_rows(

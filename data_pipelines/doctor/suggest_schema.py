@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from data_pipelines.doctor.column_readings import ColumnReading, column_reading
 from data_pipelines.doctor.table_sample import LIST_SEPARATOR, TableSample
 from data_pipelines.errors import UserError
+from data_pipelines.fields.column_readings import ColumnReading, column_reading
 from data_pipelines.fields.declarations import MAX_VALUES, RawFormat
 from data_pipelines.fields.kinds import INTEGER, is_of_kind
 from data_pipelines.fields.labels import NO_LABEL, label_values
@@ -151,8 +151,8 @@ def _decide(column: pl.Series, sample: TableSample) -> Decision:
         # Lists of numbers of three digits look like one number with thousands.
         found = ColumnReading("text", filled, {})
     if found.doubt:
-        what = "format" if found.kind == "time" else "decimal"
-        warning = f"{found.doubt}; add a field of kind {found.kind.replace('number', 'numeric')} with its \"{what}\""
+        kind, keys = ("time", '"format"') if found.kind == "time" else ("numeric", '"decimal" or "thousands"')
+        warning = f"{found.doubt}; add a field of kind {kind} with its {keys}"
         return Decision(name, "left out", found.doubt, warning=warning)
     decision = _of_text(column, found, separator) if found.kind == "text" else _of_reading(found)
     keys = {key: value for key, value in found.keys.items() if decision.kind != "categorical" or key == "trim"}

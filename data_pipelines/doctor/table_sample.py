@@ -141,7 +141,8 @@ def _check_header(names: list[str], path: Path) -> None:
         shown = ", ".join(names[:5])
         raise UserError(
             f"{path}:1: {shown}, ... looks like values, not like a header; give the file a first line that names its "
-            "columns (or is it of a format that has none, like --dataset=criteo?)"
+            'columns, or name them in the schema file: "file": {"columns": [..]} (or is it of a format that has no '
+            "header, like --dataset=criteo?)"
         )
     if repeated:
         raise UserError(f"{path}:1: the header names column {repeated[0]!r} twice")

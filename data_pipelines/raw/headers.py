@@ -3,11 +3,13 @@
 import csv
 import dataclasses
 import io
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from data_pipelines.errors import UserError
 from data_pipelines.fields.declarations import RawFormat
+from data_pipelines.fields.kinds import NUMBER
 from data_pipelines.names import shown
 from data_pipelines.raw.containers import is_parquet
 from data_pipelines.raw.lines import FilePart, read_lines
@@ -113,6 +115,10 @@ def _missing(path: Path, layout: Layout, missing: str, wanted: Sequence[str], ra
         if other:
             setting = ' ("file": {"delimiter": ..} in the schema)' if raw_format.name == "tabular" else ""
             return f"{message}; {other} would split it into the columns that are wanted: set that delimiter{setting}"
+        if raw_format.name == "tabular" and any(re.match(NUMBER, name) for name in layout.names):
+            return (
+                f'{message}; if the file has no header, name all its columns in the schema: "file": {{"columns": [..]}}'
+            )
     return f"{message}; is this a {raw_format.name} log?"
 
 

@@ -17,11 +17,12 @@ from data_pipelines.fields.columns import codes, distinct
 from data_pipelines.fields.declarations import Input, RawFormat, column_kinds
 from data_pipelines.fields.labels import label_values, way_to_declare
 from data_pipelines.fields.schema import Field
+from data_pipelines.raw.advice import way_to_read
 from data_pipelines.raw.clicks import ClickLog
 from data_pipelines.raw.headers import check_layouts, read_layout
 from data_pipelines.raw.lines import CHUNK_BYTES, FilePart, read_lines
 from data_pipelines.raw.parquet import read_parquet
-from data_pipelines.raw.validation import BadRow, parse_rows
+from data_pipelines.raw.validation import BadRow, Problem, parse_rows
 
 _SHOWN_BAD_ROWS = 5
 FEW_BAD = 0.2
@@ -66,7 +67,8 @@ class RawReader:
         bad_rows: bad rows left out by the last pass so far.
         rows: rows seen by the last pass so far, bad ones too.
         total_bytes: size of all files, as stored.
-        way_to_declare: what to write into the schema file, where the last pass found labels that are not 0 and 1.
+        way_to_declare: what to write into the schema file so that the first bad labels or values of the last pass can
+            be read; "" where nothing would help.
 
     Raises:
         UserError: a file is missing or empty, lacks a column, has other columns than the first, is a damaged
@@ -115,7 +117,7 @@ class RawReader:
 
     def __iter__(self) -> Iterator[RawChunk]:
         """Yields chunks. Raises UserError at the first bad row beyond `max_bad_rows`."""
-        self.bad_rows, self.rows, done = 0, 0, 0
+        self.bad_rows, self.rows, self.way_to_declare, done = 0, 0, "", 0
         empty = None
         for part in self._parts:
             rows_before = self.rows
@@ -179,12 +181,15 @@ class RawReader:
             return ""
         if self._ignores_label:
             return f"fix the {what} or take it out"
+        # The row that ends reading, if it is one of these; a pass that only reports bad rows ends at none.
+        deciding = 0 if self._on_bad_row else self._max_bad_rows - self.bad_rows
+        if deciding >= len(bad):
+            return ""
         found, rows, bound = self.bad_rows + len(bad), self.rows + len(good), self._max_bad_rows
         few, tabular = found <= FEW_BAD * rows, self._format.name == "tabular"
         ways = [f"fix the {what}", f"raise --max_bad_rows={bound}" if bound else "allow it with --max_bad_rows"]
-        if tabular and any(row.of_label for row in bad):
-            # Texts of rows that were left out are still among the distinct ones.
-            self.way_to_declare = way_to_declare(distinct(columns, self._format.label), self._format)
+        if tabular and not self.way_to_declare:
+            self.way_to_declare = self._advice(columns, bad[deciding].problem)
         if self.way_to_declare:
             ways = [*ways, self.way_to_declare] if few else [self.way_to_declare]
         elif not few:
@@ -192,12 +197,21 @@ class RawReader:
             ways = [ways[0], f"see whether {is_right}: {found:,} of {rows:,} rows are bad so far"]
         return ", or ".join(ways) if len(ways) != 2 else " or ".join(ways)
 
+    def _advice(self, columns: pa.RecordBatch, problem: Problem) -> str:
+        if not problem.column:
+            return ""
+        # Texts of rows that were left out are still among the distinct ones.
+        known = distinct(columns, problem.column)
+        if problem.kind == "label":
+            return way_to_declare(known, self._format)
+        return way_to_read(problem.value, problem.kind, known)
+
     def _report(self, place: str, row: BadRow, way_out: str) -> None:
         self.bad_rows += 1
         if self._on_bad_row is not None:
-            self._on_bad_row(f"{place}: {row.problem}")
+            self._on_bad_row(f"{place}: {row.problem.text}")
             return
         if self.bad_rows > self._max_bad_rows:
-            raise UserError(f"{place}: {row.problem}; {way_out}")
+            raise UserError(f"{place}: {row.problem.text}; {way_out}")
         if self.bad_rows <= _SHOWN_BAD_ROWS:
-            logging.warning("bad row left out: %s: %s", place, row.problem)
+            logging.warning("bad row left out: %s: %s", place, row.problem.text)

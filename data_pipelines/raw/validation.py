@@ -22,21 +22,29 @@ _BLOCK_BYTES = 2 << 20
 
 
 @dataclasses.dataclass(frozen=True)
+class Problem:
+    """What is wrong with a row.
+
+    Attributes:
+        text: names the field and its value.
+        column: of a bad value; "" where the row itself is malformed.
+        kind: what the value should be; "label" for a label.
+        value: the bad value.
+    """
+
+    text: str
+    column: str = ""
+    kind: str | Kind = "text"
+    value: str = ""
+
+
+@dataclasses.dataclass(frozen=True)
 class BadRow:
-    """A row's index within its chunk, its first line within the chunk, and its first problem, field and value named."""
+    """A row's index within its chunk, its first line within the chunk, and its first problem."""
 
     index: int
     line: int
-    problem: str
-
-    @property
-    def of_label(self) -> bool:
-        """Whether the problem is that the label is none."""
-        return isinstance(self.problem, LabelProblem)
-
-
-class LabelProblem(str):
-    """A problem that is a label's text."""
+    problem: Problem
 
 
 def parse_rows(
@@ -54,7 +62,7 @@ def parse_rows(
         The good rows (see `columns.coded`; "" is missing), which rows they are (bool [rows]), and the bad rows in
         order.
     """
-    problems: dict[int, str] = {}
+    problems: dict[int, Problem] = {}
     wanted = [name for name in layout if name in kinds]
     try:
         columns = _parse(data, layout, wanted, raw_format, _BLOCK_BYTES)
@@ -77,9 +85,10 @@ def parse_rows(
 
 def without_bad_values(
     columns: pa.RecordBatch, kinds: Mapping[str, Sequence[str | Kind]], raw_format: RawFormat
-) -> tuple[pa.RecordBatch, np.ndarray, dict[int, str]]:
+) -> tuple[pa.RecordBatch, np.ndarray, dict[int, Problem]]:
     """(rows whose values are of their columns' kinds, which rows those are, the first problem of each other row)."""
-    good, problems = np.ones(columns.num_rows, bool), {}
+    good = np.ones(columns.num_rows, bool)
+    problems: dict[int, Problem] = {}
     for row, problem in _value_problems(columns, kinds, raw_format):
         problems.setdefault(row, problem)
         good[row] = False
@@ -88,7 +97,7 @@ def without_bad_values(
 
 def _value_problems(
     columns: pa.RecordBatch, kinds: Mapping[str, Sequence[str | Kind]], raw_format: RawFormat
-) -> list[tuple[int, str]]:
+) -> list[tuple[int, Problem]]:
     """(row, problem) of values that are not of their column's kinds, in the order of the columns."""
     found = []
     for name in columns.schema.names:
@@ -103,8 +112,8 @@ def _value_problems(
             if bad.any():
                 for row in np.flatnonzero(bad[codes(columns, name)]):
                     value = known[int(codes(columns, name)[row])]
-                    problem = f"field {shown(name)}: {_shown(value)} is not {wanted}"
-                    found.append((int(row), LabelProblem(problem) if kind == "label" else problem))
+                    text = f"field {shown(name)}: {_shown(value)} is not {wanted}"
+                    found.append((int(row), Problem(text, name, kind, value)))
     return found
 
 
@@ -138,7 +147,7 @@ def _records(data: bytes, raw_format: RawFormat) -> int:
 
 def _whole_rows(
     data: bytes, layout: Sequence[str], wanted: Sequence[str], raw_format: RawFormat
-) -> tuple[tuple[bytes, bytes], np.ndarray, dict[int, str]]:
+) -> tuple[tuple[bytes, bytes], np.ndarray, dict[int, Problem]]:
     """((all rows, the well-formed ones), which rows those are, problems of the others by row)."""
     bytes_ = np.frombuffer(data, np.uint8)
     ends = record_ends(bytes_, raw_format.quoted)
@@ -149,7 +158,9 @@ def _whole_rows(
     fields = np.diff(np.searchsorted(delimiters, ends), prepend=0) + 1
     # An empty line of a log of one column could not be told from none.
     whole = (fields == len(layout)) & (ends - starts > 1)
-    problems = {int(i): f"the line has {fields[i]} fields instead of {len(layout)}" for i in np.flatnonzero(~whole)}
+    problems = {
+        int(i): Problem(f"the line has {fields[i]} fields instead of {len(layout)}") for i in np.flatnonzero(~whole)
+    }
     read = [position for position, name in enumerate(layout) if name in wanted]
     for i, (start, end) in enumerate(zip(starts, ends, strict=True)):
         if whole[i] and not _decodes(data[start:end]):
@@ -158,12 +169,12 @@ def _whole_rows(
             bad = next((p for p in read if not _decodes(values[p][p > 0 :].tobytes())), None)
             if bad is not None:
                 value = repr(values[bad][bad > 0 :].tobytes())[1:]
-                problems[i] = f"field {shown(layout[bad])}: {_shown(value, quoted=True)} is not valid UTF-8"
+                problems[i] = Problem(f"field {shown(layout[bad])}: {_shown(value, quoted=True)} is not valid UTF-8")
                 whole[i] = False
     return (data, bytes_[np.repeat(whole, ends - starts)].tobytes()), whole, problems
 
 
-def _located(data: bytes, raw_format: RawFormat, problems: Mapping[int, str]) -> list[BadRow]:
+def _located(data: bytes, raw_format: RawFormat, problems: Mapping[int, Problem]) -> list[BadRow]:
     if not problems:
         return []
     lines = np.arange(max(problems) + 1)

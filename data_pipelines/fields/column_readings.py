@@ -42,6 +42,11 @@ class ColumnReading:
     doubt: str = ""
 
 
+def is_missing_token(text: pl.Series) -> pl.Series:
+    """Whether each text [n] is one of `MISSING_TOKENS`, in capitals or small letters."""
+    return text.str.to_lowercase().is_in(list(MISSING_TOKENS))
+
+
 def column_reading(column: pl.Series) -> ColumnReading:
     """How to read the text of a column that is not empty."""
     keys: dict[str, Any] = {}
@@ -50,7 +55,7 @@ def column_reading(column: pl.Series) -> ColumnReading:
     if (text != column).any():
         keys["trim"], whys = True, ["blanks around values"]
     text = text.filter(text != "")
-    is_token = text.str.to_lowercase().is_in(list(MISSING_TOKENS)) | text.str.contains(MISSING_NUMBER)
+    is_token = is_missing_token(text) | text.str.contains(MISSING_NUMBER)
     body, tokens = text.filter(~is_token), text.filter(is_token & ~text.str.contains(MISSING_NUMBER)).unique().sort()
     rest = {"missing": tokens.to_list()} if len(tokens) else {}
     examples = _times(body)
@@ -61,8 +66,10 @@ def column_reading(column: pl.Series) -> ColumnReading:
         return ColumnReading("time", body, keys | rest | {"format": form}, _why("times", whys, body, text, tokens))
     ways = _number_readings(body)
     if len(ways) > 1:
-        values = ", or ".join(f"{numbers(read(body, way))[0]:g} with {_way(way)}" for way in ways)
-        return ColumnReading("number", body, keys | rest, doubt=f"{body[0]!r} is {values}")
+        values = np.stack([numbers(read(body, way)) for way in ways])
+        one = int(np.argmax((values != values[0]).any(axis=0)))
+        each = [f"{value:.12g} with {_way(way)}" for value, way in zip(values[:, one], ways, strict=True)]
+        return ColumnReading("number", body, keys | rest, doubt=f"{body[one]!r} is {', or '.join(each)}")
     if ways:
         (way,) = ways
         written = {"decimal": way.decimal} if way.decimal != "." else {}
