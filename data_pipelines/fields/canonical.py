@@ -1,19 +1,18 @@
 """One text for one category, whichever program wrote it.
 
-An id that is 100 in an integer column is 100.0 in a column of floats, which is what pandas makes of integers once one
-is missing, and 1.0E8 is what Spark writes of 100000000.0. In categorical and multi-valued fields, and nowhere else,
-these texts are read as another one:
+pandas turns a column of integers into floats once one is missing, so the id 100 becomes 100.0. Spark writes 100000000.0
+as 1.0E8. Categorical and multi-valued fields, and no others, rewrite such texts:
 
-* A whole number that is written with zeros after the point is its digits: "100.0" and "100.00" are "100", "-0.0" is
-  "0", "9007199254740993.0" is "9007199254740993". Leading zeros stay out of it: "007.0" is itself.
-* A whole number in the scientific notation of floats is its digits if it is below 2^63 in magnitude: "1e+16" and
-  "1.0E16" are "10000000000000000", "1.2345678E7" is "12345678". The number is the float64 nearest to the text. There
-  must be one digit before the point and a point or a plus sign, for "12e45678" and "1e16" may be hexadecimal ids.
-* "nan" and "NaN", with a minus sign or without, are missing: "".
-* "True" and "TRUE" are "true", "False" and "FALSE" are "false", as Parquet's booleans are read.
+* A whole number written with zeros after the point becomes its digits: "100.0" and "100.00" are "100", "-0.0" is "0",
+  "9007199254740993.0" is "9007199254740993". A number with leading zeros, such as "007.0", stays as it is.
+* A whole number in scientific notation becomes its digits if its magnitude is below 2^63: "1e+16" and "1.0E16" are
+  "10000000000000000", "1.2345678E7" is "12345678". The text is rounded to the nearest float64. It must have one digit
+  before the point, and a point or a plus sign, because "12e45678" and "1e16" may be hexadecimal ids.
+* "nan" and "NaN", with or without a minus sign, are missing: "".
+* "True" and "TRUE" become "true", "False" and "FALSE" become "false", which is how Parquet's booleans are read.
 
-Any other text is itself, fractions and leading or trailing blanks included. What is canonical stays as it is.
-`ada_ensemble_tf.inference.transforms` does the same in the graph, from the same patterns.
+Any other text stays as it is, including fractions and leading or trailing blanks. Canonical text does not change.
+`ada_ensemble_tf.inference.transforms` applies the same patterns in the graph.
 """
 
 import polars as pl
@@ -23,14 +22,14 @@ SCIENTIFIC = r"-?[1-9](\.[0-9]+[eE]\+?|[eE]\+)[0-9]{1,2}"
 NOT_A_NUMBER = r"-?(nan|NaN)"
 BOOLEAN = r"True|TRUE|False|FALSE"
 NOT_CANONICAL = rf"^({WHOLE}|{SCIENTIFIC}|{NOT_A_NUMBER}|{BOOLEAN})$"
-"""Regular expression of all text that may be read as another one."""
+"""Matches all text that may have to be rewritten."""
 ZEROS = r"\.0+$"
 LARGEST = 2.0**63
-"""Whole floats below it, in magnitude, are written as integers."""
+"""Whole floats of smaller magnitude are written as integers."""
 
 
 def canonical(text: pl.Series) -> pl.Series:
-    """The canonical text of each text [n]; the very series where all are canonical."""
+    """The canonical text of each text [n]; the same series object if all are canonical."""
     odd = text.str.contains(NOT_CANONICAL)
     if not odd.any():
         return text
@@ -40,7 +39,7 @@ def canonical(text: pl.Series) -> pl.Series:
 
 
 def canonical_lists(lists: pl.Series) -> pl.Series:
-    """The same of the texts in lists [n]."""
+    """Lists [n] with the canonical text of each text."""
     if not lists.explode().str.contains(NOT_CANONICAL).any():
         return lists
     return lists.list.eval(_canonical(pl.element()))

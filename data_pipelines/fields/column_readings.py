@@ -1,4 +1,4 @@
-"""How a column's text may be read: blanks, tokens of missing values, ways to write numbers and times."""
+"""Finds how a column's text may be read: blanks, missing tokens, ways to write numbers and times."""
 
 import dataclasses
 from itertools import product
@@ -16,11 +16,11 @@ MISSING_TOKENS = frozenset(
     ["na", "n/a", "n.a.", "#n/a", "#na", "<na>", "nat", "null", "(null)", "none", "nil", "\\n", "-", "--", "?", "."]
     + ["missing", "unknown", "undefined", "inf", "+inf", "-inf", "infinity", "+infinity", "-infinity"]
 )
-"""Texts that mean a missing value among numbers and times, in small letters."""
+"""Lower-case texts that mean a missing value among numbers and times."""
 _DATES = ("%d.%m.%Y", "%d/%m/%Y", "%m/%d/%Y", "%Y/%m/%d", "%d-%m-%Y", "%m-%d-%Y", "%d %b %Y")
 _CLOCKS = ("", " %H:%M", " %H:%M:%S")
 _PATTERNS = (*(date + clock for date, clock in product(_DATES, _CLOCKS)), "%d/%b/%Y:%H:%M:%S %z")
-"""Frequent forms that have no name."""
+"""Frequent forms that have no name of their own."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,10 +29,10 @@ class ColumnReading:
 
     Attributes:
         kind: "number", "time" or "text".
-        text: what is read of the values that are not missing.
-        keys: what the schema file says of it.
-        why: the same in a few words; "" where there is nothing to say.
-        doubt: why it cannot be known how to read it; "" where it can.
+        text: the values that are not missing, as they are read.
+        keys: the schema file's keys for this reading.
+        why: the same in a few words; "" if there is nothing to say.
+        doubt: the readings between which the text does not decide; "" if there is one.
     """
 
     kind: str
@@ -48,7 +48,7 @@ def is_missing_token(text: pl.Series) -> pl.Series:
 
 
 def column_reading(column: pl.Series) -> ColumnReading:
-    """How to read the text of a column that is not empty."""
+    """How to read the text of a column that has values."""
     keys: dict[str, Any] = {}
     text = column.str.replace_all(BLANKS, "")
     whys = []
@@ -86,7 +86,7 @@ def column_reading(column: pl.Series) -> ColumnReading:
 
 
 def _times(body: pl.Series) -> dict[str, str]:
-    """The forms that all texts fit, each with the first text."""
+    """The forms that fit all texts, each with the first text."""
     if not len(body):
         return {}
     first = [name for name, fits in fitting_forms(body[:1], (*FORMS, *_PATTERNS)).items() if fits.all()]
@@ -94,7 +94,7 @@ def _times(body: pl.Series) -> dict[str, str]:
 
 
 def _number_readings(body: pl.Series) -> list[Reading]:
-    """Ways to write numbers that all texts fit and that make different numbers of them, simple ones first."""
+    """Ways to write numbers that fit all texts and give different numbers, the simplest first."""
     if not len(body):
         return []
     if is_of_kind(body, "number").all():

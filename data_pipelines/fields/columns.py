@@ -1,7 +1,7 @@
-"""Columns of raw text, each as its distinct texts and a code a row.
+"""Columns of raw text, each stored as its distinct texts and one code per row.
 
-Everything that depends on a value's text alone (is it readable, which level, which id) is worked out once for each
-distinct text of a chunk instead of once a row.
+Everything that depends only on a value's text (whether it is readable, its level, its id) is computed once per distinct
+text of a chunk, not once per row.
 """
 
 from collections.abc import Mapping, Sequence
@@ -37,7 +37,7 @@ def texts(columns: pa.RecordBatch) -> pl.DataFrame:
 
 
 def compact(columns: pa.RecordBatch) -> pa.RecordBatch:
-    """The same with codes of as few bytes as they need, for keeping."""
+    """The same columns with the narrowest integer codes that fit, for storage."""
     arrays = []
     for array in columns.columns:
         kind = _smallest(len(array.dictionary))

@@ -15,13 +15,13 @@ from data_pipelines.fields.readings import PLAIN, read
 from data_pipelines.fields.rules import TEXT_NEVER_A_LEVEL, split_values, to_levels
 
 PARTITIONS = 32
-"""Parts that a field's levels are spread over on disk: what is counted together shrinks by this factor."""
+"""Parts into which a field's levels are split on disk. Each is counted separately, in that fraction of the memory."""
 _MERGE_LEVELS = 1 << 15
 
 
 @dataclasses.dataclass
 class _Counts:
-    """Counts of one field: parts (level, count) in memory, the first one merged, and how often they went to disk."""
+    """Counts of one field: parts (level, count) in memory, the first one merged, and the number of spills to disk."""
 
     parts: list[pl.DataFrame] = dataclasses.field(default_factory=list)
     spills: int = 0
@@ -30,7 +30,7 @@ class _Counts:
     @property
     def bytes(self) -> int:
         """Memory of the parts."""
-        # Polars' estimate has the texts themselves, but not the 16 bytes that refer to each.
+        # Polars' estimate covers the texts but not the 16 bytes that refer to each.
         return sum(part.estimated_size() + 16 * part.height for part in self.parts)
 
 
@@ -38,12 +38,12 @@ class LevelCounter:
     """Counts the levels of every field, chunk by chunk.
 
     Memory grows with the number of distinct levels up to a bound; then the counts of the largest field go to disk,
-    partitioned by the levels' hash, and are added up partition by partition in the end.
+    partitioned by the levels' hash, and are added up partition by partition at the end.
 
     Args:
         inputs: the fields.
-        directory: where counts may go to.
-        max_bytes: of counts in memory.
+        directory: where counts are spilled.
+        max_bytes: bound on the counts in memory.
     """
 
     def __init__(self, inputs: Sequence[Input], directory: Path, max_bytes: int):
@@ -63,21 +63,21 @@ class LevelCounter:
         self._spill_to_bound()
 
     def add_counts(self, name: str, texts: pl.DataFrame) -> None:
-        """Adds (level, count) of texts as one field reads them, each text once."""
+        """Adds counts (level, count) of texts as the field reads them; each text occurs once."""
         field, counts = self._inputs[name], self._counts[name]
         if field.separator:
             texts = texts.with_columns(split_values(texts["level"], field.separator, field.reading).alias("level"))
             counts.longest = max(counts.longest, texts["level"].list.len().max() or 1)
             texts = texts.explode("level").group_by("level").agg(pl.col("count").sum())
         elif field.transform != "text":
-            # Boundaries of bins are not known yet, so of numbers only missing ones are told apart.
+            # The bins' boundaries are not known yet, so all numbers count as one level beside the missing one.
             transform = "value" if field.transform == "equal_frequency" else field.transform
             texts = texts.with_columns(to_levels(texts["level"], transform).alias("level"))
             texts = texts.group_by("level").agg(pl.col("count").sum())
         elif (known := texts["level"]) is not (one_text := canonical(known)):
             texts = texts.with_columns(one_text.alias("level")).group_by("level").agg(pl.col("count").sum())
         counts.parts.append(texts)
-        # Merging only once as much is pending as merged keeps the total work proportional to the levels seen.
+        # Merging only when as much is pending as is merged keeps the total work proportional to the levels seen.
         heights = [part.height for part in counts.parts]
         if sum(heights[1:]) > max(heights[0], _MERGE_LEVELS):
             counts.parts = [_merged(counts.parts)]
@@ -87,7 +87,7 @@ class LevelCounter:
         return self._counts[name].longest
 
     def frequent_levels(self, name: str, min_count: int) -> pl.DataFrame:
-        """(level, count) of the levels with at least `min_count` rows, by falling count, then by text.
+        """(level, count) of the levels with at least `min_count` rows, by descending count, then by text.
 
         Text that may not be a level (`TEXT_NEVER_A_LEVEL`) is left out.
         """
@@ -114,7 +114,7 @@ class LevelCounter:
             counts = self._counts[largest]
             counts.parts = [_merged(counts.parts)]
             merged = counts.bytes
-            # Merging alone may have made the room; a field that stays large would only be merged again and again.
+            # Merging alone may free enough. A field that stays large must spill, or it would be merged again and again.
             if merged > sizes[largest] // 2:
                 self._spill(largest)
                 merged = 0

@@ -1,7 +1,6 @@
-"""What a raw format is, and what its inputs are."""
+"""Raw formats and the fields that they declare."""
 
 import dataclasses
-from typing import Any
 
 from data_pipelines.errors import UserError
 from data_pipelines.fields.kinds import Kind
@@ -19,18 +18,13 @@ TRANSFORMS = {
     "os_browser": "text",
     "price_bucket": "price",
 }
-"""The ways from raw text to a level (see `rules.py`), and the kind of text that each reads (`validation.py`)."""
+"""The rules from raw text to a level (`rules.py`), each with the kind of text that it reads (`kinds.py`)."""
 TIME_TRANSFORMS = tuple(transform for transform, kind in TRANSFORMS.items() if kind == "time")
 VALUE_TRANSFORMS = ("value", "log_value")
 """Transforms that give a float beside the id."""
 MAX_VALUES = 16
-"""Values kept of a multi-valued field, where its schema does not say."""
+"""Values kept of a multi-valued field whose schema does not say."""
 MAX_BINS = 4096
-
-
-def later(default: Any) -> Any:
-    """A dataclass's field that came after the others."""
-    return dataclasses.field(default=default)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,15 +34,15 @@ class RawFormat:
     Attributes:
         name: of the data set, e.g. "criteo"; begins the names of record files.
         label: name of the label column.
-        positive: texts of the label column that are positive, all others being negative; without any, 0 and 1.
-        at_least: the label column's smallest number that is positive.
-        columns: without a header, the columns of a line in order; empty for files with a header, whose columns
-            may stand in any order.
-        delimiter: one ASCII character; "" is a Parquet file.
+        positive: texts of the label column that are positive; all others are negative. If empty, labels are 0 and 1.
+        at_least: the smallest positive number of the label column.
+        columns: a line's columns in order, if files have no header. Empty otherwise: the columns of files with a
+            header may stand in any order.
+        delimiter: one ASCII character; "" for Parquet files.
         has_header: whether the first line of each file names its columns.
-        quoted: whether values may be in double quotes, then with delimiters, line ends and doubled quotes inside.
-        click_key: columns that tell an impression from others. Where there are any, the log has no label column:
-            rows whose key is in the click logs are the positives.
+        quoted: whether values may be in double quotes and then contain delimiters, line ends and doubled quotes.
+        click_key: columns that identify an impression. A log that has them has no label column: its positives are the
+            rows whose key is in the click logs.
     """
 
     name: str
@@ -75,11 +69,11 @@ class Input:
         name: of the field.
         column: the raw column it reads; several fields may read one.
         transform: a key of `TRANSFORMS`.
-        min_count: levels seen less often in the training split share the out-of-vocabulary row; None is the
-            preparation's own threshold.
-        bins: "equal_frequency" only: how many.
-        separator: of a multi-valued field's values within the text; "" is a field of one value.
-        max_values: values kept of a multi-valued field, the first ones.
+        min_count: levels seen less often in the training split share the out-of-vocabulary row; None stands for the
+            preparation's threshold.
+        bins: number of bins, of "equal_frequency" only.
+        separator: between the values of a multi-valued field; "" for a field of one value.
+        max_values: how many values of a multi-valued field are kept; the first are.
         reading: how its text is read.
     """
 
@@ -90,10 +84,10 @@ class Input:
     bins: int = 0
     separator: str = ""
     max_values: int = 1
-    reading: Reading = later(PLAIN)
+    reading: Reading = PLAIN
 
     def __post_init__(self) -> None:
-        """Raises UserError for values that do not go together."""
+        """Raises UserError for values that are invalid together."""
         if self.transform not in TRANSFORMS:
             raise UserError(f"field {self.name}: unknown transform {self.transform!r}; known: {', '.join(TRANSFORMS)}")
         if not self.name:
@@ -114,7 +108,7 @@ class Input:
 
 
 def column_kinds(fields) -> dict[str, tuple[str | Kind, ...]]:
-    """The raw columns that fields (of `Input` or `schema.Field`) read, each with the kinds of text it must hold."""
+    """The raw columns that fields (`Input` or `schema.Field`) read, each with the kinds of text that it must hold."""
     kinds: dict[str, tuple[str | Kind, ...]] = {}
     for field in fields:
         name = TRANSFORMS[field.transform]

@@ -1,4 +1,4 @@
-"""Kinds of raw text: what a column may hold for a transform to read it."""
+"""Kinds of raw text: what a column must hold so that a transform can read it."""
 
 from typing import NamedTuple
 
@@ -19,7 +19,7 @@ DESCRIPTIONS = {
 
 
 class Kind(NamedTuple):
-    """A kind of text that is read in a field's own way.
+    """A kind of text and how a field reads it.
 
     Attributes:
         name: a key of `DESCRIPTIONS`.
@@ -43,13 +43,13 @@ def description(kind: str | Kind) -> str:
 
 
 def is_of_kind(text: pl.Series, kind: str | Kind) -> pl.Series:
-    """Whether each text [n] is of a kind; empty text is, as missing."""
+    """Whether each text [n] is of a kind. Empty text is missing and of every kind."""
     if isinstance(kind, Kind):
         return is_of_kind(read(text, kind.reading), kind.name)
     if kind == "text":
         return pl.Series([True]).new_from_index(0, len(text))
     if kind == "integer":
-        # The cast takes a plus sign too, which other readers of these logs need not.
+        # The cast also accepts a plus sign, which other readers of these logs may refuse.
         readable = text.cast(pl.Int64, strict=False).is_not_null() & text.str.contains(INTEGER)
         return readable | (text == "")
     if kind == "price":

@@ -1,8 +1,8 @@
 """Which texts of the label column are positive.
 
-By default the column holds 0 and 1, as 0.0 and 1.0, false and true, or in capitals too. Where a raw format says which
-texts are positive, all others but missing ones are negative; where it says from which number on, the column holds
-numbers. Blanks around a text do not count.
+By default the column holds 0 and 1, which may be written 0.0 and 1.0, or false and true in small letters or capitals.
+If a raw format lists the positive texts, all other texts except missing ones are negative. If it gives the smallest
+positive number, the column holds numbers. Blanks around a text do not count.
 """
 
 import json
@@ -39,13 +39,13 @@ def label_description(raw_format: RawFormat) -> str:
 
 
 def way_to_declare(texts: pl.Series, raw_format: RawFormat) -> str:
-    """How a schema file says which of some distinct texts [n] are positive; "" where all are labels, or missing."""
+    """How to declare in a schema file which of the distinct texts [n] are positive; "" if all are labels or missing."""
     found = sorted(set(texts.str.strip_chars()) - {""})
     if (label_values(pl.Series(found, dtype=pl.String), raw_format) != NO_LABEL).all():
         return ""
     example, holds = "TEXT", ""
     if 1 < len(found) <= _FEW:
-        # The last is 1 of -1 and 1, yes of no and yes, true of false and true.
+        # The last in order is usually the positive one: 1 after -1, yes after no, true after false.
         example, holds = found[-1], f" of {', '.join(map(repr, found))}"
     declared = f'"label": {{"column": {json.dumps(raw_format.label, ensure_ascii=False)}, "positive": "{example}"}}'
     return f'say in the schema which{holds} are positive, as {declared}, or from which number on ("at_least")'

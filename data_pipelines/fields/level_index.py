@@ -1,4 +1,4 @@
-"""Finding texts among a field's levels, at a cost that does not grow with the number of levels."""
+"""Finds texts among a field's levels at a cost that does not grow with the number of levels."""
 
 import itertools
 
@@ -13,7 +13,7 @@ class LevelIndex:
     sorted hashes of the levels and then compares the texts.
 
     Args:
-        levels: [V], each once.
+        levels: distinct texts [V].
     """
 
     def __init__(self, levels: pl.Series):
@@ -22,12 +22,12 @@ class LevelIndex:
             hashes = self._hashes(levels)
             self._order = np.argsort(hashes, kind="stable")
             self._sorted = hashes[self._order]
-            # Another seed where two levels have the same hash.
+            # Two levels share a hash: try the next seed.
             if len(levels) < 2 or (self._sorted[1:] != self._sorted[:-1]).all():
                 return
 
     def positions(self, text: pl.Series) -> np.ndarray:
-        """int64 [n]: the place of each text [n] among the levels, -1 where it is none."""
+        """int64 [n]: the position of each text [n] among the levels, -1 if it is not one."""
         if not len(self._levels):
             return np.full(len(text), -1)
         hashes = self._hashes(text)

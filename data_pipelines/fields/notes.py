@@ -1,4 +1,4 @@
-"""What preparation says of fields that give models less than they seem to."""
+"""Notes of preparation on fields that tell a model little."""
 
 from collections.abc import Sequence
 
@@ -11,25 +11,25 @@ def notes(schema: Schema, inputs: Sequence[Input]) -> list[str]:
 
     Args:
         schema: as prepared.
-        inputs: the same fields as they were asked for.
+        inputs: the same fields as they were declared.
     """
     found = [_note(field, one) for field, one in zip(schema.fields, inputs, strict=True)]
     return [f"field {field.name}: {note}" for field, note in zip(schema.fields, found, strict=True) if note]
 
 
 def few_bins(bins: int, asked: int) -> str | None:
-    """What to say of equal-frequency bins that are fewer than half of those asked for."""
+    """The note on fewer than half of the equal-frequency bins asked for; None if there are more."""
     if 2 * bins >= asked:
         return None
     values = f"{bins} different numbers" if bins > 1 else "one number"
-    return f"only {bins} of {asked} bins, for the training rows hold {values}; ask for fewer, or make it categorical"
+    return f"only {bins} of {asked} bins: the training rows hold {values}; ask for fewer, or make it categorical"
 
 
 def _note(field: Field, one: Input) -> str | None:
     if field.has_value:
         mean, deviation = field.parameters
-        return None if deviation else f"is {mean:g} in all training rows, or missing, so it tells little; leave it out"
+        return None if deviation else f"is {mean:g} or missing in all training rows, so it tells little; leave it out"
     if field.size <= 2:
-        levels = "one level" if field.size == 2 else "no level"
+        levels = "only one level" if field.size == 2 else "no level"
         return f"{levels} is frequent enough for a row of its own, so it tells little"
     return few_bins(len(field.parameters) + 1, one.bins) if one.bins else None

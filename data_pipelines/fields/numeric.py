@@ -1,7 +1,7 @@
 """What numeric transforms learn from the training split: bins' boundaries, mean and deviation.
 
-They come from the rows with the smallest hashes of their numbers: a uniform sample that depends neither on how the
-log was cut into chunks nor on who read which part, and all rows where there are no more than that.
+They come from the rows whose row numbers have the smallest hashes. This uniform sample depends neither on how the log
+is cut into chunks nor on which process reads which part. It holds all rows of a small log.
 """
 
 from collections.abc import Sequence
@@ -16,12 +16,12 @@ from data_pipelines.fields.rules import numbers, transformed
 from data_pipelines.row_hashes import row_hashes
 
 SAMPLE_ROWS = 1 << 18
-"""A quantile of so many rows is off by about 0.1 % of the rows."""
+"""With this many rows, a quantile is off by about 0.1 % of the rows."""
 _SAMPLE_SALT = 3
 _TOLERANCE = 1e-12
-"""Of a deviation over the largest magnitude: rounding alone gives 1e-16 or so, and nothing measured is so exact."""
+"""A deviation below this fraction of the largest magnitude counts as 0. Rounding alone gives about 1e-16."""
 _LARGEST = 1e100
-"""Of numbers that are averaged, so that their squares do not overflow."""
+"""Numbers are clipped here before averaging, so that their squares do not overflow."""
 
 
 class NumericSample:
@@ -61,8 +61,8 @@ class NumericSample:
         return self._hashes, self._values
 
     def parameters(self) -> dict[str, tuple[float, ...]]:
-        """By field: inner boundaries of "equal_frequency" bins, or (mean, deviation) of values; 0 of constants."""
-        # In the order of hashes, so that sums do not depend on the order of adding.
+        """By field: inner boundaries of "equal_frequency" bins, or (mean, deviation) of values, 0 for constants."""
+        # Sorted by hash, so that sums do not depend on the order in which rows were added.
         values = self._values[np.argsort(self._hashes, kind="stable")]
         found: dict[str, tuple[float, ...]] = {}
         for position, field in enumerate(self._names):
@@ -77,10 +77,10 @@ class NumericSample:
 
 
 def bin_boundaries(known: np.ndarray, bins: int) -> tuple[float, ...]:
-    """The smallest number of each bin but the first, of bins with about equally many of the numbers [n].
+    """The smallest number of each bin except the first, for bins that hold about equally many of the numbers [n].
 
-    A number that is more frequent than an even share of the bins would have it gets a bin of its own; quantiles of the
-    others share the bins that are left. There are fewer than `bins` only where there are fewer different numbers.
+    A number that is more frequent than an even share gets a bin of its own. Quantiles of the other numbers share the
+    remaining bins. There are fewer than `bins` only if there are fewer different numbers.
     """
     if not len(known):
         return ()
@@ -91,18 +91,18 @@ def bin_boundaries(known: np.ndarray, bins: int) -> tuple[float, ...]:
     quantile = np.searchsorted(np.unique(cuts), values, side="right")
     first = np.flatnonzero((np.diff(quantile) > 0) | heavy[1:] | heavy[:-1]) + 1
     first = _merged(first, counts, heavy, bins)
-    # What lies above a heavy number is no longer in its bin, unless the next bin is a heavy number's too.
+    # Numbers above a heavy one leave its bin, unless the next bin is a heavy number's as well.
     alone = heavy[first - 1] & ~heavy[first] & (np.diff(first, prepend=0) == 1)
     return tuple(_next_number(values[i - 1]) if one else float(values[i]) for i, one in zip(first, alone, strict=True))
 
 
 def _heavy(counts: np.ndarray, bins: int) -> tuple[np.ndarray, int]:
-    """Which numbers, by their counts [d], get bins of their own (bool [d]), and how many bins the others share."""
+    """From counts [d]: which numbers get bins of their own (bool [d]), and how many bins the others share."""
     heavy, left = np.zeros(len(counts), bool), bins
     while True:
         rest = counts[~heavy].sum()
         more = ~heavy & (counts * left > rest)
-        # The last of the bins is for all others, if there are any.
+        # One bin must remain for the other numbers, if there are any.
         if not more.any() or more.sum() >= left:
             return heavy, left
         heavy |= more
@@ -110,9 +110,10 @@ def _heavy(counts: np.ndarray, bins: int) -> tuple[np.ndarray, int]:
 
 
 def _merged(first: np.ndarray, counts: np.ndarray, heavy: np.ndarray, bins: int) -> np.ndarray:
-    """Fewer bins where heavy numbers cut quantiles in two: the smallest bin joins its smaller neighbour, if not heavy.
+    """Merges bins until there are no more than `bins`, for heavy numbers may cut quantiles in two.
 
-    Bins are given by the positions of their first numbers, the first bin's left out.
+    The smallest bin joins its smaller neighbour; the bins of heavy numbers are merged last. A bin is given by the
+    position of its first number; the first bin's is left out.
     """
     first = np.concatenate([[0], first])
     while len(first) > bins:
@@ -125,13 +126,13 @@ def _merged(first: np.ndarray, counts: np.ndarray, heavy: np.ndarray, bins: int)
 
 
 def _next_number(value: float) -> float:
-    """The smallest float64 above that no processor takes for 0, as some do the denormal ones."""
+    """The next larger float64, except denormal numbers, which some processors take for 0."""
     following, smallest = float(np.nextafter(value, np.inf)), float(np.finfo(np.float64).tiny)
     return following if abs(following) >= smallest else smallest if following > 0 else 0.0
 
 
 def _moments(known: np.ndarray) -> tuple[float, float]:
-    """(mean, deviation) of numbers [n]; the deviation is 0 where they are the same but for rounding."""
+    """(mean, deviation) of numbers [n]; the deviation is 0 if they differ only by rounding."""
     if not len(known):
         return 0.0, 0.0
     deviation = float(known.std())

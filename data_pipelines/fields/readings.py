@@ -1,12 +1,12 @@
-"""How a field's text is read before its rule: blanks, missing values, numbers and times written in another way.
+"""How a field's text is rewritten before its rule applies: blanks, missing values, numbers and times.
 
-Of a text, in this order: blanks around it go (`trim`), one of the tokens of `missing` becomes "", and a number or time
-is rewritten as the rules read it. Text that is no number or time so written is `UNREADABLE`. Numbers have `decimal`
-between their whole part and fraction, and may have `thousands` between groups of three digits: with "," and "." both
-"1.234,5" and "1234,5" are 1234.5, and "1.23,4" is unreadable.
+The steps are, in this order: `trim` removes blanks around the text; a text listed in `missing` becomes ""; a number or
+time is rewritten in the form that the rules read. Text that is not a number or time of the declared form becomes
+`UNREADABLE`. Numbers have `decimal` between whole part and fraction and may have `thousands` between groups of three
+digits. With "," and ".", both "1.234,5" and "1234,5" are 1234.5, and "1.23,4" is unreadable.
 
-"inf" and "Infinity" are numbers in no reading: whether an infinite value is a very large one or a failed division is
-not known here, so a log that has them lists them under `missing`, or its rows are bad. "NaN" is always missing.
+No reading takes "inf" or "Infinity" for a number, because an infinite value may be a very large one or a failed
+division. A log that has them must list them in `missing`; otherwise their rows are bad. "NaN" is always missing.
 `ada_ensemble_tf.inference.readings` reads the same in the graph.
 """
 
@@ -18,12 +18,12 @@ from data_pipelines.errors import UserError
 from data_pipelines.fields.times import canonical_times, time_form
 
 UNREADABLE = "unreadable\n"
-"""Of text that is not of the rule's kind; not in any vocabulary, as it holds a line end."""
+"""Stands for text that is not of the rule's kind. It holds a line end, so no vocabulary has it."""
 MISSING_NUMBER = r"^([+-]?[nN][aA][nN])?$"
 BLANKS = "^[ \t]+|[ \t]+$"
-"""Regular expression of the blanks that are trimmed."""
+"""Matches the blanks that `trim` removes."""
 THOUSANDS = (".", ",", " ", "'", "’", "_", "\u00a0", "\u202f")
-"""Separators of thousands that there are; the last two are blanks that do not break."""
+"""The known separators of thousands; the last two are non-breaking spaces."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,10 +32,10 @@ class Reading:
 
     Attributes:
         missing: texts that mean a missing value, beside "".
-        trim: whether blanks and tabs around the text do not count.
-        decimal: of numbers, "." or ",".
-        thousands: of numbers, one of `THOUSANDS`; "" where there is none.
-        time: of times, their form (`times.time_form`); "" where there are none, or the form is not declared.
+        trim: whether blanks and tabs around the text are ignored.
+        decimal: "." or ",", between a number's whole part and its fraction.
+        thousands: one of `THOUSANDS`, between groups of three digits; "" if there is no separator.
+        time: the form of times (`times.time_form`); "" for fields without times, or if the form is not declared.
     """
 
     missing: tuple[str, ...] = ()
@@ -45,7 +45,7 @@ class Reading:
     time: str = ""
 
     def __post_init__(self) -> None:
-        """Raises UserError for values out of range."""
+        """Raises UserError for invalid values."""
         if self.decimal not in (".", ","):
             raise UserError(f"'decimal' should be '.' or ',', got {self.decimal!r}")
         if self.thousands and (self.thousands not in THOUSANDS or self.thousands == self.decimal):
@@ -58,22 +58,22 @@ class Reading:
 
     @property
     def rewrites_numbers(self) -> bool:
-        """Whether numbers are written in another way than the rules read them."""
+        """Whether numbers are not written as the rules read them."""
         return self.decimal != "." or bool(self.thousands)
 
     @property
     def number(self) -> str:
-        """Regular expression of numbers so written."""
+        """Matches numbers that are written in this way."""
         whole = rf"[0-9]{{1,3}}(?:[{self.thousands}][0-9]{{3}})+|[0-9]+" if self.thousands else "[0-9]+"
         return rf"^[+-]?(?:(?:{whole})(?:[{self.decimal}][0-9]*)?|[{self.decimal}][0-9]+)(?:[eE][+-]?[0-9]+)?$"
 
 
 PLAIN = Reading()
-"""Text is read as it is."""
+"""Leaves text as it is."""
 
 
 def read(text: pl.Series, reading: Reading) -> pl.Series:
-    """What the rules read of each text [n]."""
+    """Each text [n] in the form that the rules read."""
     if reading == PLAIN:
         return text
     if reading.trim or reading.missing:
@@ -104,5 +104,5 @@ def _without_blanks_and_tokens(text: pl.Expr, reading: Reading) -> pl.Expr:
 
 
 def written_number(number: str, reading: Reading) -> str:
-    """A number's plain text as the reading has it."""
+    """A plain number as the reading writes it."""
     return number.replace(".", reading.decimal)

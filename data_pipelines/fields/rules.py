@@ -2,21 +2,21 @@
 
 Numeric values become categorical bins (AdaEnsemble, arXiv 2301.08353, section 4.1) by one of these rules:
 
-* "log_square", of the winning team of the Criteo Kaggle contest: floor(ln(v)^2) for an integer v > 2, else v
-  itself. The two kinds of bins are apart ("log:1" holds 3 and 4, "=1" holds 1), so negatives have bins of their own.
+* "log_square", by the winners of the Criteo Kaggle contest: floor(ln(v)^2) for an integer v > 2, else v itself. The
+  two kinds of bins are named apart ("log:1" holds 3 and 4, "=1" holds 1), so negative numbers have bins of their own.
 * "log_of_square", as the paper prints it: floor(ln(v^2)), here with bins of their own for 0 and for negatives.
-* "equal_frequency": "bin:i" for the i-th of bins with about equally many rows of the training split.
+* "equal_frequency": "bin:i" is the i-th of bins that hold about equally many training rows each.
 * "value" and "log_value": one level, "value", with a float beside it (see `to_values`).
 * "price_bucket": 0, 1-10, 11-50, 51-100, 101+, of iPinYou's benchmark (Zhang et al., arXiv 1407.7073).
 
-Others reduce text: "hour_of_day" ("00" .. "23") and "weekday" ("0" is Sunday) of a time as `times.py` reads it, where
-the hour of a date is missing; "os_browser" of a user agent (the same benchmark: the first operating system and the
-first browser of two lists that the text names); "text" is itself, in the one writing of `canonical.py`.
+Other rules reduce text. "hour_of_day" ("00" .. "23") and "weekday" ("0" is Sunday) take a time as `times.py`
+reads it; the hour of a bare date is missing. "os_browser" takes a user agent and finds the first operating system and
+the first browser, of two lists, that it names (same benchmark). "text" keeps the canonical text (`canonical.py`).
 
-All rules take text as a field's reading gives it (`readings.read`). A missing value (empty text; NaN among numbers) is
-the level "" under every rule. Text that is not of the rule's kind, which preparation refuses and serving may meet, is
-`UNREADABLE`, which no vocabulary holds. Logarithmic bins come from integer boundaries, never from a floating logarithm
-at run time, so any other implementation over the same boundaries agrees exactly.
+All rules take text that the field's reading has rewritten (`readings.read`). A missing value (empty text; NaN among
+numbers) is the level "" under every rule. Text that is not of the rule's kind becomes `UNREADABLE`, which is in no
+vocabulary. Preparation refuses such text; serving may receive it. Logarithmic bins come from integer boundaries, never
+from a floating-point logarithm at run time, so any implementation with the same boundaries agrees exactly.
 """
 
 import decimal
@@ -41,18 +41,18 @@ BIN_PREFIX = "bin:"
 VALUE = "value"
 """The one level of a value."""
 LARGEST_EXACT = 2
-"""Under "log_square", integers up to this one are their own bins."""
+"""Under "log_square", integers up to this one have bins of their own."""
 TEXT_NEVER_A_LEVEL = r"[\r\n\x00]"
-"""Regular expression of text that is always out of vocabulary: vocabulary files hold one level a line."""
+"""Matches text that is always out of vocabulary, because vocabulary files hold one level per line."""
 PRICE_BOUNDARIES = (1, 11, 51, 101)
 PRICE_LEVELS = ("0", "1-10", "11-50", "51-100", "101+")
 SYSTEMS = ("windows", "ios", "mac", "android", "linux")
 BROWSERS = ("chrome", "sogou", "maxthon", "safari", "firefox", "theworld", "opera", "ie")
 OTHER = "other"
 MONTH_SHIFTS = (0, 3, 2, 5, 0, 3, 5, 1, 4, 6, 2, 4)
-"""Weekdays that each month's first day is after January's in a year that begins in March (Sakamoto's rule)."""
+"""Sakamoto's rule: the weekday of each month's first day, counted from January's, in a year that begins in March."""
 LARGEST_VALUE = 10.0
-"""Values are cut off at so many standard deviations: one outlier should not drown a batch."""
+"""Values are clipped at this many standard deviations, so that one outlier does not drown a batch."""
 
 _INT64_MAX = np.iinfo(np.int64).max
 
@@ -88,7 +88,7 @@ def to_levels(text: pl.Series, transform: str, parameters: tuple[float, ...] = (
     Args:
         text: raw text of one column [n].
         transform: a key of `declarations.TRANSFORMS`.
-        parameters: the inner boundaries of "equal_frequency" bins, b of them for b + 1 bins; not read otherwise.
+        parameters: the b inner boundaries of b + 1 "equal_frequency" bins; other rules ignore them.
 
     Raises:
         ValueError: unknown transform.
@@ -114,9 +114,9 @@ def split_values(text: pl.Series, separator: str, reading: Reading = PLAIN) -> p
 def to_values(text: pl.Series, transform: str, parameters: tuple[float, float]) -> np.ndarray:
     """The float beside the id: float32 [n] of raw text [n], 0 where it is missing or unreadable.
 
-    "value" is (v - mean) / deviation, cut off at `LARGEST_VALUE`; "log_value" the same of sign(v) ln(1 + |v|).
-    `parameters` are that mean and deviation over the training split; a deviation of 0 is that of a constant, whose
-    values are all 0, for there is nothing to measure others by.
+    "value" is (v - mean) / deviation, clipped at `LARGEST_VALUE`; "log_value" is the same for sign(v) ln(1 + |v|).
+    `parameters` are the mean and deviation over the training split. A deviation of 0 means a constant. Every value is
+    then 0, because nothing says how far another number is from the constant.
     """
     mean, deviation = parameters
     if not deviation:
@@ -127,7 +127,7 @@ def to_values(text: pl.Series, transform: str, parameters: tuple[float, float]) 
 
 
 def transformed(v: np.ndarray, transform: str) -> np.ndarray:
-    """What is standardised: v, or sign(v) ln(1 + |v|) for "log_value"."""
+    """The number that is standardised: v, or sign(v) ln(1 + |v|) for "log_value"."""
     return np.sign(v) * np.log1p(np.abs(v)) if transform == "log_value" else v
 
 
@@ -152,7 +152,7 @@ def _log_square(text: pl.Series, parameters: tuple[float, ...]) -> pl.Series:
 
 def _log_of_square(text: pl.Series, parameters: tuple[float, ...]) -> pl.Series:
     v, readable = _integers(text)
-    magnitude = np.abs(np.maximum(v, -_INT64_MAX))  # |-2^63| is no int64; the bin is the same
+    magnitude = np.abs(np.maximum(v, -_INT64_MAX))  # |-2^63| does not fit int64; the bin is the same
     number = np.searchsorted(LOG_OF_SQUARE_BOUNDARIES, magnitude, side="right")
     level = _label(LOG_PREFIX, number).zip_with(pl.Series(v > 0), _label(NEGATIVE_LOG_PREFIX, number))
     level = level.zip_with(pl.Series(v != 0), pl.Series([EXACT_PREFIX + "0"] * len(v), dtype=pl.String))
@@ -196,7 +196,7 @@ def _time_part(text: pl.Series, part: str) -> pl.Series:
 
 
 def _os_browser(text: pl.Series, parameters: tuple[float, ...]) -> pl.Series:
-    # As bytes, because lower() of text changes more than ASCII letters.
+    # As bytes, because lower() on text changes more than ASCII letters.
     found = [_first(SYSTEMS, t) + "_" + _first(BROWSERS, t) for t in (t.encode().lower() for t in text)]
     return _or_missing(pl.Series(found, dtype=pl.String), text != "", text == "")
 

@@ -1,4 +1,4 @@
-"""What the columns of a prepared data set are: fields, vocabulary sizes and rows of the fused table.
+"""The columns of a prepared data set: fields, vocabulary sizes and rows of the fused table.
 
 Legend: B batch, F fields, C columns of ids (F where no field has several values), N fields with values, V rows of
 the embedding table that all fields share.
@@ -13,16 +13,16 @@ from typing import Any
 import msgspec
 
 from data_pipelines.errors import UserError
-from data_pipelines.fields.declarations import TIME_TRANSFORMS, TRANSFORMS, VALUE_TRANSFORMS, RawFormat, later
+from data_pipelines.fields.declarations import TIME_TRANSFORMS, TRANSFORMS, VALUE_TRANSFORMS, RawFormat
 from data_pipelines.fields.readings import PLAIN, Reading
 from data_pipelines.file_names import file_names
 from data_pipelines.json_files import as_type, canonical_json, load_json, save_json
 
 VOCABULARY_DIR = "vocabulary"
 PADDING = -1
-"""The id of a multi-valued field's unused columns: no row of the table."""
+"""Id in the unused columns of a multi-valued field; it is not a row of the table."""
 MAX_WIDTH = 1 << 16
-"""Columns of ids that a field may have: a row must fit the memory many times."""
+"""Most columns of ids that a field may have, because memory must hold many rows."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,10 +34,10 @@ class Field:
         transform: how raw text becomes a level (see `rules.py`), a key of `declarations.TRANSFORMS`.
         size: rows of the fused embedding table, the out-of-vocabulary row included.
         offset: the field's first row in the fused table, which is its out-of-vocabulary row.
-        column: the raw column it reads; "" is the column of the field's name.
+        column: the raw column it reads; "" stands for the field's name.
         parameters: what the transform learned from the training split: the inner boundaries of equal-frequency
             bins, or mean and standard deviation of values.
-        separator: of a multi-valued field's values within the text; "" is a field of one value.
+        separator: between the values of a multi-valued field; "" for a field of one value.
         width: columns of ids; above 1 for multi-valued fields, whose unused columns hold `PADDING`.
         reading: how its text is read.
     """
@@ -50,7 +50,7 @@ class Field:
     parameters: tuple[float, ...] = ()
     separator: str = ""
     width: int = 1
-    reading: Reading = later(PLAIN)
+    reading: Reading = PLAIN
 
     def __post_init__(self) -> None:
         if not self.column:

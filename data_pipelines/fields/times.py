@@ -1,13 +1,13 @@
 """Forms of times: how a field's text says when something happened.
 
 * "YYMMDDHH" (Avazu's; years from 2000 on), "YYYYMMDDHH" with any further digits (iPinYou's) and "YYYYMMDD".
-* "iso8601": YYYY-MM-DD, or that, "T" or a blank, HH and anything after it. An offset from UTC is not applied.
-* "unix_s" and "unix_ms": seconds and milliseconds since 1970 (in UTC) from March 1973 on; a fraction is cut off.
-* A pattern of `strptime`, of the directives in `DIRECTIVES`, such as "%d.%m.%Y %H:%M".
+* "iso8601": YYYY-MM-DD, which "T" or a blank, HH and any further text may follow. An offset from UTC is ignored.
+* "unix_s" and "unix_ms": seconds and milliseconds since 1970 (in UTC), from March 1973 on; a fraction is dropped.
+* A `strptime` pattern of the directives in `DIRECTIVES`, such as "%d.%m.%Y %H:%M".
 
-Every time is read as "YYYY-MM-DD HH", or as "YYYY-MM-DD" where the form has no hour, or the text none. Written times
-mean the clock that the log was written by, whichever it was; unix times are those of UTC. A day that is in no
-calendar (30 February) is not a time. `ada_ensemble_tf.inference.readings` reads the same in the graph.
+Every time becomes "YYYY-MM-DD HH", or "YYYY-MM-DD" if the form or the text has no hour. A written time keeps the clock
+of whoever wrote the log; unix times are in UTC. A day that does not exist (30 February) is not a time.
+`ada_ensemble_tf.inference.readings` reads the same in the graph.
 """
 
 import dataclasses
@@ -22,13 +22,13 @@ import polars as pl
 from data_pipelines.errors import UserError
 
 CANONICAL = r"^(?P<year>[0-9]{4})-(?P<month>[0-9]{2})-(?P<day>[0-9]{2})(?: (?P<hour>[0-9]{2}))?$"
-"""How every time is read."""
+"""Matches every time once it is read."""
 MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
 """First letters of the names of months."""
 DAYS_OF_MONTHS = (31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)
 SECONDS_A_DAY, SECONDS_AN_HOUR = 86_400, 3600
 EPOCH_UNITS = {"unix_s": 1, "unix_ms": 1000}
-"""Units a second."""
+"""Units per second."""
 _YEAR = r"(?P<year>(?:19|20)[0-9]{2})"
 _MONTH, _DAY, _HOUR = r"(?P<month>0[1-9]|1[0-2])", r"(?P<day>0[1-9]|[12][0-9]|3[01])", r"(?P<hour>[01][0-9]|2[0-3])"
 _NAMED = {
@@ -61,12 +61,12 @@ DIRECTIVES = {
     "%z": r"Z|[+-][0-9]{2}:?[0-9]{2}",
     "%%": "%",
 }
-"""Of `strptime` patterns, each with its regular expression."""
+"""The directives of `strptime` patterns, each with its regular expression."""
 _SHORT = {"%m": r"(?P<month>1[0-2]|0?[1-9])", "%d": r"(?P<day>3[01]|[12][0-9]|0?[1-9])"} | {
     "%H": r"(?P<hour>2[0-3]|1[0-9]|0?[0-9])",
     "%I": r"(?P<hour>1[0-2]|0?[1-9])",
 }
-"""Where no digit may follow, one digit is enough."""
+"""Where no digit follows, one digit is enough."""
 _PLAUSIBLE = (1_000_000_000, 1_900_000_000)
 """Seconds since 1970 that an undeclared column may hold: September 2001 to March 2030."""
 
@@ -77,9 +77,9 @@ class TimeForm:
 
     Attributes:
         name: as it is declared.
-        pattern: regular expression with groups year, month, day and, where there is one, hour and half (of the day); or
-            with a group units.
-        two_digits: the smallest year that two digits mean; 0 where years have four.
+        pattern: regular expression with the groups year, month, day and perhaps hour and half (of the day), or with the
+            group units.
+        two_digits: the smallest year that two digits can mean; 0 if years have four.
         names_months: whether months are written as words.
     """
 
@@ -101,7 +101,7 @@ class TimeForm:
 
 @cache
 def time_form(name: str) -> TimeForm:
-    """The form of a name, or of a pattern of `strptime`.
+    """The form with a name, or of a `strptime` pattern.
 
     Raises:
         UserError: it is neither, or lacks a part of the date.
@@ -134,7 +134,7 @@ def time_form(name: str) -> TimeForm:
 
 
 def canonical_times(text: pl.Series, name: str) -> pl.Series:
-    """Each text [n] of a form as "YYYY-MM-DD HH" or "YYYY-MM-DD"; null where it is no such time."""
+    """Each text [n] of a form as "YYYY-MM-DD HH" or "YYYY-MM-DD"; null if it is not such a time."""
     form = time_form(name)
     groups = pl.col("text").str.extract_groups(form.pattern)
     frame = text.alias("text").to_frame().select(groups).unnest("text")
@@ -166,9 +166,9 @@ def written_time(time: datetime.datetime, name: str) -> str:
 
 
 def fitting_forms(text: pl.Series, names: Sequence[str] = FORMS) -> dict[str, np.ndarray]:
-    """By name of a form, whether each text [n] may be one of its times, where nothing is declared.
+    """By form, whether each text [n] of an undeclared column may be one of its times.
 
-    Unix times outside `_PLAUSIBLE` may be anything else.
+    Numbers outside `_PLAUSIBLE` do not count as unix times.
     """
     fits = {}
     for name in names:
@@ -181,7 +181,7 @@ def fitting_forms(text: pl.Series, names: Sequence[str] = FORMS) -> dict[str, np
 
 
 def reading_of(text: str, name: str) -> str:
-    """What a text says in a form, in words: "2011-11-01, a Tuesday"."""
+    """A text's time in a form, in words: "2011-11-01, a Tuesday"."""
     (canonical,) = canonical_times(pl.Series([text]), name)
     date, _, hour = canonical.partition(" ")
     weekday = datetime.date.fromisoformat(date).strftime("%A")
@@ -189,7 +189,7 @@ def reading_of(text: str, name: str) -> str:
 
 
 def readings_of(examples: Mapping[str, str]) -> str:
-    """What texts say in the forms that they may be of, in words, from a text for each form."""
+    """In words, the times that texts may mean, from one text for each form."""
     return ", or ".join(f"{text!r} as {name} is {reading_of(text, name)}" for name, text in examples.items())
 
 

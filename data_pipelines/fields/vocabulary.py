@@ -88,9 +88,9 @@ class Vocabularies:
             raw_format: how the raw files look.
             inputs: the fields.
             counter: their levels in the training split.
-            min_count: threshold of fields that have none of their own.
+            min_count: threshold of fields that declare none.
             parameters: what transforms learned, by field.
-            check_levels: told how many levels there are so far; may raise.
+            check_levels: called with the number of levels so far; may raise.
         """
         kept: dict[str, pl.Series] = {}
         for one in inputs:
@@ -164,17 +164,17 @@ class Vocabularies:
         lists = split_values(text, field.separator, field.reading).list.head(field.width)
         lengths = lists.list.len().to_numpy()
         rows = np.full((len(text), field.width), PADDING, np.int32)
-        # A row's values fill its first columns, so flat values go in row by row.
+        # A row's values fill its first columns, so flat values are assigned row by row.
         rows[np.arange(field.width) < lengths[:, None]] = self._ids(lists.explode(), field)
         return rows
 
     def _ids(self, known: pl.Series, field: Field) -> np.ndarray:
-        # Unknown is position -1, which leads to the field's first row, the out-of-vocabulary one.
+        # An unknown level has position -1, which gives the field's first row, the out-of-vocabulary row.
         return (self._indices[field.name].positions(known) + (field.offset + 1)).astype(np.int32)
 
 
 def _fixed_levels(field: Input, parameters: Mapping[str, tuple[float, ...]]) -> pl.Series:
-    """Levels that a field has however rare they are, beside the missing one: its bins, or the value's."""
+    """Levels that a field has even if they are rare, beside the missing one: its bins, or the value's level."""
     if field.transform in VALUE_TRANSFORMS:
         return pl.Series([VALUE])
     bins = len(parameters[field.name]) + 1 if field.transform == "equal_frequency" else 0

@@ -176,5 +176,5 @@ def test_one_class_in_a_small_split_and_poor_fields_are_named(tmp_path):
     shown = []
     options = Options(*make_format(**arguments), min_count=MIN_COUNT, split=(0.4, 0.3, 0.3), seed=1)
     build(options, [tmp_path / "a.csv"], tmp_path / "d", show=shown.append)
-    assert "note: field a: one level is frequent enough for a row of its own, so it tells little" in shown
+    assert "note: field a: only one level is frequent enough for a row of its own, so it tells little" in shown
     assert "note: field b: no level is frequent enough for a row of its own, so it tells little" in shown
