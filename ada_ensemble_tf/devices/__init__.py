@@ -1,1 +1,1 @@
-"""Who computes together: replicas of a step, devices of a machine, machines of a cluster."""
+"""Distributed computation: replicas of a step, devices of a machine, machines of a cluster."""

@@ -1,4 +1,4 @@
-"""TF_CONFIG: which machines train together, and which of them this is."""
+"""TF_CONFIG: the machines that train together, and which one this is."""
 
 import dataclasses
 import json
@@ -21,24 +21,24 @@ class Cluster:
 
     Attributes:
         addresses: host:port of each; the first is the chief.
-        worker: the place of this one among them.
+        worker: this worker's position in `addresses`.
     """
 
     addresses: tuple[str, ...]
     worker: int
 
     def name(self, worker: int | None = None) -> str:
-        """A worker as messages call it, this one by default: "worker 1 of 2 (host1:2222)"."""
+        """A worker's name in messages, "worker 1 of 2 (host1:2222)"; by default this worker's."""
         worker = self.worker if worker is None else worker
         return f"worker {worker} of {len(self.addresses)} ({self.addresses[worker]})"
 
     def wait_for_all(self, seconds: float) -> None:
         """Returns once every worker listens at its address.
 
-        TensorFlow's own waiting names nobody, and neither SIGTERM nor Ctrl-C ends it.
+        When TensorFlow itself waits, it does not say for whom, and neither SIGTERM nor Ctrl-C ends it.
 
         Raises:
-            UserError: this worker's port is taken, or others are not there in time; the message names them.
+            UserError: if this worker's port is taken, or others do not appear in time; the message names them.
         """
         deadline, missing = time.monotonic() + seconds, [i for i in range(len(self.addresses)) if i != self.worker]
         with self._listening():
@@ -66,10 +66,10 @@ class Cluster:
 
 
 def read_cluster() -> Cluster | None:
-    """What the environment variable TF_CONFIG says; None without it, or where it names one worker alone.
+    """Reads the environment variable TF_CONFIG; None if it is not set or names a single worker.
 
     Raises:
-        UserError: if it is malformed; the message names what is wrong and shows a right one.
+        UserError: if it is malformed; the message says what is wrong and shows a correct example.
     """
     text = os.environ.get("TF_CONFIG", "").strip()
     if not text:
@@ -77,7 +77,7 @@ def read_cluster() -> Cluster | None:
     try:
         given = json.loads(text)
     except json.JSONDecodeError as error:
-        raise _wrong(f"is no JSON ({error})") from error
+        raise _wrong(f"is not JSON ({error})") from error
     jobs = _jobs(given)
     if not jobs:
         return None
@@ -86,8 +86,8 @@ def read_cluster() -> Cluster | None:
         raise _wrong(f'"task" must have "type" and "index"; received {task!r}')
     kind, index = task["type"], task["index"]
     if kind not in jobs:
-        raise _wrong(f"task.type must be one of the cluster's, {', '.join(jobs)}; received {kind!r}")
-    # Some launchers write the number as text.
+        raise _wrong(f"task.type must be one of {', '.join(jobs)}, the cluster's types; received {kind!r}")
+    # Some launchers write the index as text.
     if not str(index).isdecimal() or int(index) >= len(jobs[kind]):
         raise _wrong(f"task.index must lie in 0 to {len(jobs[kind]) - 1}, for {kind}; received {index!r}")
     addresses = (*jobs.get("chief", ()), *jobs.get("worker", ()))
@@ -105,20 +105,20 @@ def _listens(address: str) -> bool:
 
 
 def _jobs(given: Any) -> dict[str, list[str]]:
-    """The addresses by the kind of their tasks, checked."""
+    """The checked addresses by task type."""
     jobs = given.get("cluster", {}) if isinstance(given, Mapping) else None
     if not isinstance(jobs, Mapping):
         raise _wrong('must be an object whose "cluster" maps "worker" to a list of host:port')
     for kind, addresses in jobs.items():
         if kind not in ("chief", "worker"):
-            raise _wrong(f"cluster may have worker and chief; received {kind!r}, which no training here has")
+            raise _wrong(f"cluster may have worker and chief; received {kind!r}, which is not supported")
         if not isinstance(addresses, list) or not addresses:
             raise _wrong(f"cluster.{kind} must be a list of host:port; received {addresses!r}")
         for address in addresses:
             if not isinstance(address, str) or not address.rpartition(":")[0] or not address.split(":")[-1].isdecimal():
-                raise _wrong(f"cluster.{kind} must hold texts host:port; received {address!r}")
+                raise _wrong(f"cluster.{kind} must hold strings host:port; received {address!r}")
     if len(jobs.get("chief", ["one"])) > 1:
-        raise _wrong(f"cluster.chief must be one; received {jobs['chief']!r}")
+        raise _wrong(f"cluster.chief must be a single address; received {jobs['chief']!r}")
     everyone = [address for addresses in jobs.values() for address in addresses]
     if len(set(everyone)) < len(everyone):
         raise _wrong(f"cluster must name each host:port once; received {', '.join(sorted(everyone))}")
@@ -126,4 +126,4 @@ def _jobs(given: Any) -> dict[str, list[str]]:
 
 
 def _wrong(what: str) -> UserError:
-    return UserError(f"the environment variable TF_CONFIG {what}. Right would be, say, TF_CONFIG='{EXAMPLE}'")
+    return UserError(f"the environment variable TF_CONFIG {what}. A correct example: TF_CONFIG='{EXAMPLE}'")

@@ -1,7 +1,7 @@
-"""Facts that workers tell each other by name, before they compute together.
+"""Facts that workers exchange by name before they compute together.
 
-A collective does not say who is missing, and between workers whose devices differ in number it hangs. TensorFlow's
-coordination service has texts by key, but no public interface: what is used of it here was tried with TensorFlow 2.21.
+A collective does not say who is missing, and it hangs if workers have different numbers of devices. TensorFlow's
+coordination service stores text by key but has no public interface; the calls here were tried with TensorFlow 2.21.
 """
 
 import tensorflow as tf
@@ -13,7 +13,7 @@ from data_pipelines.errors import UserError
 
 
 def limit_waiting(seconds: float) -> None:
-    """Has the workers' first meeting fail after so long; call it before a strategy is made."""
+    """Makes the workers' first barrier fail after `seconds`; call it before a strategy is made."""
     cluster = tf.distribute.cluster_resolver.TFConfigClusterResolver().cluster_spec()
     leader = "chief" if "chief" in cluster.jobs else "worker"
     context.context().configure_coordination_service(
@@ -25,16 +25,16 @@ def limit_waiting(seconds: float) -> None:
 
 
 def told_by_all(cluster: Cluster, topic: str, text: str, seconds: float) -> list[str]:
-    """What each worker tells of a topic, in their order; each topic once in a process.
+    """Every worker's text on a topic, in worker order; a process can use each topic once.
 
     Args:
         cluster: the workers.
-        topic: what it is about.
-        text: what this worker tells.
+        topic: the topic, also used in the message.
+        text: this worker's text.
         seconds: how long to wait for the others.
 
     Raises:
-        UserError: one of them did not tell in time.
+        UserError: if a worker did not answer in time.
     """
     context.context().set_config_key_value(f"ada_ensemble/{topic}/{cluster.worker}", text)
     told = []

@@ -1,4 +1,4 @@
-"""Training on several devices and machines: each has a replica of the model and a part of every batch."""
+"""Training on several devices and machines; each has a replica of the model and a part of every batch."""
 
 import contextlib
 from collections.abc import Callable, Mapping, Sequence
@@ -14,27 +14,27 @@ from ada_ensemble_tf.keras_private import random_states
 from data_pipelines.errors import UserError
 
 STOP = "stop"
-"""Among the logs of an update on several replicas: above 0 where a worker was asked to end."""
+"""A key in the logs of an update on several replicas; its value is above 0 if a worker was asked to end."""
 SEED_STRIDE = 0x9E3779B9
-"""Apart by this are the seeds of one replica and the next: odd, so that no two meet soon."""
+"""The distance between the seeds of neighbouring replicas; odd, so that no two meet soon."""
 
 
 class Distribution:
-    """Who trains together, and what they exchange.
+    """The replicas and workers that train together, and what they exchange.
 
-    Rows of a global batch go to workers in order, and on each to its replicas in order. All replicas hold the same
-    variables; each changes its own copy alike, from gradients and statistics that are summed over all. Only the random
-    states differ, so that two replicas draw different noise for their rows.
+    Rows of a global batch go to the workers in order, and on each worker to its replicas in order. All replicas hold
+    the same variables and change their copies alike, from gradients and statistics summed over all replicas. Only the
+    random states differ, so that replicas draw different noise for their rows.
 
     Args:
         strategy: a `tf.distribute` strategy; None is one replica.
         cluster: the machines, if there are several.
-        timeout: seconds that a worker waits for the others before it ends with a message.
+        timeout: seconds to wait for other workers before this one ends with a message.
 
     Attributes:
         worker: which machine this is, from 0.
         workers: how many there are.
-        stop_flag: int64, 1 when this process was asked to end, see `training.stopping`.
+        stop_flag: int64, 1 once this process was asked to end, see `training.stopping`.
     """
 
     def __init__(
@@ -47,24 +47,24 @@ class Distribution:
         self.replicas = 1 if strategy is None else strategy.num_replicas_in_sync
         self._local_replicas = self.replicas // self.workers
         if self.workers > 1:
-            # Traced once each, whatever the sizes.
+            # Each is traced once, for all sizes.
             self._sum = tf.function(self._sum_of_workers, input_signature=[tf.TensorSpec([None], tf.float64)])
             self._gather = tf.function(self._rows_of_workers, input_signature=[tf.TensorSpec([None, None])])
 
     @property
     def is_chief(self) -> bool:
-        """Whether this is the worker that writes."""
+        """Whether this worker is the one that writes files."""
         return self.worker == 0
 
     def close(self) -> None:
-        """Ends the watch over what this worker waits for."""
+        """Ends the watch over this worker's waiting."""
         if self._watch is not None:
             self._watch.close()
 
     def doing(self, what: str) -> None:
-        """Says what this worker does from now on, and that it is alive.
+        """Records what this worker does from now on, and that it is alive.
 
-        Where it then waits for the others for too long, the process ends, and the message says what for.
+        If it then waits too long for the others, the process ends with a message that says what it was doing.
 
         Args:
             what: e.g. "in training".
@@ -73,42 +73,43 @@ class Distribution:
             self._watch.doing(what)
 
     def follow(self, step: Callable[[], int]) -> None:
-        """Takes every other value of `step()` for a sign of life too."""
+        """Also counts every change of `step()` as a sign of life."""
         if self._watch is not None:
             self._watch.follow(step)
 
     def told_by_all(self, topic: str, text: str) -> list[tuple[str, str]]:
-        """(name, what it tells) of each worker, in their order; see `coordination.told_by_all`."""
+        """(name, text) of each worker, in worker order; see `coordination.told_by_all`."""
         if self._cluster is None:
             return [("this process", text)]
         told = told_by_all(self._cluster, topic, text, self._timeout)
         return [(self._cluster.name(i), one) for i, one in enumerate(told)]
 
     def scope(self) -> contextlib.AbstractContextManager:
-        """Variables made within it are on all replicas, with the values of the chief."""
+        """Variables made within this scope are on all replicas, with the chief's values."""
         return contextlib.nullcontext() if self.strategy is None else self.strategy.scope()
 
     def worker_batch(self, batch_size: int) -> int:
-        """The rows that a worker has of a global batch.
+        """The number of a global batch's rows that each worker gets.
 
         Raises:
-            UserError: if the replicas cannot have equal parts.
+            UserError: if the batch cannot be split equally among the replicas.
         """
         if batch_size % self.replicas:
             raise UserError(
-                f"config.batch_size is the global batch, of which each of the {self.replicas} replicas has an equal "
-                f"part; {batch_size} is no multiple of {self.replicas}"
+                f"config.batch_size is the global batch, split equally among {self.replicas} replicas; "
+                f"{batch_size} is not a multiple of {self.replicas}"
             )
         return batch_size // self.workers
 
     def replicate(self, update: Callable) -> Callable:
-        """`update` on all replicas at once, see `BilevelModel.distribute`; its arguments are the worker's rows.
+        """Runs `update` on all replicas at once, see `BilevelModel.distribute`; the arguments are the worker's rows.
 
-        What it gives are the means over replicas, but for `first_bad` and `bad_step`: those of the replica where a
-        tensor was not finite first. `STOP` is whether a worker was asked to end: all learn it with the same update.
+        The results are means over replicas, except for `first_bad` and `bad_step`, which come from the replica where a
+        tensor was not finite first. `STOP` says whether a worker was asked to end; all workers learn it in the same
+        update.
         """
 
-        # Left as it is: the conversion of Python's control flow, which no model uses, would take most of the tracing.
+        # No autograph: no model uses Python control flow, and converting it would take most of the tracing time.
         @tf.autograph.experimental.do_not_convert
         def on_replica(*rows):
             logs = update(*tf.nest.map_structure(self._part, rows))
@@ -120,18 +121,18 @@ class Distribution:
         return run
 
     def stop_asked(self, logs: Mapping[str, tf.Tensor]) -> tf.Tensor:
-        """Whether training is to end after the step that gave `logs`: int64, 0 for no; the same on all workers."""
+        """Whether training is to end after the step that gave `logs`: int64, 0 for no, the same on all workers."""
         return logs[STOP] if STOP in logs else self.stop_flag.read_value()
 
     def stop_asked_anywhere(self) -> bool:
-        """Whether a worker was asked to end; none goes on before all have said."""
+        """Whether any worker was asked to end; returns once all workers have answered."""
         return bool(self.total([float(self.stop_flag.numpy())])[0] > 0.0)
 
     def _local(self, value):
         return self.strategy.experimental_local_results(value)[0]
 
     def _part(self, rows: tf.Tensor) -> tf.Tensor:
-        """What this replica has of its worker's rows."""
+        """This replica's part of its worker's rows."""
         if self._local_replicas == 1:
             return rows
         parts = tf.reshape(rows, [self._local_replicas, -1, *rows.shape[1:]])
@@ -139,9 +140,9 @@ class Distribution:
         return tf.ensure_shape(part, [rows.shape[0] // self._local_replicas, *rows.shape[1:]])
 
     def spread_seeds(self, model) -> None:
-        """Gives each replica random states of its own.
+        """Gives each replica its own random states.
 
-        Those of the first replica stay, so a checkpoint of n replicas holds what one of a single process does.
+        The first replica keeps its states, so a checkpoint of n replicas holds the same as one of a single process.
         """
         states = random_states(model)
 
@@ -153,7 +154,7 @@ class Distribution:
         tf.function(lambda: self.strategy.run(move))()
 
     def agree(self, ok: bool) -> bool:
-        """Whether it is so on all workers; none goes on before all have said."""
+        """Whether `ok` is true on all workers; returns once all workers have answered."""
         return self.total([float(not ok)])[0] == 0.0
 
     def total(self, numbers: Sequence[float]) -> np.ndarray:
@@ -167,17 +168,18 @@ class Distribution:
         if self.workers == 1:
             return [rows]
         lengths = self.total(len(rows) * (np.arange(self.workers) == self.worker)).round().astype(int)
-        # Each replica hands in a part of its worker's rows, all of equal length.
+        # Each replica contributes a part of its worker's rows; all parts have equal length.
         size = -(-lengths.max() // self._local_replicas) * self._local_replicas
         padded = np.pad(rows, [(0, size - len(rows)), (0, 0)])
         together = self._gather(padded).numpy().reshape(self.workers, size, -1)
         return [part[:length] for part, length in zip(together, lengths, strict=True)]
 
     def in_file_order(self, batches: Sequence[np.ndarray]) -> np.ndarray:
-        """The rows `[N, c]` of all workers in the order of the file, from this worker's parts of the global batches.
+        """The rows `[N, c]` of all workers in file order, from this worker's parts of the global batches.
 
         Args:
-            batches: `[B, c]` float32, as many on each worker, all but the last of the same length on all.
+            batches: `[B, c]` float32; every worker has the same number, and all but the last have the same length on
+                all.
         """
         if self.workers == 1:
             return np.concatenate(batches)
@@ -200,7 +202,7 @@ class Distribution:
 
 
 def _of_all_replicas(logs: dict[str, tf.Tensor], stop: tf.Tensor) -> dict[str, tf.Tensor]:
-    """Logs on a replica to what they are over all, and whether one is to stop; in two exchanges."""
+    """Combines the logs of all replicas, and whether one is to stop, in two exchanges."""
     names = [name for name in logs if name not in ("first_bad", "bad_step")]
     own = tf.stack([tf.cast(logs["first_bad"], tf.int64), tf.cast(logs["bad_step"], tf.int64), stop])
     means = replicas.global_sum(tf.stack([tf.cast(logs[name], tf.float32) for name in names])) / replicas.count()

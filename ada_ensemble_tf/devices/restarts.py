@@ -1,8 +1,8 @@
-"""Going on where another worker was lost.
+"""Resuming after another worker was lost.
 
-What workers exchange cannot be mended within a process: TensorFlow's server knows the others by what they were when it
-started. So a worker that loses another starts itself anew and goes on from the last checkpoint, together with the one
-that was lost as soon as something has started that again.
+Communication cannot be repaired within a process: TensorFlow's server knows the other workers only as they were when it
+started. So a worker that loses another restarts itself and goes on from the last checkpoint, together with the lost
+worker once something has restarted that one too.
 """
 
 import contextlib
@@ -22,9 +22,9 @@ from data_pipelines.errors import UserError
 logger = logging.getLogger(__name__)
 
 MAX_RESTARTS = 10
-"""In a row, without a new checkpoint between them."""
+"""Restarts in a row without a new checkpoint between them."""
 PAUSE_SECONDS = 2.0
-"""Before each: what is left of the lost worker's connections should be gone."""
+"""Wait before each restart, so that the lost worker's old connections are gone."""
 LOST = (
     tf.errors.UnavailableError,
     tf.errors.AbortedError,
@@ -33,23 +33,23 @@ LOST = (
     tf.errors.FailedPreconditionError,
     tf.errors.InternalError,
 )
-"""What TensorFlow raises where another worker is gone, or has been started again."""
+"""The errors TensorFlow raises if another worker is gone or has been restarted."""
 _VARIABLE = "ADA_ENSEMBLE_RESTARTS"
 
 
 @contextlib.contextmanager
 def starting_anew(workdir: str | Path) -> Iterator[None]:
-    """Wraps a training: where it loses another worker, this process is replaced by a new one of the same command.
+    """Wraps a training. If it loses another worker, a new process of the same command replaces this one.
 
     Raises:
-        UserError: where that has not helped `MAX_RESTARTS` times in a row.
+        UserError: if that did not help `MAX_RESTARTS` times in a row.
     """
     try:
         yield
     except LOST as error:
         if (cluster := read_cluster()) is None:
             raise
-        # What it was about comes after the operations that it came up in.
+        # The reason follows the list of operations that failed.
         lines = str(error).splitlines()
         reason = next((line for line in lines if "aborted by" in line or "/job:" in line), lines[0]).strip()
         who = f"worker {cluster.worker} of {len(cluster.addresses)}"

@@ -1,4 +1,4 @@
-"""Which devices and machines train together."""
+"""Chooses the devices and machines that train together."""
 
 import json
 import logging
@@ -15,29 +15,31 @@ logger = logging.getLogger(__name__)
 
 STRATEGIES = ("auto", "none", "mirrored")
 WORKER_TIMEOUT = 1800.0
-"""Seconds that a worker waits for the others, if nothing else is said."""
+"""Default for the seconds that a worker waits for the others."""
 
 
 def make_distribution(strategy: str, timeout: float = WORKER_TIMEOUT) -> Distribution:
-    """The distribution that `config.strategy` asks for.
+    """Makes the distribution that `config.strategy` asks for.
 
-    Several workers are those of the environment variable TF_CONFIG. Make it before anything else of TensorFlow.
+    The environment variable TF_CONFIG lists the workers, if there are several. Call this before anything else in
+    TensorFlow.
 
     Args:
-        strategy: "auto" takes all workers and all GPUs there are; "none" one device; "mirrored" all devices of this
-            machine, its CPU devices where it has no GPU.
-        timeout: seconds that a worker waits for others, here and later.
+        strategy: "auto" takes all workers and all GPUs; "none" takes one device; "mirrored" takes all GPUs of this
+            machine, or its CPU devices if it has no GPU.
+        timeout: seconds that a worker waits for the others, here and later.
 
     Raises:
-        UserError: for an unknown name, a malformed TF_CONFIG, several workers that are not to train together, that have
-            other versions or devices, or do not come; a port that is taken; or "mirrored" with one device.
+        UserError: if the name is unknown; TF_CONFIG is malformed; TF_CONFIG names several workers but the strategy
+            takes one machine; the workers have different versions or devices, or do not appear; a port is taken; or
+            "mirrored" finds one device.
     """
     if strategy not in STRATEGIES:
         raise UserError(f"config.strategy must be one of {', '.join(STRATEGIES)}; received {strategy!r}")
     if (cluster := read_cluster()) is not None:
         if strategy != "auto":
             raise UserError(
-                f"config.strategy={strategy!r} is of one machine, but TF_CONFIG names {len(cluster.addresses)} "
+                f"config.strategy={strategy!r} trains on one machine, but TF_CONFIG names {len(cluster.addresses)} "
                 "workers: use 'auto', or unset TF_CONFIG"
             )
         return _of_workers(cluster, timeout)
@@ -45,7 +47,7 @@ def make_distribution(strategy: str, timeout: float = WORKER_TIMEOUT) -> Distrib
     if strategy == "mirrored":
         devices = devices or tf.config.list_logical_devices("CPU")
         if len(devices) < 2:
-            raise UserError(f"config.strategy='mirrored' needs two or more devices; there is {devices[0].name} alone")
+            raise UserError(f"config.strategy='mirrored' needs two or more devices; there is only {devices[0].name}")
     if strategy == "none" or len(devices) < 2:
         return Distribution()
     logger.info("training on %d devices: %s", len(devices), ", ".join(device.name for device in devices))
@@ -78,10 +80,9 @@ def _of_workers(cluster: Cluster, timeout: float) -> Distribution:
 
 
 def check_same_software(told: list[tuple[str, dict[str, str]]]) -> None:
-    """Raises UserError where a worker has another version or other devices than the first.
+    """Raises UserError if a worker's versions or devices differ from the first worker's.
 
-    Collectives of workers with other numbers of devices wait for each other for ever, and other versions add up in
-    other ways.
+    Collectives wait forever if workers have different numbers of devices, and versions may sum in different orders.
 
     Args:
         told: (name, {"TensorFlow": version, "Keras": version, "devices": number and kind}) of each worker.

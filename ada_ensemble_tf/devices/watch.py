@@ -1,8 +1,8 @@
-"""Ending a process that waits for other workers for too long.
+"""Ends a process that waits too long for other workers.
 
-TensorFlow's collectives have a timeout of their own (`CommunicationOptions.timeout_seconds`), and it works on CPUs, but
-each collective then holds a thread for as long as the timeout is: 500 exchanges of one number left 1,100 threads. One
-thread that looks whether anything moves costs nothing.
+TensorFlow's collectives have their own timeout (`CommunicationOptions.timeout_seconds`). It works on CPUs, but each
+collective then holds a thread for the length of the timeout: 500 exchanges of one number left 1,100 threads. One thread
+that watches for progress costs nothing.
 """
 
 import logging
@@ -18,12 +18,12 @@ logger = logging.getLogger(__name__)
 
 
 class Watch:
-    """Ends the process with exit code 1 and a line on stderr where nothing moves for too long.
+    """Ends the process with exit code 1 and a line on stderr if there is no progress for too long.
 
     Args:
         cluster: the workers.
-        seconds: how long nothing may move.
-        leave: ends the process.
+        seconds: the longest time without progress.
+        leave: a function that ends the process with an exit code.
     """
 
     def __init__(self, cluster: Cluster, seconds: float, leave: Callable[[int], None] = os._exit):
@@ -34,16 +34,16 @@ class Watch:
         self._thread.start()
 
     def doing(self, what: str) -> None:
-        """Says what this worker does now, e.g. "in training": something has moved."""
+        """Records what this worker does now, e.g. "in training"; counts as progress."""
         self._what = what
         self._moves += 1
 
     def follow(self, step: Callable[[], int]) -> None:
-        """Counts it as a move where the training step, which changes within a graph, has another value."""
+        """Counts every change of the training step, which changes within a graph, as progress."""
         self._step = step
 
     def close(self) -> None:
-        """Looks no longer."""
+        """Stops watching."""
         self._closed.set()
         self._thread.join()
 
@@ -61,7 +61,7 @@ class Watch:
     def _complaint(self, step: int) -> str:
         others = [self._cluster.name(i) for i in range(len(self._cluster.addresses)) if i != self._cluster.worker]
         return (
-            f"{self._cluster.name()} did not get on for {self._seconds:g} s {self._what}, at step {step}: it, or "
-            f"{' or '.join(others)}, hangs; see what each printed last, then start all workers again: they go on "
+            f"{self._cluster.name()} made no progress for {self._seconds:g} s {self._what}, at step {step}: it or "
+            f"{' or '.join(others)} hangs; see what each printed last, then start all workers again: they go on "
             "from the last checkpoint; if one is only slow, raise config.worker_timeout"
         )

@@ -12,10 +12,10 @@ class DeLong(NamedTuple):
 
     Attributes:
         auc: AUC of the first predictions.
-        other_auc: AUC of the second.
-        standard_error: of their difference; 0 where the two rank alike.
-        z: (auc - other_auc) / standard_error; 0 where both are 0.
-        p: two-sided.
+        other_auc: AUC of the second predictions.
+        standard_error: standard error of the difference; 0 if both rank the rows alike.
+        z: (auc - other_auc) / standard_error; 0 if both are 0.
+        p: two-sided p value.
     """
 
     auc: float
@@ -26,7 +26,7 @@ class DeLong(NamedTuple):
 
 
 class Placements(NamedTuple):
-    """Of each positive `[m]` the share of negatives below it, of each negative `[n]` that of positives above it."""
+    """The share of negatives below each positive `[m]`, and the share of positives above each negative `[n]`."""
 
     above: np.ndarray
     below: np.ndarray
@@ -35,15 +35,15 @@ class Placements(NamedTuple):
 def delong(labels: np.ndarray, predictions: np.ndarray, other: np.ndarray) -> DeLong:
     """Tests whether two models' AUCs on the same rows differ by more than the choice of rows explains.
 
-    DeLong, DeLong and Clarke-Pearson (Biometrics 1988), with placements from midranks, O(N log N), as Sun and Xu (IEEE
-    Signal Processing Letters 2014) have them. With m positives and n negatives, the placement of a positive is the
-    share of negatives below it (ties half), that of a negative the share of positives above it; AUC is the mean of
-    either. The variance of the difference is var(difference of the positives' placements) / m plus the same of the
-    negatives' over n.
+    DeLong, DeLong and Clarke-Pearson (Biometrics 1988), with placements from midranks in O(N log N) after Sun and Xu
+    (IEEE Signal Processing Letters 2014). With m positives and n negatives, the placement of a positive is the share of
+    negatives below it (ties count half), and the placement of a negative is the share of positives above it. AUC is the
+    mean of either. The variance of the difference is var(difference of the positives' placements) / m + var(difference
+    of the negatives' placements) / n.
 
     Args:
         labels: `[N]` in {0, 1}.
-        predictions: `[N]`, higher for likelier clicks.
+        predictions: `[N]` of the first model, higher for likelier clicks.
         other: `[N]` of the other model.
 
     Raises:
@@ -55,7 +55,7 @@ def delong(labels: np.ndarray, predictions: np.ndarray, other: np.ndarray) -> De
 
 
 def compare_placements(one: Placements, other: Placements) -> DeLong:
-    """`delong` of what `placements` gives of both models on the same rows."""
+    """`delong` from the `placements` of both models on the same rows."""
     (above, below), (other_above, other_below) = one, other
     auc, other_auc = float(above.mean()), float(other_above.mean())
     variance = np.var(above - other_above, ddof=1) / len(above) + np.var(below - other_below, ddof=1) / len(below)
@@ -70,7 +70,7 @@ def two_sided(z: float) -> float:
 
 
 def placements(labels: np.ndarray, predictions: np.ndarray) -> Placements:
-    """The placements of a model's rows. Ranking is most of the work of a test: of many models do it once for each.
+    """The placements of a model's rows. Ranking is most of a test's work: to compare many models, rank each once.
 
     Raises:
         ValueError: if there are fewer than two rows of either label.

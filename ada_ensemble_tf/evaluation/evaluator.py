@@ -1,4 +1,4 @@
-"""Whole splits through a model in training."""
+"""Scores whole splits with a model in training."""
 
 import numpy as np
 import tensorflow as tf
@@ -13,14 +13,14 @@ from data_pipelines.read.dataset import PreparedData
 
 
 class Evaluator:
-    """Scores held-out splits, on several workers each its part; traced once, so keep it for as long as the model.
+    """Scores held-out splits; each worker scores its part. Traced once, so keep it for as long as the model.
 
     Args:
         model: a compiled `CTRModel`.
         data: the prepared data.
         config: see `experiments/defaults.py`.
-        distribution: who trains together.
-        gate_source: the split of which gates learn from a share; None if they have no rows of their own.
+        distribution: the replicas and workers that train together.
+        gate_source: the split that gives gates a share of its rows; None if gates have no rows of their own.
     """
 
     def __init__(
@@ -37,22 +37,22 @@ class Evaluator:
         self._correlation = ExpertCorrelation(model)
 
     def score(self, split: str) -> tuple[np.ndarray, np.ndarray, float]:
-        """(labels `[N]`, probabilities `[N]`, mean FLOPs per example) of a split's rows, in order, on each worker.
+        """(labels `[N]`, probabilities `[N]`, mean FLOPs per example) for a split's rows, in order, on each worker.
 
-        Of validation they are the rows that early stopping reads, which the gates have not learned from.
+        On the validation split these are the rows for early stopping, which the gates have not learned from.
         """
         with self._data.reading():
             return self._scorer.score(self._batches(split, self._distribution.worker, self._distribution.workers))
 
     def expert_correlation(self, split: str, rows: int) -> dict[str, dict[str, float]]:
-        """`ExpertCorrelation` of a split's first rows; {} on workers but the chief, where nobody reads it."""
+        """`ExpertCorrelation` on a split's first rows; {} on workers other than the chief, where nobody reads it."""
         if not self._distribution.is_chief:
             return {}
         with self._data.reading():
             return self._correlation(self._batches(split), rows)
 
     def first_rows(self, split: str, rows: int) -> Inputs:
-        """The inputs of a split's first rows, of all workers."""
+        """The inputs of a split's first rows, the same rows on all workers."""
         parts, left = [], rows
         with self._data.reading():
             for inputs, labels in self._batches(split):

@@ -11,7 +11,7 @@ from ada_ensemble_tf.models import CTRModel
 
 
 class ExpertCorrelation:
-    """Cross-Expert Correlation by layer; traced once for all batch sizes, so keep it for as long as the model.
+    """Cross-Expert Correlation by layer. Traced once for all batch sizes, so keep it for as long as the model.
 
     Args:
         model: a `CTRModel`.
@@ -26,11 +26,11 @@ class ExpertCorrelation:
         return {layer: [tf.cast(x, tf.float32) for x in outputs] for layer, outputs in layers.items()}
 
     def __call__(self, batches: Iterable[tuple[Inputs, tf.Tensor]], max_rows: int) -> dict[str, dict[str, float]]:
-        """`metrics.cross_expert_correlation` by layer, and their means as "all"; {} if no layer has several experts.
+        """`metrics.cross_expert_correlation` by layer, and their mean as "all"; {} if no layer has several experts.
 
         Args:
-            batches: (inputs, labels), two rows or more in all.
-            max_rows: how many rows to read at most, from the first on.
+            batches: (inputs, labels) batches with at least two rows in all.
+            max_rows: how many rows to read at most, starting with the first.
         """
         layers, left = {}, max_rows
         for inputs, labels in batches:

@@ -1,4 +1,4 @@
-"""Metrics of one model on one set of rows, with 95 % intervals over the choice of rows."""
+"""Metrics of one model on one set of rows, with 95 % intervals for the choice of rows."""
 
 from typing import NamedTuple
 
@@ -8,31 +8,31 @@ from ada_ensemble_tf.evaluation import metrics
 from ada_ensemble_tf.evaluation.delong import delong
 
 Z = 1.959964
-"""The normal quantile of two-sided 95 %."""
+"""The normal quantile for two-sided 95 %."""
 REPLICATES = 1000
-"""Bootstrap replicates: the ends of a 95 % interval then rest on the 25 outermost of each side."""
+"""Bootstrap replicates: each end of a 95 % interval then rests on the 25 outermost on its side."""
 GROUPS = 2000
-"""Rows are drawn in at most this many random groups, so that time and memory do not grow with the rows."""
+"""Rows are drawn in at most this many random groups, so that time and memory do not grow with the number of rows."""
 SEED = 20230128
 
 
 class Interval(NamedTuple):
-    """An estimate and the ends of its 95 % interval; NaN where there is none."""
+    """An estimate and the ends of its 95 % interval; NaN if there is none."""
 
     value: float
     low: float
     high: float
 
     def excludes(self, value: float) -> bool:
-        """Whether a value lies outside."""
+        """Whether a value lies outside the interval."""
         return value < self.low or value > self.high
 
 
 def auc_interval(labels: np.ndarray, probabilities: np.ndarray) -> Interval:
-    """AUC with DeLong's standard error (Biometrics 1988), normal; NaN with fewer than two rows of a label."""
+    """AUC with DeLong's normal interval (Biometrics 1988); NaN with fewer than two rows of a label."""
     if min(positives := int(np.sum(labels > 0.5)), len(labels) - positives) < 2:
         return Interval(metrics.auc(labels, probabilities), float("nan"), float("nan"))
-    # Against a constant, whose placements do not vary, the error of the difference is that of the AUC.
+    # A constant's placements do not vary, so the error of the difference from it is the error of the AUC.
     result = delong(labels, probabilities, np.zeros(len(labels)))
     half = Z * result.standard_error
     return Interval(result.auc, max(0.0, result.auc - half), min(1.0, result.auc + half))
@@ -41,16 +41,17 @@ def auc_interval(labels: np.ndarray, probabilities: np.ndarray) -> Interval:
 def bootstrap_intervals(labels: np.ndarray, probabilities: np.ndarray, seed: int = SEED) -> dict[str, Interval]:
     """LogLoss, NE and calibration with percentile intervals of the bootstrap (Efron, 1979).
 
-    All three are functions of sums over rows, so a replicate draws groups of rows with their sums. With more rows than
-    `GROUPS` groups are made at random and equal to a row, whose sums vary as means of rows do.
+    All three are functions of sums over rows, so a replicate draws groups of rows and adds their sums. With at most
+    `GROUPS` rows each row is a group. Otherwise rows are put at random into `GROUPS` groups whose sizes differ by at
+    most one row; the sums of such groups vary as those of single rows do.
 
     Args:
         labels: `[N]` in {0, 1}.
         probabilities: `[N]`.
-        seed: of groups and draws.
+        seed: seed for groups and draws.
 
     Returns:
-        By the names that metrics.json has: "logloss", "normalized_entropy", "calibration".
+        Intervals by the names used in metrics.json: "logloss", "normalized_entropy", "calibration".
     """
     rng = np.random.default_rng(seed)
     labels, p = np.asarray(labels, np.float64), np.asarray(probabilities, np.float64)
@@ -67,7 +68,7 @@ def bootstrap_intervals(labels: np.ndarray, probabilities: np.ndarray, seed: int
 
 
 def wilson(positives: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Wilson's 95 % interval of a share, which holds also for few rows and rates near 0 (JASA 1927)."""
+    """Wilson's 95 % interval for a share (JASA 1927), which also holds for few rows and rates near 0."""
     share, z2 = positives / rows, Z * Z
     middle = (share + z2 / (2 * rows)) / (1 + z2 / rows)
     half = Z / (1 + z2 / rows) * np.sqrt(share * (1 - share) / rows + z2 / (4 * rows * rows))
@@ -75,7 +76,7 @@ def wilson(positives: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndar
 
 
 def metric_intervals(labels: np.ndarray, probabilities: np.ndarray, seed: int = SEED) -> dict[str, Interval]:
-    """AUC, LogLoss, NE and calibration by the names that metrics.json has."""
+    """AUC, LogLoss, NE and calibration with intervals, by the names used in metrics.json."""
     return {"auc": auc_interval(labels, probabilities)} | bootstrap_intervals(labels, probabilities, seed)
 
 

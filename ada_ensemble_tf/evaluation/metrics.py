@@ -1,4 +1,4 @@
-"""Metrics of click-through-rate models, exact, on whole splits in memory.
+"""Exact metrics of click-through-rate models on whole splits in memory.
 
 All but `cross_expert_correlation` take labels `[N]` in {0, 1} and probabilities `[N]` as NumPy arrays.
 """
@@ -10,7 +10,7 @@ import numpy as np
 from sklearn.metrics import roc_auc_score
 
 SMALLEST = 1e-7
-"""Probabilities are kept this far from 0 and 1 in logarithms, about float32's resolution below 1."""
+"""In logarithms, probabilities are kept this far from 0 and 1, about float32's resolution just below 1."""
 
 
 def auc(labels: np.ndarray, probabilities: np.ndarray) -> float:
@@ -35,7 +35,7 @@ def logloss(labels: np.ndarray, probabilities: np.ndarray) -> float:
 
 
 def normalized_entropy(labels: np.ndarray, probabilities: np.ndarray) -> float:
-    """LogLoss over the entropy of the base rate (He et al., ADKDD 2014; DHEN, arXiv 2203.11014); 1: nothing learned.
+    """LogLoss / entropy of the base rate (He et al., ADKDD 2014; DHEN, arXiv 2203.11014); 1 means nothing was learned.
 
     NaN if there is only one class.
 
@@ -50,7 +50,7 @@ def normalized_entropy(labels: np.ndarray, probabilities: np.ndarray) -> float:
 
 
 def calibration(labels: np.ndarray, probabilities: np.ndarray) -> float:
-    """Mean prediction over observed rate; 1 is calibrated, NaN without positives.
+    """Mean prediction / observed rate; 1 is calibrated, NaN without positives.
 
     Example:
         >>> calibration(np.array([1, 0]), np.array([0.75, 0.75]))
@@ -61,9 +61,9 @@ def calibration(labels: np.ndarray, probabilities: np.ndarray) -> float:
 
 
 def expected_calibration_error(labels: np.ndarray, probabilities: np.ndarray, bins: int = 20) -> float:
-    """Mean |prediction - observed rate| over `bins` groups of equally many rows, sorted by prediction.
+    """Mean |prediction - observed rate| over `bins` groups of equal size, sorted by prediction.
 
-    Rows of equal prediction are split between groups in row order.
+    Rows with equal predictions are assigned to groups in row order.
     """
     order = np.argsort(probabilities, kind="stable")
     error = 0.0
@@ -75,7 +75,7 @@ def expected_calibration_error(labels: np.ndarray, probabilities: np.ndarray, bi
 
 
 def grouped_auc(labels: np.ndarray, probabilities: np.ndarray, groups: np.ndarray) -> float:
-    """Mean AUC within groups `[N]`, weighted by rows; groups of one class are left out, NaN if all are.
+    """Mean AUC within groups `[N]`, weighted by rows; groups with a single class are left out, NaN if all are.
 
     Example:
         >>> labels, p = np.array([0, 1, 0, 1, 1, 1]), np.array([0.1, 0.9, 0.6, 0.4, 0.5, 0.2])
@@ -94,7 +94,7 @@ def grouped_auc(labels: np.ndarray, probabilities: np.ndarray, groups: np.ndarra
 
 
 def all_metrics(labels: np.ndarray, probabilities: np.ndarray) -> dict[str, float]:
-    """The metrics that metrics.json holds for a split."""
+    """A split's metrics as stored in metrics.json."""
     return {
         "auc": auc(labels, probabilities),
         "logloss": logloss(labels, probabilities),
@@ -106,14 +106,14 @@ def all_metrics(labels: np.ndarray, probabilities: np.ndarray) -> dict[str, floa
 
 
 def cross_expert_correlation(outputs: Sequence[np.ndarray]) -> dict[str, float]:
-    """Cross-Expert Correlation of experts' outputs, each `[N, A_i]`, on the same rows; 0 is uncorrelated.
+    """Cross-Expert Correlation of experts' outputs `[N, A_i]` on the same rows; 0 is uncorrelated.
 
     D-MoE (arXiv 2505.17925): over pairs of experts, the mean of |C[a, b]| ("absolute") and of C[a, b]^2 ("squared"),
-    C[a, b] the correlation of dimension a of one expert with b of the other. Independent outputs have about 1 / (N - 1)
-    squared. A dimension that is constant correlates with none: it counts as 0.
+    where C[a, b] is the correlation of dimension a of one expert with dimension b of the other. For independent
+    outputs, "squared" is about 1 / (N - 1). A constant dimension has correlation 0 with every other.
 
     Raises:
-        ValueError: for fewer than two experts or rows.
+        ValueError: if there are fewer than two experts or rows.
     """
     rows = min((len(output) for output in outputs), default=0)
     if len(outputs) < 2 or rows < 2:
@@ -122,7 +122,7 @@ def cross_expert_correlation(outputs: Sequence[np.ndarray]) -> dict[str, float]:
     for output in outputs:
         centred = output - np.mean(output, axis=0, dtype=np.float64)
         spread = np.where(np.ptp(output, axis=0) > 0.0, np.sqrt(np.sum(centred**2, axis=0)), np.inf)
-        # Float32 halves the time of these sums of many products, which stay exact to six digits.
+        # Float32 takes half the time for these sums of many products, which stay exact to six digits.
         standard.append((centred / spread).astype(np.float32))
     pairs = [first.T @ second for first, second in itertools.combinations(standard, 2)]
     return {

@@ -1,4 +1,4 @@
-"""Scoring batches with a model in inference mode."""
+"""Scores batches with a model in inference mode."""
 
 from collections.abc import Iterable
 
@@ -11,11 +11,12 @@ from ada_ensemble_tf.models import CTRModel
 
 
 class Scorer:
-    """Scores batches of rows; traced once for all batch sizes, so keep it for as long as the model.
+    """Scores batches of rows. Traced once for all batch sizes, so keep it for as long as the model.
 
     Args:
         model: a `CTRModel`.
-        distribution: of several workers, `score` is given what a worker has of each global batch, on all of them.
+        distribution: the workers, if there are several. All of them call `score`, each with its part of every global
+            batch.
     """
 
     def __init__(self, model: CTRModel, distribution: Distribution | None = None):
@@ -27,14 +28,14 @@ class Scorer:
         return tf.sigmoid(forward.logit), forward.flops
 
     def __call__(self, inputs: Inputs) -> np.ndarray:
-        """Click probabilities `[B]` float32 of a batch of tensors or NumPy arrays."""
+        """Click probabilities `[B]`, float32, for a batch of tensors or NumPy arrays."""
         typed = tf.nest.map_structure(lambda spec, x: tf.cast(x, spec.dtype), self._model.input_signature, inputs)
         return self._forward(typed)[0].numpy()
 
     def score(self, batches: Iterable[tuple[Inputs, tf.Tensor]]) -> tuple[np.ndarray, np.ndarray, float]:
-        """(labels `[N]`, probabilities `[N]`, mean FLOPs per example as routed) of (inputs, labels) batches.
+        """(labels `[N]`, probabilities `[N]`, mean FLOPs per example as routed) for (inputs, labels) batches.
 
-        N are the rows of all workers, in the order of the file.
+        N counts the rows of all workers, in the order of the file.
         """
         rows, flops = [], 0.0
         for inputs, labels in batches:

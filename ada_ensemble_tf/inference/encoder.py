@@ -15,20 +15,20 @@ from data_pipelines.fields.schema import PADDING, Field, Schema
 from data_pipelines.fields.vocabulary import Vocabularies
 
 _FIRST_LINE = "<field>=<level>"
-"""Of the asset: TensorFlow's tables refuse an empty file, which levels of none would be."""
+"""The asset's first line. TensorFlow's tables refuse an empty file, which fields without levels would give."""
 
 
 class RawEncoder(tf.Module):
-    """The graph's twin of `data_pipelines.fields.vocabulary.Vocabularies`: text of the log's columns to ids and values.
+    """`data_pipelines.fields.vocabulary.Vocabularies` in the graph: text of the log's columns to ids and values.
 
-    A level that training did not see, and text that its column's rule cannot read, gets the field's out-of-vocabulary
-    row; no text fails a batch. All fields share one table, and all that share a rule are read at once: for one row, the
-    number of operations is what takes the time. Columns of plain text are looked up beside the others, whose rules take
-    longer.
+    A level that training did not see, or text that its column's rule cannot read, gets the field's out-of-vocabulary
+    row; no text fails a batch. All fields share one table, and fields with the same rule are read at once, because the
+    time for one row depends on the number of operations. Columns of plain text are looked up in parallel with the
+    others, whose rules take longer.
 
     Args:
         schema: the fields.
-        data_dir: the directory with their vocabulary files, which become an asset of a SavedModel.
+        data_dir: the directory with the fields' vocabulary files. The SavedModel holds them as an asset.
     """
 
     def __init__(self, schema: Schema, data_dir: str | Path):
@@ -44,13 +44,13 @@ class RawEncoder(tf.Module):
         self._table = _table(Path(self._asset.name) / "levels.txt", schema, Vocabularies.load(data_dir, schema))
 
     def __call__(self, columns: Mapping[str, tf.Tensor]) -> Inputs:
-        """The model's inputs of raw text, one string tensor `[B]` a raw column.
+        """Turns raw text into the model's inputs; takes one string tensor `[B]` per raw column.
 
         Returns:
-            ids int32 `[B, C]`, or where the schema has fields with values {"ids": them, "values": float32 `[B, N]`}.
+            ids int32 `[B, C]`; if the schema has value fields, {"ids": the ids, "values": float32 `[B, N]`}.
 
         Raises:
-            tf.errors.InvalidArgumentError: when run, if the columns differ in length; names the column.
+            tf.errors.InvalidArgumentError: at run time, if the columns differ in length; names the column.
         """
         fields, rows = self._schema.fields, number_of_rows(columns)
         single = [field for groups in self._lookups for group in groups for field in group]
@@ -74,7 +74,7 @@ class RawEncoder(tf.Module):
         return {"ids": ids, "values": tf.stack(values, axis=1)}
 
     def _encode_single(self, columns: Mapping[str, tf.Tensor], groups: list[list[Field]], rows: tf.Tensor) -> tf.Tensor:
-        """Ids `[B, fields of the groups]`, rule by rule, of fields of one value."""
+        """Ids `[B, number of single-value fields]`, one rule after the other."""
         found = []
         for group in groups:
             text = read(tf.concat([columns[field.column] for field in group], axis=0), group[0].reading)
@@ -87,7 +87,7 @@ class RawEncoder(tf.Module):
         return tf.transpose(self._rows(tf.strings.join([prefixes, levels]), numbers, offsets))
 
     def _encode_list(self, text: tf.Tensor, field: Field) -> tf.Tensor:
-        """Ids `[B, width]` of a field of several values."""
+        """Ids `[B, width]` of a multi-valued field."""
         parts = tf.strings.split(text, field.separator)
         known = transforms.categories(read(parts.flat_values, field.reading))
         used = known != ""
@@ -96,7 +96,7 @@ class RawEncoder(tf.Module):
         )[:, : field.width]
         ids = parts.with_flat_values(self._rows_of(parts.flat_values, field))
         ids = ids.to_tensor(default_value=PADDING, shape=[None, field.width])
-        # Where no value is left, the field is missing.
+        # The field is missing if no value is left.
         first = tf.where(parts.row_lengths() > 0, ids[:, 0], self._rows_of(tf.constant([""]), field))
         return tf.concat([first[:, None], ids[:, 1:]], axis=1)
 
@@ -105,17 +105,17 @@ class RawEncoder(tf.Module):
         return self._rows(tf.strings.join([f"{number}=", level]), number, field.offset)
 
     def _rows(self, keys: tf.Tensor, number: np.ndarray | int, offset: np.ndarray | int) -> tf.Tensor:
-        """Row numbers int32 of keys "number=level" of the fields of these numbers and offsets."""
+        """Row numbers, int32, for keys "number=level" of the fields with these numbers and offsets."""
         line = self._table.lookup(keys)
-        # The lines before a field's are the rows before it, less one out-of-vocabulary row a field.
+        # A field's lines follow those of the fields before it, which have one row more each, the out-of-vocabulary row.
         return tf.cast(tf.where(line >= 0, line + number, offset), tf.int32)
 
 
 def _by_rule(fields: list[Field]) -> list[list[Field]]:
-    """The fields that share a reading, a rule and its parameters, together."""
+    """Groups the fields that share a reading, a rule and its parameters."""
     groups: dict[tuple, list[Field]] = {}
     for field in fields:
-        # The parameters of values say nothing of their level.
+        # The parameters of a value field do not affect its level.
         parameters = () if field.has_value else field.parameters
         groups.setdefault((field.transform, parameters, field.reading), []).append(field)
     return list(groups.values())

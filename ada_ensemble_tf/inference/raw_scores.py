@@ -1,4 +1,4 @@
-"""Scoring a raw log row by row, in its own order."""
+"""Scores a raw log, one score per row, in the order of the log."""
 
 import logging
 from collections.abc import Sequence
@@ -25,23 +25,23 @@ logger = logging.getLogger(__name__)
 def score_raw(
     model: CTRModel, schema: Schema, data_dir: str | Path, raw: Sequence[str | Path], out: str | Path, batch_size: int
 ) -> int:
-    """Writes a CSV with one column `ctr`, a line for each row of the raw files in their order.
+    """Writes a CSV with one column, `ctr`, and one line per row of the raw files, in their order.
 
-    Warns of fields that are nearly all out of vocabulary, though they were not in training.
+    Warns about fields whose values are nearly all out of vocabulary although they were not in training.
 
     Args:
         model: the trained model.
         schema: the fields.
         data_dir: the training directory, with the vocabulary files.
-        raw: raw files of the schema's data set, with the label column or without.
-        out: the CSV file; it appears once it is complete. A pipe or device gets the rows as they are scored.
-        batch_size: rows scored at once.
+        raw: raw files in the format of the schema's data set, with or without the label column.
+        out: the CSV file; it appears once it is complete. A pipe or device receives the rows as they are scored.
+        batch_size: rows per forward pass.
 
     Returns:
         The number of rows.
 
     Raises:
-        UserError: for a bad line, a missing file or a full disk.
+        UserError: if a line is malformed, a file is missing or the disk is full.
     """
     vocabularies, scorer = Vocabularies.load(data_dir, schema), Scorer(model)
     reader = RawReader(schema.format, schema.fields, raw, label="ignored")
@@ -68,6 +68,6 @@ def score_raw(
 
 
 def encoded(vocabularies: Vocabularies, columns: pa.RecordBatch) -> Inputs:
-    """What a model takes, as NumPy arrays, of raw columns (`RawChunk.columns`)."""
+    """Encodes raw columns (`RawChunk.columns`) as the model's inputs, in NumPy arrays."""
     ids = vocabularies.encode(columns)
     return {"ids": ids, "values": vocabularies.values(columns)} if vocabularies.schema.value_fields else ids

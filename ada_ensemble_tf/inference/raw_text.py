@@ -1,4 +1,4 @@
-"""Ids back to raw text: rows of prepared data as a client would send them."""
+"""Turns ids back into raw text: rows of prepared data as a client would send them."""
 
 import datetime
 from collections.abc import Callable
@@ -12,18 +12,18 @@ from data_pipelines.fields.times import written_time
 from data_pipelines.fields.vocabulary import Vocabularies
 
 UNSEEN = "unseen\n"
-"""No field's level, for it holds a line end, and neither number nor time: out of vocabulary everywhere."""
+"""Out of vocabulary in every field: no level contains a line end, and this is neither a number nor a time."""
 
 
 def raw_text(vocabularies: Vocabularies, ids: np.ndarray, values: np.ndarray | None = None) -> dict[str, list[str]]:
-    """Raw columns that have these ids: of a bin its smallest number, of an out-of-vocabulary id `UNSEEN`.
+    """Raw columns that encode to these ids: a bin's smallest number, and `UNSEEN` for an out-of-vocabulary id.
 
-    Of a column that several fields read, the first of them decides; the others may get other ids.
+    If several fields read a column, the first one decides its text; the others may get other ids.
 
     Args:
         vocabularies: the levels.
         ids: `[n, C]`.
-        values: `[n, N]`, standardised, where the schema has value fields.
+        values: `[n, N]`, standardised, if the schema has value fields.
     """
     schema, columns = vocabularies.schema, {}
     starts = np.cumsum([0, *schema.widths])
@@ -47,7 +47,7 @@ def raw_text(vocabularies: Vocabularies, ids: np.ndarray, values: np.ndarray | N
 
 
 def random_ids(schema: Schema, rows: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray | None]:
-    """(ids `[n, C]`, values `[n, N]` or None) drawn evenly, for where no prepared rows are at hand."""
+    """Uniformly drawn (ids `[n, C]`, values `[n, N]` or None), for use without prepared rows."""
     random = np.random.default_rng(seed)
     parts = []
     for field in schema.fields:
@@ -97,7 +97,7 @@ def _equal_frequency(level: str, field: Field) -> str:
     number, boundaries = _after(rules.BIN_PREFIX, level), field.parameters
     if not boundaries:
         return "0"
-    # Not the next float64 below the first boundary: next to 0 it would be a denormal one.
+    # Not the next float64 below the first boundary: near 0 that would be a denormal.
     lowest = min(boundaries[0] - 1, float(np.nextafter(boundaries[0], -np.inf)))
     return written_number(repr(float(boundaries[number - 1]) if number else lowest), field.reading)
 

@@ -1,6 +1,6 @@
-"""How a field's text is read before its rule, in the graph: `data_pipelines.fields.readings` and `times` again.
+"""Reads a field's text before its rule does: `data_pipelines.fields.readings` and `times` in the graph.
 
-Text may be any bytes; each operation from text to numbers is asked only for text that a regular expression has passed.
+Text may be any bytes; only text that matched a regular expression is converted to numbers.
 """
 
 import tensorflow as tf
@@ -10,7 +10,7 @@ from data_pipelines.fields.readings import PLAIN, UNREADABLE, Reading
 
 
 def read(text: tf.Tensor, reading: Reading) -> tf.Tensor:
-    """What the rules read of each text `[B]`: `data_pipelines.fields.readings.read` in the graph."""
+    """The text `[B]` that the rules read: `data_pipelines.fields.readings.read` in the graph."""
     if reading == PLAIN:
         return text
     if reading.trim:
@@ -30,7 +30,7 @@ def read(text: tf.Tensor, reading: Reading) -> tf.Tensor:
 
 
 def _canonical_time(text: tf.Tensor, name: str) -> tuple[tf.Tensor, tf.Tensor]:
-    """(`times.canonical_times` `[B]`; whether the text is a time, where it is not the former means nothing)."""
+    """(`times.canonical_times` `[B]`, whether the text is a time); without a time, the first is meaningless."""
     form = times.time_form(name)
     fits = tf.strings.regex_full_match(text, form.pattern)
 
@@ -72,7 +72,7 @@ def _joined(year: tf.Tensor, month: tf.Tensor, day: tf.Tensor, hour: tf.Tensor) 
 
 
 def _date(days: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-    """(year, month, day) of days since 1970 that are not negative, by counting in eras of 400 years from March 0000."""
+    """(year, month, day) of non-negative days since 1970, counted in eras of 400 years from March of year 0."""
     days += 719_468
     era, day = days // 146_097, days % 146_097
     year = (day - day // 1460 + day // 36_524 - day // 146_096) // 365

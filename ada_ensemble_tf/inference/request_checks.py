@@ -1,4 +1,4 @@
-"""What requests must hold, checked inside the graph: one clear error instead of a wrong score."""
+"""Checks requests inside the graph, so that a bad one gives a clear error instead of a wrong score."""
 
 from collections.abc import Callable, Mapping
 
@@ -9,11 +9,11 @@ from data_pipelines.fields.schema import PADDING, Schema
 
 
 def check(holds: tf.Tensor, message: Callable[[], tf.Tensor]) -> tf.Operation:
-    """An operation that fails with a message unless `holds`, a boolean scalar.
+    """Makes an operation that fails with a message unless `holds`, a boolean scalar, is true.
 
     Args:
         holds: what should be true.
-        message: makes a string scalar; runs only where the check fails.
+        message: makes a string scalar; runs only if the check fails.
     """
     return tf.cond(
         holds,
@@ -23,7 +23,7 @@ def check(holds: tf.Tensor, message: Callable[[], tf.Tensor]) -> tf.Operation:
 
 
 def number_of_rows(columns: Mapping[str, tf.Tensor]) -> tf.Tensor:
-    """B of columns of text `[B]`; an error that names the first column of another length where they differ."""
+    """B of text columns `[B]`. If their lengths differ, an error names the first column that differs."""
     names = list(columns)
     sizes = tf.concat(tf.shape_n(list(columns.values())), axis=0)
 
@@ -42,9 +42,9 @@ def number_of_rows(columns: Mapping[str, tf.Tensor]) -> tf.Tensor:
 
 
 def checked_inputs(inputs: Inputs, schema: Schema) -> Inputs:
-    """The inputs of a model, if every id is a row of its field and every value finite; else an error that says which.
+    """Passes inputs on if every id is a row of its field and every value is finite; else an error names the field.
 
-    A lookup in a row of another field would be a score of something else, and on GPUs one out of the table gives zeros.
+    Without the check, an id of another field would give a wrong score, and on GPUs an id outside the table reads zeros.
     """
     ids = ids_of(inputs)
     names, low, high, paddable = [], [], [], []
@@ -52,7 +52,7 @@ def checked_inputs(inputs: Inputs, schema: Schema) -> Inputs:
         names += [field.name] * field.width
         low += [field.offset] * field.width
         high += [field.offset + field.size] * field.width
-        # The first value of a list is there, be it the missing one.
+        # A list always has a first value, if only the missing one.
         paddable += [False] + [True] * (field.width - 1)
     fits = (ids >= low) & (ids < high)
     if any(paddable):

@@ -1,7 +1,7 @@
-"""Raw text -> level text and values in the graph: the rules of `data_pipelines.fields.rules`, with the same constants.
+"""Raw text -> level text and values: the rules of `data_pipelines.fields.rules` in the graph, with its constants.
 
-TensorFlow's ops from text to numbers fail the whole batch at one text that is no number, so each is asked only for
-text that a regular expression has passed. Text may be any bytes.
+TensorFlow's conversions from text to numbers fail the whole batch if one text is not a number, so only text that
+matched a regular expression is converted. Text may be any bytes.
 """
 
 import re
@@ -22,10 +22,10 @@ _DIGITS = len(str(tf.int64.max))
 
 
 def to_levels(text: tf.Tensor, transform: str, parameters: tuple[float, ...] = ()) -> tf.Tensor:
-    """Level text `[B]` of text `[B]` as the field reads it: `data_pipelines.fields.rules.to_levels` in the graph.
+    """Level text `[B]` for text `[B]` as the field reads it: `data_pipelines.fields.rules.to_levels` in the graph.
 
     Raises:
-        ValueError: unknown transform.
+        ValueError: if the transform is unknown.
     """
     if transform not in _RULES:
         raise ValueError(f"unknown transform {transform!r}")
@@ -34,13 +34,13 @@ def to_levels(text: tf.Tensor, transform: str, parameters: tuple[float, ...] = (
 
 def categories(text: tf.Tensor) -> tf.Tensor:
     """The canonical text of each text `[n]`: `data_pipelines.fields.canonical.canonical` in the graph."""
-    # Hardly any request has other text, and this one operation is all that the others pay.
+    # Hardly any request has non-canonical text; the others pay only for this one operation.
     odd = tf.strings.regex_full_match(text, canonical.NOT_CANONICAL)
     return tf.cond(tf.reduce_any(odd), lambda: _canonical(text), lambda: text)
 
 
 def to_values(text: tf.Tensor, transform: str, parameters: tuple[float, float]) -> tf.Tensor:
-    """The float beside the id, float32 `[B]` of text `[B]`: `data_pipelines.fields.rules.to_values` in the graph."""
+    """The value beside the id, float32 `[B]`, for text `[B]`: `data_pipelines.fields.rules.to_values` in the graph."""
     mean, deviation = parameters
     if not deviation:
         return tf.zeros(tf.shape(text), tf.float32)
@@ -64,7 +64,7 @@ def _canonical(text: tf.Tensor) -> tf.Tensor:
 
 
 def _numbers(text: tf.Tensor) -> tf.Tensor:
-    """float64 `[B]`; NaN where missing or unreadable. Rounds to the nearest as preparation does."""
+    """float64 `[B]`; NaN where missing or unreadable. Rounds to the nearest, as preparation does."""
     readable = tf.strings.regex_full_match(text, NUMBER)
     v = tf.strings.to_number(tf.where(readable, text, "0"), tf.float64)
     return tf.where(readable, v, tf.constant(float("nan"), tf.float64))
@@ -75,7 +75,7 @@ def _int64(text: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     short = tf.strings.regex_full_match(text, _SHORT_INTEGER)
     value = tf.strings.to_number(tf.where(short, text, "0"), tf.int64)
     rest = tf.where(short, "", text)
-    # Shorter text is no integer at all, and hardly any request has longer.
+    # Of the rest, only longer text can be an integer, and hardly any request has it.
     others, readable = tf.cond(
         tf.reduce_any(tf.strings.length(rest) > _SHORT_DIGITS),
         lambda: _long_int64(rest),
@@ -85,7 +85,7 @@ def _int64(text: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
 
 
 def _long_int64(text: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """`_int64` of text of any length. Digits are read in two halves, as many do not fit."""
+    """`_int64` for text of any length. Digits are read in two halves, because all of them may not fit."""
     negative = tf.strings.regex_full_match(text, "-.*")
     digits = tf.strings.regex_replace(text, "^-?0*", "")
     integer = tf.strings.regex_full_match(text, INTEGER) & (tf.strings.length(digits) <= _DIGITS)
@@ -111,7 +111,7 @@ def _log_square(text: tf.Tensor, parameters: tuple[float, ...]) -> tf.Tensor:
 
 def _log_of_square(text: tf.Tensor, parameters: tuple[float, ...]) -> tf.Tensor:
     v, readable = _int64(text)
-    magnitude = tf.abs(tf.maximum(v, -tf.int64.max))  # |-2^63| is no int64; the bin is the same
+    magnitude = tf.abs(tf.maximum(v, -tf.int64.max))  # |-2^63| is not an int64; the bin is the same
     number = tf.searchsorted(tf.constant(rules.LOG_OF_SQUARE_BOUNDARIES), magnitude, side="right")
     level = _label(tf.where(v > 0, rules.LOG_PREFIX, rules.NEGATIVE_LOG_PREFIX), number)
     return _or_missing(tf.where(v == 0, rules.EXACT_PREFIX + "0", level), readable, text == "")
@@ -160,7 +160,7 @@ def _time_parts(text: tf.Tensor, *names: str) -> tuple[list[tf.Tensor], tf.Tenso
 
 
 def _os_browser(text: tf.Tensor, parameters: tuple[float, ...]) -> tf.Tensor:
-    # Without an encoding, lower() changes ASCII letters alone.
+    # Without an encoding, lower() changes only ASCII letters.
     lowered = tf.strings.lower(text)
     level = tf.strings.join([_first(rules.SYSTEMS, lowered), _first(rules.BROWSERS, lowered)], separator="_")
     return tf.where(text == "", "", level)
@@ -169,7 +169,7 @@ def _os_browser(text: tf.Tensor, parameters: tuple[float, ...]) -> tf.Tensor:
 def _first(names: tuple[str, ...], text: tf.Tensor) -> tf.Tensor:
     found = tf.fill(tf.shape(text), rules.OTHER)
     for name in reversed(names):
-        # \C is any byte, where . would stop at one that is not UTF-8.
+        # \C matches any byte; . would stop at one that is not UTF-8.
         found = tf.where(tf.strings.regex_full_match(text, rf"\C*{name}\C*"), name, found)
     return found
 

@@ -1,4 +1,4 @@
-"""What a signature calls the raw log's columns."""
+"""The names that a signature's inputs have for the raw log's columns."""
 
 import hashlib
 import keyword
@@ -14,11 +14,11 @@ _HASH_DIGITS = 6
 
 
 def argument_name(column: str) -> str:
-    """The signature's name of a raw column: a function of the column's own name and of nothing else.
+    """The signature's name for a raw column; it depends only on the column's own name.
 
-    A name of ASCII letters, digits and underscores that begins with a letter stays, unless it is a Python keyword
-    ("class") or "self". Any other is transliterated, with underscores between what is left, and gets the start of its
-    SHA-256: "site id" is site_id_ecd366, "城市" is ChengShi_ed84a1.
+    A name of ASCII letters, digits and underscores that begins with a letter is kept, unless it is a Python keyword
+    ("class") or "self". Any other name is transliterated, other characters become underscores, and the first digits of
+    its SHA-256 are appended: "site id" becomes site_id_ecd366, "城市" becomes ChengShi_ed84a1.
     """
     if re.fullmatch(r"[A-Za-z][A-Za-z0-9_]*", column) and not keyword.iskeyword(column) and column != "self":
         return column
@@ -29,11 +29,11 @@ def argument_name(column: str) -> str:
 
 
 def argument_names(columns: Sequence[str]) -> dict[str, str]:
-    """The signature's name of each raw column.
+    """The signature's name for each raw column.
 
     Raises:
-        UserError: if two columns would have the same name, or one that differs in upper and lower case alone, which
-            TensorFlow's graphs do not tell apart.
+        UserError: if two columns would have the same name, or names that differ only in case, which TensorFlow's graphs
+            do not tell apart.
     """
     names = {column: argument_name(column) for column in columns}
     owners: dict[str, str] = {}

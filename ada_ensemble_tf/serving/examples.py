@@ -1,10 +1,10 @@
-"""tf.Examples of raw rows: to columns of text in the graph, and from them in Python.
+"""tf.Examples of raw rows: parsed to text columns in the graph, made from them in Python.
 
-A feature is called by the raw log's column. What it holds is a bytes list with the log's own text, or with
-`numbers="native"` an int64 list for a column of integers and a float list for one of other numbers, but text where
-numbers are written in another way (`Reading`). A feature that is absent is a missing value, as empty text is. The
-values of a list, where the column is of several values, are those of the list feature. Another type, or several values
-where there is one, is an error of TensorFlow's that names the column.
+A feature has the name of the raw log's column and holds a bytes list with the log's own text. With `numbers="native"`,
+a column of integers is an int64 list and a column of other numbers a float list, except where the field has its own way
+of writing numbers (`Reading`), which stays text. An absent feature is a missing value, as is empty text. A multi-valued
+column is a list feature with one element per value. A feature of another type, or several values in a single-valued
+column, raises a TensorFlow error that names the column.
 """
 
 import re
@@ -20,21 +20,21 @@ from data_pipelines.fields.schema import Schema
 NUMBERS = ("text", "native")
 _MISSING_INTEGER = tf.int64.min
 _DIGITS = range(6, 10)
-"""Significant digits: six give back the text of most logs, nine tell any two float32 apart."""
+"""Significant digits to try: six restore the text of most logs, nine distinguish any two float32."""
 
 
 def feature_types(schema: Schema, numbers: str) -> dict[str, tf.DType]:
     """The type of each column's feature: tf.string, tf.int64 or tf.float32.
 
     Raises:
-        ValueError: if `numbers` is none of `NUMBERS`.
+        ValueError: if `numbers` is not in `NUMBERS`.
     """
     if numbers not in NUMBERS:
         raise ValueError(f"numbers must be one of {NUMBERS}; received {numbers!r}")
     types = {}
     for column, kinds in column_kinds(schema.fields).items():
         types[column] = tf.string
-        # Text of a number is what a number becomes only if it is read as the rules read it.
+        # A number can replace its text only if the rules read numbers in the plain form.
         names = {kind if isinstance(kind, str) else kind.name for kind in kinds}
         readings = [kind.reading for kind in kinds if isinstance(kind, Kind)]
         rewritten = any(reading.rewrites_numbers or reading.trim for reading in readings)
@@ -44,7 +44,7 @@ def feature_types(schema: Schema, numbers: str) -> dict[str, tf.DType]:
 
 
 def parse_examples(serialized: tf.Tensor, schema: Schema, numbers: str = "text") -> dict[str, tf.Tensor]:
-    """The raw columns, a string tensor `[B]` each, of serialized tf.Examples `[B]`."""
+    """Parses serialized tf.Examples `[B]` into the raw columns, a string tensor `[B]` each."""
     types = feature_types(schema, numbers)
     defaults = {tf.string: "", tf.int64: _MISSING_INTEGER, tf.float32: float("nan")}
     separators = _separators(schema)
@@ -66,7 +66,7 @@ def parse_examples(serialized: tf.Tensor, schema: Schema, numbers: str = "text")
 
 
 def make_examples(columns: Mapping[str, Sequence[str]], schema: Schema, numbers: str = "text") -> list[bytes]:
-    """The rows of raw columns as serialized tf.Examples; text that is no number has no feature among numbers."""
+    """Serializes the rows of raw columns as tf.Examples; in a numeric column, text that is not a number is left out."""
     types, separators = feature_types(schema, numbers), _separators(schema)
     examples = []
     for row in range(len(next(iter(columns.values())))):
@@ -85,7 +85,7 @@ def make_examples(columns: Mapping[str, Sequence[str]], schema: Schema, numbers:
 
 
 def as_carried(columns: Mapping[str, Sequence[str]], schema: Schema, numbers: str) -> dict[str, list[str]]:
-    """The columns as `parse_examples` gives them back: what is no number becomes missing, floats lose digits."""
+    """The columns as `parse_examples` returns them: text that is not a number becomes missing, floats lose digits."""
     types = feature_types(schema, numbers)
     return {
         column: list(text) if types[column] == tf.string else [_number_text(t, types[column]) for t in text]
@@ -94,7 +94,7 @@ def as_carried(columns: Mapping[str, Sequence[str]], schema: Schema, numbers: st
 
 
 def _separators(schema: Schema) -> dict[str, str]:
-    """Of columns that fields of several values alone read, all with this separator."""
+    """The separator of each column that only multi-valued fields read, all with the same separator."""
     found: dict[str, set[str]] = {}
     for field in schema.fields:
         found.setdefault(field.column, set()).add(field.separator)
@@ -103,7 +103,7 @@ def _separators(schema: Schema) -> dict[str, str]:
 
 def _number(text: str, dtype: tf.DType) -> int | float | None:
     if dtype == tf.int64:
-        # Twenty characters are a sign and the digits of an int64; more would be slow to read.
+        # Twenty characters hold a sign and the digits of an int64; longer text would be slow to read.
         readable = len(text) <= 20 and re.fullmatch(INTEGER, text, re.ASCII)
         return int(text) if readable and _MISSING_INTEGER < int(text) <= tf.int64.max else None
     if not re.fullmatch(NUMBER, text, re.ASCII):
@@ -127,7 +127,7 @@ def _integer_text(v: tf.Tensor) -> tf.Tensor:
 
 
 def _float_text(v: tf.Tensor) -> tf.Tensor:
-    """The shortest of the texts with six to nine digits that is the same float32, so that 0.1 is not 0.100000001."""
+    """The shortest text of six to nine digits that gives the same float32, so that 0.1 is not 0.100000001."""
     text = tf.strings.as_string(v, precision=_DIGITS[-1], shortest=True)
     for digits in reversed(_DIGITS[:-1]):
         shorter = tf.strings.as_string(v, precision=digits, shortest=True)

@@ -1,4 +1,4 @@
-"""Rows with known scores: what a SavedModel must give, and what checks and warm-up requests are made of."""
+"""Rows with known scores, which a SavedModel must reproduce. Checks and warm-up requests are made from them."""
 
 import base64
 import dataclasses
@@ -22,20 +22,20 @@ from data_pipelines.fields.vocabulary import Vocabularies
 from data_pipelines.json_files import as_type, parse_json
 
 ODD_TEXTS = ("", UNSEEN, "x" * 2000, "-9223372036854775809", "1e400")
-"""Missing, unseen, oversized and out of range: each a row with this text in all columns."""
+"""Missing, unseen, oversized and out-of-range text; each gives a row with this text in all columns."""
 FILE = "assets.extra/golden_rows.json"
 
 
 @dataclasses.dataclass(frozen=True)
 class GoldenRows:
-    """Rows in all forms that signatures take, with their scores.
+    """Rows in all the forms that signatures take, with their scores.
 
     Attributes:
-        columns: texts by the signatures' names of the columns.
+        columns: texts by the signatures' names for the columns.
         examples: the rows as serialized tf.Examples.
-        inputs: "ids" and, where the schema has value fields, "values".
-        ctr: float32 [n], of the model in Python.
-        real: how many rows came from data; the odd ones follow them.
+        inputs: "ids" and, if the schema has value fields, "values".
+        ctr: float32 [n], scores from the model in Python.
+        real: how many rows came from data; the odd rows follow them.
     """
 
     columns: Mapping[str, Sequence[str]]
@@ -45,7 +45,7 @@ class GoldenRows:
     real: int
 
     def feed(self, signature: str, rows: Sequence[int]) -> dict[str, np.ndarray]:
-        """The inputs of a signature for some of the rows, by name."""
+        """A signature's inputs for some of the rows, by name."""
         if signature == "ids":
             return {name: array[rows] for name, array in self.inputs.items()}
         if signature in ("examples", "classify", "regress"):
@@ -54,7 +54,7 @@ class GoldenRows:
         return {name: np.array([text[i].encode() for i in rows], object) for name, text in self.columns.items()}
 
     def save(self, folder: Path) -> None:
-        """Writes `FILE` below a SavedModel's folder."""
+        """Writes `FILE` under a SavedModel's folder."""
         value = {
             "columns": dict(self.columns),
             "examples": [base64.b64encode(example).decode() for example in self.examples],
@@ -66,7 +66,7 @@ class GoldenRows:
 
     @classmethod
     def load(cls, folder: Path) -> "GoldenRows":
-        """Reads `FILE`. Raises UserError where it is missing, damaged or malformed."""
+        """Reads `FILE`; raises UserError if it is missing, damaged or malformed."""
         path, way_out = str(Path(folder) / FILE), way_out_of(folder)
         value = as_type(parse_json(Checksums(folder).read(FILE), path, way_out), _File, path, way_out)
         try:
@@ -95,14 +95,14 @@ def golden_rows(
     columns: Mapping[str, Sequence[str]],
     example_numbers: str = "text",
 ) -> GoldenRows:
-    """The rows of raw columns, and odd ones after them, scored by the model in Python from preparation's ids.
+    """The rows of raw columns, followed by odd rows, scored by the model in Python from preparation's ids.
 
     Args:
         model: as it will be served.
         schema: the fields.
-        vocabularies: their levels.
+        vocabularies: the fields' levels.
         columns: texts by raw column.
-        example_numbers: see `serving.examples`; with "native" the rows are those that tf.Examples can carry.
+        example_numbers: see `serving.examples`; with "native", columns are stored as tf.Examples carry them.
     """
     real = len(next(iter(columns.values())))
     columns = {column: [*columns[column], *ODD_TEXTS] for column in schema.columns}

@@ -1,10 +1,10 @@
-"""Asks an exported model as TF Serving would: every signature, batches of many sizes, many threads at once.
+"""Loads an exported model as TF Serving does and calls every signature, with many batch sizes, from many threads.
 
 python -m ada_ensemble_tf.serving.load_test --export_dir=WORKDIR/export/1 [--seconds=60] [--threads=8]
 
-TensorFlow's session loader serves the golden rows that export has left in the folder. Whether each score is the one
-that the model in Python gave, latencies by signature and batch size, and how memory grew are told; the exit code is 1
-if a request failed or a score was another.
+Requests are made from the golden rows that export left in the folder, and TensorFlow's session answers them. Prints
+whether each score equals the one from the model in Python, latencies by signature and batch size, and memory growth.
+Exits with 1 if a request failed or a score differed.
 """
 
 import collections
@@ -23,7 +23,7 @@ _SIZES = ["1", "64", "512", "4096"]
 
 
 def main(argv) -> int:
-    """Serves for some time and prints what was seen."""
+    """Runs the load test and prints its results; returns the exit code."""
     del argv
     from ada_ensemble_tf.serving.golden_rows import GoldenRows
     from ada_ensemble_tf.serving.session import ServingSession
@@ -48,18 +48,18 @@ def main(argv) -> int:
 
 
 class Load:
-    """Requests from many threads, and what came of them.
+    """Requests from many threads, and their results.
 
     Args:
         session: a `ServingSession`.
-        rows: `GoldenRows`, taken in turn to fill batches.
-        sizes: rows of a request.
-        tolerance: largest relative difference of a click probability.
+        rows: `GoldenRows`; batches are filled by cycling through them.
+        sizes: rows per request.
+        tolerance: largest relative difference allowed in a click probability.
 
     Attributes:
-        problems: failed requests and other scores, a line each, at most some of each thread.
-        seconds: of requests, by (signature, size).
-        memory: (seconds since the start, bytes of the process) at times.
+        problems: failed requests and wrong scores, a line each; each thread reports only its first few.
+        seconds: duration of each request, by (signature, size).
+        memory: samples of (seconds since the start, bytes of the process).
     """
 
     def __init__(self, session, rows, sizes: Sequence[int], tolerance: float):
@@ -70,8 +70,8 @@ class Load:
         self.memory: list[tuple[float, int]] = []
 
     def run(self, seconds: float, threads: int) -> None:
-        """Sends requests for that long, size by size; each thread asks every signature in turn, at least once."""
-        # The largest first: what memory they take is then no growth.
+        """Sends requests for `seconds`, size by size; each thread calls every signature in turn, at least once."""
+        # The largest size goes first, so that its memory does not count as growth.
         sizes = sorted({size for _, size in self._cases}, reverse=True)
         for case in self._cases:
             self._ask(*case, offset=0, timed=False)
@@ -101,7 +101,7 @@ class Load:
         start = time.perf_counter()
         try:
             outputs = self._session(signature, feed)
-        except Exception as error:  # Whatever it is, a server would have failed the request.
+        except Exception as error:  # Any exception would have failed the request in a server.
             self.problems.append(f"{signature}, {size} rows: {type(error).__name__}: {error}")
             return
         if timed:
@@ -111,7 +111,7 @@ class Load:
             self.problems.append(f"{signature}, {size} rows: a score is off by {wrong.max():.2g} of itself")
 
     def lines(self) -> list[str]:
-        """A table of latencies, memory, and problems."""
+        """A table of latencies, then memory and problems."""
         lines = [f"{'signature':16}{'rows':>6}{'requests':>10}{'p50 ms':>10}{'p99 ms':>10}"]
         for signature, size in self._cases:
             times = 1e3 * np.array(self.seconds[signature, size] or [np.nan])
@@ -128,16 +128,16 @@ class Load:
 
 
 def resident_bytes() -> int:
-    """What the process has in memory now."""
+    """The process's resident memory now."""
     pages = int(Path("/proc/self/statm").read_text().split()[1])
     return pages * 4096
 
 
 if __name__ == "__main__":
-    # Here, so that importing this module leaves the flags of other command lines alone.
+    # Defined here, so that importing this module does not add flags to other commands.
     flags.DEFINE_string("export_dir", None, "Folder of one version, e.g. WORKDIR/export/1.", required=True)
     define_float("seconds", 10.0, "How long to send requests.", NOT_NEGATIVE)
-    flags.DEFINE_integer("threads", 8, "How many send them.", lower_bound=1)
-    flags.DEFINE_list("batch_sizes", _SIZES, "Rows of a request.")
-    define_float("tolerance", 1e-4, "Largest relative difference of a score; 0.01 of bfloat16 models.", POSITIVE)
+    flags.DEFINE_integer("threads", 8, "How many threads send requests.", lower_bound=1)
+    flags.DEFINE_list("batch_sizes", _SIZES, "Rows per request.")
+    define_float("tolerance", 1e-4, "Largest relative difference of a score; 0.01 for bfloat16 models.", POSITIVE)
     run_main(main)

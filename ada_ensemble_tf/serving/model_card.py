@@ -1,4 +1,4 @@
-"""MODEL_CARD.md: what an exported model is, how good it is, and what it does with odd requests."""
+"""MODEL_CARD.md: describes an exported model, its quality, and how it handles odd requests."""
 
 import dataclasses
 import hashlib
@@ -16,31 +16,31 @@ from data_pipelines.json_files import canonical_json
 
 FILE = "MODEL_CARD.md"
 LIMITS = """\
-- Missing (empty text, an absent feature of a tf.Example; NaN among numbers): the field's level for missing values, or
-  its out-of-vocabulary row where training had none.
-- Unseen, oversized, and text that is not of the column's kind ("abc" among integers, an integer beyond 64 bits): the
-  field's out-of-vocabulary row. A number that is read as a value is cut off at ten standard deviations.
-- Of more values than a multi-valued field has columns, the first ones count.
-- An error that names the column: an input that is missing, unknown or of another type, columns of different lengths, a
-  feature of a tf.Example of another type, and several values where the column has one.
-- An error that names the field: an id that is not one of the field's rows, a value that is not finite.
-- The scores are calibrated to the clicks of the training data: look at calibration again on rows of other traffic."""
+- Missing values (empty text, an absent feature of a tf.Example, NaN among numbers) get the field's level for missing
+  values, or its out-of-vocabulary row if training had no missing values.
+- Unseen text, oversized text and text of the wrong kind ("abc" among integers, an integer beyond 64 bits) get the
+  field's out-of-vocabulary row. A number that is read as a value is clipped at ten standard deviations.
+- If a multi-valued field gets more values than it has columns, only the first ones count.
+- An error names the column if an input is missing, unknown or of the wrong type, if columns differ in length, if a
+  feature of a tf.Example has the wrong type, or if a single-valued column has several values.
+- An error names the field if an id is not one of the field's rows, or a value is not finite.
+- The scores are calibrated to the clicks of the training data: check calibration again on other traffic."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Card:
-    """What a card tells.
+    """The content of a model card.
 
     Attributes:
         version: of the export.
-        model: as it is served.
+        model: the model as served.
         schema: its fields.
         served: the signatures.
-        example_numbers: what tf.Examples hold of numbers.
-        training: what metrics.json holds, or {} where training is not complete.
-        config: that it was trained with, or {}.
-        parity: a sentence on the rows that were compared.
-        storage: sentences on what was done to the weights.
+        example_numbers: how tf.Examples hold numbers, see `serving.examples`.
+        training: the content of metrics.json, or {} if training is not complete.
+        config: the training config, or {}.
+        parity: a sentence about the rows that were compared.
+        storage: sentences about how the weights were stored.
     """
 
     version: str
@@ -114,7 +114,7 @@ class Card:
 
 
 def hash_of(config: Mapping[str, Any]) -> str:
-    """16 hex digits that differ between configs."""
+    """A hash of a config, 16 hex digits."""
     return hashlib.sha256(canonical_json(config).encode()).hexdigest()[:16]
 
 

@@ -1,4 +1,4 @@
-"""The gate before publishing: does the SavedModel give what the model in Python gives?"""
+"""The check before publishing: does the SavedModel give the same scores as the model in Python?"""
 
 from pathlib import Path
 
@@ -9,24 +9,24 @@ from ada_ensemble_tf.serving.session import ServingSession, click_probabilities
 from data_pipelines.errors import UserError
 
 TOLERANCES = {"float32": 1e-4, "bfloat16": 1e-2}
-"""Largest relative difference of click probabilities by what a model computes in: two orders of the same sums."""
+"""Largest relative difference of click probabilities by the model's dtype: sums may be taken in another order."""
 ABSOLUTE = 1e-7
 
 
 def difference(found: np.ndarray, expected: np.ndarray) -> np.ndarray:
-    """Relative differences `[n]`; of what is not finite infinite."""
+    """Relative differences `[n]`; infinite where `found` is not finite."""
     wrong = np.maximum(np.abs(found - expected) - ABSOLUTE, 0.0) / np.maximum(expected, ABSOLUTE)
     return np.where(np.isfinite(wrong), wrong, np.inf)
 
 
 def check_parity(folder: str | Path, session: ServingSession, rows: GoldenRows, tolerance: float) -> float:
-    """Scores the golden rows by every signature of a SavedModel.
+    """Scores the golden rows with every signature of a SavedModel.
 
     Returns:
         The largest relative difference.
 
     Raises:
-        UserError: if one is above the tolerance; names signature and row.
+        UserError: if a difference is above the tolerance; names the signature and the row.
     """
     largest, all_rows = 0.0, np.arange(len(rows.ctr))
     for signature in session.signatures:

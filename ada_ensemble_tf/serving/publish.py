@@ -1,4 +1,4 @@
-"""Exporting: a SavedModel that appears in its versioned folder once it is complete and its scores were checked."""
+"""Export: a SavedModel appears in its versioned folder once it is complete and its scores have been checked."""
 
 import contextlib
 import logging
@@ -50,22 +50,23 @@ def export(
 ) -> Path:
     """Writes a SavedModel into the next numbered folder of `export_dir`, as TF Serving looks for them.
 
-    The folder has MODEL_CARD.md, and in assets.extra golden rows and, with tensorflow-serving-api, warm-up requests.
+    The folder also holds MODEL_CARD.md and, in assets.extra, golden rows and warm-up requests. Writing the requests
+    needs tensorflow-serving-api.
 
     Args:
-        model: the trained model; takes on what its stored tables give back.
+        model: the trained model; its tables are set to the values that the stored tables return.
         schema: the fields.
         data_dir: the directory with the vocabulary files.
-        export_dir: where numbered folders go.
-        columns: rows by raw column, for golden rows and warm-up; made of the vocabularies by default.
+        export_dir: the folder that holds the numbered versions.
+        columns: rows by raw column, for golden rows and warm-up; made from the vocabularies by default.
         storage: how embedding tables are stored.
-        example_numbers: what tf.Examples hold of numbers, see `serving.examples`.
-        training: what metrics.json holds, for the card.
-        config: that it was trained with, for the card.
-        test: (inputs, labels) batches, to tell AUC before and after what `storage` does.
+        example_numbers: how tf.Examples hold numbers, see `serving.examples`.
+        training: the content of metrics.json, for the card.
+        config: the training config, for the card.
+        test: (inputs, labels) batches, on which AUC is reported before and after `storage` is applied.
 
     Returns:
-        The version's folder. It appears under its name once it is complete.
+        The version's folder, which appears under its name once it is complete.
 
     Raises:
         UserError: if the SavedModel gives other scores than the model in Python, the disk is full, or another process
@@ -73,7 +74,7 @@ def export(
     """
     with _new_version(Path(export_dir)) as (staging, final):
         model.finish_annealing()
-        # Before the served model gives the model in Python what its stored tables give back.
+        # Before ServedModel sets the Python model's tables to the values that the stored tables return.
         before = None if test is None else _figures(Scorer(model), test)
         served = _save_graph(ServedModel(model, schema, data_dir, storage, example_numbers), staging)
         rows = _make_golden_rows(model, schema, data_dir, columns, example_numbers)
@@ -107,7 +108,7 @@ def _make_golden_rows(
     columns: Mapping[str, Sequence[str]] | None,
     example_numbers: str,
 ) -> GoldenRows:
-    """The rows that every signature must score as the model in Python does; of the vocabularies without `columns`."""
+    """The rows that every signature must score as the model in Python does; from the vocabularies without `columns`."""
     vocabularies = Vocabularies.load(data_dir, schema)
     if columns is None:
         columns = raw_text(vocabularies, *random_ids(schema, RANDOM_ROWS))
@@ -115,7 +116,7 @@ def _make_golden_rows(
 
 
 def _checked_parity(model: CTRModel, staging: Path, session: ServingSession, rows: GoldenRows) -> str:
-    """In a sentence, how near the SavedModel's scores are to the model's in Python. UserError: not near enough."""
+    """Says how close the SavedModel's scores are to the Python model's; raises UserError if not close enough."""
     tolerance = TOLERANCES["bfloat16" if model.dtype_policy.compute_dtype == "bfloat16" else "float32"]
     largest = check_parity(staging, session, rows, tolerance)
     return (
@@ -126,7 +127,7 @@ def _checked_parity(model: CTRModel, staging: Path, session: ServingSession, row
 
 
 def _write_warmup(staging: Path, session: ServingSession, rows: GoldenRows, name: str) -> list[str]:
-    """Writes warm-up requests; a sentence for the card where there are none."""
+    """Writes warm-up requests; returns a sentence for the card if there are none."""
     try:
         write_warmup(staging, session, rows, name)
     except UserError as error:
@@ -147,12 +148,12 @@ def _log(told: Sequence[str], served: ServedModel) -> None:
 def _new_version(export_dir: Path) -> Iterator[tuple[Path, Path]]:
     """Yields the folder to write to and the numbered one, whose name it gets when the block ends without an error."""
     with alone_in(export_dir, "choose another --export_dir"):
-        # What killed exports left.
+        # Remove what killed exports left.
         for left in export_dir.glob(f"[0-9]*{SUFFIX}"):
             shutil.rmtree(left)
         versions = [int(path.name) for path in export_dir.iterdir() if path.name.isdigit()]
         final = export_dir / str(max(versions, default=0) + 1)
-        # Not a number: TF Serving passes it over.
+        # The name is not a number, so TF Serving ignores it.
         staging = export_dir / f"{final.name}{SUFFIX}"
         try:
             yield staging, final
@@ -167,7 +168,7 @@ def _new_version(export_dir: Path) -> Iterator[tuple[Path, Path]]:
 
 
 def _sizes(model: CTRModel, served: ServedModel, storage: Storage) -> list[str]:
-    """What the weights take, and what `storage` saved, in sentences."""
+    """Sentences about the size of the weights and what `storage` saved."""
     size = sum(v.value.dtype.size * int(np.prod(v.shape)) for v in model.variables)
     if storage.is_plain:
         return [f"Weights are {size:,} bytes."]

@@ -1,4 +1,4 @@
-"""A SavedModel in TensorFlow's session, loaded and asked as TF Serving's model server does it."""
+"""A SavedModel in TensorFlow's session, loaded and called as TF Serving's model server does."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,17 +11,17 @@ from data_pipelines.errors import UserError
 
 
 class ServingSession:
-    """The signatures of an exported model, by TensorFlow's session loader; may be asked from many threads.
+    """The signatures of an exported model, loaded by TensorFlow's session loader; safe to call from many threads.
 
     Args:
-        folder: of one version.
-        check: whether its files are compared with their checksums first; an export that is being made has none yet.
+        folder: the folder of one version.
+        check: whether to compare its files with their checksums first; an unfinished export has no checksums yet.
 
     Attributes:
         signatures: the SignatureDefs by name.
 
     Raises:
-        UserError: if the folder holds no SavedModel, or a file of it is damaged.
+        UserError: if the folder holds no SavedModel or one of its files is damaged.
     """
 
     def __init__(self, folder: str | Path, check: bool = True):
@@ -32,7 +32,7 @@ class ServingSession:
             checksums.check("saved_model.pb", *checksums.names)
         graph = tf.Graph()
         self._session = tf.compat.v1.Session(graph=graph)
-        # The loader is TensorFlow 1's, of which it says so each time.
+        # The loader is TensorFlow 1's and logs a warning about that each time.
         tensorflow_logger = tf.get_logger()
         level = tensorflow_logger.level
         tensorflow_logger.setLevel("ERROR")
@@ -49,14 +49,14 @@ class ServingSession:
         """All outputs of a signature by name.
 
         Raises:
-            UserError: for a signature that is not there, and for inputs that are missing, unknown or of another type.
-            tf.errors.InvalidArgumentError: for what the graph refuses.
+            UserError: if the signature does not exist, or an input is missing, unknown or of the wrong type.
+            tf.errors.InvalidArgumentError: if the graph refuses the request.
         """
         feed, fetches = self.prepared(signature, inputs)
         return self._session.run(fetches, feed)
 
     def prepared(self, signature: str, inputs: Mapping[str, np.ndarray]) -> tuple[dict, dict]:
-        """(feed by tensor, tensors by output) of a request."""
+        """(feed by tensor, tensors by output) for a request."""
         if signature not in self.signatures:
             raise UserError(f"no signature {signature!r}; there are {', '.join(sorted(self.signatures))}")
         expected = self.signatures[signature].inputs
@@ -79,7 +79,7 @@ class ServingSession:
 
 
 def click_probabilities(signature: str, outputs: Mapping[str, np.ndarray]) -> np.ndarray:
-    """`[B]`, of any signature's outputs."""
+    """Click probabilities `[B]` from any signature's outputs."""
     if signature == "classify":
         return outputs["scores"][:, 1]
     return outputs["outputs"] if signature == "regress" else outputs["ctr"]

@@ -18,26 +18,27 @@ _METHODS = {"classify": "tensorflow/serving/classify", "regress": "tensorflow/se
 
 
 class ServedModel(tf.Module):
-    """What a SavedModel holds: encoder, model weights and signatures, with named inputs and outputs.
+    """The content of a SavedModel: encoder, model weights and signatures, with named inputs and outputs.
 
-    * `serving_default`: a string tensor `[B]` a raw column, by the log's column name, with the log's own text (empty
-      for missing) -> `ctr`, float32 `[B]`. Where TensorFlow does not take a column's name, the input has another, see
-      `argument_names`.
+    * `serving_default`: one string tensor `[B]` per raw column, named like the log's column, with the log's own text
+        (empty if missing) -> `ctr`, float32 `[B]`. If TensorFlow does not accept a column's name, the input has
+        another, see `argument_names`.
     * `examples`: `examples`, serialized tf.Examples `[B]` (see `serving.examples`) -> `ctr`.
-    * `ids`: `ids`, int32 `[B, C]`, and where the schema has value fields `values`, float32 `[B, N]` -> `ctr`.
-    * `explain`, of models whose gates can be read: raw columns -> `ctr`, `exit_depth`, int32 `[B]` from 1, where rows
-      exit early, and `gates_layer_1` .. `gates_layer_L`, float32 `[B, E]`, zeros in layers that a row does not reach.
+    * `ids`: `ids`, int32 `[B, C]`, and, if the schema has value fields, `values`, float32 `[B, N]` -> `ctr`.
+    * `explain`, for models whose gates can be read: raw columns -> `ctr`, `exit_depth`, int32 `[B]` from 1, if rows
+        exit early, and `gates_layer_1` .. `gates_layer_L`, float32 `[B, E]`, zeros in layers that a row does not reach.
     * `classify`: `inputs`, serialized tf.Examples -> `classes`, "0" and "1", and `scores`, each `[B, 2]`.
     * `regress`: `inputs`, the same -> `outputs`, the click probability `[B]`.
 
-    The last two are for TF Serving's Classify and Regress; `set_methods` marks them as such in the SavedModel.
+    The last two serve TF Serving's Classify and Regress requests; `set_methods` marks them as such in the SavedModel.
 
     Args:
-        model: the trained model; its annealing is finished first, so that K and depth have their final values.
+        model: the trained model. Its annealing is finished first, so that K and depth have their final values.
         schema: the fields.
         data_dir: the directory with the vocabulary files.
-        storage: how embedding tables are stored; the model takes on the values that they give back.
-        example_numbers: what tf.Examples hold of numbers, "text" or "native", see `serving.examples`.
+        storage: how embedding tables are stored; the model's own tables are set to the values that the stored ones
+            return.
+        example_numbers: how tf.Examples hold numbers, "text" or "native", see `serving.examples`.
     """
 
     def __init__(
@@ -52,13 +53,13 @@ class ServedModel(tf.Module):
         model.finish_annealing()
         self.encoder = RawEncoder(schema, data_dir)
         self.tables = StoredTables(model, storage)
-        # The variables alone: the Keras object would bring graphs of its own.
+        # Only the variables: the Keras object would bring graphs of its own.
         self.weights = self.tables.others(model)
         self._signatures = _Signatures(model, schema, self.encoder, self.tables, example_numbers)
 
     @property
     def arguments(self) -> dict[str, str]:
-        """The signatures' name of each raw column."""
+        """The signatures' name for each raw column."""
         return self._signatures.arguments
 
     @property
@@ -68,19 +69,19 @@ class ServedModel(tf.Module):
 
     @property
     def inputs(self) -> dict[str, dict[str, tf.TensorSpec]]:
-        """By signature, what it takes by name."""
+        """The inputs of each signature by name."""
         return self._signatures.inputs
 
     @property
     def signature(self) -> tf.types.experimental.ConcreteFunction:
-        """That of `serving_default`."""
+        """The concrete function of `serving_default`."""
         return self.functions["serving_default"]
 
 
 class _Signatures:
-    """The functions behind the signatures; a plain object, for what a tf.Module knows of is saved a second time.
+    """The functions behind the signatures; a plain object, because a tf.Module would save them a second time.
 
-    What signatures share are functions of their own, traced and stored once.
+    Code that signatures share is in functions of its own, traced and stored once.
     """
 
     def __init__(
@@ -157,7 +158,7 @@ class _Signatures:
 
 
 def set_methods(folder: str | Path) -> None:
-    """Marks a SavedModel's `classify` and `regress` as those of TF Serving's requests of these names."""
+    """Marks a SavedModel's `classify` and `regress` for TF Serving's requests of these names."""
     updater = tf.compat.v1.saved_model.signature_def_utils.MethodNameUpdater(str(folder))
     for name, method in _METHODS.items():
         updater.replace_method_name(name, method, tags="serve")

@@ -1,4 +1,4 @@
-"""Weights as a SavedModel has them: tables in fewer bits and without rows that are zero, small ones as constants."""
+"""Weights in a SavedModel: tables in fewer bits and without zero rows, small variables as constants."""
 
 import contextlib
 import dataclasses
@@ -14,22 +14,22 @@ from ada_ensemble_tf.models import CTRModel
 
 TYPES = ("float32", "bfloat16", "float16")
 LARGEST_CONSTANT = 2**16
-"""Elements of a variable that becomes a constant of the graph."""
+"""Variables with at most this many elements become constants of the graph."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Storage:
-    """How embedding tables are stored. Rows are turned into float32 as they are read, so all is computed in it.
+    """How embedding tables are stored. Rows are converted to float32 when read, so all computation is in float32.
 
-    Dense weights stay float32: to turn them around at each request would cost more time than their size is worth.
+    Dense weights stay float32: converting them for each request would take more time than their size is worth.
 
     Attributes:
         weights: "float32", "bfloat16" or "float16".
-        prune_zero_rows: whether rows that are exactly zero, as G-FTRL leaves those that do not help, are left out
-            behind a map of rows. A table that this would not make smaller stays whole.
+        prune_zero_rows: whether to leave out rows that are exactly zero, as G-FTRL makes rows that do not help, and
+            look the others up through a map of rows. A table that would not get smaller stays whole.
 
     Raises:
-        ValueError: for another type.
+        ValueError: if `weights` is another type.
     """
 
     weights: str = "float32"
@@ -46,11 +46,11 @@ class Storage:
 
 
 class StoredTable(tf.Module):
-    """A table `[V, D]` that only lookups read.
+    """A read-only table `[V, D]` for lookups.
 
     Args:
         table: the values, float32 `[V, D]`.
-        storage: how they are kept.
+        storage: how they are stored.
 
     Attributes:
         zeros: how many rows are zero.
@@ -71,21 +71,21 @@ class StoredTable(tf.Module):
         self.rows = tf.Variable(tf.cast(table, dtype), trainable=False)
 
     def sparse_read(self, indices: tf.Tensor, name: str | None = None) -> tf.Tensor:
-        """Float32 rows of the table; what tf.gather calls where its source is no tensor."""
+        """Float32 rows of the table. tf.gather calls this if its source is not a tensor."""
         if self.places is not None:
             indices = tf.gather(self.places, indices)
         return tf.cast(tf.gather(self.rows, indices), tf.float32, name=name)
 
 
 class StoredTables(tf.Module):
-    """The tables of a model, stored; the model itself takes on the values that they give back.
+    """A model's tables in storage form; the model's own tables are set to the values that these return.
 
-    Small variables of other layers become constants: reading them one by one takes much of the time of a single row,
-    and what depends on them alone, such as the scale of a normalisation or K, is worked out once.
+    Small variables of other layers become constants: reading them one by one takes much of a single row's time, and
+    whatever depends only on them, such as the scale of a normalisation or K, is computed once.
 
     Args:
-        model: rounded to what is stored.
-        storage: how.
+        model: the model; its tables are rounded to the stored values.
+        storage: how the tables are stored.
     """
 
     def __init__(self, model: CTRModel, storage: Storage):
@@ -101,17 +101,17 @@ class StoredTables(tf.Module):
         constants = {
             id(v): v.numpy() for v in model.variables if id(v) not in apart and np.prod(v.shape) <= LARGEST_CONSTANT
         }
-        # Behind a function, as a tf.Module takes dictionaries apart.
+        # Behind a function, because a tf.Module wraps dictionaries.
         self._constants = lambda: constants
 
     @property
     def zeros(self) -> int:
-        """How many rows of all tables are zero."""
+        """The number of zero rows in all tables."""
         return sum(table.zeros for table in self.tables)
 
     @property
     def dropped(self) -> int:
-        """How many of them were left out."""
+        """The number of zero rows that were left out."""
         return sum(table.dropped for table in self.tables)
 
     @property
@@ -125,9 +125,9 @@ class StoredTables(tf.Module):
 
     @contextlib.contextmanager
     def in_use(self) -> Iterator[None]:
-        """Within it, the model reads these tables and constants."""
+        """Within the block, the model reads these tables and constants."""
         with keras.StatelessScope() as scope:
-            # Set here, for the constructor would turn them into tensors, which are whole tables.
+            # Set here, because the constructor would turn them into tensors, which hold whole tables.
             scope.state_mapping.update(zip(self._of, self.tables, strict=True))
             scope.state_mapping.update({of: tf.constant(value) for of, value in self._constants().items()})
             yield

@@ -1,6 +1,6 @@
-"""Warm-up requests: what TF Serving replays when it loads a model, so that the first request need not wait.
+"""Warm-up requests, which TF Serving replays when it loads a model, so that the first request need not wait.
 
-TensorFlow optimises a signature's graph at its first request, which takes seconds.
+TensorFlow optimises a signature's graph at the first request, which takes seconds.
 """
 
 from pathlib import Path
@@ -15,17 +15,17 @@ from data_pipelines.errors import UserError, extra_missing
 
 FILE = "assets.extra/tf_serving_warmup_requests"
 BATCH_SIZES = (1, 8, 64)
-"""Rows of the requests of each signature."""
+"""Rows per request; each signature gets a request of each size."""
 
 
 def write_warmup(folder: str | Path, session: ServingSession, rows: GoldenRows, name: str) -> int:
-    """Writes `FILE`: for each signature and batch size a request of the rows that came from data.
+    """Writes `FILE`: a request for each signature and batch size, of rows that came from data.
 
     Args:
-        folder: of the SavedModel.
-        session: of it.
-        rows: whose requests.
-        name: of the model, as TF Serving calls it; warm-up does not read it.
+        folder: the SavedModel's folder.
+        session: the SavedModel's session.
+        rows: the rows that requests are made from.
+        name: the model's name in TF Serving; warm-up does not read it.
 
     Returns:
         The number of requests.
@@ -46,7 +46,7 @@ def write_warmup(folder: str | Path, session: ServingSession, rows: GoldenRows, 
 
 
 def replay_warmup(folder: str | Path, session: ServingSession) -> int:
-    """Sends the requests of `FILE`, as TF Serving does at loading; returns how many.
+    """Sends the requests in `FILE`, as TF Serving does when it loads the model; returns their number.
 
     Raises:
         UserError: if there is no such file, or tensorflow-serving-api is not installed.

@@ -1,4 +1,4 @@
-"""Checkpoints: the whole state of training, and the weights of the best model so far."""
+"""Checkpoints: the whole state of training, and the best weights so far."""
 
 import re
 import shutil
@@ -16,20 +16,20 @@ _ATTEMPTS = 3
 
 
 class Checkpoint:
-    """One folder that holds the latest save of a list of variables.
+    """A folder that holds the latest save of a list of variables.
 
-    A save is complete or not there. The folder's SHA256SUMS lists the files of the latest save and no others: a new
-    save is written beside the old, then SHA256SUMS is replaced, then the old save is deleted. TensorFlow's own index,
-    the file `checkpoint`, is written for other tools and not read. Variables are kept by place and name, so that those
-    of another model are refused.
+    A save is complete or does not exist. The folder's SHA256SUMS lists only the files of the latest save: a new save is
+    written next to the old one, then SHA256SUMS is replaced, then the old save is deleted. TensorFlow's own index, the
+    file `checkpoint`, is written for other tools and not read. Variables are stored by position and name, so a save of
+    another model is refused.
 
     Args:
         folder: where to save.
-        variables: what to save, in an order that is the same in each process.
+        variables: the variables to save, in the same order in every process.
     """
 
     def __init__(self, folder: Path, variables: Sequence[keras.Variable | tf.Variable]):
-        # Keras numbers random states by how many the process has made before: that is nothing of the model's.
+        # Keras numbers random states by how many the process has made before; the number is not part of the model.
         names = [re.sub(r"\bseed_generator_\d+/", "seed_generator/", getattr(v, "path", v.name)) for v in variables]
         values = [v.value if isinstance(v, keras.Variable) else v for v in variables]
         self._checkpoint = tf.train.Checkpoint(
@@ -43,7 +43,7 @@ class Checkpoint:
         return latest_save(self._folder) is not None
 
     def digest(self) -> str:
-        """Of the latest save's index, which has a checksum of each tensor; "none" where there is no save."""
+        """A digest of the latest save's index, which holds each tensor's checksum; "none" if there is no save."""
         name = latest_save(self._folder)
         return "none" if name is None else sha256_of(self._folder / f"{name}.index")[:12]
 
@@ -62,7 +62,7 @@ class Checkpoint:
         """Sets the variables to the latest save.
 
         Raises:
-            UserError: if there is none, it is damaged, or it is of other variables.
+            UserError: if there is no save, it is damaged, or it has other variables.
         """
         for _ in range(_ATTEMPTS):
             name = latest_save(self._folder)
@@ -71,7 +71,7 @@ class Checkpoint:
             try:
                 return self._restore(name)
             except UserError:
-                # A training that goes on may just have replaced it.
+                # A training that is still running may just have replaced it.
                 if latest_save(self._folder) == name:
                     raise
         raise UserError(f"{self._folder}: checkpoints are replaced faster than they can be read; try again later")
@@ -87,21 +87,21 @@ class Checkpoint:
 
 
 def latest_save(folder: Path) -> str | None:
-    """The name of the save that a checkpoint folder holds, such as `ckpt-800`; None where it has none."""
+    """The name of the save in a checkpoint folder, such as `ckpt-800`; None if there is none."""
     names = Checksums(folder, way_out_of(Path(folder).parent.parent)).names
     return next((name.removesuffix(".index") for name in names if name.endswith(".index")), None)
 
 
 def check_saves(folder: Path) -> None:
-    """Compares the files of the latest save with their checksums. Raises UserError where one is damaged."""
+    """Compares the files of the latest save with their checksums; raises UserError if one is damaged."""
     checksums = Checksums(folder, way_out_of(folder.parent.parent))
     checksums.check(*checksums.names)
 
 
 def remove_unfinished_saves(folder: Path) -> None:
-    """Removes all saves of a folder but the latest: former ones, and what killed processes left.
+    """Removes everything but a folder's latest save: older saves, and what killed processes left.
 
-    Call it where no other process saves there.
+    Call it only while no other process saves there.
     """
     latest = latest_save(folder)
     for path in folder.glob("ckpt-*"):

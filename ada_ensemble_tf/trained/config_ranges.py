@@ -1,6 +1,6 @@
-"""What the trainer's config keys may hold; their values are in `experiments/defaults.py`.
+"""The allowed values of the trainer's config keys; the defaults are in `experiments/defaults.py`.
 
-What a model's keys may hold, its constructor says.
+A model's constructor declares the allowed values of its own keys.
 """
 
 from collections.abc import Mapping
@@ -33,9 +33,9 @@ RANGES: dict[str, Allowed] = {
     "model.anneal_epochs": Range(0.0, 1e9),
     "model.stage_epochs": Range(0.0, 1e9),
 }
-"""By dotted key."""
+"""Allowed values by dotted key."""
 SEVERAL = ("model.stage_epochs",)
-"""Of these, keys that hold several numbers."""
+"""The keys among these that hold several numbers."""
 OPTIMIZERS = ("embedding_optimizer", "weight_optimizer", "gate_optimizer")
 OPTIMIZER_RANGES: dict[str, Allowed] = {
     "learning_rate": POSITIVE,
@@ -53,17 +53,17 @@ OPTIMIZER_RANGES: dict[str, Allowed] = {
     "clipvalue": _CLIPPING,
     "global_clipnorm": _CLIPPING,
 }
-"""Of any optimiser's arguments; which it takes, the optimiser says."""
+"""Allowed values of optimiser arguments; each optimiser checks which arguments it takes."""
 
 
 def check_config(config: Mapping[str, Any]) -> None:
-    """Sees that the values of all keys are in range.
+    """Checks that the values of all keys are in range.
 
     Args:
-        config: a config of `experiments/` as dictionaries; keys that it lacks are passed over.
+        config: a config of `experiments/` as nested dictionaries; missing keys are skipped.
 
     Raises:
-        UserError: naming key, value and range.
+        UserError: if a value is out of range; names key, value and range.
     """
     for key, value in flat(config).items():
         part, _, argument = key.partition(".")

@@ -1,16 +1,16 @@
-"""The working directory: what a training run leaves, and what everything after it starts from.
+"""The working directory: what a training run writes and everything after it reads.
 
 config.json       the config it was trained with
 model.json        the model's class and constructor arguments
-schema.json       the data's schema, and vocabulary/ beside it: raw logs can be scored without the prepared data
+schema.json       the data's schema; with vocabulary/, raw logs can be scored without the prepared data
 data.json         where the prepared data was, and its fingerprint
-unknown_ids.json  the training split's shares of ids out of vocabulary, by field
+unknown_ids.json  the training split's share of out-of-vocabulary ids by field
 checkpoints/      last (all state) and best (weights)
 tensorboard/      training and validation
-metrics.json      the results; there once training is complete
-train.log         what the process printed, where something else started it
+metrics.json      the results; it exists once training is complete
+train.log         the process's output, if another program started it
 SHA256SUMS        checksums of the JSON files and vocabularies, compared when a file is read (see `checksums`);
-                  each checkpoint folder has its own, and the records of tensorboard/ have theirs within
+                  each checkpoint folder has its own, and the records in tensorboard/ contain theirs
 """
 
 import contextlib
@@ -38,14 +38,14 @@ from data_pipelines.output import SUFFIX, remove_left
 from data_pipelines.read.dataset import PreparedData, open_data
 
 MAY_CHANGE = ("max_epochs", "patience", "report_every", "profile", "strategy", "worker_timeout")
-"""Config keys that a resumed run may change: they say when to stop or report, or where, not what is computed."""
+"""Config keys that a resumed run may change: they set when to stop or report, or where, not what is computed."""
 
 
 class Workdir:
     """A training run's directory.
 
     Args:
-        path: the directory; need not exist yet.
+        path: the directory; it need not exist yet.
     """
 
     def __init__(self, path: str | Path):
@@ -53,26 +53,26 @@ class Workdir:
 
     @property
     def metrics_file(self) -> Path:
-        """metrics.json, there once training is complete."""
+        """metrics.json, which exists once training is complete."""
         return self.path / "metrics.json"
 
     def _is_of_something_else(self) -> bool:
-        # Whoever starts a run writes its log before the run itself can claim the directory.
+        # A program that starts a run writes its log before the run can claim the directory.
         files = {path.name for path in self.path.iterdir()} if self.path.is_dir() else set()
         files = {name for name in files if not name.endswith(SUFFIX)}
         return bool(files - {"train.log", LOCK_FILE, checksums.FILE_NAME}) and "data.json" not in files
 
     def locked(self) -> contextlib.AbstractContextManager[None]:
-        """Keeps other trainings out for as long as the block runs. UserError: another is at work here."""
+        """Keeps other trainings out while the block runs; raises UserError if another is at work here."""
         return alone_in(self.path, "choose another --workdir")
 
     def claim(self, config: dict[str, Any], data: PreparedData) -> None:
-        """Makes the directory that of a run of `config` on `data`, or, once something is trained, checks that it is.
+        """Claims the directory for a run of `config` on `data`; checks that anything trained here fits the run.
 
-        What a killed run was writing is removed, so call it from within `locked`.
+        Removes what a killed run was writing, so call it within `locked`.
 
         Raises:
-            UserError: if it is that of another run, or of something else.
+            UserError: if the directory belongs to another run or to something else.
         """
         self._refuse_links()
         if is_trained(self.path):
@@ -86,19 +86,19 @@ class Workdir:
         save_json(self.path / "data.json", {"data_dir": str(data.path.absolute()), "fingerprint": data.fingerprint})
         data.schema.save(self.path / "schema.json")
         Checksums(self.path).copy(Checksums(data.path), data.schema.vocabulary_files.values())
-        # Written last: it says that the rest is there.
+        # Written last: it marks the rest as complete.
         save_json(self.path / "config.json", config)
 
     def _refuse_links(self) -> None:
-        """Training writes into its directory, and not to where links in it lead."""
+        """Training writes only into its own directory and does not follow links out of it."""
         for name in ("vocabulary", "checkpoints", "checkpoints/last", "checkpoints/best", "tensorboard"):
             path_inside(self.path, name)
 
     def check(self, config: dict[str, Any], data: PreparedData) -> None:
-        """Sees that the directory is that of a run of `config` on `data`.
+        """Checks that the directory belongs to a run of `config` on `data`.
 
         Raises:
-            UserError: if it is that of another run, or of none.
+            UserError: if it belongs to another run or to none.
         """
         if not (self.path / "config.json").exists():
             raise UserError(
@@ -118,7 +118,7 @@ class Workdir:
         """The model with its best weights.
 
         Raises:
-            UserError: if nothing was trained here, or by another version of this code.
+            UserError: if nothing was trained here, or another version of this code trained it.
         """
         if not (self.path / "model.json").exists():
             raise UserError(f"{self.path}: no trained model here; train first (python -m ada_ensemble_tf.train)")
@@ -163,13 +163,13 @@ class Workdir:
         return Schema.load(self.path / "schema.json")
 
     def open_data(self, data_dir: str | None = None) -> PreparedData:
-        """The prepared data that the model was trained on.
+        """Opens the prepared data that the model was trained on.
 
         Args:
-            data_dir: where it is now; where it was in training by default.
+            data_dir: where the data is now; by default, where it was in training.
 
         Raises:
-            UserError: if it is gone, incomplete or has another schema.
+            UserError: if the data is gone, incomplete or has another schema.
         """
         data = open_data(data_dir or load_data_file(self.path).data_dir)
         if data.schema != self.schema():

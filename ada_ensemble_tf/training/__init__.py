@@ -1,1 +1,1 @@
-"""Training: the update, its devices, and the run around it."""
+"""The training run: from config to model, the loop and its hooks, and metrics.json."""

@@ -1,4 +1,4 @@
-"""Train steps one after the other within a graph, between two reports."""
+"""Runs the train steps between two reports in one graph."""
 
 from collections.abc import Callable, Iterator
 
@@ -10,23 +10,23 @@ from ada_ensemble_tf.evaluation.unknown_ids import UnknownIds
 WAIT = "input/wait"
 """Seconds that the loop waited for rows."""
 UNKNOWN = "input/out_of_vocabulary/all"
-"""Share of the ids that are rows of values out of vocabulary."""
+"""Share of ids that are out of vocabulary."""
 
 
 def graph_loop(
     training_logs: Callable, unknown_ids: UnknownIds, distribution: Distribution, timed: bool = True
 ) -> Callable:
-    """A compiled function of (iterator of training elements, calls), to be made anew where stages change.
+    """Makes a compiled function of (iterator of training elements, calls); make a new one when the stage changes.
 
-    It makes up to `calls` train steps; it ends after one with a bad tensor, or when it is asked to stop. It gives (mean
-    logs of the steps, among them `UNKNOWN`, and the sum `WAIT`; place of the first bad tensor or -1; its step; above 0
-    if it was asked to stop).
+    The function makes up to `calls` train steps. It ends early after a step with a non-finite tensor or when asked to
+    stop. It returns (the steps' mean logs with `UNKNOWN`, and the sum `WAIT`; index of the first non-finite tensor or
+    -1; its step; above 0 if asked to stop).
 
     Args:
         training_logs: `BilevelModel.training_logs`.
-        unknown_ids: of the data's schema.
-        distribution: knows whether to stop.
-        timed: whether there is `WAIT`; TensorFlow reads no clock where operations must be deterministic.
+        unknown_ids: the counter for the data's schema.
+        distribution: says whether to stop.
+        timed: whether to measure `WAIT`; TensorFlow cannot read a clock if operations must be deterministic.
     """
     step = tf.function(training_logs)
     clock = tf.timestamp if timed else lambda: tf.constant(0.0, tf.float64)
@@ -38,7 +38,7 @@ def graph_loop(
         done, bad, bad_step = tf.constant(0), tf.constant(-1), tf.constant(0, tf.int64)
         waited, stop = tf.constant(0.0, tf.float64), tf.constant(0, tf.int64)
         while done < calls and bad < 0 and stop == 0:
-            # Nothing but these edges keeps a clock from being read whenever a thread is free.
+            # Without these control edges the clock could be read whenever a thread is free.
             asked = clock()
             with tf.control_dependencies([asked]):
                 element = next(batches)

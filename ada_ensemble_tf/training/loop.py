@@ -1,4 +1,4 @@
-"""The training loop: steps, and hooks around them."""
+"""The training loop: steps with hooks around them."""
 
 import contextlib
 import time
@@ -19,30 +19,30 @@ from data_pipelines.read.dataset import PreparedData
 
 
 class NonFiniteError(UserError):
-    """Training met an infinity or NaN; the message names step and tensor."""
+    """Training met an infinity or NaN; the message names the step and the tensor."""
 
 
 class TrainingLoop:
     """Trains a compiled model on prepared data inside a working directory.
 
-    After every `config.eval_every` weight updates (at least once an epoch) it stops, and its hooks evaluate on the
-    validation split and save all state: weights, optimisers, random state, early stopping; the position in the data
-    follows from the step. Run again on the same directory, it goes on from there. The best weights by validation AUC
-    are kept apart, see `hooks.Evaluation`.
+    It stops every `config.eval_every` weight updates, at least once per epoch. At each stop its hooks evaluate on the
+    validation split and save all state: weights, optimisers, random state, early stopping. The position in the data
+    follows from the step. A second run on the same directory resumes there. The best weights by validation AUC are
+    stored separately, see `hooks.Evaluation`.
 
     Args:
         model: a compiled `CTRModel`.
         data: the prepared data.
         config: see `experiments/defaults.py`.
-        workdir: where checkpoints and TensorBoard files go.
-        distribution: who trains together; the model must be made within its scope. All workers need the directory,
-            and the chief alone writes there. By default there is one device.
-        hooks: of your own, see `hooks.Hook`. They come after the evaluation and before what reports and saves: what
-            they put into a stop's figures is shown, and their state is saved.
-        stop: whether this process was asked to end.
+        workdir: the directory for checkpoints and TensorBoard files.
+        distribution: the replicas and workers that train together; the model must be made within its scope. All workers
+            need access to `workdir`; only the chief writes there. By default there is one device.
+        hooks: your own hooks, see `hooks.Hook`. They run after the evaluation and before the hooks that report and
+            save, so what they put into a stop's figures is shown and their state is saved.
+        stop: says whether this process was asked to end.
 
     Raises:
-        UserError: if the replicas cannot have equal parts of a batch.
+        UserError: if a batch cannot be split equally among the replicas.
     """
 
     def __init__(
@@ -72,7 +72,7 @@ class TrainingLoop:
         )
         for hook in self.hooks:
             hook.begin(self)
-        # Functions have been traced: time tells the speed.
+        # Whether functions have been traced, so that time measures the speed.
         self._timed = False
         if self.distribution.replicas > 1:
             model.distribute(self.distribution.replicate)
@@ -80,7 +80,7 @@ class TrainingLoop:
 
     @property
     def step(self) -> int:
-        """Weight updates that were made so far."""
+        """The number of weight updates so far."""
         return int(self.model.step.numpy())
 
     def finished(self) -> bool:
@@ -91,26 +91,26 @@ class TrainingLoop:
         """Trains to the end and leaves the model at its best weights.
 
         Raises:
-            NonFiniteError: the loss or another tensor was not finite.
-            UserError: the record files are damaged, or annealing would not end, or the last stage not begin, within
-                `config.max_epochs`.
-            Stopped: this worker or another was asked to end.
+            NonFiniteError: if the loss or another tensor was not finite.
+            UserError: if the record files are damaged, or if annealing would not end or the last stage would not begin
+                within `config.max_epochs`.
+            Stopped: if this worker or another was asked to end.
         """
         self.plan.check()
         self.distribution.follow(lambda: self.step)
         with self._stop.in_steps():
             self._train_to_the_end()
-            # Nor do others read the best weights before the chief has written them.
+            # No worker reads the best weights before the chief has written them.
             if self.distribution.stop_asked_anywhere():
                 raise Stopped(
                     f"asked to end by {self._stop.why or 'another worker'} after step {self.step} of "
-                    f"{self.plan.max_steps}, of which there is a checkpoint; the same command goes on from it"
+                    f"{self.plan.max_steps}; a checkpoint was written, and the same command goes on from it"
                 )
         for hook in self.hooks:
             hook.end()
 
     def _train_to_the_end(self) -> None:
-        """Trains until nothing is left to train, or it is asked to stop."""
+        """Trains until nothing is left to train or a worker is asked to stop."""
         run_calls = elements = None
         while not self.finished():
             if elements is None:
@@ -134,10 +134,10 @@ class TrainingLoop:
                 return
 
     def _train(self, run_calls: Callable, elements: Iterator) -> bool:
-        """Trains to the next report, or for as many steps as a hook wants, and tells the hooks.
+        """Trains to the next report, or for as many steps as a hook allows, and calls the hooks.
 
         Returns:
-            Whether a worker was asked to end; it is then the same on all.
+            Whether a worker was asked to end; the same on all workers.
         """
         self.distribution.doing("in training")
         before = self.step
@@ -149,12 +149,12 @@ class TrainingLoop:
             for context in around:
                 stack.enter_context(context)
             logs, bad, bad_step, asked = run_calls(elements, tf.constant(steps // self.plan.stride))
-            # It has come to an end once its results are here.
+            # Reading a result waits for the steps to finish.
             place = int(bad)
         if place >= 0:
             raise NonFiniteError(
-                f"step {int(bad_step)}: not finite: {self.model.finite.names[place]}; training stopped, the last "
-                "checkpoint is kept. Lower the learning rates, or look at the data with this step in mind"
+                f"step {int(bad_step)}: not finite: {self.model.finite.names[place]}; training stopped; the last "
+                "checkpoint is kept. Lower the learning rates, or check the data of this step"
             )
         seconds, step = time.monotonic() - started, self.step
         means = {name: float(value) for name, value in logs.items()}

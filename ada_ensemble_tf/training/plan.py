@@ -1,4 +1,4 @@
-"""How long a training is, where it stops on the way, and which rows its steps read."""
+"""The length of a training, its stops, and the rows that its steps read."""
 
 import math
 
@@ -11,22 +11,22 @@ from data_pipelines.read.dataset import PreparedData, pair
 
 
 class Plan:
-    """A training's steps, all as functions of the step: what a resumed run does follows from its step alone.
+    """The plan of a training. Everything is a function of the step, so the step alone tells a resumed run what to do.
 
     Args:
         model: a compiled `CTRModel`, before a checkpoint is restored.
         data: the prepared data.
         config: see `experiments/defaults.py`.
-        distribution: who trains together.
+        distribution: the replicas and workers that train together.
 
     Attributes:
-        bilevel: whether gates learn on rows of their own.
-        stride: weight updates a call of the train step.
-        max_steps: weight updates of the whole training, but for early stopping.
-        stages: the model's.
+        bilevel: whether gates learn on their own rows.
+        stride: weight updates per call of the train step.
+        max_steps: weight updates in the whole training, unless it stops early.
+        stages: the model's stages.
 
     Raises:
-        UserError: if the replicas cannot have equal parts of a batch.
+        UserError: if a batch cannot be split equally among the replicas.
     """
 
     def __init__(self, model, data: PreparedData, config, distribution: Distribution):
@@ -43,24 +43,24 @@ class Plan:
 
     @property
     def gate_source(self) -> str | None:
-        """The split of which gates learn from a share; None if they have no rows of their own."""
+        """The split that gives gates a share of its rows; None if gates have no rows of their own."""
         return self._config.gate_source if self.bilevel else None
 
     def check(self) -> None:
-        """Raises UserError where annealing would not end, or the last stage not begin, within the training."""
+        """Raises UserError if annealing would not end or the last stage would not begin within the training."""
         if self.stages.last_start >= self.max_steps:
             raise UserError(
-                f"the last stage begins at step {self.stages.last_start}, training ends at {self.max_steps}: "
+                f"the last stage begins at step {self.stages.last_start}, but training ends at {self.max_steps}: "
                 "lower config.model.stage_epochs or raise config.max_epochs"
             )
         if self._annealing_steps > self.max_steps:
             raise UserError(
-                f"annealing ends at step {self._annealing_steps}, training at {self.max_steps}: "
+                f"annealing ends at step {self._annealing_steps}, but training at {self.max_steps}: "
                 "lower config.model.anneal_epochs or raise config.max_epochs"
             )
 
     def whole_calls(self, steps: float) -> int:
-        """`steps` rounded up to whole calls of the train step, one at least."""
+        """`steps` rounded up to whole calls of the train step, at least one call."""
         return max(1, math.ceil(steps / self.stride)) * self.stride
 
     def is_stop(self, step: int) -> bool:
@@ -68,16 +68,16 @@ class Plan:
         return step > 0 and self.next_stop(step - 1) == step
 
     def next_stop(self, step: int) -> int:
-        """The step of the next evaluation: the next of those evenly apart, or the end of a stage or of training."""
+        """The step of the next evaluation: the next regular one, or an earlier end of a stage or of training."""
         next_evaluation = (step // self._eval_every + 1) * self._eval_every
         return min(next_evaluation, self.stages.next_end(step) or self.max_steps, self.max_steps)
 
     def next_report(self, step: int) -> int:
-        """The step of the next report, an evaluation at the latest."""
+        """The step of the next report, at the latest the next evaluation."""
         return min(step + self._report_every - step % self._report_every, self.next_stop(step))
 
     def elements(self, step: int) -> tf.data.Dataset:
-        """What calls of the train step take from `step` on, see `BilevelModel`: this worker's part of each batch."""
+        """The elements for the train step from `step` on, see `BilevelModel`, with this worker's part of each batch."""
         config, who = self._config, {"worker": self._distribution.worker, "workers": self._distribution.workers}
         first_row, share = step * config.batch_size, self._gate_share_of_train()
         train = self._data.train(self._worker_batch, config.seed, first_row, gate_share=share, **who)

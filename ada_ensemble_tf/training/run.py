@@ -31,9 +31,9 @@ from data_pipelines.read.dataset import PreparedData
 logger = logging.getLogger(__name__)
 
 _SHARE_BATCH, _SHARE_BATCHES = 8192, 8
-"""Training rows, which lie in random order, of which shares of unknown ids are taken."""
+"""The shares of unknown ids come from this many training rows, which are stored in random order."""
 CORRELATION_ROWS = 8192
-"""Held-out rows, test before validation, of which metrics.json says how alike the experts are."""
+"""The correlation of experts in metrics.json comes from this many held-out rows, of test if it is scored."""
 
 
 def train(
@@ -44,30 +44,30 @@ def train(
     hooks: Sequence[Hook] = (),
     stop: StopRequest | None = None,
 ) -> dict[str, Any]:
-    """Trains, evaluates and writes metrics.json; goes on where an earlier run of the same config stopped.
+    """Trains, evaluates and writes metrics.json; resumes where an earlier run of the same config stopped.
 
-    On several devices or machines, see `devices.distribution`, all machines do so together, and the chief writes.
+    Several devices or machines train together, see `devices.distribution`; only the chief writes.
 
     Args:
         config: a config of `experiments/`.
         data: the prepared data.
-        workdir: see `ada_ensemble_tf.trained.workdir`.
-        score_test: whether the test split is scored; tuning leaves it alone.
-        hooks: of your own, see `training.hooks.Hook`.
-        stop: where given, signals are handled as `training.stopping` says, by a command line's process.
+        workdir: the working directory, see `ada_ensemble_tf.trained.workdir`.
+        score_test: whether to score the test split; tuning does not.
+        hooks: your own hooks, see `training.hooks.Hook`.
+        stop: if given, signals are handled as described in `training.stopping`; for the process of a command line.
 
     Returns:
-        What metrics.json holds.
+        The content of metrics.json.
 
     Raises:
-        UserError: for a directory of another run, data that cannot be learned from, or a config value that does not
-            fit or is out of range; and where other workers do not come, do not fit, or restored another checkpoint.
-        Stopped: this process, or another worker, was asked to end.
+        UserError: if the directory belongs to another run, the data cannot be learned from, or a config value does not
+            fit or is out of range; also if other workers do not appear, do not fit, or restored another checkpoint.
+        Stopped: if this process or another worker was asked to end.
     """
     check_config(config.to_dict())
     _check_labels(data)
     directory = Workdir(workdir)
-    # Before the others are waited for: one that was started again at the very end would wait for those that are done.
+    # Check before waiting for the others: a worker restarted at the very end would wait for workers that are done.
     if read_cluster() is not None and (results := _results_of(directory, config, data)) is not None:
         return results
     with contextlib.closing(make_distribution(config.strategy, config.worker_timeout)) as distribution:
@@ -85,7 +85,7 @@ def _train(
     stop: StopRequest | None,
     distribution: Distribution,
 ) -> dict[str, Any]:
-    """`train`, once all workers are there."""
+    """`train` after all workers have appeared."""
     model = _make_model(config, data, distribution)
     with _claimed(directory, config, data, model, distribution):
         loop = TrainingLoop(model, data, config, directory.path, distribution, hooks, stop)
@@ -98,13 +98,13 @@ def _train(
         results = _results(loop, ("validation", "test") if score_test else ("validation",))
         if distribution.is_chief:
             save_json(directory.metrics_file, results)
-        # The others stay until all is written: one that ends looks as if it had died.
+        # The others stay until everything is written, because a worker that exits looks as if it had died.
         distribution.agree(True)
     return results
 
 
 def _check_labels(data: PreparedData) -> None:
-    """Raises UserError where a split has rows of one label alone."""
+    """Raises UserError if a split has rows of only one label."""
     for split in ("train", "validation", "test"):
         if not 0 < data.positives[split] < data.rows[split]:
             raise UserError(
@@ -114,10 +114,12 @@ def _check_labels(data: PreparedData) -> None:
 
 
 def _make_model(config, data: PreparedData, distribution: Distribution) -> CTRModel:
-    """The compiled model on all devices, with its initial weights."""
+    """Makes the compiled model with its initial weights on all devices."""
     distribution.worker_batch(config.batch_size)
     if config.xi and distribution.replicas > 1:
-        raise UserError(f"config.xi={config.xi}: the second-order gate update knows of one device; set config.xi to 0")
+        raise UserError(
+            f"config.xi={config.xi}: the second-order gate update needs a single device; set config.xi to 0"
+        )
     seed_everything(config.seed, config.deterministic)
     with distribution.scope():
         model = build_model(config, data)
@@ -126,7 +128,7 @@ def _make_model(config, data: PreparedData, distribution: Distribution) -> CTRMo
 
 
 def _results(loop: TrainingLoop, splits: Sequence[str]) -> dict[str, Any]:
-    """What metrics.json holds of a training that has ended."""
+    """The content of metrics.json for a training that has ended."""
     scores, flops = {}, 0.0
     for split in splits:
         labels, probabilities, flops = loop.evaluator.score(split)
@@ -149,7 +151,7 @@ def _results(loop: TrainingLoop, splits: Sequence[str]) -> dict[str, Any]:
 
 
 def _results_of(directory: Workdir, config, data: PreparedData) -> dict[str, Any] | None:
-    """What metrics.json holds, if it is of this very config and data."""
+    """The content of metrics.json if it belongs to this very config and data, else None."""
     if not directory.metrics_file.exists():
         return None
     results = directory.results()
@@ -161,7 +163,7 @@ def _results_of(directory: Workdir, config, data: PreparedData) -> dict[str, Any
 def _claimed(
     directory: Workdir, config, data: PreparedData, model: CTRModel, distribution: Distribution
 ) -> Iterator[None]:
-    """The chief locks the directory while the block runs and makes it this run's own; the others see that it did."""
+    """The chief locks the directory while the block runs and claims it for this run; the others check that it did."""
     with contextlib.ExitStack() as held:
 
         def claim():
@@ -181,14 +183,14 @@ def _claimed(
                 step()
             except (UserError, OSError) as error:
                 refused = error
-            # All end where one does: else the others would take it for lost, and wait.
+            # If one worker ends, all do; otherwise the others would consider it lost and wait for it.
             if not distribution.agree(refused is None):
-                raise refused or UserError("another worker refused the run: see what it printed")
+                raise refused or UserError("another worker refused the run; see what it printed")
         yield
 
 
 def _save_unknown_ids(directory: Workdir, data: PreparedData) -> None:
-    """Leaves the training split's shares of ids out of vocabulary, for those who score other rows to compare."""
+    """Saves the training split's shares of out-of-vocabulary ids, to compare with when other rows are scored."""
     file = directory.path / unknown_ids.FILE
     if not file.exists():
         batches = data.evaluation("train", _SHARE_BATCH).take(_SHARE_BATCHES)
@@ -197,7 +199,7 @@ def _save_unknown_ids(directory: Workdir, data: PreparedData) -> None:
 
 
 def score_split(scorer: Scorer, batches, data: PreparedData) -> tuple[dict[str, float], float]:
-    """(metrics of the batches, mean FLOPs per example as routed)."""
+    """(metrics on the batches, mean FLOPs per example as routed)."""
     with data.reading():
         labels, probabilities, flops = scorer.score(batches)
     return metrics.all_metrics(labels, probabilities), flops

@@ -23,9 +23,10 @@ def seed_everything(seed: int, deterministic: bool) -> None:
 
 
 def model_inputs(schema: Schema) -> dict[str, Any]:
-    """The constructor arguments of a model that say what it reads.
+    """A model's constructor arguments that describe its inputs.
 
-    The row of a read value is the field's first after the out-of-vocabulary one: its vocabulary begins with that level.
+    A value field's row for values that were read is its first after the out-of-vocabulary row, because its vocabulary
+    begins with that level.
     """
     return {
         "num_rows": schema.num_rows,
@@ -36,13 +37,14 @@ def model_inputs(schema: Schema) -> dict[str, Any]:
 
 
 def build_model(config, data: PreparedData) -> CTRModel:
-    """The model that `config.model` describes, for the fields and base rate of `data`.
+    """Builds the model that `config.model` describes, for the fields and base rate of `data`.
 
-    With `config.precision` "bfloat16" it multiplies matrices and keeps feature maps in bfloat16, see
-    `layers.precision`; its variables are float32. The precision is the model's for good: its config has it, so that
-    evaluation, prediction and export compute as training did and give the scores that were measured.
+    With `config.precision` "bfloat16" it multiplies matrices and stores feature maps in bfloat16, see
+    `layers.precision`; its variables are float32. The precision is part of the model's config, so evaluation,
+    prediction and export compute as training did and give the scores that were measured.
 
-    Arguments that a model counts in weight updates, `X_steps`, come as `config.model.X_epochs`, see `CTRModel.epochs`.
+    The config gives arguments that a model counts in weight updates, `X_steps`, in epochs, as `config.model.X_epochs`;
+    see `CTRModel.epochs`.
 
     Raises:
         UserError: if a value does not fit.
@@ -65,7 +67,7 @@ def build_model(config, data: PreparedData) -> CTRModel:
 
 
 def _steps(key: str, epochs: Any, updates_an_epoch: float) -> int | list[int]:
-    """Weight updates in a number of epochs, or in each of several."""
+    """The number of weight updates in a number of epochs, or in each of several."""
     if isinstance(epochs, list | tuple):
         return [_steps(key, each, updates_an_epoch) for each in epochs]
     check_argument(key, epochs, Weight)
@@ -73,10 +75,10 @@ def _steps(key: str, epochs: Any, updates_an_epoch: float) -> int | list[int]:
 
 
 def compile_model(model: CTRModel, config) -> None:
-    """Gives the model the optimisers that `config` describes.
+    """Compiles the model with the optimisers that `config` describes.
 
     Raises:
-        UserError: for an unknown optimiser or an argument that it does not have.
+        UserError: if an optimiser is unknown or does not have an argument.
     """
     optimizers = {}
     for part in ("embedding_optimizer", "weight_optimizer", "gate_optimizer"):

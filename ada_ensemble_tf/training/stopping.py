@@ -1,10 +1,10 @@
-"""Ending a training when asked to: by SIGTERM, by SIGINT, or by the process that started it.
+"""Ends a training on request: by SIGTERM, by SIGINT, or by the process that started it.
 
-While steps are made it ends after the next of them, with a checkpoint. Several workers end after the same one,
-whichever of them was asked. An evaluation is finished first, since the next run would not make up for it. Before and
-after the steps there is nothing to save, and the process ends at once. The exit code is `errors.STOPPED` in either
-case. A second signal, a second or more after the first, ends it at once with the signal's code (143 for SIGTERM).
-Until TensorFlow has started, signals do what they do to any process.
+During the steps, training ends after the next step, with a checkpoint. All workers end after the same step, whichever
+of them was asked. An evaluation is finished first, because the next run would not repeat it. Before and after the steps
+there is nothing to save, and the process ends at once. The exit code is `errors.STOPPED` in either case. A second
+signal, at least a second after the first, ends the process at once with the signal's code (143 for SIGTERM). Until
+TensorFlow has started, signals have their usual effect.
 """
 
 import contextlib
@@ -26,7 +26,7 @@ logger = logging.getLogger(__name__)
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
 SAME_SECONDS = 1.0
-"""Signals so near to each other are one: `timeout`, say, sends its own to the process and to its group."""
+"""Signals less than this many seconds apart count as one: `timeout`, for example, signals the process and its group."""
 
 
 class StopRequest:
@@ -34,7 +34,7 @@ class StopRequest:
 
     def __init__(self) -> None:
         self.why: str | None = None
-        """Who asked, once someone has."""
+        """Who asked this process to end, once someone has."""
         self._flag: tf.Variable | None = None
         self._in_steps = False
         self._lock = threading.Lock()
@@ -42,13 +42,13 @@ class StopRequest:
     def listen(self, flag: "tf.Variable") -> None:
         """Handles signals from now on; call it in the main thread, once TensorFlow's server has started.
 
-        That server takes SIGTERM for itself, and does nothing with it.
+        That server takes SIGTERM for itself and does nothing with it.
 
         Args:
-            flag: becomes 1 when the training is to end; its graph reads it between two steps.
+            flag: becomes 1 when the training is to end; the training's graph reads it between two steps.
         """
         self._flag = flag
-        # Python calls handlers in the main thread, which may be within a graph for minutes. A thread is told at once.
+        # Python calls handlers in the main thread, which may be in a graph for minutes. Another thread learns at once.
         read, write = os.pipe()
         os.set_blocking(write, False)
         signal.set_wakeup_fd(write, warn_on_full_buffer=False)
@@ -58,7 +58,7 @@ class StopRequest:
 
     @contextlib.contextmanager
     def in_steps(self) -> Iterator[None]:
-        """Within it a request waits for the end of a step; before and after, it ends the process."""
+        """Within the block, a request waits for the end of a step; outside, it ends the process."""
         with self._lock:
             self._in_steps = True
         try:
@@ -71,7 +71,7 @@ class StopRequest:
         """Asks this process to end; may be called from any thread.
 
         Args:
-            why: for the message, e.g. "SIGTERM".
+            why: who asks, for the message, e.g. "SIGTERM".
         """
         with self._lock:
             if self.why is not None:

@@ -1,1 +1,1 @@
-"""One call of the train step: bi-level and joint updates, stages, and the check for values that are not finite."""
+"""The train step: bi-level and joint updates, stages, and the check for non-finite values."""

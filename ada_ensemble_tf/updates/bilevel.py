@@ -1,4 +1,4 @@
-"""Bi-level training: gates on rows of their own, weights on the training rows, in turn."""
+"""Bi-level training: gates learn on their own rows, weights on the training rows, in turn."""
 
 from collections.abc import Callable, Mapping, Sequence
 
@@ -18,18 +18,18 @@ OPTIMIZERS = ("embedding_optimizer", "weight_optimizer", "gate_optimizer")
 
 
 class BilevelModel(keras.Model):
-    """A model whose `train_step` alternates updates of its gates and of its weights.
+    """A model whose `train_step` alternates between updates of its gates and of its weights.
 
-    Algorithm 2 of AdaEnsemble (arXiv 2301.08353), after DARTS (arXiv 1806.09055). Alpha is `gate_variables`, W is
-    `embedding_variables` and `weight_variables`; each of the three has an optimiser of its own. What a training
-    element holds decides what is done with it:
+    Algorithm 2 of AdaEnsemble (arXiv 2301.08353), after DARTS (arXiv 1806.09055). Alpha is `gate_variables`; W is
+    `embedding_variables` and `weight_variables`. Each of the three groups has its own optimiser. The form of a training
+    element decides the update:
 
     - `{"train": (inputs [t, B, ..], labels [t, B]), "gate": (inputs [B, ..], labels [B])}`, as
       `data_pipelines.read.dataset.pair` makes: one update of alpha on the gate rows, then t updates of W on the
       training batches. Neither touches the other's variables, optimiser state or normalisation statistics.
     - `(inputs [B, ..], labels [B])`: the joint mode, one update of alpha and W on the same rows.
 
-    Inputs are whatever `forward` takes: a tensor or a nest of tensors, rows first.
+    Inputs are whatever `forward` takes: a tensor or a nested structure of tensors, rows first.
 
     Subclasses give `forward`, `objective` and the three lists of variables.
     """
@@ -42,43 +42,43 @@ class BilevelModel(keras.Model):
         self._distribute = None
 
     def stages(self) -> Sequence[Stage]:
-        """The stages of training in their order; none is one stage that trains everything.
+        """The stages of training, in order; an empty list means one stage that trains everything.
 
-        `TrainingLoop` goes through them. Keras' `fit` knows of none: it trains everything.
+        `TrainingLoop` goes through the stages. Keras' `fit` ignores them and trains everything.
         """
         return ()
 
     def freeze(self, variables: Sequence[keras.Variable]) -> None:
-        """Leaves these variables of W out of weight updates from now on, in functions that are yet to be traced."""
+        """Excludes these variables of W from weight updates, in functions traced from now on."""
         self._frozen = frozenset(id(v) for v in variables)
         if hasattr(self, "_weight_step"):
             self._weight_step = self._make_weight_step()
 
     def distribute(self, replicate: Callable[[Callable], Callable]) -> None:
-        """Has every update done by `replicate(update)`, in functions that are yet to be traced.
+        """Makes every update run as `replicate(update)`, in functions traced from now on.
 
         Args:
-            replicate: makes of an update, which takes rows and returns logs, one on all replicas.
+            replicate: turns an update, which takes rows and returns logs, into one that runs on all replicas.
         """
         self._distribute = replicate
         self._weight_step = self._make_weight_step()
 
     def bring_up_to_date(self) -> None:
-        """Does what an optimiser has put off for rows of tables that did not come, see `RowSparseAdam`."""
+        """Makes the updates that optimisers deferred for rows that were not in recent batches, see `RowSparseAdam`."""
         for optimizer, variables in self.groups().values():
             if hasattr(optimizer, "bring_up_to_date"):
                 for variable in variables:
                     optimizer.bring_up_to_date(variable)
 
     def annealing_steps(self) -> int:
-        """Weight updates after which every schedule of the model has reached its final value.
+        """The number of weight updates after which every schedule of the model has reached its final value.
 
-        Of stages it is the start of the last: only then has all that will be served been trained.
+        With stages, at least the start of the last one: only then is everything that gets served being trained.
         """
         return sum(stage.steps for stage in self.stages()[:-1])
 
     def finish_annealing(self) -> None:
-        """Moves the step counter past all schedules, so that the model runs as it is meant to be served."""
+        """Moves the step counter past all schedules, so that the model runs as it will be served."""
         self.step.assign(tf.maximum(tf.convert_to_tensor(self.step), self.annealing_steps()))
 
     def compile(
@@ -93,23 +93,23 @@ class BilevelModel(keras.Model):
         """Sets the optimisers.
 
         Args:
-            embedding_optimizer: of `embedding_variables`.
-            weight_optimizer: of `weight_variables`.
-            gate_optimizer: of `gate_variables`; needed if the model has gates.
-            xi: step size of the virtual weight update in the gate update. 0 is the first-order form; above 0 the gate
-                gradient is taken at W - xi * grad_W of the training loss, with DARTS' finite-difference second
-                order term, at four more passes through the network.
+            embedding_optimizer: for `embedding_variables`.
+            weight_optimizer: for `weight_variables`.
+            gate_optimizer: for `gate_variables`; required if the model has gates.
+            xi: step size of the virtual weight update in the gate update. 0 is the first-order form. Above 0, the gate
+                gradient is taken at W - xi * grad_W of the training loss, with DARTS' finite-difference second-order
+                term; this costs four more passes through the network.
             run_eagerly: as in Keras.
             steps_per_execution: as in Keras.
 
         Raises:
-            ValueError: if the model has gates and no optimiser for them, or `xi` is negative, or above 0 for a model
-                with stages.
+            ValueError: if the model has gates but no optimiser for them, if `xi` is negative, or if `xi` is above 0 for
+                a model with stages.
         """
         if xi < 0.0:
             raise ValueError(f"xi must not be negative; received {xi}")
         if xi and self.stages():
-            raise ValueError(f"the second-order gate update knows of no stages: xi must be 0; received {xi}")
+            raise ValueError(f"the second-order gate update does not support stages: xi must be 0; received {xi}")
         if self.gate_variables and gate_optimizer is None:
             raise ValueError("the model has gates: compile needs a gate_optimizer")
         super().compile(
@@ -124,7 +124,7 @@ class BilevelModel(keras.Model):
         self.gate_optimizer = gate_optimizer
         groups = self.groups().values()
         if len({id(optimizer) for optimizer, _ in groups}) < len(groups):
-            raise ValueError("each group of variables needs an optimizer of its own; received one twice")
+            raise ValueError("each group of variables needs its own optimizer; received the same one twice")
         for optimizer, variables in groups:
             optimizer.build(variables)
         self._auc = keras.metrics.AUC(num_thresholds=10_000, name="auc")
@@ -134,13 +134,13 @@ class BilevelModel(keras.Model):
     def _make_weight_step(self):
         if self.run_eagerly or (tf.distribute.has_strategy() and self._distribute is None):
             return self._update_weights
-        # One function, traced and optimised once however many updates a train step has. Within a replica updates must
-        # not be inside a function, so where Keras' `fit` runs the replicas they are unrolled.
+        # One function, traced and optimised once, however many updates a train step has. Within a replica an update
+        # must not be inside a function, so if Keras' `fit` runs the replicas, the updates are unrolled.
         update = self._on_replicas(self._update_weights)
         return tf.function(update, reduce_retracing=True, experimental_attributes={"_noinline": True})
 
     def groups(self) -> dict[str, tuple[keras.optimizers.Optimizer, list[keras.Variable]]]:
-        """(optimiser, variables) of each group that has any."""
+        """(optimiser, variables) of each group that has variables."""
         groups = {
             "embedding": (self.embedding_optimizer, self.embedding_variables),
             "weight": (self.weight_optimizer, self.weight_variables),
@@ -154,7 +154,7 @@ class BilevelModel(keras.Model):
         return [v for optimizer, _ in self.groups().values() for v in optimizer.variables]
 
     def get_compile_config(self):
-        """The optimisers and xi, for `.keras` files; None before `compile`."""
+        """The optimisers and xi, stored in `.keras` files; None before `compile`."""
         if not self.compiled:
             return None
         return {"xi": self.xi} | {
@@ -162,7 +162,7 @@ class BilevelModel(keras.Model):
         }
 
     def compile_from_config(self, config):
-        """Compiles as `get_compile_config` says."""
+        """Compiles the model with the config from `get_compile_config`."""
         optimizers = {
             name: keras.saving.deserialize_keras_object(config[name]) for name in OPTIMIZERS if name in config
         }
@@ -170,19 +170,19 @@ class BilevelModel(keras.Model):
 
     @property
     def metrics(self):
-        """What `evaluate` reports; exact figures over whole splits are in `ada_ensemble_tf.evaluation.metrics`."""
+        """The metrics `evaluate` reports; `ada_ensemble_tf.evaluation.metrics` has exact ones over whole splits."""
         return [self._auc, self._log_loss] if hasattr(self, "_auc") else []
 
     def train_step(self, data):
-        """One training element; returns the loss and its LogLoss term, of which `training_logs` has the rest."""
+        """Trains on one element; returns the loss and its LogLoss term. `training_logs` returns all terms."""
         logs = self.training_logs(data)
         return {name: value for name, value in logs.items() if name in ("loss", "log_loss")}
 
     def training_logs(self, data) -> dict[str, tf.Tensor]:
-        """One training element as `train_step` does it, with all there is to report as scalars by name.
+        """Trains on one element like `train_step`; returns everything to report as scalars by name.
 
-        `first_bad` is the place in `self.finite.names` of the first tensor that was not finite, -1 if all were, and
-        `bad_step` the weight update that it came up in.
+        `first_bad` is the index in `self.finite.names` of the first tensor that was not finite, -1 if all were finite.
+        `bad_step` is the weight update in which it occurred.
         """
         if not isinstance(data, Mapping):
             return self._on_replicas(self._joint_step)(*data)
@@ -214,7 +214,7 @@ class BilevelModel(keras.Model):
         return self._update(inputs, labels, ("embedding", "weight", "gate"), "joint update")
 
     def _update(self, inputs, labels, names, stage):
-        """One update of the groups called `names` on a batch; counts as a step."""
+        """Updates the groups called `names` on one batch; counts as a step."""
         groups = [
             (optimizer, [v for v in variables if id(v) not in self._frozen])
             for name, (optimizer, variables) in self.groups().items()
@@ -242,12 +242,12 @@ class BilevelModel(keras.Model):
         }
 
     def compute_gradients(self, inputs, labels, groups, stage):
-        """(gradients in lists as `groups`, logs): of the objective on a batch, in training mode."""
+        """(gradients, logs) of the objective on a batch in training mode; gradients are lists, one per group."""
         with tf.GradientTape() as tape:
             forward = self.forward(inputs, training=True)
             terms = self.objective(forward, labels)
             loss = tf.add_n(list(terms.values()))
-            # The optimisers sum the gradients of all replicas: together they are those of the mean of the losses.
+            # The optimisers sum the gradients of all replicas; the sum is the gradient of the replicas' mean loss.
             share = loss if replicas.count() == 1 else loss / replicas.count()
         gradients = tape.gradient(share, [[v.value for v in group] for group in groups])
         pairs = [pair for group in zip(groups, gradients, strict=True) for pair in zip(*group, strict=True)]
@@ -260,11 +260,11 @@ class BilevelModel(keras.Model):
         return gradients, logs | {"first_bad": first_bad, "bad_step": tf.convert_to_tensor(self.step) + 1}
 
     def choice_names(self) -> dict[str, list[str]]:
-        """What each gate chooses among, by the gate's name in the reports."""
+        """The names of each gate's choices, by the gate's name in the reports."""
         return {}
 
     def test_step(self, data):
-        """Adds (inputs, labels) to the metrics."""
+        """Updates the metrics with (inputs, labels)."""
         inputs, labels = data
         forward = self.forward(inputs, training=False)
         self._log_loss.update_state(tf.nn.sigmoid_cross_entropy_with_logits(labels=labels, logits=forward.logit))
@@ -272,6 +272,6 @@ class BilevelModel(keras.Model):
         return {metric.name: metric.result() for metric in self.metrics}
 
     def predict_step(self, data):
-        """Click probabilities `[B]` of inputs or (inputs, labels)."""
+        """Click probabilities `[B]` for inputs or (inputs, labels)."""
         inputs = data[0] if isinstance(data, tuple) else data
         return self(inputs, training=False)

@@ -1,4 +1,4 @@
-"""Naming the first tensor that is not finite."""
+"""Finds the name of the first tensor that is not finite."""
 
 from collections.abc import Mapping
 
@@ -8,9 +8,9 @@ NamedTensors = Mapping[str, tf.Tensor | tf.IndexedSlices | None]
 
 
 def is_finite(tensor: tf.Tensor | tf.IndexedSlices) -> tf.Tensor:
-    """Whether all of a tensor, or of its rows that there are, is finite: a scalar boolean."""
+    """Whether a tensor, or every row in an IndexedSlices, is finite: a scalar boolean."""
     values = tensor.values if isinstance(tensor, tf.IndexedSlices) else tensor
-    # 0 * x is NaN just for infinities and NaN, and unlike x its sum cannot overflow.
+    # 0 * x is NaN only for infinities and NaN, and unlike the sum of x, its sum cannot overflow.
     return tf.reduce_sum(0.0 * values) == 0.0
 
 
@@ -21,10 +21,10 @@ class FiniteCheck:
         self.names: list[str] = []
 
     def first_bad_if(self, stage: str, tensors: NamedTensors, outcomes: NamedTensors) -> tf.Tensor:
-        """`first_bad` of `tensors` and then `outcomes`, looked for only where one of the latter is not finite.
+        """`first_bad` of `tensors` and then `outcomes`; searches only if an outcome is not finite.
 
-        `tensors` are what the outcomes, losses and gradients, came from: going over all of them at each step would cost
-        more than over the outcomes alone, and what reaches no outcome does no harm.
+        The outcomes, losses and gradients, are computed from `tensors`. Checking all tensors at each step would cost
+        more than checking the outcomes, and a bad value that reaches no outcome does no harm.
         """
         finite = [is_finite(tensor) for tensor in outcomes.values() if tensor is not None]
         everything = {**tensors, **outcomes}
@@ -33,9 +33,9 @@ class FiniteCheck:
         )
 
     def first_bad(self, stage: str, tensors: NamedTensors) -> tf.Tensor:
-        """int32 scalar: the place in `names` of the first tensor that holds an infinity or NaN, -1 if none does.
+        """The index in `names` of the first tensor that holds an infinity or NaN, -1 if none does: an int32 scalar.
 
-        `names` grows by "`stage`: name" for each name it does not hold yet. Tensors that are None are passed over.
+        Adds "`stage`: name" to `names` for each new name. Skips tensors that are None.
         """
         places, finite = [], []
         for name, tensor in tensors.items():

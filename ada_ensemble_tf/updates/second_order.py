@@ -9,24 +9,24 @@ from ada_ensemble_tf.layers.embedding import ids_of
 from ada_ensemble_tf.optimizers.sparse import sum_duplicates
 
 RELATIVE_STEP = 0.01
-"""DARTS' finite-difference step times the norm of the direction (arXiv 1806.09055, section 2.3)."""
+"""DARTS' finite-difference step, times the norm of the direction (arXiv 1806.09055, section 2.3)."""
 
 
 def second_order_gate_gradients(model, train, gate, xi: float):
-    """(gradients, logs): of the loss on `gate` rows at W - xi * grad_W of the loss on `train` rows, w.r.t. the gates.
+    """(gradients, logs) for the gates, of the loss on `gate` rows at W - xi * grad_W of the loss on `train` rows.
 
-    With W' that virtual step and v = grad_W' L_gate(W', alpha), DARTS (arXiv 1806.09055), equations 7 and 8:
+    W' is that virtual step and v = grad_W' L_gate(W', alpha). DARTS (arXiv 1806.09055), equations 7 and 8:
 
         grad_alpha L_gate(W', alpha)
             - xi * (grad_alpha L_train(W + e v, alpha) - grad_alpha L_train(W - e v, alpha)) / 2e
 
-    with e = 0.01 / |v|. The two training passes draw the same random numbers, or the gates' jitter would drown their
-    difference. W is put back to exactly what it was.
+    with e = 0.01 / |v|. The two training passes draw the same random numbers; otherwise the gates' jitter would drown
+    their difference. W is restored exactly.
 
     Args:
         model: a `BilevelModel`.
         train: (inputs, labels `[B]`) of the training split.
-        gate: the same of the gate split.
+        gate: (inputs, labels `[B]`) of the gate split.
         xi: step size of the virtual update, above 0.
     """
     gate_variables = [model.gate_variables]
@@ -63,9 +63,9 @@ def _shift(variables, gradients, scale) -> None:
 
 @contextlib.contextmanager
 def _restored(model, weights, batches):
-    """Restores `weights` afterwards.
+    """Restores `weights` after the block.
 
-    Only those rows of the embedding tables are saved that `batches` read, so no others may change.
+    Of the embedding tables, only the rows that `batches` read are saved, so no other rows may change.
     """
     tables = {id(v) for v in model.embedding_variables}
     ids = [ids_of(inputs) for inputs in batches]

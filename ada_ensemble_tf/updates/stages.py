@@ -1,4 +1,4 @@
-"""Training in stages: which of a model's weights are trained when, and how fast."""
+"""Training in stages: when each of a model's weights is trained, and how fast."""
 
 import bisect
 import dataclasses
@@ -15,14 +15,14 @@ logger = logging.getLogger(__name__)
 
 @dataclasses.dataclass(frozen=True)
 class Stage:
-    """One stage of training; a model lists its own in `BilevelModel.stages`.
+    """One stage of training; a model lists its stages in `BilevelModel.stages`.
 
     Args:
         name: for logs.
-        steps: weight updates that it lasts; 0 leaves it out. The last stage lasts to the end of training, so it has
-            none to say.
-        frozen: what of W the stage leaves as it is, the optimisers' state of it included. Gates are never frozen.
-        learning_rate_factor: of the learning rates of W.
+        steps: its length in weight updates; 0 skips the stage. The last stage lasts to the end of training, whatever
+            its length.
+        frozen: the variables of W that the stage does not change, nor their optimiser state. Gates are never frozen.
+        learning_rate_factor: multiplies the learning rates of W.
     """
 
     name: str
@@ -32,22 +32,22 @@ class Stage:
 
 
 class StageSchedule:
-    """Puts a model into the stage that its step is in.
+    """Puts a model into the stage that its step belongs to.
 
-    The stage is a function of the step, and what a stage changes at its start happens at that very step only, so a
-    resumed run has what an uninterrupted one has. Make it before a checkpoint is restored: the learning rates that
-    the optimisers have then are those that stages multiply.
+    The stage is a function of the step, and a stage makes its changes only at its first step, so a resumed run equals
+    an uninterrupted one. Construct this before a checkpoint is restored: stages multiply the learning rates that the
+    optimisers have at that time.
 
-    At its start a stage gives the optimisers their learning rates. Where it trains variables that no stage before it
-    did, their optimiser counts its updates from 0 again: Adam divides young averages by 1 - beta^t, and with the count
-    of earlier stages it would take them for old, and make steps several times the learning rate.
+    At its start a stage sets the optimisers' learning rates. If it trains variables that no earlier stage trained,
+    their optimiser counts updates from 0 again. Adam divides its averages by 1 - beta^t; with the count of earlier
+    stages it would treat new averages as old and make steps several times the learning rate.
 
-    Moving statistics are measurements and not weights: they follow their inputs in all stages, or inference would see
-    other statistics than training.
+    Moving statistics are measurements, not weights. They follow their inputs in all stages; otherwise inference would
+    use other statistics than training.
 
     Args:
         model: a compiled `BilevelModel`.
-        stride: weight updates a call of the train step; a stage ends with a whole call.
+        stride: weight updates per call of the train step; a stage ends with a whole call.
     """
 
     def __init__(self, model, stride: int = 1):
@@ -64,16 +64,16 @@ class StageSchedule:
         return self._ends[-1] if self._ends else 0
 
     def index(self, step: int) -> int:
-        """Place of the stage that the weight update after `step` belongs to."""
+        """The index of the stage that the weight update after `step` belongs to."""
         return bisect.bisect_right(self._ends, step)
 
     def next_end(self, step: int) -> int | None:
-        """Where the stage at `step` ends; None for the last, and for models without stages."""
+        """The step at which the stage at `step` ends; None for the last stage and for models without stages."""
         index = self.index(step)
         return self._ends[index] if index < len(self._ends) else None
 
     def describe(self, step: int) -> str:
-        """The stage at `step` as a person reads it."""
+        """A description of the stage at `step` for logs."""
         index = self.index(step)
         return f"stage {index + 1} of {len(self.stages)}, {self.stages[index].name}"
 
@@ -81,7 +81,7 @@ class StageSchedule:
         """Puts the model into the stage at `step`.
 
         Returns:
-            Whether it was in another, so that functions traced before train the wrong variables.
+            Whether the model was in another stage, so that functions traced earlier would train the wrong variables.
         """
         index = self.index(step)
         if not self.stages or index == self._current:
@@ -107,14 +107,14 @@ class StageSchedule:
 
 
 def learning_rate(optimizer: keras.optimizers.Optimizer) -> float:
-    """The present learning rate of an optimiser, under a `tf.distribute` strategy too."""
+    """The current learning rate of an optimiser; also works under a `tf.distribute` strategy."""
     return float(tf.convert_to_tensor(optimizer.learning_rate))
 
 
 def set_learning_rate(optimizer: keras.optimizers.Optimizer, rate: float) -> None:
-    """Gives an optimiser a learning rate, leaving variables where they are.
+    """Sets an optimiser's learning rate without changing the variables.
 
-    Optimisers that hold a variable through a state of which the learning rate is the scale, as FTRL does, say so by a
+    An optimiser whose state determines the variables at a scale set by the learning rate, as FTRL's does, must have a
     method `rescale_state(new_rate)`.
     """
     if np.float32(learning_rate(optimizer)) == np.float32(rate):

@@ -1,4 +1,4 @@
-"""What is done around a training's steps, one thing a hook."""
+"""Hooks around a training's steps; each does one thing."""
 
 from ada_ensemble_tf.training.hooks.base import Hook, Steps, Stop
 from ada_ensemble_tf.training.hooks.checkpoints import Checkpoints

@@ -1,4 +1,4 @@
-"""What a hook of the training loop is, and what it is told."""
+"""The hook of the training loop, and the data that it receives."""
 
 import contextlib
 import dataclasses
@@ -14,14 +14,14 @@ if TYPE_CHECKING:
 
 @dataclasses.dataclass(frozen=True)
 class Steps:
-    """Weight updates that were made since the hooks were last told.
+    """Weight updates since the hooks were last called.
 
     Attributes:
-        step: the last of them.
-        count: how many they are.
-        seconds: how long they took.
-        logs: means over them, by name; see `training.graph_loop`.
-        timed: whether the seconds tell the speed: functions had been traced before, and nothing was profiled.
+        step: the last update.
+        count: the number of updates.
+        seconds: the time they took.
+        logs: means over the updates, by name; see `training.graph_loop`.
+        timed: whether `seconds` measures the speed: functions had been traced before, and nothing was profiled.
     """
 
     step: int
@@ -33,15 +33,15 @@ class Steps:
 
 @dataclasses.dataclass
 class Stop:
-    """A stop of the training for an evaluation; hooks read what those before them have put into it.
+    """A stop of the training for an evaluation. Hooks read what earlier hooks have put into it.
 
     Attributes:
         step: where training stopped.
-        figures: what was measured, by the name that TensorBoard shows it under.
-        labels: `[N]` of the validation rows.
-        probabilities: `[N]` that the model gives them.
+        figures: measured values, by their TensorBoard name.
+        labels: `[N]`, labels of the validation rows.
+        probabilities: `[N]`, the model's predictions for them.
         better: whether the weights are the best so far.
-        standing: how they stand, for the progress line.
+        standing: how the weights compare with the best, for the progress line.
     """
 
     step: int
@@ -53,9 +53,9 @@ class Stop:
 
 
 class Hook:
-    """Something that is done around a training's steps. Override what you need; the rest does nothing.
+    """Code that runs around a training's steps. Override the methods you need; the others do nothing.
 
-    For example, to write the table's largest norm to TensorBoard at each evaluation:
+    For example, this hook writes the embedding table's largest norm to TensorBoard at each evaluation:
 
         class LargestNorm(Hook):
             def begin(self, loop):
@@ -66,25 +66,25 @@ class Hook:
 
         train(config, data, workdir, hooks=[LargestNorm()])
 
-    On several workers each has its hooks, and all call them alike: what needs the others must be done by all of them;
-    what writes files is for `loop.distribution.is_chief` alone.
+    Every worker has its own hooks, and all workers call them in the same order. Code that needs the other workers must
+    run on all of them; code that writes files must run only if `loop.distribution.is_chief`.
     """
 
     state: Sequence[tf.Variable] = ()
-    """What a resumed run must know: saved and restored with the model. Names must differ from those of other hooks."""
+    """State that is saved and restored with the model. Its names must differ from those of other hooks."""
 
     def begin(self, loop: "TrainingLoop") -> None:
-        """Called once, before the state that an earlier process saved is restored."""
+        """Called once, before the state from an earlier process is restored."""
 
     def most_steps(self, timed: bool) -> int | None:
-        """At most so many weight updates are made until the hooks are told again; None leaves it to the others.
+        """The most weight updates to make before the hooks are called again; None sets no limit.
 
         Args:
-            timed: whether their time will tell the speed, see `Steps`.
+            timed: whether the updates' time will measure the speed, see `Steps`.
         """
 
     def around_steps(self) -> contextlib.AbstractContextManager | None:
-        """What the coming steps run within. Their time then counts for nothing."""
+        """A context for the next steps to run in, or None. Steps with a context are not timed."""
 
     def after_steps(self, steps: Steps) -> None:
         """Called between steps: every `config.report_every` weight updates, and before each stop."""
@@ -93,11 +93,11 @@ class Hook:
         """Called at each evaluation, after `after_steps`."""
 
     def enough(self) -> bool:
-        """Whether training is to end at this stop."""
+        """Whether training should end at this stop."""
         return False
 
     def interrupted(self, step: int) -> None:
-        """Called instead of `at_stop` and `end` where training is asked to end between two stops."""
+        """Called instead of `at_stop` and `end` if training is asked to end between two stops."""
 
     def end(self) -> None:
-        """Called once, when training has come to its end and all workers are there."""
+        """Called once, when training has ended on all workers."""

@@ -1,4 +1,4 @@
-"""Checkpoints at each evaluation, and going on from one."""
+"""Writes checkpoints at each evaluation and resumes from them."""
 
 import logging
 from pathlib import Path
@@ -11,12 +11,12 @@ logger = logging.getLogger(__name__)
 
 
 class Checkpoints(Hook):
-    """Saves all state at each stop, and the best weights apart; of several workers the chief saves, all restore.
+    """Saves all state at each stop, and the best weights separately. The chief saves; all workers restore.
 
-    It is the last of the hooks, since it restores the state of all of them, and saves what they made of a stop.
+    It must be the last hook, because it restores the state of all hooks and saves their state after a stop.
 
     Args:
-        folder: where `last` and `best` go.
+        folder: the folder for `last` and `best`.
     """
 
     def __init__(self, folder: Path):
@@ -49,11 +49,11 @@ class Checkpoints(Hook):
 
 
 def check_same_checkpoint(told: list[tuple[str, str]], folder: Path) -> None:
-    """Raises UserError where a worker restored another checkpoint than the first.
+    """Raises UserError if a worker restored another checkpoint than the first worker.
 
     Args:
         told: (name, "step N" and a digest) of each worker.
-        folder: where they were to find it.
+        folder: the folder of the checkpoints.
     """
     first_name, first = told[0]
     for name, restored in told[1:]:
@@ -63,6 +63,6 @@ def check_same_checkpoint(told: list[tuple[str, str]], folder: Path) -> None:
             if step == first_step:
                 what = f"{step} of checkpoint {digest}, {first_name} of {first_digest}"
             raise UserError(
-                f"{name} restored {what}: they read other files, as of a shared disk that is behind. See that "
-                f"{folder} is one directory on all machines and shows the same there, then start all workers again"
+                f"{name} restored {what}: they read different files; the shared disk may lag behind. Check that "
+                f"{folder} is the same directory with the same files on all machines, then start all workers again"
             )

@@ -11,19 +11,19 @@ logger = logging.getLogger(__name__)
 
 
 class Evaluation(Hook):
-    """Evaluates at each stop, keeps the best validation AUC in mind, and has enough where it does not get better.
+    """Evaluates at each stop, records the best validation AUC, and stops training if it no longer improves.
 
-    An AUC counts only once K and depth have reached their final values, for only then is it of what gets served. Of a
-    model with stages it counts from the start of the last: a stage that leaves parts untrained ends when its steps are
-    over, and not by early stopping.
+    An AUC counts only once K and depth have reached their final values, because only then does it measure what gets
+    served. For a model with stages, it counts from the start of the last stage: a stage that leaves parts untrained
+    ends after its steps, not by early stopping.
 
     Args:
-        patience: evaluations without a better AUC before training ends.
+        patience: the number of evaluations without a better AUC after which training ends.
 
     Attributes:
         best_auc: the best validation AUC so far.
-        best_step: its step.
-        evaluations_since_best: how many since then.
+        best_step: the step of the best AUC.
+        evaluations_since_best: the number of evaluations since then.
     """
 
     def __init__(self, patience: int):

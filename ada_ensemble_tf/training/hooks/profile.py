@@ -1,4 +1,4 @@
-"""A TensorBoard profile of some weight updates."""
+"""Writes a TensorBoard profile of some weight updates."""
 
 import contextlib
 from pathlib import Path
@@ -8,11 +8,11 @@ from ada_ensemble_tf.training.monitoring.tensorboard import profile
 
 
 class Profile(Hook):
-    """Profiles some weight updates, once functions have been traced; of several workers the chief's alone.
+    """Profiles some weight updates once functions have been traced; only on the chief.
 
     Args:
-        folder: TensorBoard's.
-        steps: how many weight updates; 0 profiles none.
+        folder: the folder of TensorBoard's files.
+        steps: the number of weight updates to profile; 0 for none.
     """
 
     def __init__(self, folder: Path, steps: int):

@@ -1,4 +1,4 @@
-"""Progress lines, and the speed of the whole training."""
+"""Logs progress lines and measures the speed of the whole training."""
 
 import logging
 import time
@@ -11,10 +11,10 @@ logger = logging.getLogger(__name__)
 
 
 class Progress(Hook):
-    """Logs a line per report and per evaluation.
+    """Logs a line for each report and each evaluation.
 
     Args:
-        batch_size: rows of a weight update, over all workers.
+        batch_size: rows per weight update, over all workers.
     """
 
     def __init__(self, batch_size: int):
@@ -46,16 +46,16 @@ class Progress(Hook):
         )  # fmt: skip
 
     def examples_per_second(self) -> float:
-        """Training rows a second; NaN if no time was measured.
+        """Training rows per second; NaN if no time was measured.
 
-        Evaluation is left out, and the first report and that of a stage, whose time is that of tracing.
+        Leaves out evaluations and the first report of the run and of each stage, whose time includes tracing.
         """
         seconds = float(self._seconds.numpy())
         return float(self._timed_steps.numpy()) * self._batch_size / seconds if seconds else float("nan")
 
 
 def duration(seconds: float) -> str:
-    """Seconds as a person reads them: 45 s, 3 min 20 s, 2 h 05 min."""
+    """Formats seconds for reading: 45 s, 3 min 20 s, 2 h 05 min."""
     seconds = round(seconds)
     if seconds < 60:
         return f"{seconds} s"

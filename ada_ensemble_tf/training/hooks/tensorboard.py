@@ -1,4 +1,4 @@
-"""What TensorBoard shows of a training, written at each report and each evaluation."""
+"""Writes TensorBoard's files at each report and each evaluation."""
 
 import functools
 from pathlib import Path
@@ -9,14 +9,14 @@ from ada_ensemble_tf.training.monitoring import dashboard
 from ada_ensemble_tf.training.monitoring.tensorboard import TensorBoardWriter
 
 CORRELATION_ROWS = 2048
-"""Validation rows of which TensorBoard shows how alike the experts are: enough to follow it, and little work."""
+"""Validation rows for TensorBoard's correlation of experts: enough to follow it, and cheap."""
 
 
 class TensorBoard(Hook):
-    """Writes reports and evaluations, see `training.monitoring.tensorboard`; of several workers the chief alone writes.
+    """Writes reports and evaluations, see `training.monitoring.tensorboard`; only the chief writes.
 
     Args:
-        folder: where the files go.
+        folder: the folder for the files.
     """
 
     def __init__(self, folder: Path):

@@ -1,4 +1,4 @@
-"""Keras callbacks for those who train with `fit`."""
+"""Keras callbacks for training with `fit`."""
 
 import keras
 import tensorflow as tf
@@ -11,12 +11,13 @@ from ada_ensemble_tf.training.monitoring.dead_experts import dead_in_reports
 class GateReports(keras.callbacks.Callback):
     """Writes every gate's report to TensorBoard at the end of each epoch.
 
-    The reports are those of one forward pass in inference mode over given rows: load and share of rows per expert and
-    layer, dead experts, exit depths, entropy, temperature, the current K, and the FLOPs per example as routed.
+    The reports come from one forward pass in inference mode over the given rows. They contain load and share of rows
+    per expert and layer, dead experts, exit depths, entropy, temperature, the current K, and the FLOPs per example as
+    routed.
 
     Args:
-        log_dir: the folder to point TensorBoard at.
-        inputs: the rows to report on, as the model takes them; a few thousand held-out ones tell most.
+        log_dir: TensorBoard's log folder.
+        inputs: the rows to report on, as the model takes them; a few thousand held-out rows are best.
     """
 
     def __init__(self, log_dir: str, inputs: Inputs):

@@ -1,4 +1,4 @@
-"""What TensorBoard shows of a model at each evaluation, beside its metrics."""
+"""What TensorBoard shows for a model at each evaluation in addition to its metrics."""
 
 import numpy as np
 import tensorflow as tf
@@ -14,16 +14,16 @@ from ada_ensemble_tf.training.monitoring.embedding_norms import EmbeddingNorms
 from data_pipelines.fields.schema import Schema
 
 ROWS = 8192
-"""Validation rows of which gates and ids are shown: a share of them is known to a percent, and they cost little."""
+"""Validation rows for the figures on gates and ids: enough to know a share to a percent, and cheap."""
 DOTS_PER_INCH = 80
-"""Of the images: as wide as TensorBoard shows them, and soon drawn."""
+"""Size of the images: as wide as TensorBoard shows them, and quick to draw."""
 
 
 class Dashboard:
-    """Scalars and images of a model in training; traced once, so keep it for as long as the model.
+    """Scalars and images for a model in training. Traced once, so keep it for as long as the model.
 
     Args:
-        model: a `CTRModel`. Of one that has `gates`, row by row, it shows where rows go.
+        model: a `CTRModel`. If it has `gates` that route row by row, the dashboard shows where rows go.
         schema: of the data.
     """
 
@@ -40,7 +40,7 @@ class Dashboard:
         """Scalars by tag, and PNG images by tag.
 
         Args:
-            labels: `[N]` of all validation rows.
+            labels: `[N]`, for all validation rows.
             probabilities: `[N]`.
             inputs: some of these rows, as the model takes them.
         """
@@ -59,7 +59,7 @@ class Dashboard:
         return scalars, images
 
     def _gates_of(self, inputs: Inputs) -> dict[str, np.ndarray]:
-        """`[rows, E]` by place, layers in their order; {} where the model has none, or weights all rows alike."""
+        """Gates `[rows, E]` by place, layers in order; {} if the model has no gates or weights all rows alike."""
         if self._gates is None:
             return {}
         gates = self._gates(inputs)

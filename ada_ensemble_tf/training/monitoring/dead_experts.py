@@ -1,4 +1,4 @@
-"""How many experts get next to no rows, as the report counts them too."""
+"""Counts experts that get hardly any rows, in the same way as the report."""
 
 from collections.abc import Mapping, Sequence
 
@@ -8,14 +8,14 @@ from ada_ensemble_tf.reporting.gate_use import GateUse
 
 
 def dead_in_use(uses: Sequence[GateUse]) -> dict[str, int]:
-    """`<layer>/dead_experts` of all layers that rows reach: without rows a layer's gate shares out nothing."""
+    """`<layer>/dead_experts` for all layers that rows reach; a layer without rows has no shares to judge by."""
     all_rows = max((use.rows for use in uses), default=0)
     layers = [use for use in uses if use.place != DEPTH and is_reached(use.rows, all_rows)]
     return {f"{use.place}/dead_experts": sum(map(is_dead, use.routed, use.weight)) for use in layers}
 
 
 def dead_in_reports(scalars: Mapping[str, float]) -> dict[str, int]:
-    """The same from what `report_scalars` gives, or means of it; the router's probability is an expert's weight."""
+    """The same from the output of `report_scalars` or means of it; the router's probability is an expert's weight."""
     shares: dict[str, dict[str, list[float]]] = {}
     for name, value in scalars.items():
         place, what, _ = name.rsplit("/", 2) if name.count("/") > 1 else ("", "", "")

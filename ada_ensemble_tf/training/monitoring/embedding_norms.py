@@ -1,4 +1,4 @@
-"""How large a model's embeddings are, and how many have been pruned."""
+"""Measures the size of a model's embeddings and how many have been pruned."""
 
 import tensorflow as tf
 
@@ -6,27 +6,25 @@ from ada_ensemble_tf.keras_private import all_layers
 from ada_ensemble_tf.layers.embedding import FusedEmbedding
 
 CHUNK = 65536
-"""Rows at a time: as many as make the work on each far more than its start."""
+"""Rows per chunk: enough for the work on a chunk to far exceed the cost of starting it."""
 
 
 class EmbeddingNorms:
-    """Mean Euclidean norm of the rows of each table, and the share of rows that are zero throughout.
+    """Mean Euclidean norm of each table's rows, and the share of all-zero rows.
 
-    Such rows are those that G-FTRL has pruned, or that no training row has had where tables start from 0. Traced once,
-    so keep it for as long as the model.
+    A row is zero if G-FTRL has pruned it, or if no training row has used it and tables start from 0. Traced once, so
+    keep it for as long as the model.
 
     Args:
         model: a `CTRModel`.
     """
 
     def __init__(self, model):
-        self._tables = {
-            layer.name: layer.table for layer in all_layers(model) if isinstance(layer, FusedEmbedding)
-        }
+        self._tables = {layer.name: layer.table for layer in all_layers(model) if isinstance(layer, FusedEmbedding)}
         self._run = tf.function(self._all_tables)
 
     def __call__(self) -> dict[str, float]:
-        """`embeddings/norm/<table>` and `embeddings/zero_rows/<table>` of all tables."""
+        """`embeddings/norm/<table>` and `embeddings/zero_rows/<table>` for all tables."""
         return {name: float(value) for name, value in self._run().items()}
 
     def _all_tables(self):
@@ -44,7 +42,7 @@ class EmbeddingNorms:
         rows = table.shape[0]
         norms, zeros, start = tf.constant(0.0, tf.float64), tf.constant(0.0, tf.float64), tf.constant(0)
         while start < rows:
-            # Gathering, for reading a variable that is updated by rows copies all of it.
+            # Gather, because reading a variable that is updated by rows copies all of it.
             chunk = tf.gather(table.value, tf.range(start, tf.minimum(start + CHUNK, rows)))
             norms += tf.reduce_sum(tf.cast(tf.norm(chunk, axis=1), tf.float64))
             zeros += tf.reduce_sum(tf.cast(tf.reduce_all(chunk == 0.0, axis=1), tf.float64))

@@ -1,4 +1,4 @@
-"""The order in which TensorBoard's Custom Scalars show a run."""
+"""The order of charts in TensorBoard's Custom Scalars."""
 
 import re
 from collections.abc import Sequence
@@ -24,7 +24,7 @@ EXPERTS = (
     ("Dead experts by layer", ".*/dead_experts"),
     ("Entropy of the gates (nats)", ".*/entropy"),
     ("Temperature", ".*/temperature"),
-    ("K: choices kept a row, at most", ".*/k"),
+    ("K: the most choices kept per row", ".*/k"),
     ("How alike the experts are: mean absolute correlation", "experts/correlation/.*"),
 )
 COST = (
@@ -43,10 +43,10 @@ INPUT = (
 
 
 def dashboard_layout(model) -> Layout:
-    """The charts of a run of a `CTRModel` by category.
+    """The charts for a run of a `CTRModel`, by category.
 
-    Every run has all categories, if empty: TensorBoard merges the layouts of runs, and drops charts of a category that
-    the first run does not have.
+    Every run has all categories, even empty ones: TensorBoard merges the layouts of several runs and drops charts in
+    categories that the first run lacks.
     """
     places = list(model.choice_names())
     layers = [(f"{one}: share of rows by expert", f"{re.escape(one)}/load/.*") for one in places if one != DEPTH]
@@ -65,6 +65,6 @@ def dashboard_layout(model) -> Layout:
 
 
 def _category(title: str, charts: Sequence[tuple[str, str]]) -> Category:
-    # Matched from the tag's start; without the end "loss/l" would be every term that begins so.
+    # TensorBoard matches from the tag's start; without $, "loss/l" would match every term that begins with it.
     lines = [Chart(title=name, multiline=MultilineChartContent(tag=[f"(?:{tags})$"])) for name, tags in charts]
     return Category(title=title, chart=lines)

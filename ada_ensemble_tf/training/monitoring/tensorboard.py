@@ -1,4 +1,4 @@
-"""What TensorBoard shows of a training run."""
+"""Writes a training run's TensorBoard files."""
 
 import contextlib
 import logging
@@ -20,12 +20,12 @@ logger = logging.getLogger(__name__)
 class TensorBoardWriter:
     """Writes scalars and images of training and validation as two runs under one folder.
 
-    Tags: `loss/*` each term of the loss, `learning_rate/*`, `layer_*/*` and `depth/*` the gates' reports, with
-    `dead_experts`, `metrics/*`, `speed/*`, `schedule/stage` where a model has stages, `experts/correlation/*` where it
-    has experts, `embeddings/*`, `input/*`; images `calibration/reliability` and `experts/alluvial`.
+    Tags: `loss/*` for each term of the loss, `learning_rate/*`, `layer_*/*` and `depth/*` for the gates' reports with
+        `dead_experts`, `metrics/*`, `speed/*`, `schedule/stage` if the model has stages, `experts/correlation/*` if it
+        has experts, `embeddings/*`, `input/*`; images `calibration/reliability` and `experts/alluvial`.
 
     Args:
-        folder: the folder to point TensorBoard at; with None nothing is written.
+        folder: TensorBoard's log folder; with None nothing is written.
     """
 
     def __init__(self, folder: Path | None):
@@ -35,7 +35,7 @@ class TensorBoardWriter:
         self._training, self._validation = (writer or tf.summary.create_noop_writer() for writer in writers)
 
     def lay_out(self, model) -> None:
-        """Writes what Custom Scalars show of the model, and in which order."""
+        """Writes the layout of the model's charts in Custom Scalars."""
         layout = dashboard_layout(model).SerializeToString()
         with self._training.as_default(0):
             tf.summary.write(custom_scalars.CONFIG_SUMMARY_TAG, layout, metadata=_metadata(custom_scalars))
@@ -58,7 +58,7 @@ class TensorBoardWriter:
             for name, value in results.items():
                 tf.summary.scalar(name if "/" in name else f"metrics/{name}", value)
             for tag, png in (pictures or {}).items():
-                # As `tf.summary.image` writes them, less decoding and encoding.
+                # Same format as `tf.summary.image`, without decoding and encoding.
                 width, height = struct.unpack(">II", png[16:24])
                 tf.summary.write(tag, [str(width), str(height), png], metadata=_metadata(images, None, None))
         self._validation.flush()
@@ -70,13 +70,13 @@ class TensorBoardWriter:
 
 
 def _metadata(plugin, *arguments) -> tf.compat.v1.SummaryMetadata:
-    """What a plugin of TensorBoard knows its tags by: its own class of it would be refused."""
+    """The metadata by which a TensorBoard plugin recognises its tags; the plugin's own class would be refused."""
     return tf.compat.v1.SummaryMetadata.FromString(plugin.create_summary_metadata(*arguments).SerializeToString())
 
 
 @contextlib.contextmanager
 def profile(folder: Path) -> Iterator[None]:
-    """Writes a profile of what runs within it, which must have ended by then."""
+    """Profiles the code within the block, which must have finished when the block ends."""
     with tf.profiler.experimental.Profile(str(folder)):
         yield
     logger.info("profile: %s/plugins/profile", folder)

@@ -45,7 +45,7 @@ def test_one_worker_alone_is_no_cluster(monkeypatch):
 @pytest.mark.parametrize(
     ("text", "what"),
     [
-        ("{", "is no JSON"),
+        ("{", "is not JSON"),
         ("[]", 'must be an object whose "cluster" maps "worker"'),
         (config(cluster=["a:1"]), 'must be an object whose "cluster" maps "worker"'),
         (config(cluster={"worker": WORKERS, "ps": ["c:3"]}), "received 'ps'"),
@@ -55,12 +55,12 @@ def test_one_worker_alone_is_no_cluster(monkeypatch):
         (config(cluster={"worker": ["a:1", "b:x"]}), "received 'b:x'"),
         (config(cluster={"worker": ["a:1", ":2"]}), "received ':2'"),
         (config(cluster={"worker": ["a:1", "a:1"]}), "each host:port once; received a:1, a:1"),
-        (config(cluster={"worker": WORKERS, "chief": ["c:1", "d:1"]}), "cluster.chief must be one"),
+        (config(cluster={"worker": WORKERS, "chief": ["c:1", "d:1"]}), "cluster.chief must be a single address"),
         (config(task={"type": "worker"}), '"task" must have "type" and "index"; received {\'type\': \'worker\'}'),
         (config(task=None), "received None"),
         (
             config(task={"type": "chief", "index": 0}),
-            "task.type must be one of the cluster's, worker; received 'chief'",
+            "task.type must be one of worker, the cluster's types; received 'chief'",
         ),
         (config(task={"type": "worker", "index": 2}), "task.index must lie in 0 to 1, for worker; received 2"),
         (config(task={"type": "worker", "index": -1}), "received -1"),

@@ -32,7 +32,7 @@ def test_what_does_not_divide_is_refused():
     distribution = Distribution()
     distribution.replicas, distribution.workers = 4, 2
     assert distribution.worker_batch(12) == 6
-    with pytest.raises(UserError, match="each of the 4 replicas has an equal part; 10 is no multiple of 4"):
+    with pytest.raises(UserError, match="split equally among 4 replicas; 10 is not a multiple of 4"):
         distribution.worker_batch(10)
 
 

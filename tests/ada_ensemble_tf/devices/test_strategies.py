@@ -14,10 +14,10 @@ FACTS = {"TensorFlow": "2.21.0", "Keras": "3.12.0", "devices": "2 GPU"}
 def test_wrong_strategies(monkeypatch):
     with pytest.raises(UserError, match="config.strategy must be one of auto, none, mirrored; received 'mirorred'"):
         make_distribution("mirorred")
-    with pytest.raises(UserError, match="'mirrored' needs two or more devices; there is /device:CPU:0 alone"):
+    with pytest.raises(UserError, match="'mirrored' needs two or more devices; there is only /device:CPU:0"):
         make_distribution("mirrored")
     monkeypatch.setenv("TF_CONFIG", json.dumps(CLUSTER))
-    with pytest.raises(UserError, match="config.strategy='none' is of one machine, but TF_CONFIG names 2 workers"):
+    with pytest.raises(UserError, match="config.strategy='none' trains on one machine, but TF_CONFIG names 2 workers"):
         make_distribution("none")
 
 

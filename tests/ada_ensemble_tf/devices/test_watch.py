@@ -17,8 +17,8 @@ def test_a_worker_that_waits_too_long_ends_and_says_for_whom_where_and_what_to_d
     assert left.wait(30.0) and codes == [1]
     (line,) = capsys.readouterr().err.splitlines()
     assert line == (
-        "error: worker 1 of 3 (b:2) did not get on for 0.05 s in training, at step 64: it, or worker 0 of 3 (a:1) or "
-        "worker 2 of 3 (c:3), hangs; see what each printed last, then start all workers again: they go on from the "
+        "error: worker 1 of 3 (b:2) made no progress for 0.05 s in training, at step 64: it or worker 0 of 3 (a:1) or "
+        "worker 2 of 3 (c:3) hangs; see what each printed last, then start all workers again: they go on from the "
         "last checkpoint; if one is only slow, raise config.worker_timeout"
     )
     watch.close()

@@ -143,7 +143,7 @@ def test_workers_that_restored_other_checkpoints_are_refused_by_name(tmp_path):
     check_same_checkpoint([("worker 0 (a:1)", "step 64 abc"), ("worker 1 (b:1)", "step 64 abc")], tmp_path)
     with pytest.raises(UserError) as error:
         check_same_checkpoint([("worker 0 (a:1)", "step 64 abc"), ("worker 1 (b:1)", "step 48 def")], tmp_path)
-    assert "worker 1 (b:1) restored step 48, worker 0 (a:1) step 64: they read other files" in str(error.value)
+    assert "worker 1 (b:1) restored step 48, worker 0 (a:1) step 64: they read different files" in str(error.value)
     assert str(tmp_path) in str(error.value) and "start all workers again" in str(error.value)
     with pytest.raises(UserError, match=r"restored step 64 of checkpoint def, worker 0 \(a:1\) of abc"):
         check_same_checkpoint([("worker 0 (a:1)", "step 64 abc"), ("worker 1 (b:1)", "step 64 def")], tmp_path)

@@ -200,7 +200,7 @@ def test_wrong_use():
     model = compiled_model()
     with pytest.raises(ValueError, match="the model has gates: compile needs a gate_optimizer"):
         model.compile(GroupFtrl(), keras.optimizers.Adam())
-    with pytest.raises(ValueError, match="each group of variables needs an optimizer of its own"):
+    with pytest.raises(ValueError, match="each group of variables needs its own optimizer"):
         model.compile(GroupFtrl(), adam := keras.optimizers.Adam(), adam)
     with pytest.raises(ValueError, match="xi must not be negative"):
         model.compile(GroupFtrl(), keras.optimizers.Adam(), keras.optimizers.Adam(), xi=-1.0)
