@@ -118,7 +118,7 @@ def _make_model(config, data: PreparedData, distribution: Distribution) -> CTRMo
     distribution.worker_batch(config.batch_size)
     if config.xi and distribution.replicas > 1:
         raise UserError(
-            f"config.xi={config.xi}: the second-order gate update needs a single device; set config.xi to 0"
+            f"config.xi={config.xi}: the second-order gate update needs one device; set config.xi to 0"
         )
     seed_everything(config.seed, config.deterministic)
     with distribution.scope():

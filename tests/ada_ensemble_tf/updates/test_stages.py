@@ -194,7 +194,7 @@ def test_a_run_that_was_asked_to_end_within_a_stage_goes_on_bit_equal(uninterrup
 def test_stages_that_do_not_end_are_one_clear_error(data, tmp_path):
     loop = make_loop(data, tmp_path, small_config(stage_epochs=(0.5, 0.5)))
     with pytest.raises(
-        UserError, match="the last stage begins at step 20, but training ends at 19: lower config.model"
+        UserError, match="the last stage begins at step 20, but training ends at 19: lower config"
     ):
         loop.run()
 
