@@ -1,5 +1,6 @@
-# make train: synthetic rows -> prepared data -> trained, evaluated and exported model. make train RAW=FILE: your Criteo rows.
-# make test: all tests. make lint: ruff, mypy and import-linter. Each sets up .venv first; only Python (3.10 or newer) with pip is needed.
+# make train: synthetic rows -> prepared data -> trained, evaluated and exported model. make train RAW=FILE: your Criteo
+# rows. make test: all tests. make lint: ruff, mypy and import-linter. Each sets up .venv first and needs only Python
+# (3.10 or newer) with pip.
 
 PYTHON ?= python3
 VENV := .venv
@@ -35,8 +36,8 @@ train: setup
 	$(BIN)/python -m ada_ensemble_tf.export --workdir=$(RUN)/ada_ensemble
 	$(BIN)/python -m experiments.summary --run=$(RUN) $(if $(TRUTH),--truth=$(TRUTH))
 
-# Two processes: most tests trace graphs, which is one core's work. A file's tests stay together, as its fixtures do;
-# tests/conftest.py says which files come first.
+# Two processes, because tracing graphs, most of the work, uses one core. A file's tests stay together to share
+# fixtures; tests/conftest.py says which files come first.
 test: setup
 	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 

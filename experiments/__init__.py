@@ -1,1 +1,1 @@
-"""One config file a data set; `FILE.py:MODEL` on the command line picks the model."""
+"""One config file per data set; `FILE.py:MODEL` on the command line picks the model."""

@@ -1,7 +1,7 @@
-"""Avazu Click-Through Rate Prediction (Kaggle 2015), every model with the settings of AdaEnsemble's paper.
+"""Avazu Click-Through Rate Prediction (Kaggle 2015): every model with the settings of AdaEnsemble's paper.
 
-It (arXiv 2301.08353, table 1) reports for AdaEnsemble test AUC 0.7687 and LogLoss 0.3865 on the full data, for logistic
-regression 0.7533 and 0.3952; `experiments/paper.py` has all of the table.
+On the full data the paper (arXiv 2301.08353, table 1) reports test AUC 0.7687 and LogLoss 0.3865 for AdaEnsemble, and
+0.7533 and 0.3952 for logistic regression; `experiments/paper.py` has the whole table.
 """
 
 from ml_collections import ConfigDict

@@ -1,4 +1,4 @@
-"""The keys that every config has, with values that suit most data."""
+"""The keys that every config has, with defaults that suit most data."""
 
 import json
 from pathlib import Path
@@ -10,26 +10,26 @@ from experiments.overrides import override
 
 
 def trainer() -> ConfigDict:
-    """How to train; `model` and what a data set needs otherwise are added by `experiments/<dataset>.py`."""
+    """The keys for training; `experiments/<dataset>.py` adds `model` and what the data set needs."""
     return ConfigDict(
         {
             "seed": 0,
             # Bit-equal reruns, at some cost in speed.
             "deterministic": False,
-            # "bfloat16": matrix products and feature maps in it, all else and the variables in float32.
+            # "bfloat16": matrix products and feature maps in bfloat16, everything else and the variables in float32.
             "precision": "float32",
             # Where to train. "auto": all GPUs of this machine, or all workers of the environment variable TF_CONFIG.
-            # "none": one device. "mirrored": all devices of this machine, CPU devices too.
+            # "none": one device. "mirrored": all devices of this machine, including CPU devices.
             "strategy": "auto",
-            # Seconds that a worker waits for the others before it ends and says so: longer than the chief needs to
-            # write a checkpoint, and than a worker that was lost takes to be started again.
+            # Seconds that a worker waits for the others before it ends with a message. Must exceed the time to write a
+            # checkpoint and the time until a lost worker is restarted.
             "worker_timeout": 1800.0,
-            # Rows of a weight update, over all devices and machines.
+            # Rows per weight update, over all devices and machines.
             "batch_size": 4096,
-            # Rows scored at once, by each machine.
+            # Rows that each machine scores at once.
             "eval_batch_size": 8192,
             "max_epochs": 10.0,
-            # Weight updates between evaluations; at least one evaluation an epoch.
+            # Weight updates between evaluations; there is at least one evaluation per epoch.
             "eval_every": 2000,
             # Evaluations without a better validation AUC before training stops.
             "patience": 3,
@@ -37,13 +37,14 @@ def trainer() -> ConfigDict:
             "report_every": 100,
             # Above 0: a TensorBoard profile of this many weight updates, taken after the first report.
             "profile": 0,
-            # "bilevel": gates learn on rows of their own, in turn with the weights. "joint": all on all rows.
+            # "bilevel": gates learn on their own rows, alternating with the weights. "joint": everything learns on all
+            # rows.
             "training": "bilevel",
             # t: weight updates after each gate update.
             "weight_steps": 4,
             # Above 0: second-order gate gradient with this virtual step size.
             "xi": 0.0,
-            # Where the gates' rows come from: a share of "train", or of "validation" (which early stopping then lacks).
+            # Where the gates' rows come from: a share of "train", or of "validation" (then lost to early stopping).
             "gate_source": "train",
             "gate_share": 0.1,
             "embedding_optimizer": {
@@ -61,7 +62,7 @@ def trainer() -> ConfigDict:
 
 
 def config_for(model: str) -> ConfigDict:
-    """The trainer's keys with `model`'s own as `config.model`.
+    """The trainer's keys, with the model's own keys as `config.model`.
 
     Raises:
         ValueError: for a model without a config.
@@ -69,12 +70,13 @@ def config_for(model: str) -> ConfigDict:
     config = trainer()
     config.model = model_config(model)
     if model == "logistic_regression":
-        # One weight a level: FTRL-Proximal, slower than embeddings under normalisation want.
+        # One weight per level: FTRL-Proximal, with a lower learning rate than normalised embeddings need.
         config.embedding_optimizer.name = "ftrl"
         config.embedding_optimizer.learning_rate = 0.02
         config.embedding_optimizer.l2 = 0.0
     if model == "factorization_machine":
-        # FTRL too; its factors keep the prior on rare rows, which they memorise more easily than weights.
+        # Also FTRL; its factors keep the prior on rare rows, because factors memorise rare rows more easily than
+        # weights do.
         config.embedding_optimizer.name = "ftrl"
         config.embedding_optimizer.learning_rate = 0.05
     return config
@@ -88,17 +90,17 @@ OWN_OPTIMIZERS = (
     "logistic_regression",
     "factorization_machine",
 )
-"""Models whose embeddings AdaEnsemble's paper trains with G-FTRL or FTRL; it gives those of the others to Adam."""
+"""Models whose embeddings AdaEnsemble's paper trains with G-FTRL or FTRL; it trains all others with Adam."""
 
 
 def paper_config(model: str) -> ConfigDict:
-    """`model` as AdaEnsemble's paper trains it (arXiv 2301.08353, section 4.1.4).
+    """The config with which AdaEnsemble's paper trains `model` (arXiv 2301.08353, section 4.1.4).
 
-    Batch 4096, D = 16, dense kernels with L2 1e-4 (searched from there to 1e-3), evaluation every 2000 steps with early
-    stopping. Adam 1e-3 for the neural models, embeddings included; for AdaEnsemble's Adam and G-FTRL; for logistic
-    regression and factorisation machine FTRL. Embeddings have `RowSparseAdam`, which leaves rows as they are that a
-    batch does not have, where the paper's Adam would move them on by their momentum. What the paper does not give,
-    G-FTRL's settings and patience among it, is `trainer`'s.
+    Batch 4096, D = 16, dense kernels with L2 1e-4 (the paper searched 1e-4 to 1e-3), evaluation every 2000 steps with
+    early stopping. The neural models use Adam 1e-3, embeddings included; AdaEnsemble and its relatives use Adam and
+    G-FTRL; logistic regression and factorisation machine use FTRL. Embeddings use `RowSparseAdam`, which does not
+    change rows missing from the batch, whereas the paper's Adam would move them by their momentum. Settings that the
+    paper does not give, such as G-FTRL's and the patience, come from `trainer`.
 
     Raises:
         ValueError: for a model without a config.
@@ -112,21 +114,21 @@ def paper_config(model: str) -> ConfigDict:
 
 
 TUNED = Path(__file__).parent / "tuned"
-"""Where `python -m ada_ensemble_tf.tune --write=experiments/tuned/<dataset>.json` puts values."""
+"""The folder for values from `python -m ada_ensemble_tf.tune --write=experiments/tuned/<dataset>.json`."""
 
 
 def apply_tuned(config: ConfigDict, dataset: str, folder: Path | None = None) -> ConfigDict:
-    """Gives a config the values that were tuned for its model on a data set, if any were, and returns it.
+    """Sets the values that were tuned for the config's model on a data set, if there are any, and returns the config.
 
-    They are keys like others: the command line may set them again.
+    The command line can still override these keys.
 
     Args:
-        config: a whole config, as a data set's `get_config` is about to return it.
-        dataset: the file's name, less ".json".
-        folder: where the files are; `TUNED` by default.
+        config: a complete config, ready for a data set's `get_config` to return.
+        dataset: the file's name without ".json".
+        folder: the folder of the files; `TUNED` by default.
 
     Raises:
-        ValueError: for a key that the model no longer has; the message names file and key.
+        ValueError: if the model no longer has a key; the message names file and key.
     """
     file = (folder or TUNED) / f"{dataset}.json"
     tuned = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}

@@ -1,6 +1,6 @@
 """Frappe app usage (Baltrunas et al., arXiv 1505.03014) with sampled negatives, as the neural-FM literature uses it.
 
-Ten categorical columns, 57,722 rows in the sample that the tests know; described by experiments/frappe_schema.json.
+Ten categorical columns; 57,722 rows in the sample that the tests use. experiments/frappe_schema.json describes them.
 """
 
 from ml_collections import ConfigDict
@@ -16,7 +16,7 @@ def get_config(model: str = "ada_ensemble") -> ConfigDict:
     config.max_epochs = 15.0
     config.eval_every = 200
     config.patience = 2
-    # All rows for weights and gates: rows are few, and bi-level training gave nothing beyond noise (results/frappe.md).
+    # Weights and gates use all rows, because rows are few and bi-level training gained nothing (results/frappe.md).
     config.training = "joint"
     if model in WITH_PRIORS:
         config.model.num_layers = 3

@@ -1,7 +1,7 @@
-"""iPinYou Real-Time Bidding (2013), every model with the settings of AdaEnsemble's paper.
+"""iPinYou Real-Time Bidding (2013): every model with the settings of AdaEnsemble's paper.
 
-It (arXiv 2301.08353, table 1) reports for AdaEnsemble test AUC 0.7807 and LogLoss 0.005550 on the full data, for
-logistic regression 0.7692 and 0.005605; `experiments/paper.py` has all of the table.
+On the full data the paper (arXiv 2301.08353, table 1) reports test AUC 0.7807 and LogLoss 0.005550 for AdaEnsemble, and
+0.7692 and 0.005605 for logistic regression; `experiments/paper.py` has the whole table.
 """
 
 from ml_collections import ConfigDict

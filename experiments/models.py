@@ -2,7 +2,7 @@
 
 python -m experiments.models [MODEL ..]
 
-prints the keys of all models, or of some: name, default, meaning.
+prints the keys of all models or of the given ones: name, default, meaning.
 """
 
 import sys
@@ -16,16 +16,17 @@ from ada_ensemble_tf.models.ada_ensemble import RELEASED_EXPERTS
 from ada_ensemble_tf.models.keys import keys_of
 
 WITH_PRIORS = ("ada_ensemble", "dense_moe")
-"""Models that expect shares of experts and exits, see `set_priors`."""
+"""Models with priors for the shares of experts and exits, see `set_priors`."""
 
 
 def model_config(name: str) -> ConfigDict:
-    """`config.model` of a model: the defaults of its constructor.
+    """`config.model` for a model, with the defaults of its constructor.
 
-    AdaEnsemble's k is at most the number of experts, unless it is set itself. Keys that may be None take any literal.
+    AdaEnsemble's k is at most the number of experts, unless k is set explicitly. Keys that may be None take any
+    literal.
 
     Raises:
-        ValueError: for a model that does not exist.
+        ValueError: if the model does not exist.
     """
     if name not in MODELS:
         raise ValueError(f"there is no config for model {name!r}; there are {', '.join(sorted(MODELS))}")
@@ -33,7 +34,7 @@ def model_config(name: str) -> ConfigDict:
     for key, declared in keys_of(MODELS[name]).items():
         outer, dot, option = key.rpartition(".")
         place = values.setdefault(outer, {}) if dot else values
-        # For a reference of this type the command line reads literals, None among them.
+        # For a reference of this type the command line reads any literal, including None.
         place[option] = FieldReference(declared.default, field_type=object) if declared.optional else declared.default
     config = ConfigDict(values)
     if "k" in config and "experts" in config:
@@ -42,14 +43,14 @@ def model_config(name: str) -> ConfigDict:
 
 
 def set_priors(model: ConfigDict, depth_prior: tuple[float, ...]) -> None:
-    """Gives one of `WITH_PRIORS` the priors of AdaEnsemble's paper, or of a data set.
+    """Sets the priors of AdaEnsemble's paper, or of a data set, for a model in `WITH_PRIORS`.
 
-    They hold for the released experts and as many layers as `depth_prior` has. Where the command line sets others, they
-    are uniform, unless it sets the priors too.
+    The priors apply to the released experts and to as many layers as `depth_prior` has values. If the command line
+    changes experts or layers, priors are uniform unless it sets them too.
 
     Args:
         model: `config.model`.
-        depth_prior: expected share of each exit.
+        depth_prior: the expected share of each exit.
     """
 
     def for_released(prior: tuple[float, ...], experts: tuple[str, ...]) -> tuple[float, ...] | None:
@@ -68,7 +69,7 @@ class _Operation(NamedTuple):
 
 
 def _derived(value: Any, function: Callable[..., Any], other: FieldReference) -> FieldReference:
-    """A key that is function(value, other key) until it is set itself."""
+    """A key whose value is function(value, other key) until it is set explicitly."""
     kind = type(value) if isinstance(value, int) else object
     return FieldReference(value, field_type=kind, op=_Operation(function, (other,)))
 
@@ -80,7 +81,7 @@ def main(names: list[str]) -> None:
 
 
 def key_lines(name: str) -> list[str]:
-    """A line a key of a model: name, default, meaning."""
+    """One line per key of a model: name, default, meaning."""
     return [f"{key}={declared.default!r}: {declared.sentence}" for key, declared in keys_of(MODELS[name]).items()]
 
 

@@ -1,4 +1,4 @@
-"""Setting single keys of a config by their dotted names, such as "model.k"."""
+"""Sets single keys of a config by their dotted names, such as "model.k"."""
 
 import ast
 from collections.abc import Mapping, Sequence
@@ -8,10 +8,10 @@ from ml_collections import ConfigDict
 
 
 def override(config: ConfigDict, values: Mapping[str, Any]) -> None:
-    """Sets keys that the config has; lists become tuples, as configs hold them.
+    """Sets existing keys of a config; lists become tuples, as in configs.
 
     Raises:
-        ValueError: for a key that the config does not have, or a value of another type than it has there.
+        ValueError: if the config does not have a key, or a value has another type than in the config.
     """
     for key, value in values.items():
         *path, last = key.split(".")
@@ -29,10 +29,10 @@ def override(config: ConfigDict, values: Mapping[str, Any]) -> None:
 
 
 def parse(assignments: Sequence[str]) -> dict[str, Any]:
-    """The values of texts "key=value"; a value that is no Python literal is text.
+    """Parses strings "key=value"; a value that is not a Python literal stays a string.
 
     Raises:
-        ValueError: for a text without a key or "=".
+        ValueError: if a string has no key or no "=".
     """
     values = {}
     for text in assignments:

@@ -1,10 +1,10 @@
-"""What AdaEnsemble's paper (arXiv 2301.08353) reports, beside what comparisons of these models gave.
+"""The figures of AdaEnsemble's paper (arXiv 2301.08353) next to those of comparisons of these models.
 
 python -m experiments.paper --data_set=criteo --table=runs/criteo_slice/table.csv
 python -m experiments.paper --study=paper_table2 --table=runs/frappe/table2/table.csv,runs/planted/table2/table.csv
 
-print rows of comparisons with the AUC and LogLoss of the paper's table 1, or with what its study has on Criteo, in
-Markdown. The paper's figures are of the full data.
+print rows of comparisons in Markdown, with the AUC and LogLoss of the paper's table 1 or the figures of its study on
+Criteo. The paper's figures are for the full data.
 """
 
 import csv
@@ -15,7 +15,7 @@ from absl import flags
 from data_pipelines.errors import UserError, run_main
 
 DATA_SETS = ("criteo", "avazu", "ipinyou")
-# By model: (test AUC, LogLoss) on each of DATA_SETS.
+# (Test AUC, LogLoss) on each of DATA_SETS, by model.
 TABLE_1 = {
     "logistic_regression": ((0.7924, 0.4577), (0.7533, 0.3952), (0.7692, 0.005605)),
     "factorization_machine": ((0.8030, 0.4487), (0.7652, 0.3889), (0.7737, 0.005576)),
@@ -32,8 +32,8 @@ TABLE_1 = {
     "dcn_v2": ((0.8086, 0.4433), (0.7662, 0.3882), (0.7765, 0.005593)),
     "ada_ensemble": ((0.8132, 0.4394), (0.7687, 0.3865), (0.7807, 0.005550)),
 }
-# By study of `experiments.studies` and label: (test AUC, LogLoss, FLOPs an example) on Criteo; None where the paper
-# prints none. Of figure 5 it gives curves without numbers.
+# (Test AUC, LogLoss, FLOPs per example) on Criteo, by study of `experiments.studies` and label; None if the paper
+# prints no figure. Its figure 5 has curves without numbers.
 STUDIES = {
     "paper_table2": {
         "sparse_k1": (0.8096, 0.4423, 2.26e6),
@@ -55,19 +55,19 @@ STUDIES = {
     "paper_figure5": {f"depth_{depth}": (None, None, None) for depth in (1, 2, 3, 4)},
 }
 
-_DATA_SET = flags.DEFINE_enum("data_set", "criteo", DATA_SETS, "Which of the data sets of the paper's table 1.")
+_DATA_SET = flags.DEFINE_enum("data_set", "criteo", DATA_SETS, "A data set of the paper's table 1.")
 _STUDY = flags.DEFINE_enum("study", None, list(STUDIES), "A study of the paper on Criteo, instead of table 1.")
-_TABLES = flags.DEFINE_list("table", None, "table.csv of python -m ada_ensemble_tf.compare; several by commas.")
+_TABLES = flags.DEFINE_list("table", None, "table.csv of python -m ada_ensemble_tf.compare; several: commas between.")
 flags.mark_flag_as_required("table")
 
 
 def expected(data_set: str) -> dict[str, tuple[float, float]]:
-    """By model, (test AUC, LogLoss) that the paper's table 1 reports on a data set."""
+    """(Test AUC, LogLoss) that the paper's table 1 reports on a data set, by model."""
     return {model: figures[DATA_SETS.index(data_set)] for model, figures in TABLE_1.items()}
 
 
 def read(path: Path) -> dict[str, dict[str, str]]:
-    """The rows of a comparison by their labels.
+    """The rows of a comparison by label.
 
     Raises:
         UserError: if there is no such file.
@@ -79,19 +79,19 @@ def read(path: Path) -> dict[str, dict[str, str]]:
 
 
 def figure(value: float | None) -> str:
-    """A figure of the paper in a cell: FLOPs in millions."""
+    """Formats a figure of the paper for a cell; FLOPs in millions."""
     if value is None:
         return ""
     return f"{value / 1e6:.2f} M" if value > 1e3 else f"{value:.4f}" if value > 0.1 else f"{value:.6f}"
 
 
 def found(row: dict[str, str] | None, columns: int) -> list[str]:
-    """AUC, LogLoss and, of three columns, FLOPs of a comparison's row."""
+    """The cells for a comparison's row: AUC, LogLoss and, if there are three columns, FLOPs."""
     if row is None or not row["auc_mean"]:
         return ["" if row is None else "failed"] * columns
     cells = [f"{float(row[name]):.4f}" for name in ("auc_mean", "logloss_mean")]
     if columns == 3:
-        # The best possible prediction has none.
+        # The best possible prediction has no FLOPs.
         cells.append(f"{float(row['flops_per_example']) / 1e6:.3f} M" if row["flops_per_example"] else "")
     return cells
 

@@ -3,9 +3,9 @@
 python -m experiments.routing --workdir=runs/planted/ada_ensemble [--field=C17]
 
 prints, for each gate of a trained AdaEnsemble, the normalised mutual information (0: no relation, 1: one to one) over
-test rows between the field and the choice with the largest gate, and between the field and the set of kept choices;
-then, of all rows and by value of the field, the share whose largest gate is each choice. Without --field it is the
-planted group of synthetic rows, which C17 names.
+test rows between the field and the choice with the largest gate, and between the field and the set of kept choices.
+Then it prints the share of rows for which each choice has the largest gate, over all rows and by value of the field.
+Without --field, the field is the planted group of synthetic rows, which C17 encodes.
 """
 
 from collections.abc import Mapping, Sequence
@@ -25,24 +25,24 @@ _ROWS = flags.DEFINE_integer("rows", 100_000, "Test rows to read, rounded up to 
 
 
 def classes_of(ids: np.ndarray, schema: Schema, vocabularies: Vocabularies, field: str | None):
-    """(class of each row `[N]` of ids `[N, C]`, names of the classes): the field's levels, or the planted groups."""
+    """(class of each row `[N]`, names of the classes) for ids `[N, C]`: the field's levels or the planted groups."""
     name = field or synthetic.GROUP_COLUMN
     fields = {one.name: position for position, one in enumerate(schema.fields)}
     if name not in fields:
-        raise UserError(f"there is no field {name!r}; there are {', '.join(fields)}")
+        raise UserError(f"there is no field {name!r}; the fields are {', '.join(fields)}")
     one = schema.fields[fields[name]]
     if one.width > 1:
-        raise UserError(f"field {name} has several values a row; choose one with one")
+        raise UserError(f"field {name} has several values per row; choose a single-valued field")
     levels = ids[:, sum(schema.widths[: fields[name]])] - one.offset
     if field:
         return levels, ["(other)", *vocabularies.levels[name]]
     if (levels == 0).any():
-        raise UserError(f"{name} has levels out of the vocabulary; prepare more rows")
+        raise UserError(f"{name} has levels that are out of vocabulary; prepare more rows")
     return synthetic.group_of(vocabularies.levels[name])[levels - 1], list(synthetic.GROUPS)
 
 
 def report(gates: Mapping[str, np.ndarray], choices: Mapping[str, Sequence[str]], classes, names) -> str:
-    """The two tables in Markdown."""
+    """The tables in Markdown."""
     lines = ["| gate | NMI, largest gate | NMI, kept gates |", "|---|---|---|"]
     for place, values in gates.items():
         lines.append("| " + " | ".join([place, *(f"{value:.3f}" for value in information(values, classes))]) + " |")
@@ -65,7 +65,7 @@ def main(argv) -> None:
     workdir = Workdir(_WORKDIR.value)
     model, data, schema = workdir.load_model(), workdir.open_data(), workdir.schema()
     if not hasattr(model, "gates"):
-        raise UserError(f"{workdir.path}: {model.name} has no gates a row; use an ada_ensemble or dense_moe")
+        raise UserError(f"{workdir.path}: {model.name} has no gates per row; use an ada_ensemble or dense_moe")
     batches, rows = [], 0
     for inputs, labels in data.evaluation("test", 8192):
         batches.append((ids_of(inputs).numpy(), {place: gates.numpy() for place, gates in model.gates(inputs).items()}))

@@ -1,7 +1,7 @@
-"""A sample of a click log, thousands to some hundred thousand rows, on a laptop: Criteo, Avazu, iPinYou or your own.
+"""For a sample of a click log (Criteo, Avazu, iPinYou or your own) of thousands to some 100,000 rows, on a laptop.
 
-Smaller than experiments/criteo.py, and regularised for rows so few that most levels are rare: normalising embeddings
-would blow their noise up.
+Models are smaller than in experiments/criteo.py, and regularised for so few rows that most levels are rare. Embeddings
+are not normalised, because that would amplify their noise.
 """
 
 from ml_collections import ConfigDict

@@ -1,7 +1,7 @@
-"""What tuning may change, by config key.
+"""The config keys that tuning may change, and their ranges.
 
-A rule holds for every model whose config has its key, so a new model is tuned without a line here. Two names are not
-keys: `LAYERS` and `WIDTH` together make `model.hidden_units`, dense layers of one width.
+A range applies to every model whose config has the key, so a new model needs no line here. Two names are not keys:
+`LAYERS` and `WIDTH` together set `model.hidden_units`, dense layers of equal width.
 """
 
 import dataclasses
@@ -13,14 +13,14 @@ from ml_collections import ConfigDict
 
 @dataclasses.dataclass(frozen=True)
 class Choice:
-    """One of some values."""
+    """One of several values."""
 
     values: tuple[Any, ...]
 
 
 @dataclasses.dataclass(frozen=True)
 class LogUniform:
-    """A number between two, evenly by its logarithm."""
+    """A number between two bounds, uniform in its logarithm."""
 
     low: float
     high: float
@@ -74,20 +74,20 @@ _SMALL: Space = {
 
 
 def paper(config: ConfigDict) -> Space:
-    """The ranges that AdaEnsemble's authors searched (arXiv 2301.08353, section 4.1.4), where `config` has the keys.
+    """The ranges that AdaEnsemble's authors searched (arXiv 2301.08353, section 4.1.4), for the keys in `config`.
 
-    Models without dense kernels (no `model.l2`) have the embeddings' learning rate only.
+    Models without dense kernels (no `model.l2`) have only the embeddings' learning rate.
     """
     return _known(_DENSE if "l2" in config.model else _EMBEDDINGS_ONLY, config)
 
 
 def wide(config: ConfigDict) -> Space:
-    """`paper`'s with higher learning rates, dropout, the embeddings' size and their optimiser."""
+    """`paper` with higher learning rates, and with dropout, the embeddings' size and their optimiser."""
     return _known((_DENSE | _WIDE if "l2" in config.model else {}) | _WIDE_EMBEDDINGS, config)
 
 
 def small(config: ConfigDict) -> Space:
-    """For some ten thousand rows on a laptop: sizes that train in a minute, and what keeps them from overfitting."""
+    """For tens of thousands of rows on a laptop: sizes that train in a minute, and regularisation."""
     if "l2" in config.model:
         return _known(_SMALL, config)
     return _known({name: _SMALL[name] for name in _SMALL if not name.startswith("weight_optimizer")}, config)
@@ -97,7 +97,7 @@ SPACES: dict[str, Callable[[ConfigDict], Space]] = {"paper": paper, "wide": wide
 
 
 def overrides(sample: Mapping[str, Any]) -> dict[str, Any]:
-    """The config keys that a sample of a space sets."""
+    """The config keys and values that a sample from a space sets."""
     values = {key: value for key, value in sample.items() if key not in (LAYERS, WIDTH)}
     if LAYERS in sample:
         values[HIDDEN_UNITS] = (sample[WIDTH],) * sample[LAYERS]
@@ -105,7 +105,7 @@ def overrides(sample: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def present(space: Space, config: ConfigDict) -> dict[str, Any]:
-    """The values that `config` has now, of those names whose range holds them."""
+    """The current values in `config`, for the names whose range contains them."""
     sample = {}
     for name, allowed in space.items():
         if name in (LAYERS, WIDTH):
@@ -127,7 +127,7 @@ def _known(space: Space, config: ConfigDict) -> Space:
 
 def _applies(name: str, config: ConfigDict) -> bool:
     if name in (LAYERS, WIDTH, "model.k"):
-        # No dense layers and no k is what the model is, not a place where its range begins.
+        # Having no dense layers or no k is part of the model, not the start of a range.
         return bool(_lookup(config, "model.k" if name == "model.k" else HIDDEN_UNITS))
     return _lookup(config, name) is not None
 

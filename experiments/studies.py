@@ -9,7 +9,7 @@ Study = dict[str, tuple[str, dict]]
 
 
 def paper_table2() -> Study:
-    """AdaEnsemble (arXiv 2301.08353), table 2: how many experts, dense mixtures, single experts, their ensemble."""
+    """AdaEnsemble (arXiv 2301.08353), table 2: number of experts, dense mixture, single experts, their ensemble."""
     return (
         {f"sparse_k{k}": ("ada_ensemble", {"model.k": k}) for k in (1, 2, 3, 4)}
         | {"dense_moe": ("dense_moe", {}), "ensemble": ("ensemble", {})}
@@ -31,7 +31,7 @@ def paper_figure5() -> Study:
 
 
 def decorrelation() -> Study:
-    """D-MoE (arXiv 2505.17925): strategies against correlated experts, added one by one."""
+    """D-MoE (arXiv 2505.17925): its strategies for de-correlating experts, added one by one."""
     steps = {"model.own_embeddings": True, "model.heterogeneous": True, "model.decorrelation_weight": 0.1}
     off = {"model.own_embeddings": False, "model.heterogeneous": False, "model.decorrelation_weight": 0.0}
     labels = ("plain_moe", "own_embeddings", "and_heterogeneous", "and_decorrelation_loss")
@@ -40,7 +40,7 @@ def decorrelation() -> Study:
 
 
 def low_rank_experts() -> Study:
-    """HiLoMoE (arXiv 2510.10432) against its base, whose FLOPs it is to stay 18.5 % below."""
+    """HiLoMoE (arXiv 2510.10432) and its base; HiLoMoE should need 18.5 % fewer FLOPs."""
     return {
         "base": ("dnn", {"model.hidden_units": (400, 400, 400)}),
         "hilomoe": ("hilomoe", {"model.hidden_units": (316, 316, 316)}),
@@ -48,7 +48,7 @@ def low_rank_experts() -> Study:
 
 
 def objectives() -> Study:
-    """What the paper on AdaEnsemble leaves open, one choice at a time against the tuned default."""
+    """Choices that AdaEnsemble's paper leaves open, each compared with the tuned default."""
     return {
         "default": ("ada_ensemble", {}),
         "bilevel": ("ada_ensemble", {"training": "bilevel"}),

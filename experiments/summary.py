@@ -1,4 +1,4 @@
-"""What `make train` prints last: the models' test figures, the best that is possible, and what to open next.
+"""Prints the summary of `make train`: the models' test figures, the best possible ones, and what to open next.
 
 python -m experiments.summary --run=runs/synthetic [--truth=runs/synthetic/train.txt.json]
 """
@@ -11,7 +11,7 @@ from absl import flags
 from data_pipelines.errors import run_main
 
 _RUN = flags.DEFINE_string("run", None, "Directory with one working directory per model.", required=True)
-_TRUTH = flags.DEFINE_string("truth", None, "What the synthetic rows' generator wrote beside them.")
+_TRUTH = flags.DEFINE_string("truth", None, "File that the generator wrote next to the synthetic rows.")
 
 
 def main(argv) -> None:

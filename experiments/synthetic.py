@@ -15,7 +15,7 @@ def get_config(model: str = "ada_ensemble") -> ConfigDict:
     # Sizes for a laptop, the same for all models.
     sizes = {"dimension": 8, "hidden_units": (256, 256), "feature_maps": (32, 32), "subspaces": 8, "num_layers": 3}
     for key, value in sizes.items():
-        # No dense layers is what some models are.
+        # Some models have no dense layers by design.
         if config.model.get(key):
             config.model[key] = value
     if model in WITH_PRIORS:
@@ -23,6 +23,7 @@ def get_config(model: str = "ada_ensemble") -> ConfigDict:
         config.model.anneal_epochs = 0.5
         set_priors(config.model, depth_prior=(0.3, 0.4, 0.3))
     if model == "hilomoe":
-        # Rows are many: half an epoch settles the first two stages and leaves most of a short run to the last.
+        # There are many rows: half an epoch is enough for the first two stages, so most of a short run is the last
+        # stage.
         config.model.stage_epochs = (0.5, 0.5)
     return defaults.apply_tuned(config, "synthetic")

@@ -4,5 +4,5 @@
     .venv/bin/python -m experiments.serving.rest_client --export_dir=runs/criteo/ada_ensemble/export/1
     .venv/bin/python -m experiments.serving.grpc_client --export_dir=runs/criteo/ada_ensemble/export/1
 
-The clients send the golden rows that export left in the folder, and see whether the server gives their scores.
+The clients send the golden rows that export left in the folder and check that the server returns their scores.
 """

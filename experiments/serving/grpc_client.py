@@ -1,4 +1,4 @@
-"""Asks TF Serving over gRPC, with tensorflow-serving-api (pip install -e '.[serving]'):
+"""Sends requests to TF Serving over gRPC, with tensorflow-serving-api (pip install -e '.[serving]'):
 
 python -m experiments.serving.grpc_client --export_dir=runs/criteo/ada_ensemble/export/1
 """
@@ -18,7 +18,7 @@ from tensorflow_serving.apis import predict_pb2, prediction_service_pb2_grpc, re
 def predict_request(
     model: str, columns: Mapping[str, Sequence[str]], signature: str = "serving_default"
 ) -> predict_pb2.PredictRequest:
-    """A Predict request of raw columns: the log's own text, "" where it is missing."""
+    """A Predict request with raw columns: the log's own text, "" if it is missing."""
     request = predict_pb2.PredictRequest()
     request.model_spec.name, request.model_spec.signature_name = model, signature
     for name, text in columns.items():
@@ -27,7 +27,7 @@ def predict_request(
 
 
 def regress_request(model: str, examples: Sequence[bytes]) -> regression_pb2.RegressionRequest:
-    """A Regress request of serialized tf.Examples."""
+    """A Regress request with serialized tf.Examples."""
     request = regression_pb2.RegressionRequest()
     request.model_spec.name, request.model_spec.signature_name = model, "regress"
     for example in examples:
@@ -36,7 +36,7 @@ def regress_request(model: str, examples: Sequence[bytes]) -> regression_pb2.Reg
 
 
 def main() -> None:
-    """Sends the golden rows of an export in both ways and compares."""
+    """Sends the golden rows of an export in both ways and compares the scores."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--server", default="localhost:8500")
     parser.add_argument("--model", default="ctr")

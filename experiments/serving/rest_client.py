@@ -1,4 +1,4 @@
-"""Asks TF Serving over REST, with nothing but Python's own library:
+"""Sends requests to TF Serving over REST, using only Python's standard library:
 
 python -m experiments.serving.rest_client --export_dir=runs/criteo/ada_ensemble/export/1
 """
@@ -14,20 +14,20 @@ from pathlib import Path
 def predict(
     server: str, model: str, columns: Mapping[str, Sequence[str]], signature: str = "serving_default"
 ) -> dict[str, list]:
-    """The outputs of a signature that takes raw columns, by name.
+    """Calls a signature that takes raw columns; returns its outputs by name.
 
     Args:
         server: e.g. "http://localhost:8501".
         model: the name in models.config.
-        columns: the log's own text, "" where it is missing; all columns of the same length.
+        columns: the log's own text, "" if it is missing; all columns have the same length.
         signature: "serving_default" or "explain".
 
     Raises:
-        RuntimeError: what the server says is wrong, or why it was not reached.
+        RuntimeError: with the server's message, or the reason why it could not be reached.
     """
     body = json.dumps({"signature_name": signature, "inputs": columns}).encode()
     outputs = _post(f"{server}/v1/models/{model}:predict", body)["outputs"]
-    # Of a single output the server leaves the name out.
+    # The server omits the name of a single output.
     return outputs if isinstance(outputs, dict) else {"ctr": outputs}
 
 
@@ -43,7 +43,7 @@ def _post(url: str, body: bytes) -> dict:
 
 
 def main() -> None:
-    """Sends the golden rows of an export and compares."""
+    """Sends the golden rows of an export and compares the scores."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--server", default="http://localhost:8501")
     parser.add_argument("--model", default="ctr")

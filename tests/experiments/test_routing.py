@@ -36,7 +36,7 @@ def test_classes_are_planted_groups_or_a_field_levels():
     assert groups.tolist() == synthetic.group_of(pl.Series(texts[:3])).tolist()
     users, names = classes_of(ids, known.schema, known, "user")
     assert users.tolist() == [1, 2, 0] and names == ["(other)", "ann", "bob"]
-    with pytest.raises(UserError, match="there is no field 'age'; there are user, C17"):
+    with pytest.raises(UserError, match="there is no field 'age'; the fields are user, C17"):
         classes_of(ids, known.schema, known, "age")
     with pytest.raises(UserError, match="C17 has levels out of the vocabulary"):
         classes_of(np.array([[1, 3]]), known.schema, known, None)
