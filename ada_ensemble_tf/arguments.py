@@ -4,10 +4,11 @@ A constructor declares each argument once: its default in the signature, its ran
 the docstring. Config keys, `get_config` and the table of keys derive from these.
 """
 
+import dataclasses
 import inspect
 import re
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from types import NoneType
 from typing import Annotated, Any, Literal, get_args, get_origin
 
@@ -30,6 +31,33 @@ Fraction = Annotated[float, Meta(ge=0.0, le=1.0, description="lie in [0, 1]")]
 Shares = Annotated[tuple[Positive, ...], Meta(description="be finite numbers above 0")]
 Names = Annotated[tuple[str, ...], Meta(min_length=1, description="be one or more names")]
 Normalization = Literal["batch", "layer", "none"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Among:
+    """In an annotation of text or texts, `Annotated[str, Among(EXPERTS)]`: each must be one of these names."""
+
+    names: Collection[str]
+    """A registry, which may grow later."""
+    once: bool = False
+    """Whether each may be given once only."""
+
+    def __hash__(self) -> int:
+        return id(self.names)
+
+    def check(self, argument: str, value: str | Sequence[str] | None) -> None:
+        """Checks the names that an argument gives.
+
+        Raises:
+            ArgumentError: for the first name that is not known, or for names given twice.
+        """
+        given = [value] if isinstance(value, str) else list(value or ())
+        for name in given:
+            if name not in self.names:
+                raise ArgumentError(argument, f"be among {', '.join(sorted(self.names))}", name)
+        if self.once and len(set(given)) != len(given):
+            raise ArgumentError(argument, "be different names", given)
+
 
 _DESCRIPTIONS = {
     bool: "be True or False",
@@ -58,6 +86,10 @@ class ArgumentError(ValueError):
         """The same complaint about an option of `argument`."""
         return ArgumentError(f"{argument}.{self.argument}", self.requirement, self.value)
 
+    def given_as(self, argument: str, value: Any) -> "ArgumentError":
+        """The same complaint about the `argument` and `value` that this one was computed from."""
+        return ArgumentError(argument, self.requirement, value)
+
 
 def check_arguments(parameters: Mapping[str, inspect.Parameter], arguments: Mapping[str, Any]) -> None:
     """Checks arguments against the annotations of a constructor's parameters.
@@ -79,6 +111,9 @@ def check_argument(name: str, value: Any, annotation: Any) -> None:
         msgspec.convert(plain(value), annotation)
     except msgspec.ValidationError:
         raise ArgumentError(name, _describe(annotation), value) from None
+    for known in getattr(annotation, "__metadata__", ()):
+        if isinstance(known, Among):
+            known.check(name, value)
 
 
 def constructor_parameters(cls: type, root: type) -> Mapping[str, inspect.Parameter]:
@@ -131,7 +166,8 @@ def sentences(documented: type) -> dict[str, str]:
 def _describe(annotation: Any) -> str:
     kind = get_origin(annotation)
     if kind is Annotated:
-        return next(str(meta.description) for meta in annotation.__metadata__ if isinstance(meta, Meta))
+        described = [str(meta.description) for meta in annotation.__metadata__ if isinstance(meta, Meta)]
+        return described[0] if described else _describe(get_args(annotation)[0])
     if kind is Literal:
         *first, last = map(repr, get_args(annotation))
         return f"be {', '.join(first)} or {last}"

@@ -8,6 +8,7 @@ Criteo. The paper's figures are for the full data.
 """
 
 import csv
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from absl import flags
@@ -34,7 +35,7 @@ TABLE_1 = {
 }
 # (Test AUC, LogLoss, FLOPs per example) on Criteo, by study of `experiments.studies` and label; None if the paper
 # prints no figure. Its figure 5 has curves without numbers.
-STUDIES = {
+STUDIES: dict[str, dict[str, tuple[float | None, ...]]] = {
     "paper_table2": {
         "sparse_k1": (0.8096, 0.4423, 2.26e6),
         "sparse_k2": (0.8121, 0.4400, 4.14e6),
@@ -96,18 +97,18 @@ def found(row: dict[str, str] | None, columns: int) -> list[str]:
     return cells
 
 
-def main(argv) -> None:
+def main(argv: Sequence[str]) -> None:
     """Prints the table."""
     del argv
-    paths = [Path(name) for name in _TABLES.value]
+    paths = [Path(name) for name in _TABLES.value or ()]
     tables = [read(path) for path in paths]
-    paper = STUDIES[_STUDY.value] if _STUDY.value else expected(_DATA_SET.value)
+    paper: Mapping[str, tuple[float | None, ...]] = STUDIES[_STUDY.value] if _STUDY.value else expected(_DATA_SET.value)
     names = ["AUC", "LogLoss", "FLOPs"][: 3 if _STUDY.value else 2]
     columns = [f"{place}: {name}" for place in ("paper", *(path.parent for path in paths)) for name in names]
     print("| | " + " | ".join(columns) + " |\n" + "|---" * (1 + len(columns)) + "|")
-    present = set().union(*tables)
+    present: set[str] = set().union(*tables)
     for label in [*(label for label in paper if label in present), *sorted(present - paper.keys())]:
-        cells = [figure(value) for value in paper.get(label, [None] * len(names))]
+        cells = [figure(value) for value in paper.get(label, (None,) * len(names))]
         for table in tables:
             cells += found(table.get(label), len(names))
         print(f"| {label} | " + " | ".join(cells) + " |")

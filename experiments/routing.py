@@ -41,7 +41,9 @@ def classes_of(ids: np.ndarray, schema: Schema, vocabularies: Vocabularies, fiel
     return synthetic.group_of(vocabularies.levels[name])[levels - 1], list(synthetic.GROUPS)
 
 
-def report(gates: Mapping[str, np.ndarray], choices: Mapping[str, Sequence[str]], classes, names) -> str:
+def report(
+    gates: Mapping[str, np.ndarray], choices: Mapping[str, Sequence[str]], classes: np.ndarray, names: Sequence[str]
+) -> str:
     """The tables in Markdown."""
     lines = ["| gate | NMI, largest gate | NMI, kept gates |", "|---|---|---|"]
     for place, values in gates.items():
@@ -56,7 +58,7 @@ def report(gates: Mapping[str, np.ndarray], choices: Mapping[str, Sequence[str]]
     return "\n".join(lines)
 
 
-def main(argv) -> None:
+def main(argv: Sequence[str]) -> None:
     """Prints the tables."""
     del argv
     from ada_ensemble_tf.layers.embedding import ids_of

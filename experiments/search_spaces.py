@@ -120,8 +120,9 @@ def present(space: Space, config: ConfigDict) -> dict[str, Any]:
 
 def _known(space: Space, config: ConfigDict) -> Space:
     known = {name: allowed for name, allowed in space.items() if _applies(name, config)}
-    if "model.k" in known and "experts" in config.model:
-        known["model.k"] = Int(1, min(known["model.k"].high, len(config.model.experts)))
+    kept = known.get("model.k")
+    if isinstance(kept, Int) and "experts" in config.model:
+        known["model.k"] = Int(1, min(kept.high, len(config.model.experts)))
     return known
 
 

@@ -4,6 +4,7 @@ python -m experiments.summary --run=runs/synthetic [--truth=runs/synthetic/train
 """
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 from absl import flags
@@ -14,7 +15,7 @@ _RUN = flags.DEFINE_string("run", None, "Directory with one working directory pe
 _TRUTH = flags.DEFINE_string("truth", None, "File that the generator wrote next to the synthetic rows.")
 
 
-def main(argv) -> None:
+def main(argv: Sequence[str]) -> None:
     """Prints the table."""
     del argv
     run = Path(_RUN.value)

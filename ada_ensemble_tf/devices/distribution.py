@@ -3,6 +3,7 @@
 import contextlib
 from collections.abc import Callable, Mapping, Sequence
 
+import keras
 import numpy as np
 import tensorflow as tf
 
@@ -139,7 +140,7 @@ class Distribution:
         part = parts[replicas.index() % self._local_replicas]
         return tf.ensure_shape(part, [rows.shape[0] // self._local_replicas, *rows.shape[1:]])
 
-    def spread_seeds(self, model) -> None:
+    def spread_seeds(self, model: keras.Model) -> None:
         """Gives each replica its own random states.
 
         The first replica keeps its states, so a checkpoint of n replicas holds the same as one of a single process.

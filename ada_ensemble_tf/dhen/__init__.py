@@ -8,7 +8,7 @@ from ada_ensemble_tf.dhen.dlrm import DLRMModule
 from ada_ensemble_tf.dhen.layer import ENSEMBLES, DHENLayer
 from ada_ensemble_tf.dhen.linear import LinearModule
 from ada_ensemble_tf.dhen.list_projection import ListProjection
-from ada_ensemble_tf.dhen.modules import MODULES, make_module
+from ada_ensemble_tf.dhen.modules import MODULES, ModuleNames, make_module
 
 __all__ = [
     "ENSEMBLES",
@@ -21,5 +21,6 @@ __all__ = [
     "InteractionModule",
     "LinearModule",
     "ListProjection",
+    "ModuleNames",
     "make_module",
 ]

@@ -1,7 +1,8 @@
 """Interaction modules by name. A new one: its file, its line in MODULES, its test."""
 
-from typing import Any
+from typing import Annotated, Any
 
+from ada_ensemble_tf.arguments import Among, Names
 from ada_ensemble_tf.dhen.attention import AttentionModule
 from ada_ensemble_tf.dhen.base import InteractionModule
 from ada_ensemble_tf.dhen.convolution import ConvolutionModule
@@ -16,6 +17,8 @@ MODULES: dict[str, type[InteractionModule]] = {
     "dlrm": DLRMModule,
     "linear": LinearModule,
 }
+
+ModuleNames = Annotated[Names, Among(MODULES, once=True)]
 
 
 def make_module(name: str, num_outputs: int, **arguments: Any) -> InteractionModule:

@@ -21,7 +21,7 @@ class ExpertCorrelation:
         self._outputs = tf.function(self._run, input_signature=[model.input_signature])
         self._model = model
 
-    def _run(self, inputs):
+    def _run(self, inputs: Inputs) -> dict[str, list[tf.Tensor]]:
         layers = self._model.expert_outputs(inputs)
         return {layer: [tf.cast(x, tf.float32) for x in outputs] for layer, outputs in layers.items()}
 
@@ -32,7 +32,8 @@ class ExpertCorrelation:
             batches: (inputs, labels) batches with at least two rows in all.
             max_rows: how many rows to read at most, starting with the first.
         """
-        layers, left = {}, max_rows
+        layers: dict[str, list[list[np.ndarray]]] = {}
+        left = max_rows
         for inputs, labels in batches:
             outputs = self._outputs(tf.nest.map_structure(lambda x, rows=left: x[:rows], inputs))
             for layer, tensors in outputs.items():

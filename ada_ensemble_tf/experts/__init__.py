@@ -1,5 +1,8 @@
 """Feature-interaction experts by name. A new one: its file, its line in EXPERTS, its test."""
 
+from typing import Annotated
+
+from ada_ensemble_tf.arguments import Among, Names
 from ada_ensemble_tf.experts.attention import AttentionExpert
 from ada_ensemble_tf.experts.base import Expert
 from ada_ensemble_tf.experts.cin import CINExpert
@@ -39,6 +42,9 @@ EXPERTS: dict[str, type[Expert]] = {
     "subspace_crossing": SubspaceCrossingExpert,
 }
 
+ExpertName = Annotated[str, Among(EXPERTS)]
+ExpertNames = Annotated[Names, Among(EXPERTS, once=True)]
+
 
 def make_expert(name: str, num_fields: int, layer_name: str | None = None) -> Expert:
     """The expert registered as `name`, with its default sizes; its layer's name is `name` unless `layer_name` is given.
@@ -55,4 +61,6 @@ def make_expert(name: str, num_fields: int, layer_name: str | None = None) -> Ex
     return EXPERTS[name](num_fields, name=layer_name or name)
 
 
-__all__ = ["EXPERTS", "Expert", "make_expert"] + sorted(cls.__name__ for cls in EXPERTS.values())
+__all__ = ["EXPERTS", "Expert", "ExpertName", "ExpertNames", "make_expert"] + sorted(
+    cls.__name__ for cls in EXPERTS.values()
+)

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from ada_ensemble_tf.arguments import constructor_parameters
+from ada_ensemble_tf.arguments import Among, ArgumentError, constructor_parameters
 from ada_ensemble_tf.gates.base import Gate
 from ada_ensemble_tf.gates.dselect_k import DSelectKGate
 from ada_ensemble_tf.gates.gumbel_threshold import GumbelThresholdGate
@@ -27,14 +27,13 @@ def gate_options(name: str) -> list[str]:
     """The options of the gate registered as `name`: its constructor's arguments other than size and seed.
 
     Raises:
-        ValueError: if there is no such gate.
+        ArgumentError: if there is no such gate.
 
     Example:
         >>> gate_options("noisy_cosine")
         ['reduction', 'hidden_size', 'noise', 'initial_temperature', 'stop_gradient']
     """
-    if name not in GATES:
-        raise ValueError(f"there is no gate {name!r}; choose one of {', '.join(sorted(GATES))}")
+    Among(GATES).check("name", name)
     return [argument for argument in constructor_parameters(GATES[name], Gate) if argument not in _NO_OPTIONS]
 
 
@@ -54,8 +53,7 @@ def make_gate(name: str, num_choices: int, seed: int | None = None, layer_name: 
         **options: any of `gate_options(name)`.
 
     Raises:
-        ValueError: if there is no such gate, or it does not have an option.
-        ArgumentError: for an option out of its range.
+        ArgumentError: if there is no such gate, it does not have an option, or an option is out of its range.
 
     Example:
         >>> gates, report = make_gate("noisy_top_k", num_choices=4, noise=0.0)(tf.ones([2, 12]), k=1)
@@ -64,7 +62,8 @@ def make_gate(name: str, num_choices: int, seed: int | None = None, layer_name: 
     """
     known = gate_options(name)
     if unknown := sorted(options.keys() - set(known)):
-        raise ValueError(f"gate {name!r} has no option {', '.join(unknown)}; it has {', '.join(known)}")
+        requirement = f"be left out: gate {name!r} has no option {unknown[0]}; it has {', '.join(known)}"
+        raise ArgumentError(unknown[0], requirement, options[unknown[0]])
     return GATES[name](num_choices, seed=seed, name=layer_name, **options)
 
 

@@ -6,13 +6,20 @@ statistics, estimators and everything that is summed into a logit.
 
 import contextlib
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Annotated, Any
 
 import keras
 import tensorflow as tf
 
+from ada_ensemble_tf.arguments import Among
+
 PRECISIONS = {"float32": "float32", "bfloat16": "mixed_bfloat16"}
 """The Keras policy of each precision that a model can be trained in."""
+
+# "glu" changes the width, and "threshold" has arguments of its own.
+_NO_ACTIVATIONS = ("deserialize", "get", "glu", "serialize", "threshold")
+Activation = Annotated[str, Among([n for n in dir(keras.activations) if n[0] != "_" and n not in _NO_ACTIVATIONS])]
+"""The name of a Keras activation."""
 
 _EXACT = (keras.activations.relu, keras.activations.linear)
 

@@ -8,13 +8,17 @@ import keras
 import tensorflow as tf
 
 from ada_ensemble_tf import losses
-from ada_ensemble_tf.arguments import ArgumentError, Count, CountOrZero, Names, Normalization, Share, Shares, Weight
+from ada_ensemble_tf.arguments import ArgumentError, Count, CountOrZero, Normalization, Share, Shares, Weight
+from ada_ensemble_tf.experts import ExpertNames
 from ada_ensemble_tf.gates import Gate, make_gate, prior_shares
+from ada_ensemble_tf.layers.embedding import Inputs
 from ada_ensemble_tf.layers.estimator import Estimator
 from ada_ensemble_tf.layers.normalization import make_normalization
 from ada_ensemble_tf.models.base import CTRModel, Forward
 from ada_ensemble_tf.moe import AuxiliaryLosses, SparseMoE, annealing_schedules, propagate
+from ada_ensemble_tf.moe.fusion import FusionActivation
 from ada_ensemble_tf.moe.schedule import StepSchedule
+from ada_ensemble_tf.moe.sparse_moe import Dispatcher
 
 RELEASED_EXPERTS = ("gated_dense", "cross", "polynomial", "convolution", "attention")
 """The experts of the original release."""
@@ -66,7 +70,7 @@ class AdaEnsemble(CTRModel):
         *,
         dimension: Count = 16,
         num_layers: Count = 4,
-        experts: Names = RELEASED_EXPERTS,
+        experts: ExpertNames = RELEASED_EXPERTS,
         k: Count = 3,
         anneal_steps: CountOrZero = 0,
         expert_prior: Shares | None = None,
@@ -78,8 +82,8 @@ class AdaEnsemble(CTRModel):
         normalization: Normalization = "batch",
         embedding_normalization: Normalization = "batch",
         gate: Mapping[str, Any] = MappingProxyType({"name": "noisy_cosine"}),
-        dispatcher: str = "sparse",
-        fusion_activation: str = "softmax",
+        dispatcher: Dispatcher = "sparse",
+        fusion_activation: FusionActivation = "softmax",
         decorrelation_weight: Weight = 0.0,
         dropout: Share = 0.0,
         k_schedule: StepSchedule | None = None,
@@ -90,6 +94,8 @@ class AdaEnsemble(CTRModel):
         super().__init__(**common)
         if k > len(experts):
             raise ArgumentError("k", f"lie between 1 and the {len(experts)} experts", k)
+        if decorrelation_weight and len(experts) < 2:
+            raise ArgumentError("decorrelation_weight", "be 0 for a single expert", decorrelation_weight)
         self.dimension = dimension
         self.num_layers = num_layers
         self.expert_names = tuple(experts)
@@ -134,12 +140,12 @@ class AdaEnsemble(CTRModel):
         """Weight updates after which K and the number of mixed exits are final."""
         return max(self.k_schedule.last_boundary, self.depth_schedule.last_boundary)
 
-    def choice_names(self):
+    def choice_names(self) -> dict[str, list[str]]:
         """Experts' names by layer, and exit_1 .. exit_L for the depth gate."""
         exits = [f"exit_{depth}" for depth in range(1, self.num_layers + 1)]
-        return {layer.name: self.expert_names for layer in self.moe_layers} | {"depth": exits}
+        return {layer.name: list(self.expert_names) for layer in self.moe_layers} | {"depth": exits}
 
-    def forward(self, inputs, training=False) -> Forward:
+    def forward(self, inputs: Inputs, training: bool = False) -> Forward:
         """Embeds the rows, picks exits, and runs each row to its own."""
         x0 = self.normalize(self.embedding(inputs), training=training)
         k, reports, gate_flops = self.k_schedule(self.step), {}, 0.0
@@ -166,7 +172,7 @@ class AdaEnsemble(CTRModel):
             exit_gates=gates,
         )
 
-    def gates(self, inputs) -> dict[str, tf.Tensor]:
+    def gates(self, inputs: Inputs) -> dict[str, tf.Tensor]:
         """What each gate gives all rows in inference, by its name in the reports: `[B, E]` or, of depth, `[B, L]`.
 
         A row that exits early has the gates of deeper layers too, though it never goes there.
@@ -175,7 +181,7 @@ class AdaEnsemble(CTRModel):
         gates = {layer.name: layer.gate(x0, k=k)[0] for layer in self.moe_layers if layer.gate is not None}
         return gates | ({"depth": self.depth_gate(x0, k=1)[0]} if self.depth_gate is not None else {})
 
-    def expert_outputs(self, inputs) -> dict[str, list[tf.Tensor]]:
+    def expert_outputs(self, inputs: Inputs) -> dict[str, list[tf.Tensor]]:
         """By layer, what each expert makes of all rows, `[B, M]`; here all rows run through all layers."""
         x = x0 = self.normalize(self.embedding(inputs))
         k, outputs = self.k_schedule(self.step), {}
@@ -184,7 +190,7 @@ class AdaEnsemble(CTRModel):
             x, _, _ = layer(x0, x, k=k)
         return outputs
 
-    def objective(self, forward, labels):
+    def objective(self, forward: Forward, labels: tf.Tensor) -> dict[str, tf.Tensor]:
         """The terms of equation 18 by name; with `depth_objective="expected"` the LogLoss is the expected one."""
         terms = super().objective(forward, labels)
         if self.depth_objective == "expected":
@@ -193,9 +199,8 @@ class AdaEnsemble(CTRModel):
 
 
 def _make_gate(options: Mapping[str, Any], num_choices: int, seed: int, layer_name: str) -> Gate:
+    named = {"name": "noisy_cosine", **options}
     try:
-        return make_gate(
-            **{"name": "noisy_cosine"} | options, num_choices=num_choices, seed=seed, layer_name=layer_name
-        )
+        return make_gate(**named, num_choices=num_choices, seed=seed, layer_name=layer_name)
     except ArgumentError as error:
         raise error.within("gate") from None

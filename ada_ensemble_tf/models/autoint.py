@@ -5,11 +5,14 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from ada_ensemble_tf.arguments import Count, Counts, Normalization, Share
+from ada_ensemble_tf.arguments import ArgumentError, Count, Counts, Normalization, Share
 from ada_ensemble_tf.layers.dense import Dense
+from ada_ensemble_tf.layers.embedding import Inputs
 from ada_ensemble_tf.layers.estimator import Estimator
+from ada_ensemble_tf.layers.fields import Shape
 from ada_ensemble_tf.layers.mlp import MLP
 from ada_ensemble_tf.layers.normalization import make_normalization
+from ada_ensemble_tf.layers.precision import Activation
 from ada_ensemble_tf.models.base import CTRModel, Forward
 
 
@@ -35,7 +38,7 @@ class InteractingLayer(keras.layers.Layer):
         ValueError: if the heads do not divide A.
     """
 
-    def __init__(self, attention_size: int = 64, heads: int = 2, scaled: bool = False, **kwargs):
+    def __init__(self, attention_size: int = 64, heads: int = 2, scaled: bool = False, **kwargs: Any):
         super().__init__(**kwargs)
         if attention_size < 1 or heads < 1 or attention_size % heads:
             raise ValueError(
@@ -49,17 +52,17 @@ class InteractingLayer(keras.layers.Layer):
             Dense(attention_size, use_bias=False, name=name) for name in ("query", "key", "value", "residual")
         )
 
-    def build(self, fields_shape):
+    def build(self, fields_shape: Shape) -> None:
         self.num_fields, self.dimension = fields_shape[1:]
         for dense in (self.query, self.key, self.value, self.residual):
             dense.build(fields_shape)
 
-    def _by_head(self, projected):
+    def _by_head(self, projected: tf.Tensor) -> tf.Tensor:
         """`[B, F, A]` to `[B, H, F, A / H]`."""
         split = tf.reshape(projected, [-1, self.num_fields, self.heads, self.attention_size // self.heads])
         return tf.transpose(split, [0, 2, 1, 3])
 
-    def call(self, fields):
+    def call(self, fields: tf.Tensor) -> tf.Tensor:
         query, key, value = (self._by_head(dense(fields)) for dense in (self.query, self.key, self.value))
         if self.scaled:
             # Not the scores, which are more.
@@ -68,7 +71,7 @@ class InteractingLayer(keras.layers.Layer):
         together = tf.reshape(tf.transpose(heads, [0, 2, 1, 3]), [-1, self.num_fields, self.attention_size])
         return tf.nn.relu(together + self.residual(fields))
 
-    def compute_output_shape(self, fields_shape):
+    def compute_output_shape(self, fields_shape: Shape) -> Shape:
         return (*fields_shape[:2], self.attention_size)
 
     def flops(self) -> int:
@@ -76,7 +79,7 @@ class InteractingLayer(keras.layers.Layer):
         projections = 4 * self.num_fields * self.dimension * self.attention_size
         return 2 * (projections + 2 * self.num_fields**2 * self.attention_size)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return super().get_config() | {
             "attention_size": self.attention_size,
             "heads": self.heads,
@@ -114,20 +117,22 @@ class AutoInt(CTRModel):
         attention_size: Count = 64,
         scaled: bool = False,
         hidden_units: Counts = (),
-        activation: str = "relu",
+        activation: Activation = "relu",
         normalization: Normalization = "batch",
         dropout: Share = 0.0,
         embedding_normalization: Normalization = "batch",
         **common: Any,
     ):
         super().__init__(**common)
+        if attention_size % heads:
+            raise ArgumentError("attention_size", f"be a multiple of heads={heads}", attention_size)
         self.dimension = dimension
         self.embedding = self.make_embedding(dimension, "embedding")
         self.normalize = make_normalization(embedding_normalization, "normalize")
         self.normalize.build((None, self.num_fields * dimension))
         layers = range(1, num_layers + 1)
         self.interactions = [InteractingLayer(attention_size, heads, scaled, name=f"interaction_{i}") for i in layers]
-        shape = (None, self.num_fields, dimension)
+        shape: Shape = (None, self.num_fields, dimension)
         for layer in self.interactions:
             layer.build(shape)
             shape = layer.compute_output_shape(shape)
@@ -141,7 +146,7 @@ class AutoInt(CTRModel):
         self.estimator.build((None, width))
         self.built = True
 
-    def forward(self, inputs, training=False) -> Forward:
+    def forward(self, inputs: Inputs, training: bool = False) -> Forward:
         """Runs the rows' fields through the interacting layers and, side by side, through the dense ones if any."""
         x0 = self.normalize(self.embedding(inputs), training=training)
         tensors = {"embedding output x0": x0}

@@ -25,6 +25,7 @@ from ada_ensemble_tf.arguments import (
 from ada_ensemble_tf.gates import Gate, GateReport
 from ada_ensemble_tf.keras_private import all_layers
 from ada_ensemble_tf.layers.embedding import FusedEmbedding, Inputs, ids_of
+from ada_ensemble_tf.layers.fields import Shape
 from ada_ensemble_tf.layers.precision import full_precision, layers_of
 from ada_ensemble_tf.updates.bilevel import BilevelModel
 
@@ -115,7 +116,7 @@ class CTRModel(BilevelModel):
         self.num_rows = num_rows
         self.num_fields = num_fields
         self.widths = None if widths is None else tuple(widths)
-        self.value_rows = tuple(tuple(pair) for pair in value_rows)
+        self.value_rows = tuple((position, row) for position, row in value_rows)
         self.l2 = l2
         self.initial_logit = initial_logit
 
@@ -136,9 +137,10 @@ class CTRModel(BilevelModel):
             initial_scale: standard deviation of the initial values.
             exact: whether what it gives is float32 under mixed precision too, as what is summed into a logit must be.
         """
-        reads = (self.widths, self.value_rows)
         dtype = full_precision() if exact else None
-        embedding = FusedEmbedding(self.num_rows, dimension, initial_scale, *reads, dtype=dtype, name=name)
+        embedding = FusedEmbedding(
+            self.num_rows, dimension, initial_scale, self.widths, self.value_rows, dtype=dtype, name=name
+        )
         embedding.build(tf.nest.map_structure(lambda spec: tuple(spec.shape), self.input_signature))
         return embedding
 
@@ -154,10 +156,10 @@ class CTRModel(BilevelModel):
         del inputs
         return {}
 
-    def call(self, inputs, training=False):
+    def call(self, inputs: Inputs, training: bool = False) -> tf.Tensor:
         return tf.sigmoid(self.forward(inputs, training).logit)
 
-    def compute_output_shape(self, inputs_shape):
+    def compute_output_shape(self, inputs_shape: Shape | Mapping[str, Shape]) -> Shape:
         return (ids_of(inputs_shape)[0],)
 
     def objective(self, forward: Forward, labels: tf.Tensor) -> dict[str, tf.Tensor]:

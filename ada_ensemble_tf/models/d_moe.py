@@ -1,16 +1,19 @@
 """D-MoE: a dense mixture of experts with strategies that keep the experts' outputs from being alike."""
 
+from collections.abc import Sequence
 from typing import Any, Literal
 
 import keras
 import tensorflow as tf
 
-from ada_ensemble_tf.arguments import ArgumentError, Count, Names, Normalization, Share, SomeCounts, Weight
+from ada_ensemble_tf.arguments import ArgumentError, Count, Normalization, Share, SomeCounts, Weight
+from ada_ensemble_tf.layers.embedding import Inputs
 from ada_ensemble_tf.layers.estimator import Estimator
 from ada_ensemble_tf.layers.normalization import make_normalization
+from ada_ensemble_tf.layers.precision import Activation
 from ada_ensemble_tf.losses.decorrelation import decorrelation_loss
 from ada_ensemble_tf.models.base import CTRModel, Forward
-from ada_ensemble_tf.models.interaction_expert import INTERACTIONS, InteractionExpert
+from ada_ensemble_tf.models.interaction_expert import INTERACTIONS, Interaction, InteractionExpert, Interactions
 from ada_ensemble_tf.models.softmax_gate import SoftmaxGate
 
 
@@ -44,9 +47,9 @@ class DMoE(CTRModel):
         self,
         *,
         dimension: Count = 16,
-        experts: Names = INTERACTIONS,
+        experts: Interactions = INTERACTIONS,
         heterogeneous: bool = True,
-        homogeneous_expert: str = "cross",
+        homogeneous_expert: Interaction = "cross",
         own_embeddings: bool = True,
         gate_embedding: Literal["own", "experts"] = "own",
         decorrelation_weight: Weight = 0.1,
@@ -54,7 +57,7 @@ class DMoE(CTRModel):
         feature_maps: SomeCounts = (64, 64),
         num_crosses: Count = 2,
         hidden_units: SomeCounts = (200, 200),
-        activation: str = "relu",
+        activation: Activation = "relu",
         normalization: Normalization = "batch",
         dropout: Share = 0.0,
         embedding_normalization: Normalization = "batch",
@@ -95,11 +98,11 @@ class DMoE(CTRModel):
         self.estimator.build((None, self.expert_size))
         self.built = True
 
-    def choice_names(self):
+    def choice_names(self) -> dict[str, list[str]]:
         """Experts by number and interaction."""
         return {"gate": [expert.name for expert in self.experts]}
 
-    def forward(self, inputs, training=False) -> Forward:
+    def forward(self, inputs: Inputs, training: bool = False) -> Forward:
         """Embeds the rows for experts and gate, and sums the experts' outputs weighted by the gate."""
         maps = [norm(table(inputs), training=training) for table, norm in zip(self.embeddings, self.norms, strict=True)]
         for_gate = maps[-1] if self.gate_embedding == "own" or not self.own_embeddings else maps
@@ -122,12 +125,12 @@ class DMoE(CTRModel):
             | {"sum of experts": mixed, "logit": logit},
         )
 
-    def _run_experts(self, maps, training) -> list[tf.Tensor]:
+    def _run_experts(self, maps: Sequence[tf.Tensor], training: bool) -> list[tf.Tensor]:
         return [
             expert(maps[j if self.own_embeddings else 0], training=training) for j, expert in enumerate(self.experts)
         ]
 
-    def expert_outputs(self, inputs) -> dict[str, list[tf.Tensor]]:
+    def expert_outputs(self, inputs: Inputs) -> dict[str, list[tf.Tensor]]:
         """The outputs `[B, A]` that the gate weights, as one layer."""
         maps = [norm(table(inputs)) for table, norm in zip(self.embeddings, self.norms, strict=True)]
         return {"experts": self._run_experts(maps, training=False)}

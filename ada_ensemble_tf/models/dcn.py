@@ -6,9 +6,12 @@ import keras
 import tensorflow as tf
 
 from ada_ensemble_tf.arguments import Count, Normalization, Share, SomeCounts
+from ada_ensemble_tf.layers.embedding import Inputs
 from ada_ensemble_tf.layers.estimator import Estimator
+from ada_ensemble_tf.layers.fields import Shape
 from ada_ensemble_tf.layers.mlp import MLP
 from ada_ensemble_tf.layers.normalization import make_normalization
+from ada_ensemble_tf.layers.precision import Activation
 from ada_ensemble_tf.models.base import CTRModel, Forward
 
 
@@ -23,14 +26,14 @@ class VectorCross(keras.layers.Layer):
         `[B, M]`.
     """
 
-    def build(self, x0_shape, x_shape):
+    def build(self, x0_shape: Shape, x_shape: Shape) -> None:
         self.kernel = self.add_weight(name="kernel", shape=(x_shape[-1], 1), initializer="glorot_uniform")
         self.bias = self.add_weight(name="bias", shape=(x_shape[-1],), initializer="zeros")
 
-    def call(self, x0, x):
+    def call(self, x0: tf.Tensor, x: tf.Tensor) -> tf.Tensor:
         return x0 * tf.matmul(x, tf.convert_to_tensor(self.kernel)) + self.bias + x
 
-    def compute_output_shape(self, x0_shape, x_shape):
+    def compute_output_shape(self, x0_shape: Shape, x_shape: Shape) -> Shape:
         return x_shape
 
     def flops(self) -> int:
@@ -59,7 +62,7 @@ class DCN(CTRModel):
         dimension: Count = 16,
         num_layers: Count = 3,
         hidden_units: SomeCounts = (400, 400, 400),
-        activation: str = "relu",
+        activation: Activation = "relu",
         normalization: Normalization = "batch",
         dropout: Share = 0.0,
         embedding_normalization: Normalization = "batch",
@@ -79,7 +82,7 @@ class DCN(CTRModel):
         self.estimator.build((None, shape[1] + self.mlp.hidden_units[-1]))
         self.built = True
 
-    def forward(self, inputs, training=False) -> Forward:
+    def forward(self, inputs: Inputs, training: bool = False) -> Forward:
         """Runs the rows through crosses and dense layers side by side."""
         x = x0 = self.normalize(self.embedding(inputs), training=training)
         tensors = {"embedding output x0": x0}

@@ -7,9 +7,12 @@ import tensorflow as tf
 
 from ada_ensemble_tf.arguments import Count, CountOrZero, Normalization, Share, SomeCounts
 from ada_ensemble_tf.layers.dense import Dense
+from ada_ensemble_tf.layers.embedding import Inputs
 from ada_ensemble_tf.layers.estimator import Estimator
+from ada_ensemble_tf.layers.fields import Shape
 from ada_ensemble_tf.layers.mlp import MLP
 from ada_ensemble_tf.layers.normalization import make_normalization
+from ada_ensemble_tf.layers.precision import Activation
 from ada_ensemble_tf.models.base import CTRModel, Forward
 
 
@@ -27,13 +30,13 @@ class MatrixCross(keras.layers.Layer):
         `[B, M]`.
     """
 
-    def __init__(self, rank: int = 0, **kwargs):
+    def __init__(self, rank: int = 0, **kwargs: Any):
         super().__init__(**kwargs)
         if rank < 0:
             raise ValueError(f"rank must be positive, or 0 for full matrices; received {rank}")
         self.rank = rank
 
-    def build(self, x0_shape, x_shape):
+    def build(self, x0_shape: Shape, x_shape: Shape) -> None:
         shape, self.project = tuple(x_shape), None
         if self.rank:
             self.project = Dense(self.rank, use_bias=False, name="project")
@@ -41,10 +44,10 @@ class MatrixCross(keras.layers.Layer):
         self.dense = Dense(shape[-1], name="dense")
         self.dense.build((None, self.rank) if self.rank else shape)
 
-    def call(self, x0, x):
+    def call(self, x0: tf.Tensor, x: tf.Tensor) -> tf.Tensor:
         return x0 * self.dense(x if self.project is None else self.project(x)) + x
 
-    def compute_output_shape(self, x0_shape, x_shape):
+    def compute_output_shape(self, x0_shape: Shape, x_shape: Shape) -> Shape:
         return x_shape
 
     def flops(self) -> int:
@@ -52,7 +55,7 @@ class MatrixCross(keras.layers.Layer):
         inner, width = self.dense.kernel.shape
         return 2 * inner * width * (2 if self.rank else 1) + 3 * width
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return super().get_config() | {"rank": self.rank}
 
 
@@ -83,7 +86,7 @@ class DCNV2(CTRModel):
         structure: Literal["stacked", "parallel"] = "stacked",
         rank: CountOrZero = 0,
         hidden_units: SomeCounts = (400, 400, 400),
-        activation: str = "relu",
+        activation: Activation = "relu",
         normalization: Normalization = "batch",
         dropout: Share = 0.0,
         embedding_normalization: Normalization = "batch",
@@ -104,7 +107,7 @@ class DCNV2(CTRModel):
         self.estimator.build((None, self.mlp.hidden_units[-1] + (shape[1] if structure == "parallel" else 0)))
         self.built = True
 
-    def forward(self, inputs, training=False) -> Forward:
+    def forward(self, inputs: Inputs, training: bool = False) -> Forward:
         """Runs the rows through crosses and dense layers, one after the other or side by side."""
         x = x0 = self.normalize(self.embedding(inputs), training=training)
         tensors = {"embedding output x0": x0}

@@ -6,6 +6,7 @@ import keras
 import tensorflow as tf
 
 from ada_ensemble_tf.arguments import Count, Normalization, Share, SomeCounts
+from ada_ensemble_tf.layers.embedding import Inputs
 from ada_ensemble_tf.layers.estimator import Estimator
 from ada_ensemble_tf.layers.residual_unit import ResidualUnit
 from ada_ensemble_tf.models.base import CTRModel, Forward
@@ -50,7 +51,7 @@ class DeepCrossing(CTRModel):
         self.estimator.build(shape)
         self.built = True
 
-    def forward(self, inputs, training=False) -> Forward:
+    def forward(self, inputs: Inputs, training: bool = False) -> Forward:
         """Embeds the rows and runs them through the residual units."""
         embedded = self.embedding(inputs)
         x = tf.nn.relu(embedded + tf.cast(tf.convert_to_tensor(self.embedding_bias), embedded.dtype))

@@ -6,8 +6,10 @@ import keras
 import tensorflow as tf
 
 from ada_ensemble_tf.arguments import Count, Normalization, Share, SomeCounts
+from ada_ensemble_tf.layers.embedding import Inputs
 from ada_ensemble_tf.layers.estimator import Estimator
 from ada_ensemble_tf.layers.mlp import MLP
+from ada_ensemble_tf.layers.precision import Activation
 from ada_ensemble_tf.models.base import CTRModel, Forward
 from ada_ensemble_tf.models.factorization_machine import pairwise_flops, pairwise_term
 
@@ -31,7 +33,7 @@ class DeepFM(CTRModel):
         *,
         dimension: Count = 16,
         hidden_units: SomeCounts = (400, 400, 400),
-        activation: str = "relu",
+        activation: Activation = "relu",
         normalization: Normalization = "batch",
         dropout: Share = 0.0,
         **common: Any,
@@ -46,7 +48,7 @@ class DeepFM(CTRModel):
         self.estimator.build((None, self.mlp.hidden_units[-1]))
         self.built = True
 
-    def forward(self, inputs, training=False) -> Forward:
+    def forward(self, inputs: Inputs, training: bool = False) -> Forward:
         """Adds the logits of the two parts."""
         weights = self.level_weights(inputs)
         x0 = self.embedding(inputs)

@@ -4,8 +4,9 @@ from typing import Any
 
 import keras
 
-from ada_ensemble_tf.arguments import Names
+from ada_ensemble_tf.experts import ExpertNames
 from ada_ensemble_tf.models.ada_ensemble import RELEASED_EXPERTS, AdaEnsemble
+from ada_ensemble_tf.moe.sparse_moe import Dispatcher
 
 
 @keras.saving.register_keras_serializable(package="ada_ensemble_tf")
@@ -23,5 +24,5 @@ class DenseMoE(AdaEnsemble):
     registered_name = "dense_moe"
     withheld = frozenset(("k", "k_schedule"))
 
-    def __init__(self, *, experts: Names = RELEASED_EXPERTS, dispatcher: str = "dense", **others: Any):
+    def __init__(self, *, experts: ExpertNames = RELEASED_EXPERTS, dispatcher: Dispatcher = "dense", **others: Any):
         super().__init__(experts=experts, k=len(experts), dispatcher=dispatcher, **others)

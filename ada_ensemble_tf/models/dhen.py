@@ -6,11 +6,14 @@ import keras
 import tensorflow as tf
 from msgspec import Meta
 
-from ada_ensemble_tf.arguments import Count, CountOrZero, Counts, Names, Normalization, Share
-from ada_ensemble_tf.dhen import DHENLayer
+from ada_ensemble_tf.arguments import ArgumentError, Count, CountOrZero, Counts, Normalization, Share
+from ada_ensemble_tf.dhen import DHENLayer, ModuleNames
+from ada_ensemble_tf.layers.embedding import Inputs
 from ada_ensemble_tf.layers.estimator import Estimator
+from ada_ensemble_tf.layers.fields import Shape
 from ada_ensemble_tf.layers.mlp import MLP
 from ada_ensemble_tf.layers.normalization import make_normalization
+from ada_ensemble_tf.layers.precision import Activation
 from ada_ensemble_tf.models.base import CTRModel, Forward
 
 Depth = Annotated[int, Meta(ge=1, le=8, description="lie between 1 and 8")]
@@ -53,7 +56,7 @@ class DHEN(CTRModel):
         *,
         dimension: Count = 16,
         num_layers: Depth = 4,
-        modules: Names = ("dlrm", "linear"),
+        modules: ModuleNames = ("dlrm", "linear"),
         num_outputs: Count = 16,
         ensemble: Literal["concat", "sum", "weighted_sum"] = "concat",
         heads: Count = 2,
@@ -62,13 +65,17 @@ class DHEN(CTRModel):
         dlrm_compressed: CountOrZero = 0,
         numeric_units: Counts = (64,),
         hidden_units: Counts = (),
-        activation: str = "relu",
+        activation: Activation = "relu",
         normalization: Normalization = "layer",
         dropout: Share = 0.0,
         embedding_normalization: Normalization = "batch",
         **common: Any,
     ):
         super().__init__(**common)
+        if "attention" in modules and dimension % heads:
+            raise ArgumentError("heads", f"divide dimension={dimension}", heads)
+        if dlrm_compressed == 1:
+            raise ArgumentError("dlrm_compressed", "be at least 2, or 0 for no compression", dlrm_compressed)
         self.dimension = dimension
         self.embedding = self.make_embedding(dimension, "embedding")
         self.numeric = None
@@ -78,12 +85,12 @@ class DHEN(CTRModel):
         self.length = self.num_fields + (self.numeric is not None)
         self.normalize = make_normalization(embedding_normalization, "normalize")
         self.normalize.build((None, self.length * dimension))
-        own = {
+        own: dict[str, dict[str, Any]] = {
             "attention": {"heads": heads},
             "convolution": {"filters": filters},
             "dlrm": {"hidden_units": dlrm_units, "compressed": dlrm_compressed, "activation": activation},
         }
-        shape = (None, self.length, dimension)
+        shape: Shape = (None, self.length, dimension)
         self.dhen_layers = []
         for i in range(1, num_layers + 1):
             layer = DHENLayer(modules, num_outputs, ensemble, normalization, dropout, own, name=f"layer_{i}")
@@ -99,14 +106,14 @@ class DHEN(CTRModel):
         self.estimator.build((None, hidden_units[-1] if hidden_units else self.width))
         self.built = True
 
-    def _embeddings(self, inputs, training) -> tf.Tensor:
+    def _embeddings(self, inputs: Inputs, training: bool) -> tf.Tensor:
         """X_0: `[B, m, D]`."""
         x = self.embedding(inputs)
         if self.numeric is not None:
             x = tf.concat([x, self.numeric(inputs["values"], training=training)], axis=1)
         return tf.reshape(self.normalize(x, training=training), [-1, self.length, self.dimension])
 
-    def forward(self, inputs, training=False) -> Forward:
+    def forward(self, inputs: Inputs, training: bool = False) -> Forward:
         """Embeds the rows and runs them through the layers."""
         x = self._embeddings(inputs, training)
         tensors = {"embedding output x0": x}
@@ -120,7 +127,7 @@ class DHEN(CTRModel):
         per_row = sum(part.flops() for part in parts if part is not None)
         return Forward(logit=logit, flops=tf.cast(tf.shape(x)[0], tf.float32) * per_row, tensors=tensors)
 
-    def expert_outputs(self, inputs) -> dict[str, list[tf.Tensor]]:
+    def expert_outputs(self, inputs: Inputs) -> dict[str, list[tf.Tensor]]:
         """By layer, the list of each module, flattened: `[B, l * D]`."""
         x, outputs = self._embeddings(inputs, training=False), {}
         for layer in self.dhen_layers:

@@ -6,8 +6,10 @@ import keras
 import tensorflow as tf
 
 from ada_ensemble_tf.arguments import Count, Normalization, Share, SomeCounts
+from ada_ensemble_tf.layers.embedding import Inputs
 from ada_ensemble_tf.layers.estimator import Estimator
 from ada_ensemble_tf.layers.mlp import MLP
+from ada_ensemble_tf.layers.precision import Activation
 from ada_ensemble_tf.models.base import CTRModel, Forward
 
 
@@ -31,7 +33,7 @@ class DNN(CTRModel):
         *,
         dimension: Count = 16,
         hidden_units: SomeCounts = (400, 400, 400),
-        activation: str = "relu",
+        activation: Activation = "relu",
         normalization: Normalization = "batch",
         dropout: Share = 0.0,
         **common: Any,
@@ -44,7 +46,7 @@ class DNN(CTRModel):
         self.estimator.build((None, self.mlp.hidden_units[-1]))
         self.built = True
 
-    def forward(self, inputs, training=False) -> Forward:
+    def forward(self, inputs: Inputs, training: bool = False) -> Forward:
         """Embeds the rows and runs them through the dense layers."""
         x0 = self.embedding(inputs)
         hidden = self.mlp(x0, training=training)

@@ -6,7 +6,9 @@ import keras
 import tensorflow as tf
 
 from ada_ensemble_tf import losses
-from ada_ensemble_tf.arguments import ArgumentError, Count, Names, Normalization, Share
+from ada_ensemble_tf.arguments import Count, Normalization, Share
+from ada_ensemble_tf.experts import ExpertNames
+from ada_ensemble_tf.layers.embedding import Inputs
 from ada_ensemble_tf.models.ada_ensemble import RELEASED_EXPERTS
 from ada_ensemble_tf.models.base import CTRModel, Forward
 from ada_ensemble_tf.models.single_expert import SingleExpert
@@ -31,7 +33,7 @@ class Ensemble(CTRModel):
     def __init__(
         self,
         *,
-        experts: Names = RELEASED_EXPERTS,
+        experts: ExpertNames = RELEASED_EXPERTS,
         dimension: Count = 16,
         num_layers: Count = 4,
         normalization: Normalization = "batch",
@@ -40,8 +42,6 @@ class Ensemble(CTRModel):
         **common: Any,
     ):
         super().__init__(**common)
-        if len(set(experts)) != len(experts):
-            raise ArgumentError("experts", "be different names", list(experts))
         self.expert_names = tuple(experts)
         self.members = []
         for expert in self.expert_names:
@@ -59,7 +59,7 @@ class Ensemble(CTRModel):
             self.members.append(member)
         self.built = True
 
-    def forward(self, inputs, training=False) -> Forward:
+    def forward(self, inputs: Inputs, training: bool = False) -> Forward:
         """Runs the rows through all members."""
         forwards = [member.forward(inputs, training) for member in self.members]
         logits = tf.stack([forward.logit for forward in forwards], axis=1)
@@ -78,7 +78,7 @@ class Ensemble(CTRModel):
             exit_logits=logits,
         )
 
-    def objective(self, forward, labels):
+    def objective(self, forward: Forward, labels: tf.Tensor) -> dict[str, tf.Tensor]:
         """Each member's LogLoss in the place of the mean prediction's."""
         terms = super().objective(forward, labels)
         del terms["log_loss"]

@@ -6,6 +6,7 @@ import keras
 import tensorflow as tf
 
 from ada_ensemble_tf.arguments import Count
+from ada_ensemble_tf.layers.embedding import Inputs
 from ada_ensemble_tf.models.base import CTRModel, Forward
 
 
@@ -57,7 +58,7 @@ class FactorizationMachine(CTRModel):
         self.bias = self.add_weight(name="bias", shape=(), initializer=start, autocast=False)
         self.built = True
 
-    def forward(self, inputs, training=False) -> Forward:
+    def forward(self, inputs: Inputs, training: bool = False) -> Forward:
         """Sums the weights of the rows' levels and the products of their factors."""
         weights = self.level_weights(inputs)
         x0 = self.embedding(inputs)

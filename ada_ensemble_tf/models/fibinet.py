@@ -7,9 +7,11 @@ import tensorflow as tf
 
 from ada_ensemble_tf.arguments import Count, Normalization, Share, SomeCounts
 from ada_ensemble_tf.layers.bilinear_interaction import BilinearInteraction
+from ada_ensemble_tf.layers.embedding import Inputs
 from ada_ensemble_tf.layers.estimator import Estimator
 from ada_ensemble_tf.layers.mlp import MLP
 from ada_ensemble_tf.layers.normalization import make_normalization
+from ada_ensemble_tf.layers.precision import Activation
 from ada_ensemble_tf.layers.squeeze_excitation import SqueezeExcitation
 from ada_ensemble_tf.models.base import CTRModel, Forward
 
@@ -41,7 +43,7 @@ class FiBiNET(CTRModel):
         reduction: Count = 3,
         bilinear: Literal["all", "each", "interaction"] = "interaction",
         hidden_units: SomeCounts = (400, 400, 400),
-        activation: str = "relu",
+        activation: Activation = "relu",
         normalization: Normalization = "batch",
         dropout: Share = 0.0,
         embedding_normalization: Normalization = "batch",
@@ -65,7 +67,7 @@ class FiBiNET(CTRModel):
         self.estimator.build((None, self.mlp.hidden_units[-1]))
         self.built = True
 
-    def forward(self, inputs, training=False) -> Forward:
+    def forward(self, inputs: Inputs, training: bool = False) -> Forward:
         """Adds the linear part and the dense layers' logit of both branches' interactions."""
         weights = self.level_weights(inputs)
         x0 = self.normalize(self.embedding(inputs), training=training)

@@ -1,5 +1,6 @@
 """HiLoMoE: a deep network whose dense layers have hierarchically routed experts of rank 1."""
 
+from collections.abc import Sequence
 from types import MappingProxyType
 from typing import Any
 
@@ -18,10 +19,12 @@ from ada_ensemble_tf.arguments import (
     SomeCounts,
     Weight,
 )
+from ada_ensemble_tf.gates import GateReport
 from ada_ensemble_tf.layers.dropout import make_dropout
+from ada_ensemble_tf.layers.embedding import Inputs
 from ada_ensemble_tf.layers.estimator import Estimator
 from ada_ensemble_tf.layers.normalization import make_normalization
-from ada_ensemble_tf.layers.precision import apply_activation
+from ada_ensemble_tf.layers.precision import Activation, apply_activation
 from ada_ensemble_tf.models.base import CTRModel, Forward
 from ada_ensemble_tf.moe.low_rank_experts import LowRankExperts
 from ada_ensemble_tf.updates.stages import Stage
@@ -75,7 +78,7 @@ class HiLoMoE(CTRModel):
         z_weight: Weight = 1e-3,
         stage_steps: CountsOrZeros = (),
         final_learning_rate_factor: Positive = 0.1,
-        activation: str = "relu",
+        activation: Activation = "relu",
         normalization: Normalization = "batch",
         dropout: Share = 0.0,
         embedding_normalization: Normalization = "batch",
@@ -124,16 +127,17 @@ class HiLoMoE(CTRModel):
             Stage("all", learning_rate_factor=self.final_learning_rate_factor),
         )
 
-    def choice_names(self):
+    def choice_names(self) -> dict[str, list[str]]:
         """expert_1 .. expert_R by router."""
         names = [f"expert_{i}" for i in range(1, self.routing["num_experts"] + 1)]
         levels = range(1, self.routing["num_levels"] + 1)
         return {f"{layer.name}/level_{level}": names for layer in self.expert_layers for level in levels}
 
-    def forward(self, inputs, training=False) -> Forward:
+    def forward(self, inputs: Inputs, training: bool = False) -> Forward:
         """Embeds the rows and runs them through the dense layers and their experts."""
         x = x0 = self.normalize(self.embedding(inputs), training=training)
-        reports, outputs = {}, {}
+        reports: dict[str, GateReport] = {}
+        outputs: dict[str, tf.Tensor] = {}
         for layer, norm in zip(self.expert_layers, self.norms, strict=True):
             y, levels = layer(x)
             outputs[f"output of {layer.name}"] = y
@@ -153,7 +157,7 @@ class HiLoMoE(CTRModel):
             tensors={"embedding output x0": x0} | outputs | {"logit": logit},
         )
 
-    def _auxiliary_terms(self, reports) -> dict[str, tf.Tensor]:
+    def _auxiliary_terms(self, reports: Sequence[GateReport]) -> dict[str, tf.Tensor]:
         # While the routers are frozen their losses could only bend the base towards random keys.
         routed = tf.cast(self.step >= (self.stage_steps[0] if self.stage_steps else 0), tf.float32)
         prior = tf.fill([self.routing["num_experts"]], 1.0 / self.routing["num_experts"])

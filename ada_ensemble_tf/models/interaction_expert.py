@@ -1,19 +1,22 @@
 """Experts that each model the interactions of fields in a way of their own, and end in vectors of one size."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Annotated, Any
 
 import keras
 import tensorflow as tf
 
+from ada_ensemble_tf.arguments import Among, Names
 from ada_ensemble_tf.layers.cin import CompressedInteractionNetwork
 from ada_ensemble_tf.layers.dense import Dense
-from ada_ensemble_tf.layers.fields import field_dimension
+from ada_ensemble_tf.layers.fields import Shape, field_dimension
 from ada_ensemble_tf.layers.mlp import MLP
 from ada_ensemble_tf.layers.normalization import make_normalization
 from ada_ensemble_tf.models.dcn_v2 import MatrixCross
 
 INTERACTIONS = ("cin", "cross", "mlp", "fm")
+Interaction = Annotated[str, Among(INTERACTIONS)]
+Interactions = Annotated[Names, Among(INTERACTIONS)]
 
 
 @keras.saving.register_keras_serializable(package="ada_ensemble_tf")
@@ -59,7 +62,7 @@ class InteractionExpert(keras.layers.Layer):
         activation: str = "relu",
         normalization: str = "batch",
         dropout: float = 0.0,
-        **kwargs,
+        **kwargs: Any,
     ):
         super().__init__(**kwargs)
         if interaction not in INTERACTIONS:
@@ -86,7 +89,7 @@ class InteractionExpert(keras.layers.Layer):
         self.normalize = make_normalization(normalization, "normalize")
         self.project = Dense(size, activation=activation, name="project")
 
-    def build(self, x0_shape):
+    def build(self, x0_shape: Shape) -> None:
         shape = tuple(x0_shape)
         self.dimension = field_dimension(shape, self.num_fields)
         self.width = shape[-1]
@@ -97,7 +100,7 @@ class InteractionExpert(keras.layers.Layer):
         self.normalize.build(inner)
         self.project.build(inner)
 
-    def call(self, x0, training=False):
+    def call(self, x0: tf.Tensor, training: bool = False) -> tf.Tensor:
         if self.interaction == "fm":
             x = self._pairs(x0)
         elif self.interaction == "cross":
@@ -110,13 +113,13 @@ class InteractionExpert(keras.layers.Layer):
             x = self.layers[0](x0)
         return self.project(self.normalize(x, training=training))
 
-    def _pairs(self, x0):
+    def _pairs(self, x0: tf.Tensor) -> tf.Tensor:
         # The difference of two sums that nearly cancel wants the digits of float32.
         v = tf.reshape(tf.cast(x0, tf.float32), [-1, self.num_fields, self.dimension])
         pairs = 0.5 * (tf.square(tf.reduce_sum(v, axis=1)) - tf.reduce_sum(tf.square(v), axis=1))
         return tf.cast(pairs, self.compute_dtype)
 
-    def compute_output_shape(self, x0_shape):
+    def compute_output_shape(self, x0_shape: Shape) -> Shape:
         return (x0_shape[0], self.size)
 
     def flops(self) -> int:
@@ -137,6 +140,6 @@ class InteractionExpert(keras.layers.Layer):
             "dropout": self.dropout,
         }
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         own = {"interaction": self.interaction, "num_fields": self.num_fields, "size": self.size}
         return super().get_config() | own | self.arguments()

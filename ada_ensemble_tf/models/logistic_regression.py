@@ -5,6 +5,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from ada_ensemble_tf.layers.embedding import Inputs
 from ada_ensemble_tf.models.base import CTRModel, Forward
 
 
@@ -29,7 +30,7 @@ class LogisticRegression(CTRModel):
         self.bias = self.add_weight(name="bias", shape=(), initializer=start, autocast=False)
         self.built = True
 
-    def forward(self, inputs, training=False) -> Forward:
+    def forward(self, inputs: Inputs, training: bool = False) -> Forward:
         """Sums the weights of the rows' levels; a float multiplies its weight, several values have their mean."""
         weights = self.level_weights(inputs)
         logit = tf.reduce_sum(weights, axis=1) + self.bias

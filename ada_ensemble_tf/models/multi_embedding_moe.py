@@ -6,6 +6,7 @@ import keras
 
 from ada_ensemble_tf.arguments import ArgumentError, Count
 from ada_ensemble_tf.models.d_moe import DMoE
+from ada_ensemble_tf.models.interaction_expert import Interaction
 
 
 @keras.saving.register_keras_serializable(package="ada_ensemble_tf")
@@ -24,7 +25,7 @@ class MultiEmbeddingMoE(DMoE):
     registered_name = "multi_embedding_moe"
     withheld = frozenset(("experts", "heterogeneous", "homogeneous_expert", "own_embeddings", "decorrelation_weight"))
 
-    def __init__(self, *, num_experts: Count = 4, expert: str = "cross", **others: Any):
+    def __init__(self, *, num_experts: Count = 4, expert: Interaction = "cross", **others: Any):
         if num_experts < 2:
             raise ArgumentError("num_experts", "be at least 2", num_experts)
         super().__init__(experts=(expert,) * num_experts, decorrelation_weight=0.0, **others)

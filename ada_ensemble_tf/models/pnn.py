@@ -8,8 +8,10 @@ import tensorflow as tf
 from msgspec import Meta
 
 from ada_ensemble_tf.arguments import ArgumentError, Count, Normalization, Share, SomeCounts
+from ada_ensemble_tf.layers.embedding import Inputs
 from ada_ensemble_tf.layers.estimator import Estimator
 from ada_ensemble_tf.layers.mlp import MLP
+from ada_ensemble_tf.layers.precision import Activation
 from ada_ensemble_tf.models.base import CTRModel, Forward
 
 Products = Annotated[
@@ -67,7 +69,7 @@ class PNN(CTRModel):
         dimension: Count = 16,
         products: Products = ("inner", "outer"),
         hidden_units: SomeCounts = (400, 400, 400),
-        activation: str = "relu",
+        activation: Activation = "relu",
         normalization: Normalization = "batch",
         dropout: Share = 0.0,
         **common: Any,
@@ -93,7 +95,7 @@ class PNN(CTRModel):
         outer = fields * dimension + dimension * dimension
         return inner * ("inner" in self.products) + outer * ("outer" in self.products)
 
-    def forward(self, inputs, training=False) -> Forward:
+    def forward(self, inputs: Inputs, training: bool = False) -> Forward:
         """Embeds the rows and runs them and their products through the dense layers."""
         x0 = self.embedding(inputs)
         fields = tf.reshape(x0, [-1, self.num_fields, self.dimension])

@@ -6,8 +6,9 @@ import keras
 import tensorflow as tf
 
 from ada_ensemble_tf.arguments import Count, Normalization, Share
-from ada_ensemble_tf.experts import make_expert
+from ada_ensemble_tf.experts import ExpertName, make_expert
 from ada_ensemble_tf.layers.dropout import make_dropout
+from ada_ensemble_tf.layers.embedding import Inputs
 from ada_ensemble_tf.layers.estimator import Estimator
 from ada_ensemble_tf.layers.normalization import make_normalization
 from ada_ensemble_tf.layers.precision import upcast
@@ -38,7 +39,7 @@ class SingleExpert(CTRModel):
         *,
         dimension: Count = 16,
         num_layers: Count = 4,
-        expert: str = "cross",
+        expert: ExpertName = "cross",
         normalization: Normalization = "batch",
         embedding_normalization: Normalization = "batch",
         dropout: Share = 0.0,
@@ -60,7 +61,7 @@ class SingleExpert(CTRModel):
         self.estimator.build(shape)
         self.built = True
 
-    def forward(self, inputs, training=False) -> Forward:
+    def forward(self, inputs: Inputs, training: bool = False) -> Forward:
         """Runs the rows through all layers."""
         x = x0 = self.normalize(self.embedding(inputs), training=training)
         tensors = {"embedding output x0": x0}

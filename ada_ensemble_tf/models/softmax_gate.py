@@ -1,11 +1,13 @@
 """The dense softmax gate of mixtures whose gate learns with their weights."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import keras
 import tensorflow as tf
 
-from ada_ensemble_tf.gates import gate_report
+from ada_ensemble_tf.gates import GateReport, gate_report
+from ada_ensemble_tf.layers.fields import Shape
 from ada_ensemble_tf.losses import router_z_loss
 
 
@@ -29,14 +31,14 @@ class SoftmaxGate(keras.layers.Layer):
         ValueError: for fewer than one choice, or another number of tensors.
     """
 
-    def __init__(self, num_choices: int, **kwargs):
+    def __init__(self, num_choices: int, **kwargs: Any):
         # In float32 also under mixed precision, where exponentials of half the digits would be far off.
         super().__init__(autocast=False, **kwargs)
         if num_choices < 1:
             raise ValueError(f"a gate needs at least one choice; received num_choices={num_choices}")
         self.num_choices = num_choices
 
-    def build(self, x_shape):
+    def build(self, x_shape: Shape | Sequence[Shape]) -> None:
         shape = x_shape[0] if isinstance(x_shape[0], Sequence) else x_shape
         self.kernel = self.add_weight(name="kernel", shape=(shape[-1], self.num_choices), autocast=False)
         self.bias = self.add_weight(name="bias", shape=(self.num_choices,), initializer="zeros", autocast=False)
@@ -51,7 +53,7 @@ class SoftmaxGate(keras.layers.Layer):
         columns = zip(x, tf.unstack(kernel, axis=1), strict=True)
         return tf.stack([tf.linalg.matvec(tf.cast(x_j, tf.float32), w_j) for x_j, w_j in columns], axis=1) + self.bias
 
-    def call(self, x):
+    def call(self, x: tf.Tensor | Sequence[tf.Tensor]) -> tuple[tf.Tensor, GateReport]:
         logits = self.logits(x)
         gates = tf.nn.softmax(logits)
         return gates, gate_report(gates, gates, logits, self.num_choices, router_z_loss(logits))
@@ -60,5 +62,5 @@ class SoftmaxGate(keras.layers.Layer):
         """Per row: the products with the kernel."""
         return 2 * self.kernel.shape[0] * self.num_choices
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return super().get_config() | {"num_choices": self.num_choices}

@@ -7,11 +7,11 @@ import keras
 import tensorflow as tf
 from msgspec import Meta
 
-from ada_ensemble_tf.arguments import Count, CountOrZero, Normalization, Share, SomeCounts
-from ada_ensemble_tf.layers.embedding import FusedEmbedding, ids_of
+from ada_ensemble_tf.arguments import ArgumentError, Count, CountOrZero, Normalization, Share, SomeCounts
+from ada_ensemble_tf.layers.embedding import FusedEmbedding, Inputs, ids_of
 from ada_ensemble_tf.layers.estimator import Estimator
 from ada_ensemble_tf.layers.mlp import MLP
-from ada_ensemble_tf.layers.precision import full_precision
+from ada_ensemble_tf.layers.precision import Activation, full_precision
 from ada_ensemble_tf.models.base import CTRModel, Forward
 
 Crosses = Annotated[tuple[tuple[CountOrZero, ...], ...], Meta(description="be lists of fields' positions")]
@@ -64,7 +64,7 @@ class WideAndDeep(CTRModel):
         *,
         dimension: Count = 16,
         hidden_units: SomeCounts = (400, 400, 400),
-        activation: str = "relu",
+        activation: Activation = "relu",
         normalization: Normalization = "batch",
         dropout: Share = 0.0,
         crosses: Crosses = (),
@@ -94,13 +94,11 @@ class WideAndDeep(CTRModel):
         usable = {field for field, width in enumerate(widths) if width == 1} - with_float
         for cross in self.crosses:
             if len(cross) < 2 or len(set(cross)) != len(cross) or not usable.issuperset(cross):
-                raise ValueError(
-                    f"a cross must be of two or more different fields of one column and without a float, which are "
-                    f"{sorted(usable)}; received {list(cross)}"
-                )
+                requirement = f"each have two or more of the fields of one column without a float, {sorted(usable)}"
+                raise ArgumentError("crosses", requirement, cross)
         return tuple(tuple(sum(widths[:field]) for field in cross) for cross in self.crosses)
 
-    def forward(self, inputs, training=False) -> Forward:
+    def forward(self, inputs: Inputs, training: bool = False) -> Forward:
         """Adds the logits of the two parts."""
         weights = self.level_weights(inputs)
         flops = self.level_weights.rows_read(inputs)

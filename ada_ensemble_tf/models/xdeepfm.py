@@ -7,9 +7,11 @@ import tensorflow as tf
 
 from ada_ensemble_tf.arguments import Count, Normalization, Share, SomeCounts
 from ada_ensemble_tf.layers.cin import CompressedInteractionNetwork
+from ada_ensemble_tf.layers.embedding import Inputs
 from ada_ensemble_tf.layers.estimator import Estimator
 from ada_ensemble_tf.layers.mlp import MLP
 from ada_ensemble_tf.layers.normalization import make_normalization
+from ada_ensemble_tf.layers.precision import Activation
 from ada_ensemble_tf.models.base import CTRModel, Forward
 
 
@@ -36,7 +38,7 @@ class XDeepFM(CTRModel):
         dimension: Count = 16,
         feature_maps: SomeCounts = (128, 128),
         hidden_units: SomeCounts = (400, 400, 400),
-        activation: str = "relu",
+        activation: Activation = "relu",
         normalization: Normalization = "batch",
         dropout: Share = 0.0,
         embedding_normalization: Normalization = "batch",
@@ -56,7 +58,7 @@ class XDeepFM(CTRModel):
         self.estimator.build((None, sum(self.cin.feature_maps) + self.mlp.hidden_units[-1]))
         self.built = True
 
-    def forward(self, inputs, training=False) -> Forward:
+    def forward(self, inputs: Inputs, training: bool = False) -> Forward:
         """Adds the logits of the three parts."""
         weights = self.level_weights(inputs)
         x0 = self.normalize(self.embedding(inputs), training=training)

@@ -7,7 +7,9 @@ import tensorflow as tf
 
 from ada_ensemble_tf.arguments import ArgumentError, Count, Normalization
 from ada_ensemble_tf.layers.dense import Dense
+from ada_ensemble_tf.layers.embedding import Inputs
 from ada_ensemble_tf.layers.estimator import Estimator
+from ada_ensemble_tf.layers.fields import Shape
 from ada_ensemble_tf.layers.normalization import make_normalization
 from ada_ensemble_tf.layers.precision import full_precision, upcast
 from ada_ensemble_tf.models.base import CTRModel, Forward
@@ -27,17 +29,17 @@ class PolynomialInteraction(keras.layers.Layer):
         `[N, X]`.
     """
 
-    def __init__(self, **kwargs):
+    def __init__(self, **kwargs: Any):
         super().__init__(autocast=False, **kwargs)
 
-    def build(self, x0_shape, x_shape):
+    def build(self, x0_shape: Shape, x_shape: Shape) -> None:
         self.dense = Dense(x_shape[-1], use_bias=False, name="dense")
         self.dense.build(x0_shape)
 
-    def call(self, x0, x):
+    def call(self, x0: tf.Tensor, x: tf.Tensor) -> tf.Tensor:
         return upcast(x) * (1 + upcast(self.dense(x0)))
 
-    def compute_output_shape(self, x0_shape, x_shape):
+    def compute_output_shape(self, x0_shape: Shape, x_shape: Shape) -> Shape:
         return x_shape
 
     def flops(self) -> int:
@@ -98,7 +100,7 @@ class XDeepInt(CTRModel):
         cut = tf.reshape(x0, [-1, self.num_fields, self.subspaces, size])
         return tf.reshape(tf.transpose(cut, [0, 3, 2, 1]), [-1, self.subspaces * self.num_fields])
 
-    def forward(self, inputs, training=False) -> Forward:
+    def forward(self, inputs: Inputs, training: bool = False) -> Forward:
         """Runs the rows' fields, cut into subspaces, through the interactions."""
         embedded = self.normalize(self.embedding(inputs), training=training)
         x = x0 = self._stack(embedded)

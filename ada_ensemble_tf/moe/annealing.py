@@ -1,5 +1,6 @@
 """The schedules of K and of the number of mixed exits."""
 
+from ada_ensemble_tf.arguments import ArgumentError
 from ada_ensemble_tf.moe.schedule import StepSchedule, linear_annealing
 
 
@@ -22,19 +23,22 @@ def annealing_schedules(
         depth_schedule: replaces the even schedule of the exits.
 
     Raises:
-        ValueError: for a schedule that leaves [1, E] or [1, L], exits that do not end in 1, or too few steps.
+        ArgumentError: for a schedule that leaves [1, E] or [1, L], exits that do not end in 1, or too few steps.
 
     Example:
         >>> k, depth = annealing_schedules(num_experts=4, num_layers=2, k=2, anneal_steps=100)
         >>> k.values, depth.values
         ((4, 3, 2), (2, 1))
     """
+    falls = max((num_experts - k) * (k_schedule is None), (num_layers - 1) * (depth_schedule is None))
+    if 0 < anneal_steps < falls:
+        each = "one for each value that K or the number of mixed exits takes on its way down"
+        raise ArgumentError("anneal_steps", f"be 0 or last at least {falls} weight updates, {each}", anneal_steps)
     k_schedule = k_schedule or linear_annealing(num_experts, k, anneal_steps)
     depth_schedule = depth_schedule or linear_annealing(num_layers, 1, anneal_steps)
     if max(k_schedule.values) > num_experts:
-        raise ValueError(f"k_schedule keeps more than the {num_experts} experts: {k_schedule.values}")
+        raise ArgumentError("k_schedule", f"keep at most the {num_experts} experts", k_schedule.values)
     if max(depth_schedule.values) > num_layers or depth_schedule.final != 1:
-        raise ValueError(
-            f"depth_schedule must stay within {num_layers} layers and end in 1; received {depth_schedule.values}"
-        )
+        requirement = f"stay within {num_layers} layers and end in 1"
+        raise ArgumentError("depth_schedule", requirement, depth_schedule.values)
     return k_schedule, depth_schedule

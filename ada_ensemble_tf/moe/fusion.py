@@ -1,12 +1,13 @@
 """A learned fusion of all experts, the same for all rows."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Annotated, Any
 
 import keras
 import numpy as np
 import tensorflow as tf
 
+from ada_ensemble_tf.arguments import Among
 from ada_ensemble_tf.gates import GateReport, gate_report
 from ada_ensemble_tf.gates.smooth_step import smooth_step
 from ada_ensemble_tf.layers.fields import Shape
@@ -15,6 +16,7 @@ from ada_ensemble_tf.moe.sparsemax import sparsemax
 
 FUSION_MODES = ("vector", "bit")
 FUSION_ACTIVATIONS = ("sigmoid", "smooth_step", "softmax", "sparsemax")
+FusionActivation = Annotated[str, Among(FUSION_ACTIVATIONS)]
 
 
 @keras.saving.register_keras_serializable(package="ada_ensemble_tf")

@@ -1,11 +1,12 @@
 """The sparse mixture-of-experts layer."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Annotated, Any
 
 import keras
 import tensorflow as tf
 
+from ada_ensemble_tf.arguments import Among
 from ada_ensemble_tf.experts import make_expert
 from ada_ensemble_tf.gates import GateReport, NoisyCosineGate
 from ada_ensemble_tf.layers.dropout import make_dropout
@@ -19,6 +20,7 @@ from ada_ensemble_tf.moe.fusion import SparseFusion
 from ada_ensemble_tf.moe.routed_decorrelation import routed_decorrelation_loss
 
 DISPATCHERS = ("sparse", "dense", "vector_fusion", "bit_fusion")
+Dispatcher = Annotated[str, Among(DISPATCHERS)]
 
 
 @keras.saving.register_keras_serializable(package="ada_ensemble_tf")

@@ -1,6 +1,7 @@
 """Runs the train steps between two reports in one graph."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from typing import Any
 
 import tensorflow as tf
 
@@ -32,7 +33,7 @@ def graph_loop(
     clock = tf.timestamp if timed else lambda: tf.constant(0.0, tf.float64)
 
     @tf.function
-    def run_calls(batches: Iterator, calls: tf.Tensor):
+    def run_calls(batches: Any, calls: tf.Tensor):
         names = step.get_concrete_function(batches.element_spec).structured_outputs
         totals = {name: tf.constant(0.0) for name in (*names, UNKNOWN) if name not in ("first_bad", "bad_step", STOP)}
         done, bad, bad_step = tf.constant(0), tf.constant(-1), tf.constant(0, tf.int64)

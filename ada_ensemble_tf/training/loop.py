@@ -6,10 +6,12 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import tensorflow as tf
+from ml_collections import ConfigDict
 
 from ada_ensemble_tf.devices.distribution import Distribution
 from ada_ensemble_tf.evaluation.evaluator import Evaluator
 from ada_ensemble_tf.evaluation.unknown_ids import UnknownIds
+from ada_ensemble_tf.models import CTRModel
 from ada_ensemble_tf.training.graph_loop import graph_loop
 from ada_ensemble_tf.training.hooks import Checkpoints, Evaluation, Hook, Profile, Progress, Steps, Stop, TensorBoard
 from ada_ensemble_tf.training.plan import Plan
@@ -47,9 +49,9 @@ class TrainingLoop:
 
     def __init__(
         self,
-        model,
+        model: CTRModel,
         data: PreparedData,
-        config,
+        config: ConfigDict,
         workdir: Path,
         distribution: Distribution | None = None,
         hooks: Sequence[Hook] = (),

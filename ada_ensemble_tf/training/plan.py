@@ -3,8 +3,10 @@
 import math
 
 import tensorflow as tf
+from ml_collections import ConfigDict
 
 from ada_ensemble_tf.devices.distribution import Distribution
+from ada_ensemble_tf.models import CTRModel
 from ada_ensemble_tf.updates.stages import StageSchedule
 from data_pipelines.errors import UserError
 from data_pipelines.read.dataset import PreparedData, pair
@@ -29,7 +31,7 @@ class Plan:
         UserError: if a batch cannot be split equally among the replicas.
     """
 
-    def __init__(self, model, data: PreparedData, config, distribution: Distribution):
+    def __init__(self, model: CTRModel, data: PreparedData, config: ConfigDict, distribution: Distribution):
         self._data, self._config, self._distribution = data, config, distribution
         self._worker_batch = distribution.worker_batch(config.batch_size)
         self._annealing_steps = model.annealing_steps()

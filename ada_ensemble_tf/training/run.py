@@ -3,19 +3,21 @@
 import contextlib
 import logging
 import platform
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
+from ml_collections import ConfigDict
 
 from ada_ensemble_tf.devices.cluster import read_cluster
 from ada_ensemble_tf.devices.distribution import Distribution
 from ada_ensemble_tf.devices.strategies import make_distribution
 from ada_ensemble_tf.evaluation import metrics, unknown_ids
 from ada_ensemble_tf.evaluation.scoring import Scorer
+from ada_ensemble_tf.layers.embedding import Inputs
 from ada_ensemble_tf.models import CTRModel
 from ada_ensemble_tf.trained.config_ranges import check_config
 from ada_ensemble_tf.trained.run_files import difference
@@ -37,7 +39,7 @@ CORRELATION_ROWS = 8192
 
 
 def train(
-    config,
+    config: ConfigDict,
     data: PreparedData,
     workdir: str | Path,
     score_test: bool = True,
@@ -77,7 +79,7 @@ def train(
 
 
 def _train(
-    config,
+    config: ConfigDict,
     data: PreparedData,
     directory: Workdir,
     score_test: bool,
@@ -113,7 +115,7 @@ def _check_labels(data: PreparedData) -> None:
             )
 
 
-def _make_model(config, data: PreparedData, distribution: Distribution) -> CTRModel:
+def _make_model(config: ConfigDict, data: PreparedData, distribution: Distribution) -> CTRModel:
     """Makes the compiled model with its initial weights on all devices."""
     distribution.worker_batch(config.batch_size)
     if config.xi and distribution.replicas > 1:
@@ -150,7 +152,7 @@ def _results(loop: TrainingLoop, splits: Sequence[str]) -> dict[str, Any]:
     }
 
 
-def _results_of(directory: Workdir, config, data: PreparedData) -> dict[str, Any] | None:
+def _results_of(directory: Workdir, config: ConfigDict, data: PreparedData) -> dict[str, Any] | None:
     """The content of metrics.json if it belongs to this very config and data, else None."""
     if not directory.metrics_file.exists():
         return None
@@ -161,7 +163,7 @@ def _results_of(directory: Workdir, config, data: PreparedData) -> dict[str, Any
 
 @contextlib.contextmanager
 def _claimed(
-    directory: Workdir, config, data: PreparedData, model: CTRModel, distribution: Distribution
+    directory: Workdir, config: ConfigDict, data: PreparedData, model: CTRModel, distribution: Distribution
 ) -> Iterator[None]:
     """The chief locks the directory while the block runs and claims it for this run; the others check that it did."""
     with contextlib.ExitStack() as held:
@@ -198,7 +200,9 @@ def _save_unknown_ids(directory: Workdir, data: PreparedData) -> None:
             save_json(file, unknown_ids.training_shares(data.schema, batches))
 
 
-def score_split(scorer: Scorer, batches, data: PreparedData) -> tuple[dict[str, float], float]:
+def score_split(
+    scorer: Scorer, batches: Iterable[tuple[Inputs, tf.Tensor]], data: PreparedData
+) -> tuple[dict[str, float], float]:
     """(metrics on the batches, mean FLOPs per example as routed)."""
     with data.reading():
         labels, probabilities, flops = scorer.score(batches)

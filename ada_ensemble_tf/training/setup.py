@@ -5,6 +5,7 @@ from typing import Any
 
 import keras
 import tensorflow as tf
+from ml_collections import ConfigDict
 
 from ada_ensemble_tf.arguments import ArgumentError, Weight, check_argument
 from ada_ensemble_tf.layers.precision import PRECISIONS, layers_of
@@ -36,7 +37,7 @@ def model_inputs(schema: Schema) -> dict[str, Any]:
     }
 
 
-def build_model(config, data: PreparedData) -> CTRModel:
+def build_model(config: ConfigDict, data: PreparedData) -> CTRModel:
     """Builds the model that `config.model` describes, for the fields and base rate of `data`.
 
     With `config.precision` "bfloat16" it multiplies matrices and stores feature maps in bfloat16, see
@@ -53,20 +54,23 @@ def build_model(config, data: PreparedData) -> CTRModel:
         raise UserError(f"config.precision: must be one of {', '.join(PRECISIONS)}; received {config.precision!r}")
     arguments = config.model.to_dict()
     rate = data.positives["train"] / data.rows["train"]
+    in_epochs = {}
     try:
         cls = model_class(arguments.pop("name"))
         for steps in cls.epochs:
             epochs = steps.replace("_steps", "_epochs")
-            arguments[steps] = _steps(epochs, arguments.pop(epochs), data.rows["train"] / config.batch_size)
+            in_epochs[steps] = epochs, arguments.pop(epochs)
+            arguments[steps] = _steps(*in_epochs[steps], data.rows["train"] / config.batch_size)
         with layers_of(PRECISIONS[config.precision]):
             return cls(**model_inputs(data.schema), initial_logit=math.log(rate / (1.0 - rate)), **arguments)
     except ArgumentError as error:
-        raise UserError(f"config.model.{error}") from error
+        said = error.given_as(*in_epochs[error.argument]) if error.argument in in_epochs else error
+        raise UserError(f"config.model.{said}") from error
     except (TypeError, ValueError) as error:
         raise UserError(f"config.model: {error}") from error
 
 
-def _steps(key: str, epochs: Any, updates_an_epoch: float) -> int | list[int]:
+def _steps(key: str, epochs: Any, updates_an_epoch: float) -> Any:
     """The number of weight updates in a number of epochs, or in each of several."""
     if isinstance(epochs, list | tuple):
         return [_steps(key, each, updates_an_epoch) for each in epochs]
@@ -74,7 +78,7 @@ def _steps(key: str, epochs: Any, updates_an_epoch: float) -> int | list[int]:
     return math.ceil(epochs * updates_an_epoch)
 
 
-def compile_model(model: CTRModel, config) -> None:
+def compile_model(model: CTRModel, config: ConfigDict) -> None:
     """Compiles the model with the optimisers that `config` describes.
 
     Raises:

@@ -1,13 +1,14 @@
 """Bi-level training: gates learn on their own rows, weights on the training rows, in turn."""
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeAlias
 
 import keras
 import tensorflow as tf
 
 from ada_ensemble_tf.devices import replicas
 from ada_ensemble_tf.gates.scalars import report_scalars
-from ada_ensemble_tf.layers.embedding import ids_of
+from ada_ensemble_tf.layers.embedding import Inputs, ids_of
 from ada_ensemble_tf.layers.normalization import frozen_statistics
 from ada_ensemble_tf.losses import log_loss
 from ada_ensemble_tf.updates.finite import FiniteCheck
@@ -15,6 +16,8 @@ from ada_ensemble_tf.updates.second_order import second_order_gate_gradients
 from ada_ensemble_tf.updates.stages import Stage
 
 OPTIMIZERS = ("embedding_optimizer", "weight_optimizer", "gate_optimizer")
+
+Logs: TypeAlias = dict[str, tf.Tensor]
 
 
 class BilevelModel(keras.Model):
@@ -34,12 +37,12 @@ class BilevelModel(keras.Model):
     Subclasses give `forward`, `objective` and the three lists of variables.
     """
 
-    def __init__(self, **kwargs):
+    def __init__(self, **kwargs: Any):
         super().__init__(**kwargs)
         self.step = self.add_weight(name="step", shape=(), dtype="int64", initializer="zeros", trainable=False)
         self.finite = FiniteCheck()
-        self._frozen = frozenset()
-        self._distribute = None
+        self._frozen: frozenset[int] = frozenset()
+        self._distribute: Callable[[Callable], Callable] | None = None
 
     def stages(self) -> Sequence[Stage]:
         """The stages of training, in order; an empty list means one stage that trains everything.
@@ -161,7 +164,7 @@ class BilevelModel(keras.Model):
             name: keras.saving.serialize_keras_object(getattr(self, name)) for name in OPTIMIZERS if getattr(self, name)
         }
 
-    def compile_from_config(self, config):
+    def compile_from_config(self, config: Mapping[str, Any]) -> None:
         """Compiles the model with the config from `get_compile_config`."""
         optimizers = {
             name: keras.saving.deserialize_keras_object(config[name]) for name in OPTIMIZERS if name in config
@@ -173,12 +176,12 @@ class BilevelModel(keras.Model):
         """The metrics `evaluate` reports; `ada_ensemble_tf.evaluation.metrics` has exact ones over whole splits."""
         return [self._auc, self._log_loss] if hasattr(self, "_auc") else []
 
-    def train_step(self, data):
+    def train_step(self, data: Any) -> dict[str, tf.Tensor]:
         """Trains on one element; returns the loss and its LogLoss term. `training_logs` returns all terms."""
         logs = self.training_logs(data)
         return {name: value for name, value in logs.items() if name in ("loss", "log_loss")}
 
-    def training_logs(self, data) -> dict[str, tf.Tensor]:
+    def training_logs(self, data: Any) -> dict[str, tf.Tensor]:
         """Trains on one element like `train_step`; returns everything to report as scalars by name.
 
         `first_bad` is the index in `self.finite.names` of the first tensor that was not finite, -1 if all were finite.
@@ -204,16 +207,16 @@ class BilevelModel(keras.Model):
             first_bad = tf.where(first_bad >= 0, first_bad, logs["first_bad"])
         return logs | {"first_bad": first_bad, "bad_step": bad_step}
 
-    def _on_replicas(self, update):
+    def _on_replicas(self, update: Callable) -> Callable:
         return update if self._distribute is None else self._distribute(update)
 
-    def _update_weights(self, inputs, labels):
+    def _update_weights(self, inputs: Inputs, labels: tf.Tensor) -> Logs:
         return self._update(inputs, labels, ("embedding", "weight"), "weight update")
 
-    def _joint_step(self, inputs, labels):
+    def _joint_step(self, inputs: Inputs, labels: tf.Tensor) -> Logs:
         return self._update(inputs, labels, ("embedding", "weight", "gate"), "joint update")
 
-    def _update(self, inputs, labels, names, stage):
+    def _update(self, inputs: Inputs, labels: tf.Tensor, names: Sequence[str], stage: str) -> Logs:
         """Updates the groups called `names` on one batch; counts as a step."""
         groups = [
             (optimizer, [v for v in variables if id(v) not in self._frozen])
@@ -228,7 +231,9 @@ class BilevelModel(keras.Model):
         self.step.assign_add(1)
         return logs
 
-    def _gate_step(self, inputs, labels, train_inputs, train_labels):
+    def _gate_step(
+        self, inputs: Inputs, labels: tf.Tensor, train_inputs: Inputs, train_labels: tf.Tensor
+    ) -> Logs:
         with frozen_statistics():
             if self.xi:
                 gradients, logs = second_order_gate_gradients(
@@ -236,12 +241,15 @@ class BilevelModel(keras.Model):
                 )
             else:
                 (gradients,), logs = self.compute_gradients(inputs, labels, [self.gate_variables], "gate update")
+        assert self.gate_optimizer is not None, "compile gives it"
         self.gate_optimizer.apply(gradients, self.gate_variables)
         return {name: logs[name] for name in ("first_bad", "bad_step")} | {
             f"gate_update/{name}": logs[name] for name in ("loss", "log_loss")
         }
 
-    def compute_gradients(self, inputs, labels, groups, stage):
+    def compute_gradients(
+        self, inputs: Inputs, labels: tf.Tensor, groups: Sequence[Sequence[keras.Variable]], stage: str
+    ) -> tuple[list[list[Any]], Logs]:
         """(gradients, logs) of the objective on a batch in training mode; gradients are lists, one per group."""
         with tf.GradientTape() as tape:
             forward = self.forward(inputs, training=True)
@@ -263,7 +271,7 @@ class BilevelModel(keras.Model):
         """The names of each gate's choices, by the gate's name in the reports."""
         return {}
 
-    def test_step(self, data):
+    def test_step(self, data: tuple[Inputs, tf.Tensor]) -> Logs:
         """Updates the metrics with (inputs, labels)."""
         inputs, labels = data
         forward = self.forward(inputs, training=False)
@@ -271,7 +279,7 @@ class BilevelModel(keras.Model):
         self._auc.update_state(labels, tf.sigmoid(forward.logit))
         return {metric.name: metric.result() for metric in self.metrics}
 
-    def predict_step(self, data):
+    def predict_step(self, data: Any) -> tf.Tensor:
         """Click probabilities `[B]` for inputs or (inputs, labels)."""
         inputs = data[0] if isinstance(data, tuple) else data
         return self(inputs, training=False)

@@ -1,18 +1,26 @@
 """The gate gradient of bi-level training with its second-order term."""
 
 import contextlib
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
 
+import keras
 import tensorflow as tf
 
 from ada_ensemble_tf.keras_private import random_states
-from ada_ensemble_tf.layers.embedding import ids_of
+from ada_ensemble_tf.layers.embedding import Inputs, ids_of
 from ada_ensemble_tf.optimizers.sparse import sum_duplicates
+
+if TYPE_CHECKING:
+    from ada_ensemble_tf.updates.bilevel import BilevelModel
 
 RELATIVE_STEP = 0.01
 """DARTS' finite-difference step, times the norm of the direction (arXiv 1806.09055, section 2.3)."""
 
 
-def second_order_gate_gradients(model, train, gate, xi: float):
+def second_order_gate_gradients(
+    model: "BilevelModel", train: tuple[Inputs, tf.Tensor], gate: tuple[Inputs, tf.Tensor], xi: float
+) -> tuple[list[tf.Tensor], dict[str, tf.Tensor]]:
     """(gradients, logs) for the gates, of the loss on `gate` rows at W - xi * grad_W of the loss on `train` rows.
 
     W' is that virtual step and v = grad_W' L_gate(W', alpha). DARTS (arXiv 1806.09055), equations 7 and 8:
@@ -53,7 +61,7 @@ def second_order_gate_gradients(model, train, gate, xi: float):
     return [g - xi * (p - m) / (2.0 * step) for g, p, m in zip(gradients, plus, minus, strict=True)], logs
 
 
-def _shift(variables, gradients, scale) -> None:
+def _shift(variables: Sequence[keras.Variable], gradients: Sequence[Any], scale: tf.Tensor | float) -> None:
     for variable, gradient in zip(variables, gradients, strict=True):
         if isinstance(gradient, tf.IndexedSlices):
             variable.value.scatter_add(tf.IndexedSlices(scale * gradient.values, gradient.indices))
@@ -62,7 +70,9 @@ def _shift(variables, gradients, scale) -> None:
 
 
 @contextlib.contextmanager
-def _restored(model, weights, batches):
+def _restored(
+    model: "BilevelModel", weights: Sequence[keras.Variable], batches: Sequence[Inputs]
+) -> Iterator[None]:
     """Restores `weights` after the block.
 
     Of the embedding tables, only the rows that `batches` read are saved, so no other rows may change.

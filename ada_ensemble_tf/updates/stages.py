@@ -5,10 +5,14 @@ import dataclasses
 import itertools
 import logging
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import keras
 import numpy as np
 import tensorflow as tf
+
+if TYPE_CHECKING:
+    from ada_ensemble_tf.updates.bilevel import BilevelModel
 
 logger = logging.getLogger(__name__)
 
@@ -50,8 +54,9 @@ class StageSchedule:
         stride: weight updates per call of the train step; a stage ends with a whole call.
     """
 
-    def __init__(self, model, stride: int = 1):
-        self._model, self._current = model, None
+    def __init__(self, model: "BilevelModel", stride: int = 1):
+        self._model = model
+        self._current: int | None = None
         self.stages: tuple[Stage, ...] = tuple(model.stages())
         ends = itertools.accumulate(-(-stage.steps // stride) * stride for stage in self.stages[:-1])
         self._ends = list(ends)

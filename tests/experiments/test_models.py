@@ -30,11 +30,17 @@ def parsed(config: str, *arguments: str):
     return holder.value
 
 
+DATA = SimpleNamespace(
+    schema=Schema(RawFormat("madeup", "label"), (Field("a", "text", 3, 0), Field("b", "text", 4, 3))),
+    rows={"train": 81920},
+    positives={"train": 20480},
+)
+"""Two fields; a quarter of the rows are positive."""
+
+
 def built(config: str, *arguments: str):
-    """The model that the command line trains, on data of two fields, a quarter of 81,920 rows positive."""
-    schema = Schema(RawFormat("madeup", "label"), (Field("a", "text", 3, 0), Field("b", "text", 4, 3)))
-    data = SimpleNamespace(schema=schema, rows={"train": 81920}, positives={"train": 20480})
-    return build_model(parsed(config, *SMALL, *arguments), data)
+    """The model that the command line trains on DATA."""
+    return build_model(parsed(config, *SMALL, *arguments), DATA)
 
 
 @pytest.mark.parametrize("name", sorted(MODELS))
@@ -111,11 +117,45 @@ def test_the_papers_priors_stand_in_the_papers_configs():
         ("dnn", "hidden_units=()", "config.model.hidden_units must be one or more whole numbers of at least 1"),
         ("dnn", "normalization=bach", "config.model.normalization must be 'batch', 'layer' or 'none'; received 'bach'"),
         ("xdeepint", "subspaces=3", "config.model.subspaces must divide dimension=2; received 3"),
+        ("hilomoe", "stage_epochs=(1,)", "config.model.stage_epochs must be the lengths of stages 1 and 2, or"),
+        ("ada_ensemble", "experts=('cross', 'crss')", "config.model.experts must be among attention, cin, "),
+        ("ada_ensemble", "experts=('cross', 'cross')", "config.model.experts must be different names; "),
+        ("ada_ensemble", "anneal_epochs=0.01", "config.model.anneal_epochs must be 0 or last at least 3 weight"),
+        ("ada_ensemble", "gate.name=softmax", "config.model.gate.name must be among dselect_k, gumbel_threshold, "),
+        ("dhen", "dlrm_compressed=1", "config.model.dlrm_compressed must be at least 2, or 0 for no compression"),
+        ("dhen", "modules=('attention',)", "config.model.heads must divide dimension=3; received 2"),
+        ("autoint", "attention_size=9", "config.model.attention_size must be a multiple of heads=2; received 9"),
+        ("wide_and_deep", "crosses=((0, 2),)", "config.model.crosses must each have two or more of the fields of one"),
     ],
 )
 def test_values_out_of_range_name_their_key(model, key, message):
     with pytest.raises(UserError, match=f"^{re.escape(message)}"):
-        built(f"criteo.py:{model}", f"--config.model.{key}")
+        dimension = "3" if "heads" in message else "2"
+        built(f"criteo.py:{model}", f"--config.model.dimension={dimension}", f"--config.model.{key}")
+
+
+@pytest.mark.parametrize("name", sorted(MODELS))
+def test_nonsense_in_any_key_is_told_by_its_key(name):
+    """Text that nothing is called, and a count below every range."""
+    config, wrong = models.model_config(name), 0
+    for key, declared in keys_of(MODELS[name]).items():
+        nonsense = {str: "nonsense", int: -1, float: -1.0, tuple: (-1,)}.get(type(declared.default))
+        if key == "crosses" or nonsense is None:
+            continue
+        outer, dot, option = key.rpartition(".")
+        changed = config.copy_and_resolve_references()
+        (changed[outer] if dot else changed)[option] = nonsense
+        with pytest.raises(UserError, match=rf"^config\.model\.{re.escape(key)} must .*; received"):
+            build_model(SimpleNamespace(model=changed, precision="float32", batch_size=4096), DATA)
+        wrong += 1
+    assert wrong > 0 or name == "logistic_regression"
+
+
+def test_an_option_that_the_gate_lacks_is_told_by_its_key():
+    config = models.model_config("ada_ensemble")
+    config.gate.threshold = 0.1
+    with pytest.raises(UserError, match=r"config\.model\.gate\.threshold must be left out: .* received 0\.1$"):
+        build_model(SimpleNamespace(model=config, precision="float32", batch_size=4096), DATA)
 
 
 def test_python_and_command_line_have_the_same_defaults():

@@ -46,6 +46,7 @@ class TensorBoard(Hook):
             return
         layers = self._evaluator.expert_correlation("validation", CORRELATION_ROWS)
         correlation = {f"experts/correlation/{layer}": value["absolute"] for layer, value in layers.items()}
+        assert stop.labels is not None and stop.probabilities is not None, "an evaluation comes first"
         scalars, images = self._dashboard(stop.labels, stop.probabilities, self._shown_rows())
         self._writer.validation(stop.step, stop.figures | correlation | scalars, images)
 

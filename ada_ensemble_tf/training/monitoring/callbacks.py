@@ -1,5 +1,8 @@
 """Keras callbacks for training with `fit`."""
 
+from collections.abc import Mapping
+from typing import Any
+
 import keras
 import tensorflow as tf
 
@@ -25,11 +28,11 @@ class GateReports(keras.callbacks.Callback):
         self._log_dir = log_dir
         self._inputs = tf.nest.map_structure(tf.convert_to_tensor, inputs)
 
-    def on_train_begin(self, logs=None):
+    def on_train_begin(self, logs: Mapping[str, Any] | None = None) -> None:
         """Opens the file."""
         self._writer = tf.summary.create_file_writer(self._log_dir)
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
         """Writes the reports of one forward pass."""
         forward = self.model.forward(self._inputs, training=False)
         with self._writer.as_default(epoch):
@@ -39,6 +42,6 @@ class GateReports(keras.callbacks.Callback):
             tf.summary.scalar("speed/flops_per_example", forward.flops / len(ids_of(self._inputs)))
         self._writer.flush()
 
-    def on_train_end(self, logs=None):
+    def on_train_end(self, logs: Mapping[str, Any] | None = None) -> None:
         """Closes the file."""
         self._writer.close()

@@ -5,6 +5,7 @@ import tensorflow as tf
 
 from ada_ensemble_tf.evaluation.unknown_ids import UnknownIds
 from ada_ensemble_tf.layers.embedding import Inputs, ids_of
+from ada_ensemble_tf.models import CTRModel
 from ada_ensemble_tf.reporting.alluvial import DEPTH, alluvial_figure
 from ada_ensemble_tf.reporting.figures import png
 from ada_ensemble_tf.reporting.gate_use import gate_uses
@@ -27,7 +28,7 @@ class Dashboard:
         schema: of the data.
     """
 
-    def __init__(self, model, schema: Schema):
+    def __init__(self, model: CTRModel, schema: Schema):
         self._model = model
         self._norms, self._unknown_ids = EmbeddingNorms(model), UnknownIds(schema)
         self._gates = None

@@ -1,9 +1,11 @@
 """Measures the size of a model's embeddings and how many have been pruned."""
 
+import keras
 import tensorflow as tf
 
 from ada_ensemble_tf.keras_private import all_layers
 from ada_ensemble_tf.layers.embedding import FusedEmbedding
+from ada_ensemble_tf.models import CTRModel
 
 CHUNK = 65536
 """Rows per chunk: enough for the work on a chunk to far exceed the cost of starting it."""
@@ -19,7 +21,7 @@ class EmbeddingNorms:
         model: a `CTRModel`.
     """
 
-    def __init__(self, model):
+    def __init__(self, model: CTRModel):
         self._tables = {layer.name: layer.table for layer in all_layers(model) if isinstance(layer, FusedEmbedding)}
         self._run = tf.function(self._all_tables)
 
@@ -28,7 +30,7 @@ class EmbeddingNorms:
         return {name: float(value) for name, value in self._run().items()}
 
     def _all_tables(self):
-        results = {}
+        results: dict[str, tf.Tensor] = {}
         for name, table in self._tables.items():
             norms, zeros = self._sums(table)
             results |= {
@@ -37,7 +39,7 @@ class EmbeddingNorms:
             }
         return results
 
-    def _sums(self, table):
+    def _sums(self, table: keras.Variable) -> tuple[tf.Tensor, tf.Tensor]:
         """(sum of the rows' norms, number of zero rows), in float64: float32 counts to 2^24."""
         rows = table.shape[0]
         norms, zeros, start = tf.constant(0.0, tf.float64), tf.constant(0.0, tf.float64), tf.constant(0)

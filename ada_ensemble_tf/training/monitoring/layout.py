@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 from tensorboard.plugins.custom_scalar.layout_pb2 import Category, Chart, Layout, MultilineChartContent
 
+from ada_ensemble_tf.models import CTRModel
 from ada_ensemble_tf.reporting.alluvial import DEPTH
 
 QUALITY = (
@@ -42,7 +43,7 @@ INPUT = (
 )
 
 
-def dashboard_layout(model) -> Layout:
+def dashboard_layout(model: CTRModel) -> Layout:
     """The charts for a run of a `CTRModel`, by category.
 
     Every run has all categories, even empty ones: TensorBoard merges the layouts of several runs and drops charts in

@@ -5,11 +5,14 @@ import logging
 import struct
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 
 import tensorflow as tf
 from tensorboard.plugins.custom_scalar import metadata as custom_scalars
 from tensorboard.plugins.image import metadata as images
 
+from ada_ensemble_tf.models import CTRModel
 from ada_ensemble_tf.training.monitoring.dead_experts import dead_in_reports
 from ada_ensemble_tf.training.monitoring.layout import dashboard_layout
 from ada_ensemble_tf.updates.stages import learning_rate
@@ -34,18 +37,18 @@ class TensorBoardWriter:
         writers = [tf.summary.create_file_writer(str(folder / run)) if folder else None for run in runs]
         self._training, self._validation = (writer or tf.summary.create_noop_writer() for writer in writers)
 
-    def lay_out(self, model) -> None:
+    def lay_out(self, model: CTRModel) -> None:
         """Writes the layout of the model's charts in Custom Scalars."""
         layout = dashboard_layout(model).SerializeToString()
         with self._training.as_default(0):
             tf.summary.write(custom_scalars.CONFIG_SUMMARY_TAG, layout, metadata=_metadata(custom_scalars))
         self._training.flush()
 
-    def training(self, step: int, logs: Mapping[str, float], model) -> None:
+    def training(self, step: int, logs: Mapping[str, float], model: CTRModel) -> None:
         """Writes a report's means and the optimisers' learning rates."""
         tags = {"examples_per_second": "speed/examples_per_second", "flops_per_example": "speed/flops_per_example"}
         with self._training.as_default(step):
-            for name, value in (logs | dead_in_reports(logs)).items():
+            for name, value in {**logs, **dead_in_reports(logs)}.items():
                 tf.summary.scalar(tags.get(name, name if "/" in name else f"loss/{name}"), value)
             for part in ("embedding", "weight", "gate"):
                 if optimizer := getattr(model, f"{part}_optimizer"):
@@ -69,7 +72,7 @@ class TensorBoardWriter:
         self._validation.close()
 
 
-def _metadata(plugin, *arguments) -> tf.compat.v1.SummaryMetadata:
+def _metadata(plugin: ModuleType, *arguments: Any) -> tf.compat.v1.SummaryMetadata:
     """The metadata by which a TensorBoard plugin recognises its tags; the plugin's own class would be refused."""
     return tf.compat.v1.SummaryMetadata.FromString(plugin.create_summary_metadata(*arguments).SerializeToString())
 

@@ -161,11 +161,11 @@ def test_one_choice_is_always_taken():
 
 def test_wrong_names():
     with pytest.raises(
-        ValueError, match="there is no gate 'cosine'; choose one of dselect_k, gumbel_threshold, gumbel_top_k"
+        ValueError, match="name must be among dselect_k, gumbel_threshold, gumbel_top_k"
     ):
         make_gate("cosine", 3)
     with pytest.raises(
-        ValueError, match="gate 'noisy_top_k' has no option jitter; it has reduction, .* stop_gradient$"
+        ValueError, match="gate 'noisy_top_k' has no option jitter; it has reduction, .* stop_gradient; received 0.1$"
     ):
         make_gate("noisy_top_k", 3, jitter=0.1)
     with pytest.raises(ValueError, match="gate 'gumbel_top_k' has no option threshold; it has"):

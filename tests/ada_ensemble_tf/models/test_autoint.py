@@ -107,7 +107,7 @@ def test_what_every_model_does(tmp_path, hidden_units, kernels):
     "arguments, message",
     [
         ({"num_layers": 0}, "num_layers must be a whole number of at least 1; received 0"),
-        ({"heads": 4}, "attention_size must be a positive multiple of heads; received attention_size=6 and heads=4"),
+        ({"heads": 4}, "attention_size must be a multiple of heads=4; received 6"),
         ({"heads": 0}, "heads must be a whole number of at least 1; received 0"),
         ({"hidden_units": (4, 0)}, r"hidden_units must be whole numbers of at least 1; received \[4, 0\]"),
     ],

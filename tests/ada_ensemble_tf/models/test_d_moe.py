@@ -188,8 +188,8 @@ def test_multi_embedding_does_what_every_model_does(tmp_path):
     "arguments, message",
     [
         ({"experts": ("fm",)}, r"experts must be two or more names; received \['fm'\]"),
-        ({"experts": ("fm", "ffm")}, "interaction must be one of .*; received 'ffm'"),
-        ({"heterogeneous": False, "homogeneous_expert": "ffm"}, "interaction must be one of .*; received 'ffm'"),
+        ({"experts": ("fm", "ffm")}, "experts? must be among .*; received 'ffm'"),
+        ({"heterogeneous": False, "homogeneous_expert": "ffm"}, "experts? must be among .*; received 'ffm'"),
         ({"gate_embedding": "shared"}, r"gate_embedding must be 'own' or 'experts'; received 'shared'"),
         ({"decorrelation_weight": -0.1}, "decorrelation_weight must be a finite number of at least 0; received -0.1"),
         ({"expert_size": 0}, "expert_size must be a whole number of at least 1; received 0"),

@@ -84,7 +84,7 @@ def test_saved_with_all_members(tmp_path):
     [
         ({"experts": ()}, "experts must be one or more names"),
         ({"experts": ("cross", "cross")}, "experts must be different names"),
-        ({"experts": ("oracle",)}, "there is no expert 'oracle'"),
+        ({"experts": ("oracle",)}, "experts must be among attention, .*; received 'oracle'"),
         ({"num_layers": 0}, "num_layers must be a whole number of at least 1; received 0"),
     ],
 )

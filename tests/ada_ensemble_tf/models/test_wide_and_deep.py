@@ -103,7 +103,7 @@ def test_crosses_survive_saving(tmp_path):
 @pytest.mark.parametrize("cross", [(0,), (0, 0), (0, 1), (0, 2), (0, 5)])
 def test_wrong_crosses(cross):
     # Of the fields, one has three columns and one a float.
-    with pytest.raises(ValueError, match=r"a cross must be of two or more different fields .* which are \[0\]"):
+    with pytest.raises(ValueError, match=r"crosses must each have two or more of the fields .*, \[0\]; received"):
         small_model(**FIELDS, crosses=[cross])
 
 

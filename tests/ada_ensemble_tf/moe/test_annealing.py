@@ -20,9 +20,9 @@ def test_own_ones_take_their_place():
 @pytest.mark.parametrize(
     "k_schedule, depth_schedule, message",
     [
-        (StepSchedule([4, 2], [5]), None, r"k_schedule keeps more than the 3 experts: \(4, 2\)"),
-        (None, StepSchedule([3, 1], [5]), r"must stay within 2 layers and end in 1; received \(3, 1\)"),
-        (None, StepSchedule([1, 2], [5]), r"must stay within 2 layers and end in 1; received \(1, 2\)"),
+        (StepSchedule([4, 2], [5]), None, r"k_schedule must keep at most the 3 experts; received \[4, 2\]"),
+        (None, StepSchedule([3, 1], [5]), r"must stay within 2 layers and end in 1; received \[3, 1\]"),
+        (None, StepSchedule([1, 2], [5]), r"must stay within 2 layers and end in 1; received \[1, 2\]"),
     ],
 )
 def test_wrong_schedules(k_schedule, depth_schedule, message):

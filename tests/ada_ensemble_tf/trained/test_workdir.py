@@ -7,11 +7,13 @@ import socket
 import keras
 import pytest
 
+from ada_ensemble_tf.models import MODELS
 from ada_ensemble_tf.trained.checkpoint import Checkpoint, remove_unfinished_saves
 from ada_ensemble_tf.trained.workdir import Workdir
 from ada_ensemble_tf.training.run import train
 from data_pipelines import locks
 from data_pipelines.errors import UserError
+from data_pipelines.json_files import save_json
 from data_pipelines.read.dataset import open_data
 from experiments import sample
 
@@ -25,6 +27,26 @@ def test_two_trainings_do_not_share_a_directory(prepared_criteo, tmp_path, monke
     assert not any(tmp_path.iterdir())
     with Workdir(tmp_path).locked():
         Workdir(tmp_path).claim(config.to_dict(), data)
+
+
+def test_a_model_of_other_code_is_refused_in_one_line(tmp_path):
+    arguments = {"num_rows": 7, "num_fields": 2, "dimension": 2, "hidden_units": [3]}
+    for name, wrong, complaint in (
+        ("dnn", {"layers": 3}, "TypeError: DNN has no argument layers; it has num_rows"),
+        ("dnn", {"hidden_units": 3}, "ArgumentError: hidden_units must be one or more whole numbers"),
+        ("dnm", {}, "ValueError: there is no model 'dnm'"),
+    ):
+        save_json(tmp_path / "model.json", {"model": name, "arguments": arguments | wrong})
+        with pytest.raises(UserError, match=rf"no model of this version of the code \({complaint}") as raised:
+            Workdir(tmp_path).load_model()
+        assert "\n" not in str(raised.value) and str(raised.value).endswith("train again in another --workdir")
+
+
+def test_a_model_without_an_argument_that_came_later_has_its_default(tmp_path):
+    before = MODELS["dnn"](num_rows=7, num_fields=2, dimension=2, hidden_units=(3,), dropout=0.5)
+    config = before.get_config()
+    del config["dropout"], config["widths"]
+    assert MODELS["dnn"].from_config(config).get_config() == before.get_config() | {"dropout": 0.0}
 
 
 def test_what_killed_saves_left_is_removed_and_the_last_save_kept(tmp_path):

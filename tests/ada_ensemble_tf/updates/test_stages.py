@@ -202,7 +202,7 @@ def test_stages_that_do_not_end_are_one_clear_error(data, tmp_path):
 def test_epochs_become_steps(data):
     config = small_config(stage_epochs=(0.0, 1.5))
     assert build_model(config, data).stage_steps == (0, 29)
-    with pytest.raises(UserError, match=r"config.model.stage_steps must be .* received \[19\]"):
+    with pytest.raises(UserError, match=r"config.model.stage_epochs must be .* received \[1.0\]"):
         build_model(small_config(stage_epochs=(1.0,)), data)
 
 
@@ -259,4 +259,4 @@ def test_weight_updates_of_bilevel_elements_follow_the_stage(data):
     assert len(tables) == 3 and moved(*states[:2], tables) == [] and moved(*states[1:], tables) == tables
     assert moved(*states[:2], ["estimator_1/kernel"]) and moved(*states[1:], ["estimator_1/kernel"])
     with pytest.raises(ValueError, match="gate update does not support stages: xi must be 0; received 0.1"):
-        compiled(StagedEnsemble(9, 3, **sizes), xi=0.1)
+        compiled(StagedEnsemble(num_rows=9, num_fields=3, **sizes), xi=0.1)
