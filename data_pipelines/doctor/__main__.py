@@ -1,4 +1,4 @@
-"""What is in data, and what is wrong with it: prepared data, or a raw log before it is prepared.
+"""Reports what data hold and what is wrong with them: prepared data, or a raw log before it is prepared.
 
 python -m data_pipelines.doctor --data_dir=DIR
 python -m data_pipelines.doctor --raw=train.txt --dataset=criteo

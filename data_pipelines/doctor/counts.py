@@ -1,4 +1,4 @@
-"""Prepared rows as counts: what the check-up of a prepared directory is worked out from.
+"""Counts of prepared rows, from which the check-up of a prepared directory is computed.
 
 Legend: C columns of ids, F fields, N fields with values, V rows of the embedding table.
 """
@@ -17,17 +17,17 @@ VALUE_BINS = 1024
 
 
 class SplitCounts:
-    """Counts over the rows of a split; 16 bytes of memory for each of V.
+    """Counts over the rows of a split, in 16 bytes of memory for each of the V rows.
 
     Args:
         schema: the fields.
 
     Attributes:
-        rows: seen.
+        rows: number of rows added.
         labels: rows with label 0 and 1 [2].
-        other_labels: rows with any other.
+        other_labels: rows with any other label.
         padded: columns that hold `PADDING`, by multi-valued field; int64 [F].
-        outside: ids that are no row of their field; int64 [F].
+        outside: ids that are not rows of their field; int64 [F].
         not_finite: values that are not finite numbers; int64 [N].
     """
 
@@ -38,7 +38,7 @@ class SplitCounts:
         self._low = np.repeat([field.offset for field in fields], schema.widths).astype(np.int32)
         self._size = np.repeat([field.size for field in fields], schema.widths).astype(np.uint32)
         self._may_be_padded = np.repeat([bool(field.separator) for field in fields], schema.widths)
-        # Ids from -1 on, so that padding is counted where nobody looks.
+        # Ids start at -1, so that padding has counts of its own, which nothing reads.
         self._levels = np.zeros(2 * (schema.num_rows + 1), np.int64)
         n = len(schema.value_fields)
         self._value_bins = np.zeros((n, VALUE_BINS, 2), np.int64)
@@ -61,7 +61,7 @@ class SplitCounts:
             ids = np.where(outside, PADDING, ids)
         keys = 2 * (ids.astype(np.int64) + 1)
         keys += one[:, None]
-        # Unlike bincount, no V zeros a batch.
+        # Unlike bincount, this makes no array of V zeros per batch.
         np.add.at(self._levels, keys.ravel(), 1)
         if values is not None:
             self._add_values(values, one)
@@ -90,7 +90,7 @@ class SplitCounts:
         values = np.where(finite, values, 0).astype(np.float64)
         self._sums += values.sum(axis=0)
         self._squares += (values**2).sum(axis=0)
-        # Fine near 0, where long-tailed values crowd, and coarse far from it.
+        # Bins are narrow near 0, where values with long tails crowd, and wide far from it.
         scaled = np.arcsinh(100 * np.clip(values, -LARGEST_VALUE, LARGEST_VALUE)) / np.arcsinh(100 * LARGEST_VALUE)
         bins = ((scaled + 1) / 2 * (VALUE_BINS - 1)).round().astype(np.int64)
         for number in range(values.shape[1]):
@@ -104,8 +104,8 @@ def count_rows(data, keys: RowKeys, seen: Callable[[int], None]) -> dict[str, Sp
 
     Args:
         data: a `dataset.PreparedData`.
-        keys: gets all rows, in a group for each split.
-        seen: told how many rows were read so far.
+        keys: receives all rows, one group for each split.
+        seen: called with the number of rows read so far.
 
     Raises:
         UserError: a record file is damaged; the message names it.

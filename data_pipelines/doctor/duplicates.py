@@ -1,8 +1,8 @@
-"""Rows that occur more than once, in bounded memory: 8 bytes a row, of a sample where there are many rows.
+"""Finds rows that occur more than once, in bounded memory: 8 bytes per row, and a sample of large data.
 
-In coarse data different events look alike: their fields agree, their labels only as often as labels of one click rate
-do. Rows that were copied agree in their labels too. So look-alikes are no fault, however many they are, and what
-tells copies from them is how strongly labels agree among rows whose fields do.
+In coarse data, different events look alike: their fields agree, but their labels agree only as often as one click rate
+makes them. Copied rows agree in their labels as well. Look-alikes are therefore no fault, however many there are. How
+strongly labels agree among rows with equal fields tells copies from look-alikes.
 """
 
 import dataclasses
@@ -13,12 +13,12 @@ import numpy as np
 from data_pipelines.row_hashes import splitmix64
 
 MAX_ROWS = 20_000_000
-"""Keys kept; where there are more, those of a sample of the rows (by their fields, so twins stay together)."""
+"""Most keys that are kept. Larger data are sampled by the rows' fields, so rows with equal fields stay together."""
 COPIED_AGREEMENT = 0.5
-"""Above this, about half of the rows with equal fields or more are copies; look-alikes in click logs have 0 to 0.35."""
+"""Above this, about half or more of the rows with equal fields are copies. Look-alikes in click logs have 0 to 0.35."""
 _SURE_DEVIATIONS = 4
 _TWINS_AT_MOST = 10
-"""Rows with equal fields that are compared: copies are of a few rows, and crowds are look-alikes."""
+"""Largest group of rows with equal fields that is compared: copies come in small groups, look-alikes in crowds."""
 _MIN_OF_A_CLASS = 20
 _GROUP_BITS = 2
 
@@ -28,10 +28,10 @@ class Duplicates:
     """What was found, as shares of the rows.
 
     Attributes:
-        identical: rows whose fields and label are those of another row.
-        also_first: of each group but the first, rows that occur in the first group too (fields and label).
-        agreement: of labels among rows whose fields agree: 0 by chance, 1 always (the intraclass correlation);
-            None where too few rows tell.
+        identical: rows whose fields and label equal those of another row.
+        also_first: for each group except the first, rows that also occur in the first group (fields and label).
+        agreement: intraclass correlation of the labels of rows with equal fields: 0 by chance, 1 if they always agree;
+            None if there are too few rows.
         deviation: about the standard deviation of `agreement`.
     """
 
@@ -73,7 +73,7 @@ class RowKeys:
                 self._keep(part)
 
     def duplicates(self) -> Duplicates:
-        """What the rows so far have in common."""
+        """Duplicates among the rows added so far."""
         keys = np.sort(np.concatenate([np.empty(0, np.uint64), *self._parts]))
         groups = np.stack([keys & np.uint64(3) == group for group in range(self._groups)])
         if not len(keys):
@@ -91,11 +91,11 @@ class RowKeys:
 
 
 def row_hash(columns: np.ndarray | Sequence[np.ndarray]) -> np.ndarray:
-    """uint64 [n] of rows.
+    """Hashes of rows: uint64 [n].
 
     Args:
-        columns: integers or floats of at most 64 bits: [n, C], or C columns [n]. Rows of equal bytes have equal hashes;
-            others share one with a probability of about 2^-61.
+        columns: integers or floats of at most 64 bits: [n, C], or C columns [n]. Rows of equal bytes have equal
+            hashes; other rows collide with a probability of about 2^-61.
     """
     if isinstance(columns, np.ndarray):
         bits = columns.view(f"u{columns.itemsize}").astype(np.uint64)
@@ -107,12 +107,12 @@ def row_hash(columns: np.ndarray | Sequence[np.ndarray]) -> np.ndarray:
 
 
 def _multipliers(count: int) -> np.ndarray:
-    """Odd numbers, so that rows that differ in one column never share a sum."""
+    """Odd multipliers, so that rows that differ in one column only never have the same sum."""
     return splitmix64(np.arange(count)) | np.uint64(1)
 
 
 def _starts(values: np.ndarray) -> np.ndarray:
-    """Where runs of equal values begin."""
+    """Positions where runs of equal values begin."""
     return np.flatnonzero(np.append(True, values[1:] != values[:-1]))
 
 
@@ -126,8 +126,8 @@ def _agreement(keys: np.ndarray) -> tuple[float | None, float]:
     rows, rate = sizes.sum(), positives.sum() / max(sizes.sum(), 1)
     if rows * min(rate, 1 - rate) < _MIN_OF_A_CLASS:
         return None, 0.0
-    # Share of a row's twins with the other label, over all rows.
+    # Mean, over all rows, of the share of equal rows that have the other label.
     differing = (2 * positives * (sizes - positives) / (sizes - 1)).sum() / rows
-    # That of pairs which agree or not as a coin falls, which is the most uncertain.
+    # The deviation for pairs whose agreement is a coin toss, which is the largest possible.
     deviation = 0.5 / np.sqrt(len(sizes) * rate * (1 - rate))
     return float(1 - differing / (2 * rate * (1 - rate))), float(deviation)

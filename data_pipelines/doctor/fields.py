@@ -34,7 +34,7 @@ def examine_fields(
         schema: the fields.
         preparation: says how often levels had to be seen.
         counts: by split.
-        vocabulary: the levels of each field by its name, if they could be read.
+        vocabulary: the levels of each field by its name; None if they could not be read.
     """
     thresholds = {one.name: one.min_count or preparation.options.min_count for one in preparation.options.inputs}
     asked = {one.name: one.bins for one in preparation.options.inputs}
@@ -43,7 +43,7 @@ def examine_fields(
         levels = {split: count.levels(position) for split, count in counts.items()}
         known = None if vocabulary is None else vocabulary[field.name]
         text = partial(_text, known)
-        # Bins and the one level of values are there however rare they are.
+        # Bins and the one level of values exist even if they are rare.
         counted = field.transform != "equal_frequency" and not field.has_value
         threshold = thresholds[field.name] if counted else 0
         shifts = _shifts(levels, threshold, field.width)
@@ -82,7 +82,7 @@ def examine_values(report: Report, schema: Schema, counts: Mapping[str, SplitCou
         rows[-1] |= {"deviation": {split: deviation for split, (_, deviation) in moments.items()}}
         rows[-1] |= {"shift": {split: shift and shift.distance for split, shift in shifts.items()}}
         if not_finite:
-            message = f"field {name}: {not_finite:,} values are no finite numbers; prepare the data again"
+            message = f"field {name}: {not_finite:,} values are not finite numbers; prepare the data again"
             report.error("not_finite", message, field=name, value=not_finite)
         if np.count_nonzero(bins["train"].any(axis=1)) == 1:
             judge_one_level(report, name, None)
@@ -100,7 +100,7 @@ def examine_values(report: Report, schema: Schema, counts: Mapping[str, SplitCou
 
 
 def _shifts(levels: Mapping[str, np.ndarray], threshold: int, width: int, offset: int = 0) -> dict[str, Shift | None]:
-    """By split, against train; `offset` levels are put before the others, to be taken as out of vocabulary."""
+    """By split, compared with train. `offset` levels are put first and count as out of vocabulary."""
     totals = {split: np.pad(counts.sum(axis=1), (offset, 0)) for split, counts in levels.items()}
     return {split: level_shift(totals["train"], totals[split], threshold, width) for split in SPLITS[1:]}
 
@@ -143,7 +143,7 @@ def _judge_ids(
                 f"{field.offset + field.size}), the field's rows; prepare the data again"
             )
             report.error("outside", message, field=field.name, split=split, value=outside)
-    # Of multi-valued fields more values were counted than are kept.
+    # For multi-valued fields, preparation counts more values than it keeps.
     rare = int((train[1:] < threshold).sum())
     if rare and not field.separator:
         message = (
@@ -175,7 +175,7 @@ def _shift_columns() -> list[Column]:
 
 
 def _text(known: pl.Series | None, level: int) -> str:
-    """A level of a field, by its position after the first row, which is out of vocabulary."""
+    """A field's level by its position; position 0 is out of vocabulary."""
     if level == 0:
         return OUT_OF_VOCABULARY
     return f"number {level}" if known is None else known[level - 1]

@@ -26,16 +26,16 @@ OPTIMIZER_SLOTS = {
     "sparse_adagrad": 1,
     "sparse_adam": 2,
 }
-"""Floats that an optimiser keeps for each weight."""
+"""Floats that an optimiser keeps per weight."""
 _GIB = 1 << 30
 _SHOWN_FILES = 5
 
 
 def memory_bytes(rows: int, dimension: int, optimizer: str) -> tuple[int, int]:
-    """Bytes of an embedding table [rows, dimension] of float32, and of what the optimiser keeps beside it.
+    """Bytes of a float32 embedding table [rows, dimension], and of the optimiser's slots for it.
 
     Raises:
-        UserError: the dimension is below 1, or the optimiser unknown.
+        UserError: the dimension is below 1, or the optimiser is unknown.
     """
     if optimizer not in OPTIMIZER_SLOTS:
         raise UserError(f"unknown optimizer {optimizer!r}; known: {', '.join(OPTIMIZER_SLOTS)}")
@@ -51,18 +51,18 @@ def examine_prepared(
     optimizer: str = "adam",
     show: Callable[[str], None] = lambda line: None,
 ) -> Report:
-    """Reads all of a prepared directory and says what is in it and what is wrong with it.
+    """Reads a whole prepared directory and reports what it holds and what is wrong with it.
 
-    Memory: 48 bytes for each row of the embedding table and 8 bytes a row, of at most `duplicates.MAX_ROWS`.
+    Memory: 48 bytes per row of the embedding table, and 8 bytes per row of data for at most `duplicates.MAX_ROWS` rows.
 
     Args:
         data_dir: the directory.
         dimension: of embeddings, for the estimate of memory.
-        optimizer: a key of `OPTIMIZER_SLOTS`, for the same.
+        optimizer: a key of `OPTIMIZER_SLOTS`, for the estimate of memory.
         show: gets progress lines.
 
     Raises:
-        UserError: an argument is out of range. What is wrong with the data is in the report.
+        UserError: an argument is out of range. Faults of the data are in the report.
     """
     memory_bytes(1, dimension, optimizer)
     report = Report(f"prepared data {data_dir}")
@@ -79,14 +79,14 @@ def examine_prepared(
         levels = Vocabularies.load(data_dir, schema).levels
     except UserError as error:
         report.error("vocabulary", str(error), file=_file_of(error))
-    # TensorFlow takes seconds to import; what is missing is told without it.
+    # TensorFlow takes seconds to import, and missing files are reported without it.
     from data_pipelines.read.dataset import PreparedData
 
     data, keys, total = PreparedData(Path(data_dir), schema, preparation), RowKeys(len(SPLITS)), preparation.rows
     progress = Progress("reading", sum(total.values()), show)
     try:
         counts = count_rows(data, keys, lambda rows: progress.update(rows, rows))
-        # The records' own checksums hold in another preparation's file, too.
+        # A file of another preparation also passes the records' own checksums.
         checksums.Checksums(data_dir).check(*(one.file for shards in preparation.shards.values() for one in shards))
     except UserError as error:
         report.error("damaged_file", str(error), file=_file_of(error))
@@ -129,7 +129,7 @@ def _look_for_other_files(report: Report, path: Path, schema: Schema, preparatio
     others = [name for name in others if name not in known]
     if others:
         names = ", ".join(others[:_SHOWN_FILES]) + (", ..." if len(others) > _SHOWN_FILES else "")
-        message = f"{path}: {len(others)} files that are no part of the data: {names}; move them elsewhere"
+        message = f"{path}: {len(others)} files that are not part of the data: {names}; move them elsewhere"
         report.warning("unexpected_file", message, file=others[0], value=len(others))
 
 
@@ -160,7 +160,7 @@ def _examine_splits(report: Report, preparation: Preparation, counts: Mapping[st
         if p < IMPROBABLE:
             train_rate = counts["train"].labels[1] / max(counts["train"].rows, 1)
             message = (
-                f"{split}: {rate:.4f} positive but {train_rate:.4f} in train, which random splits would not have "
+                f"{split}: {rate:.4f} positive but {train_rate:.4f} in train, which does not happen with random splits "
                 f"(p = {p:.0e}); is the split by time, or were files exchanged?"
             )
             report.warning("base_rate_shift", message, split=split, value=rate)

@@ -19,7 +19,7 @@ from data_pipelines.raw.undeclared import with_time_forms
 
 _SHOWN_BAD_ROWS = 5
 _ROW_NAME_SHARE = 0.9
-"""A field with so many levels a row names the row."""
+"""A field with at least this many levels per row names the row."""
 _MIN_ROWS = 100
 
 
@@ -31,17 +31,17 @@ def examine_raw(
     max_bad_rows: int = 0,
     show: Callable[[str], None] = lambda line: None,
 ) -> Report:
-    """Reads raw files once and says what is in them and what is wrong with them.
+    """Reads raw files once and reports what they hold and what is wrong with them.
 
-    Memory: about 1 GiB, and those levels of one field at a time that are in two rows or more.
+    Memory: about 1 GiB, and for one field at a time the levels that occur in at least two rows.
 
     Args:
         raw_format: how the files look.
         inputs: the fields.
         files: raw files.
-        click_files: click logs, of a format that has no label column.
+        click_files: click logs, for a format that has no label column.
         max_bad_rows: more bad rows are an error.
-        show: gets progress lines.
+        show: receives progress lines.
     """
     report = Report(f"raw log {', '.join(map(str, files))}")
     report.facts |= {"files": [str(file) for file in files], "dataset": raw_format.name}
@@ -67,13 +67,13 @@ def examine_raw(
 
 
 class _Complaints:
-    """How many bad rows there are, and the first ones."""
+    """The number of bad rows, and the first ones."""
 
     def __init__(self):
         self.count, self.first = 0, []
 
     def add(self, complaint: str) -> None:
-        """Takes note of a bad row."""
+        """Counts a bad row."""
         self.count += 1
         if len(self.first) < _SHOWN_BAD_ROWS:
             self.first.append(complaint)
@@ -128,7 +128,7 @@ def _examine_fields(report: Report, inputs: Sequence[Input], counts: RawCounts) 
         ):
             message = (
                 f"field {one.name}: {found.distinct:,} levels in {counts.rows:,} rows: it names the row, "
-                "and nothing can be learned from it; leave it out"
+                "so nothing can be learned from it; leave it out"
             )
             report.warning("names_the_row", message, field=one.name, value=found.distinct)
         elif found.bins is not None:

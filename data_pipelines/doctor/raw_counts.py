@@ -1,4 +1,4 @@
-"""A raw log as counts: what the check-up of raw files is worked out from."""
+"""Counts of a raw log, from which the check-up of raw files is computed."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -18,31 +18,31 @@ from data_pipelines.raw import RawChunk
 from data_pipelines.row_hashes import row_hashes, split_of_rows
 
 NUMBERS = ("equal_frequency", "value", "log_value")
-"""Transforms whose levels are known only once preparation has learned something; such fields are sampled."""
+"""Transforms whose levels depend on what preparation learns; fields with them are sampled."""
 FREQUENT = 20
-"""Rows from which on a level is in the vocabulary at the default --min_count."""
+"""Rows that a level needs to be in the vocabulary at the default --min_count."""
 RARER = "(rarer levels)"
 _COUNT_BYTES = 128 << 20
-"""Of memory for each of the four counters."""
+"""Memory of each of the four counters."""
 _SALT = 4
 _NUMBER_BINS = 256
 
 
 @dataclasses.dataclass(frozen=True)
 class FieldLevels:
-    """What is known about a field.
+    """The levels of a field.
 
     Attributes:
         distinct: how many levels there are.
         missing: share of the rows.
-        rare: share of the rows in levels that are not frequent; None where the transform has no such levels.
-        top_level: the most frequent level, if levels are counted.
+        rare: share of the rows whose level is not frequent; None if the transform has no such levels.
+        top_level: the most frequent level; None if levels are not counted.
         top_share: its share of the rows.
-        bins: how many equal-frequency bins there will be; None of other rules.
-        texts: `RARER` and the frequent levels [L]; None where there are bins of numbers.
-        halves: for a random half of the rows and the other, rows of each of those levels with label 0 and 1 [2, L, 2].
+        bins: number of equal-frequency bins that preparation will make; None for other rules.
+        texts: `RARER` and the frequent levels [L]; None for numbers, which are counted in bins.
+        halves: for a random half of the rows and the other half, rows of each of these levels by label [2, L, 2].
 
-    Of multi-valued fields, shares but that of missing ones are shares of the values.
+    For multi-valued fields, all shares except `missing` are shares of the values.
     """
 
     distinct: int
@@ -60,7 +60,7 @@ class RawCounts:
 
     Args:
         inputs: the fields.
-        directory: where counts may go to.
+        directory: where counts are spilled.
     """
 
     def __init__(self, inputs: Sequence[Input], directory: Path):
@@ -73,7 +73,7 @@ class RawCounts:
                 path = directory / f"{rows}-{label}"
                 path.mkdir(exist_ok=True)
                 self._counters[rows, label] = LevelCounter(counted, path, _COUNT_BYTES)
-        # The label goes along as one more number.
+        # The label is sampled as one more number.
         self._sample = NumericSample([*self._sampled, Input("label", "label", "value")], seed=0)
         self._labels = np.zeros((2, 2), np.int64)
         self.keys = RowKeys(1)
@@ -105,14 +105,14 @@ class RawCounts:
         self.keys.add(row_hash([known.hash(seed=0).to_numpy()[code] for known, code in columns]), one, 0)
 
     def field(self, field: Input) -> FieldLevels:
-        """What is known about a field. May be called once."""
+        """The levels of a field. May be called once per field."""
         return self._of_numbers(field) if field in self._sampled else self._of_levels(field)
 
     def _of_levels(self, field: Input) -> FieldLevels:
-        # Levels of one row need no memory: there are as many as rows are left over. Not so where rows have several.
+        # Levels of one row need no memory: they are as many as the remaining rows. Not so if rows have several values.
         least = 1 if field.separator else 2
         everywhere = self._counters["all", "any"]
-        # Two rows without a value, taken off again below, have even a single such row reported.
+        # Two extra rows without a value, subtracted below, make sure that even one such row is reported.
         everywhere.add_counts(field.name, pl.DataFrame({"level": [""], "count": pl.Series([2], dtype=pl.Int64)}))
         found = everywhere.frequent_levels(field.name, least)
         found = found.with_columns(pl.col("count") - 2 * (pl.col("level") == "")).filter(pl.col("count") > 0)
@@ -148,7 +148,7 @@ class RawCounts:
         counts = {key: np.append(rest[key], found) for key, found in counts.items()}
         positives = np.stack([counts["half", "positive"], counts["all", "positive"] - counts["half", "positive"]])
         either = np.stack([counts["half", "any"], counts["all", "any"] - counts["half", "any"]])
-        # A frequent level with one row in the half is not reported there.
+        # A frequent level with only one row in the half is not reported there.
         return np.stack([np.maximum(either - positives, 0), positives], axis=2)
 
     def _of_numbers(self, field: Input) -> FieldLevels:

@@ -1,4 +1,4 @@
-"""What a check-up tells: tables of numbers and findings, as text of short lines and as JSON."""
+"""The result of a check-up: tables of numbers and findings, as text in short lines and as JSON."""
 
 import dataclasses
 import json
@@ -22,10 +22,10 @@ class Finding:
         severity: "error" or "warning".
         kind: a name for programs, e.g. "leaking_field".
         message: one line: where, how much, what to do.
-        field: of the data, where the finding is about one.
-        split: the same.
-        file: the same.
-        value: the number that was found too large or too small.
+        field: the data's field that the finding is about, if any.
+        split: the split that it is about, if any.
+        file: the file that it is about, if any.
+        value: the number that is too large or too small.
     """
 
     severity: str
@@ -45,8 +45,8 @@ class Column:
         key: of the rows' dictionaries; "a.b" is key b of the dictionary at a.
         heading: above the column.
         form: "text" (cut off at `width`), "line" (whole), "count", "percent" (of a share), "rate" or "number".
-        group: stands over neighbouring columns of the same group; no longer than they are wide.
-        width: of text at most.
+        group: heading over neighbouring columns of one group; at most as long as they are wide.
+        width: largest width of "text".
     """
 
     key: str
@@ -60,7 +60,7 @@ class Report:
     """Numbers and findings, added as they are found.
 
     Args:
-        subject: what was looked at.
+        subject: what was checked.
 
     Attributes:
         facts: single numbers, by name; in JSON only.
@@ -75,7 +75,7 @@ class Report:
         self.findings: list[Finding] = []
 
     def line(self, text: str) -> None:
-        """Adds a line of text; its numbers belong into `facts` too."""
+        """Adds a line of text; its numbers belong in `facts` too."""
         self._text.append(text)
 
     def section(self, name: str, rows: Sequence[dict[str, Any]]) -> None:
@@ -104,7 +104,7 @@ class Report:
         return int(self.number_of("error") > 0)
 
     def to_text(self) -> str:
-        """Tables, then one line a finding."""
+        """Tables, then one line per finding."""
         findings = [f"{finding.severity}: {finding.message}" for finding in self.findings]
         total = ", ".join(_number(self.number_of(severity), severity) for severity in ("error", "warning"))
         return "\n".join([self._subject, *self._text, "", *findings, total])
@@ -152,7 +152,7 @@ def _cell(value: Any, column: Column) -> str:
     if column.form == "line":
         return str(value)
     if column.form == "text":
-        # Levels are anything: what would break the line is shown escaped.
+        # A level can be any text, so characters that would break the line are escaped.
         text = "(empty)" if value == "" else str(value) if str(value).isprintable() else repr(value)
         return text if len(text) <= column.width else text[: column.width - 2] + ".."
     return _FORMS[column.form](value)
@@ -166,7 +166,7 @@ def _at(row: dict[str, Any], key: str) -> Any:
 
 
 def _plain(value: Any) -> Any:
-    """The same without NumPy's types and without numbers that JSON has not."""
+    """The same without NumPy's types and without numbers that JSON lacks."""
     if isinstance(value, dict):
         return {key: _plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):

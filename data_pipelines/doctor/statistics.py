@@ -1,9 +1,9 @@
-"""Which differences between counts chance explains, and which it does not.
+"""Tells which differences between counts chance explains.
 
-Splits are drawn at random, so any difference between them that chance does not explain is a sign that something
-went wrong. Thousands of levels are looked at: chance counts as excluded below a probability of `IMPROBABLE` divided
-by the number of comparisons (Bonferroni), so that sound data raise one false alarm in a million check-ups, or, as
-the tails of counts are a little heavier than those of the approximations used here, in some ten thousand.
+Splits are drawn at random, so a difference between them that chance does not explain is a sign that something went
+wrong. Thousands of levels are compared, so chance is ruled out only below a probability of `IMPROBABLE` divided by the
+number of comparisons (Bonferroni). Sound data would then raise one false alarm in a million check-ups. The tails of
+counts are a little heavier than the approximations used here, so it is one in some ten thousand.
 
 Legend: L levels of a field.
 """
@@ -20,19 +20,19 @@ LEAKING_RATE = 0.95
 GIVEN_AWAY_AUC = 0.99
 NEARLY_GIVEN_AWAY_AUC = 0.9
 _MIN_OF_A_CLASS = 20
-"""Rows of each class below which an AUC is too uncertain to be told: at 0.5, its standard error is 0.06."""
+"""With fewer rows of a class, an AUC is too uncertain to report: at 0.5, its standard error is 0.06."""
 _MIN_EXPECTED = 10
-"""Rows of a level expected in either split; rarer levels are taken together, where a normal count is no longer one."""
+"""Least expected rows of a level in each split; rarer levels are pooled, because their counts are not normal."""
 _SELECTION_DEVIATIONS = 5
 
 
 @dataclasses.dataclass(frozen=True)
 class Shift:
-    """How far the levels of a field are distributed otherwise in a split than in training.
+    """How much the distribution of a field's levels in a split differs from training.
 
     Attributes:
         distance: total variation, 0 (the same) to 1 (no level in common).
-        by_chance: about what random splits of this size have.
+        by_chance: about the distance between random splits of this size.
         p: probability of at least this chi-squared statistic in random splits.
     """
 
@@ -44,20 +44,20 @@ class Shift:
 def level_shift(train: np.ndarray, other: np.ndarray, min_count: int = 0, values_a_row: int = 1) -> Shift | None:
     """Compares the counts of a field's levels in two splits by a chi-squared test.
 
-    That levels are in the vocabulary because they were frequent in the training split makes them rarer everywhere
-    else, and the out-of-vocabulary row larger, even of random splits. So only those levels are told apart that would
-    be in the vocabulary under nearly any random split, given how frequent they are in both splits together; all
-    others are one.
+    Levels are in the vocabulary because they were frequent in the training split. This selection makes them rarer in
+    other splits, and the out-of-vocabulary row larger, even if splits are random. Only levels that are frequent enough
+    in both splits together to be in the vocabulary under nearly any random split are therefore compared one by one; all
+    others are pooled.
 
     Args:
         train: rows of each level in the training split [L]; the first is out of vocabulary.
         other: the same of another split [L].
-        min_count: what the vocabulary asked for in the training split.
-        values_a_row: the most values of a row. They come together, which makes counts vary up to so many times more
-            than those of single values; the statistic is divided by it (Rao and Scott, 1981), erring on the safe side.
+        min_count: threshold of the vocabulary in the training split.
+        values_a_row: largest number of values in a row. Values of one row come together, so the variance of counts is
+            up to this many times larger. The statistic is divided by it (Rao and Scott, 1981), which is conservative.
 
     Returns:
-        None where there are not two levels to compare.
+        None if there are fewer than two levels to compare.
     """
     both, rows = train + other, np.array([train.sum(), other.sum()])
     if not rows.min():
@@ -82,7 +82,7 @@ def level_shift(train: np.ndarray, other: np.ndarray, min_count: int = 0, values
 
 
 def rate_shift(first: np.ndarray, second: np.ndarray) -> float:
-    """Probability that random splits differ at least so much in their share of positives.
+    """Probability that random splits differ at least this much in their share of positives.
 
     Args:
         first: rows with label 0 and 1 of a split [2].
@@ -96,9 +96,9 @@ def rate_shift(first: np.ndarray, second: np.ndarray) -> float:
 
 
 def leaking_levels(counts: np.ndarray) -> np.ndarray:
-    """Positions of levels with (almost) only positives that the base rate does not explain, by falling count.
+    """Positions of levels with (almost) only positives that the base rate does not explain, by descending count.
 
-    By the exact binomial tail: the probability of at least so many positives at the field's base rate.
+    The test is the exact binomial tail: the probability of at least this many positives at the field's base rate.
 
     Args:
         counts: rows of each level with label 0 and 1 [L, 2].
@@ -113,19 +113,19 @@ def leaking_levels(counts: np.ndarray) -> np.ndarray:
 
 
 def field_auc(train: np.ndarray, held_out: np.ndarray) -> float | None:
-    """AUC of the rates of a field's levels, learned on some rows, over others.
+    """AUC of a field's click rates, learned on some rows and applied to others.
 
     Args:
         train: rows of each level with label 0 and 1, to learn from [L, 2].
-        held_out: the same of the rows to order [L, 2].
+        held_out: the same for the rows to rank [L, 2].
 
     Returns:
-        None where a class has too few rows.
+        None if a class has too few rows.
     """
     if min(*train.sum(axis=0), *held_out.sum(axis=0)) < _MIN_OF_A_CLASS:
         return None
     base_rate = train[:, 1].sum() / train.sum()
-    # One row at the base rate more, for levels without any.
+    # One more row at the base rate, for levels that have no rows.
     rates = (train[:, 1] + base_rate) / (train.sum(axis=1) + 1)
     seen = held_out.any(axis=1)
     labels = np.repeat([0, 1], seen.sum())

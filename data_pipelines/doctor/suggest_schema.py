@@ -1,8 +1,8 @@
 """A first schema file for a table, from a sample of its rows: what each column seems to be, and why.
 
-A guess to be read and corrected: only who made the log knows what is a code and what a quantity, and what was known
-before the click. Integers are taken as quantities if neighbouring ones are about equally frequent, as counts, ages and
-prices are and codes are not.
+The schema is a guess to be read and corrected. Only the log's owner knows which columns are codes and which are
+quantities, and what was known before the click. Integers count as quantities if neighbouring integers are about equally
+frequent, which holds for counts, ages and prices but not for codes.
 """
 
 import dataclasses
@@ -30,28 +30,28 @@ LABEL_NAMES = ("label", "click", "clicked", "is_click", "target", "y")
 SEPARATORS = ("|", ";", ",")
 _CODE_NAME = r"(?i)(^|[_ .-])(id|uid|code|key|type|zip)$"
 _FEW_LEVELS = 20
-"""Integers of no more different values are categories whichever they are."""
+"""Integers with at most this many different values are always categories."""
 _ROW_NAME_SHARE = 0.95
 _MIN_ROWS = 100
 _HEAVY_TAIL = 10
-"""The 99 % quantile over the median from which on quantities get logarithmic bins."""
+"""Quantities whose 99 % quantile exceeds the median by this factor get logarithmic bins."""
 _ROUGH, _ROUGH_TAIL = 0.25, 0.5
-"""How much the frequencies of neighbouring quantities differ at most; a heavy tail is sparse, so it is rougher."""
+"""Largest roughness of the frequencies of quantities; a heavy tail is sparse, and so rougher."""
 _MIN_LISTS = 0.05
-"""Share of rows with a separator from which on a column has several values."""
+"""Smallest share of rows with a separator in a multi-valued column."""
 _LONG = 100
 
 
 @dataclasses.dataclass(frozen=True)
 class Decision:
-    """What is made of a column.
+    """What a column becomes.
 
     Attributes:
         column: its name.
         kind: that of its fields, "label" or "left out".
         why: a few words.
-        fields: entries of the schema file; without "name" and "column" until `decide` gives them.
-        warning: what should be looked at; "" where nothing should.
+        fields: entries of the schema file; `decide` adds "name" and "column".
+        warning: what the user should check; "" if there is nothing.
     """
 
     column: str
@@ -62,14 +62,14 @@ class Decision:
 
 
 def decide(sample: TableSample, label: str | None = None) -> list[Decision]:
-    """What to make of each column.
+    """Decides what each column becomes.
 
     Args:
         sample: rows of the table.
-        label: the label column; None is found by its name and values.
+        label: the label column; if None, it is found by its name and values.
 
     Raises:
-        UserError: there is no such label column, or none that is surely one, or no column is left for fields.
+        UserError: there is no such label column, none that is clearly the label, or no column left for fields.
     """
     label = _label(sample.rows, label)
     taken = set(sample.rows.columns)
@@ -91,7 +91,7 @@ def save_schema(path: str | Path, sample: TableSample, decisions: list[Decision]
     """Writes the schema file, one field a line.
 
     Raises:
-        UserError: there is a file already.
+        UserError: the file exists already.
     """
     label = next(one.column for one in decisions if one.kind == "label")
     fields = [field for one in decisions for field in one.fields]
@@ -127,7 +127,7 @@ def _is_label(text: pl.Series) -> pl.Series:
 
 
 def _named(field: dict[str, Any], column: str, taken: set[str]) -> dict[str, Any]:
-    """A schema file's entry with a name that no other field has."""
+    """An entry of the schema file with a unique name."""
     name = re.sub(r"[/\0]", "_", column).lstrip(".") or "field"
     if field["kind"] == "time":
         name = field["part"] if field["part"] not in taken else f"{name}_{field['part']}"
@@ -148,7 +148,7 @@ def _decide(column: pl.Series, sample: TableSample) -> Decision:
     found, filled = column_reading(column), column.filter(column != "")
     separator = _separator(filled) if found.kind != "time" else None
     if separator and found.kind == "number" and not filled.str.contains(".", literal=True).any():
-        # Lists of numbers of three digits look like one number with thousands.
+        # A list of three-digit numbers looks like one number with separators of thousands.
         found = ColumnReading("text", filled, {})
     if found.doubt:
         kind, keys = ("time", '"format"') if found.kind == "time" else ("numeric", '"decimal" or "thousands"')
@@ -199,7 +199,7 @@ def _time(filled: pl.Series, form: str) -> Decision:
 
 
 def _separator(filled: pl.Series) -> str | None:
-    """What is between the values of a text: parts that vary in number and recur in other rows."""
+    """The separator of a text's values: the values vary in number and recur in other rows."""
     for separator in SEPARATORS:
         with_it = filled.filter(filled.str.contains(separator, literal=True))
         if len(with_it) < _MIN_LISTS * len(filled):
@@ -208,7 +208,7 @@ def _separator(filled: pl.Series) -> str | None:
         counts = parts.list.len()
         recurring = parts.explode().n_unique() < with_it.n_unique()
         varied = counts.n_unique() > 1 and counts.max() > 2
-        # Prose has commas too, but spaces after them.
+        # Prose has commas too, but with spaces after them.
         if recurring and varied and not with_it.str.contains(separator + " ", literal=True).any():
             return separator
     return None
@@ -244,7 +244,7 @@ def _numeric(filled: pl.Series, integers: bool) -> Decision:
 
 
 def _roughness(counts: np.ndarray) -> float:
-    """About 0 where neighbours are equally frequent, 1 where they have nothing in common (von Neumann's ratio)."""
+    """Von Neumann's ratio: about 0 if neighbours are equally frequent, 1 if their frequencies are unrelated."""
     logarithms = np.log(counts)
     variance = logarithms.var()
     return float((np.diff(logarithms) ** 2).mean() / (2 * variance)) if variance else 1.0

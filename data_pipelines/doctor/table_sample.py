@@ -1,4 +1,4 @@
-"""What kind of table a file is, and a sample of its rows as text."""
+"""Finds out what kind of table a file is, and takes a sample of its rows as text."""
 
 import csv
 import dataclasses
@@ -29,7 +29,7 @@ _DELIMITERS = {",": "csv", "\t": "tsv", ";": "csv", "|": "csv"}
 _CHUNK_BYTES = 8 << 20
 _SNIFFED_LINES = 1000
 _REGULAR = 0.9
-"""Share of lines that must have the same number of values for a delimiter to be one."""
+"""Share of lines that a delimiter must split into the same number of values."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,9 +38,9 @@ class TableSample:
 
     Attributes:
         file: what a schema file says under "file".
-        rows: of text, "" is missing.
-        lists: columns of a Parquet file that hold lists, here joined by `LIST_SEPARATOR`.
-        unreadable: columns of a Parquet file that are no text, with their type.
+        rows: their text; "" is missing.
+        lists: columns of a Parquet file that hold lists, which are joined by `LIST_SEPARATOR`.
+        unreadable: columns of a Parquet file that have no text, with their types.
     """
 
     file: dict[str, Any]
@@ -50,10 +50,10 @@ class TableSample:
 
 
 def sample_table(path: str | Path, max_rows: int = SAMPLE_ROWS) -> TableSample:
-    """The first rows of a file, and of a large plain text file as many from its middle.
+    """The first rows of a file; from a large plain text file, also as many from its middle.
 
     Raises:
-        UserError: the file is missing, empty, damaged, has no header, or no delimiter can be made out.
+        UserError: the file is missing, empty or damaged, has no header, or has no recognisable delimiter.
     """
     path = Path(path)
     if not path.is_file():
@@ -89,7 +89,7 @@ def _text_sample(path: Path, max_rows: int) -> TableSample:
         raise UserError(f"{path}: the file is empty")
     delimiter = _delimiter(first.data, path)
     quotes = np.frombuffer(first.data, np.uint8)
-    # Quotes are part of the text where they stand inside of values; no quotes are the format's own default.
+    # Quotes inside values are part of the text. Without any quotes, the format's default holds.
     quoted = b'"' in first.data and stray_quote(quotes, delimiter) is None
     default = _DELIMITERS[delimiter] == "csv"
     quoted = quoted if b'"' in first.data else default
@@ -109,7 +109,7 @@ def _text_sample(path: Path, max_rows: int) -> TableSample:
 
 
 def _delimiter(data: bytes, path: Path) -> str:
-    """The delimiter that splits most lines into equally many values, and into most."""
+    """The delimiter that splits most lines into the same number of values; of several, the one that gives the most."""
     best, best_width = "", 1
     for delimiter in _DELIMITERS:
         for quoting in (csv.QUOTE_MINIMAL, csv.QUOTE_NONE):
@@ -161,7 +161,7 @@ def _rows(part: FilePart, names: list[str], raw_format: RawFormat, max_rows: int
 
 
 def _middle(path: Path) -> FilePart | None:
-    """A plain text file from the line after its middle on."""
+    """A plain text file from the first line after its middle."""
     if is_compressed(path):
         return None
     with path.open("rb") as file:

@@ -16,24 +16,24 @@ from data_pipelines.doctor.statistics import (
 from data_pipelines.fields.notes import few_bins
 
 _EFFECT = 0.01
-"""A total variation below this does no harm, however sure it is."""
+"""A total variation below this does no harm, however significant it is."""
 _COPIES = 0.01
-"""Share of copied rows from which on they are worth a word."""
+"""Smallest share of copied rows that is reported."""
 
 
 def judge_auc(report: Report, field: str, auc: float | None) -> bool:
-    """Whether the label can be told from a field alone; a warning where it nearly can."""
+    """Whether a field alone gives the label away; warns if it nearly does."""
     if auc is None or auc < NEARLY_GIVEN_AWAY_AUC:
         return False
     if auc >= GIVEN_AWAY_AUC:
         message = (
-            f"field {field}: gives the label away: its click rates alone order rows they were not learned from with "
+            f"field {field}: gives the label away: its click rates alone rank held-out rows with "
             f"AUC {auc:.4f}; leave out what is known only after the click"
         )
         report.error("leaking_field", message, field=field, value=auc)
     else:
         message = (
-            f"field {field}: its click rates alone order rows they were not learned from with AUC {auc:.4f}; "
+            f"field {field}: its click rates alone rank held-out rows with AUC {auc:.4f}; "
             "check that it is known before the click, and how negatives were sampled"
         )
         report.warning("strong_field", message, field=field, value=auc)

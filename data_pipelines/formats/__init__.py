@@ -1,4 +1,4 @@
-"""The raw formats there are, by the name that `--dataset` takes."""
+"""All raw formats, by their names in `--dataset`."""
 
 from pathlib import Path
 

@@ -5,9 +5,9 @@ site_domain, site_category, app_id, app_domain, app_category, device_id, device_
 device_conn_type, C14..C21. All are categories. 40,428,967 rows in the full train, 17.0 % of them clicked; ten days,
 21 to 30 October 2014.
 
-The 21 fields of AdaEnsemble's experiments (arXiv 2301.08353, section 4.1) are all columns but id, which names the
-row, click, and hour, whose levels would never be seen again. Hour of day and weekday, which many others derive
-from hour, are there by option.
+The 21 fields of AdaEnsemble's experiments (arXiv 2301.08353, section 4.1) are all columns except id, which names the
+row, click, and hour, whose levels never recur. An option adds hour of day and weekday, which many others derive from
+hour.
 """
 
 from data_pipelines.fields.declarations import Input, RawFormat

@@ -8,9 +8,9 @@
   the timestamp. The second and third season's logs have this form; the first season's lack advertiser and user tags.
 
 The 16 fields are those of the benchmark that AdaEnsemble (arXiv 2301.08353, section 4.1) follows (Zhang et al., arXiv
-1407.7073) but for the user tags, which are sequences: user agents reduced to operating system and browser, floor
-prices of the slot to five buckets. Left out are what names the row (bidid, ipinyouid, url, urlid), what is known
-only after the auction (payprice) or set by the bidder (bidprice), and timestamp, logtype and keypage.
+1407.7073), except the user tags, which are sequences: user agents reduced to operating system and browser, floor
+prices of the slot to five buckets. Columns that name the row (bidid, ipinyouid, url, urlid), are known only
+after the auction (payprice) or are set by the bidder (bidprice) are left out; so are timestamp, logtype and keypage.
 """
 
 from data_pipelines.fields.declarations import Input, RawFormat

@@ -1,4 +1,4 @@
-r"""Any table: a schema file says what the columns of CSV, TSV or Parquet files are.
+r"""Any table: a schema file describes the columns of CSV, TSV or Parquet files.
 
     {
       "label": "clicked",
@@ -14,29 +14,29 @@ r"""Any table: a schema file says what the columns of CSV, TSV or Parquet files 
       ]
     }
 
-`label` is a column of 0 and 1 (or 0.0 and 1.0, false and true), or says which texts are positive, all others being
-negative, as {"column": "income", "positive": ">50K"} (or a list of texts), or from which number on, as
-{"column": "rating", "at_least": 4}. Blanks around labels do not count.
+`label` is a column of 0 and 1 (or 0.0 and 1.0, false and true). Other labels are declared: by the positive texts, as
+{"column": "income", "positive": ">50K"} (or a list of texts; all others are negative), or by the smallest positive
+number, as {"column": "rating", "at_least": 4}. Blanks around labels do not count.
 
-`file.format` is csv, tsv or parquet; `delimiter` and `quoted` (true for csv, false for tsv) may be given for text. Text
-has a header, or `columns`: the names of all its columns in their order. Beside `name`, `kind` and `column` (the name,
-if not given):
+`file.format` is csv, tsv or parquet. Text files may have `delimiter` and `quoted` (default: true for csv, false for
+tsv). They have a header, or `columns` gives the names of all columns in order. Each field has `name`, `kind` and
+`column` (default: the name), and by kind:
 
-* categorical: `min_count` (the file's, else that of --min_count).
+* categorical: `min_count` (default: the file's, else --min_count).
 * numeric: `bins` is "log_square" or "log_of_square" (integers; the default is --numeric_bins), "equal_frequency" with
   `count` (10) of them, or "none": a float beside the id, standardised, of the value itself or its logarithm (`scale`:
   "linear" or "log").
 * multi_valued: `separator` ("|"), `max_values` (16, the first ones), `min_count`; embedded by mean.
 * time: `part` is "hour_of_day" or "weekday"; `format` is YYMMDDHH, YYYYMMDDHH, YYYYMMDD, iso8601, unix_s, unix_ms or a
-  pattern of strptime (`times.py`). Without `format` all of the column must be of one named form and of no other.
-  Unix times give hour and weekday in UTC, written ones those of the clock that they were written by.
+  pattern of strptime (`times.py`). Without `format`, all rows of the column must fit exactly one named form.
+  Unix times give hour and weekday in UTC; written times give those of the clock that the log was written by.
 
 All fields may have `missing` (texts that mean a missing value, such as ["NA", "\N"]) and `trim` (true: blanks around
 the text do not count). A multi-valued field applies both to its whole text and to each value, so "a| NA |b" can be the
 values a and b. Numeric fields may have `decimal` ("," or ".") and `thousands` ("." in 1.234,5; see `readings.py`). Keys
 given in `file` hold for all fields that do not say otherwise. Infinite values are no numbers: name them in `missing`.
 
-Columns that no field names are not read.
+Columns that belong to no field are not read.
 """
 
 import dataclasses
@@ -96,7 +96,7 @@ def parse_schema(value: Any, source: str, numeric_bins: str = "log_square") -> t
 
 
 def _label(label: str | dict[str, Any], source: str) -> dict[str, Any]:
-    """The attributes of `RawFormat` that say what the label is."""
+    """The attributes of `RawFormat` that declare the label."""
     if isinstance(label, str):
         return {"label": label}
     place = f"{source}, label"
@@ -131,7 +131,7 @@ def _format(file: dict[str, Any], label: str, source: str) -> RawFormat:
 
 
 def _check_columns(columns: list[Any], label: str, place: str) -> None:
-    """Raises UserError where they are no names of columns that include the label."""
+    """Raises UserError unless they are distinct names that include the label."""
     if not all(isinstance(name, str) and name for name in columns) or len(set(columns)) < len(columns):
         raise UserError(f"{place}: 'columns' should be the names of all columns in order, each once, got {columns}")
     if label not in columns:
@@ -139,7 +139,7 @@ def _check_columns(columns: list[Any], label: str, place: str) -> None:
 
 
 def _reading(field: dict[str, Any], file: dict[str, Any], place: str) -> Reading:
-    """How a field's text is read, by its own keys and those of the file."""
+    """A field's reading, from its own keys and those of the file."""
     keys = _OF_ALL_TEXT | (_OF_NUMBERS if field["kind"] == "numeric" else {})
     given = {key: field.get(key, file.get(key)) for key in keys if key in field or key in file}
     missing = given.get("missing", [])

@@ -60,7 +60,7 @@ class RawReader:
         chunk_bytes: text parsed at once.
         clicks: tells the positives of a format that has a `click_key` instead of a label column.
         first_row: number of the first row.
-        on_bad_row: is told of each bad row, as "file:line: problem"; then no number of them is an error.
+        on_bad_row: called with each bad row, as "file:line: problem"; bad rows are then no error, however many.
 
     Attributes:
         has_label: whether the rows have labels.

@@ -1,7 +1,7 @@
-"""The forms of time fields that declare none, from all rows of their columns.
+"""Finds the forms of time fields that declare none, from all rows of their columns.
 
-A column is read in one form or not at all. The forms that most rows fit are kept from chunk to chunk; where one is
-left, reading ends, which is nearly always within the first chunk. A column that fits two forms to its end is refused.
+A column is read in one form or not at all. The forms that fit most rows are kept from chunk to chunk. Reading ends when
+one form is left, nearly always within the first chunk. A column that fits two forms to its end is refused.
 """
 
 import dataclasses
@@ -26,14 +26,14 @@ def with_time_forms(
     inputs: Sequence[Input], raw_format: RawFormat, files: Sequence[str | Path], clicks: ClickLog | None = None,
     show: Callable[[str], None] = lambda line: None,
 ) -> tuple[Input, ...]:
-    """The fields, each of times with its form.
+    """The fields, with a form for each time field.
 
     Args:
         inputs: the fields.
         raw_format: how the files look.
         files: raw files.
-        clicks: click logs, where the format has no label column.
-        show: gets a line for each form that was found.
+        clicks: click logs, if the format has no label column.
+        show: receives a line for each form that was found.
 
     Raises:
         UserError: a column fits several forms, or none.
@@ -41,7 +41,7 @@ def with_time_forms(
     undeclared = [one for one in inputs if one.transform in TIME_TRANSFORMS and not one.reading.time]
     if not undeclared:
         return tuple(inputs)
-    # As categories, for their text is to be looked at before it is known how it should be.
+    # Read as categories, because the form that their text should have is not known yet.
     columns = {one.column: Input(one.column, one.column) for one in undeclared}
     found = {one: _Forms() for one in undeclared}
     reader = RawReader(
@@ -69,7 +69,7 @@ def with_time_forms(
 
 
 class _Forms:
-    """The forms that most of a column's rows fit."""
+    """The forms that fit most of a column's rows."""
 
     def __init__(self) -> None:
         self._rows = dict.fromkeys(FORMS, 0)
@@ -78,12 +78,12 @@ class _Forms:
 
     @property
     def left(self) -> list[str]:
-        """Their names; all while there were only missing values."""
+        """Their names; all names as long as every value is missing."""
         most = max(self._rows.values())
         return [name for name, rows in self._rows.items() if rows == most]
 
     def add(self, text: pl.Series, rows: np.ndarray) -> None:
-        """Adds texts [n] with the number of rows of each."""
+        """Adds texts [n] with the number of rows of each [n]."""
         filled = (text != "").to_numpy() & (rows > 0)
         text, rows = text.filter(filled), rows[filled]
         for name, fits in fitting_forms(text).items():
@@ -94,7 +94,7 @@ class _Forms:
             self._other = self._other or text[0]
 
     def only(self, field: Input) -> str:
-        """The form. Raises UserError where it is not known."""
+        """The one form that is left. Raises UserError if there is none, or more than one."""
         place = f"field {field.name}: column {field.column!r}"
         if not self._other:
             raise UserError(f"{place} is empty; leave the field out")

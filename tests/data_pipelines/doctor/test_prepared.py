@@ -160,14 +160,14 @@ def test_padding_is_for_fields_of_several_values(data_dir):
 
 def test_values_that_are_not_finite(data_dir):
     rewrite(data_dir, "test", lambda rows: changed({("values", 0): np.nan})(rows[:300]))
-    assert "field price: 300 values are no finite numbers" in only(examine_prepared(data_dir), "not_finite", "error")
+    assert "field price: 300 values are not finite numbers" in only(examine_prepared(data_dir), "not_finite", "error")
 
 
 def test_files_that_are_no_part_of_the_data(data_dir):
     (data_dir / "vocabulary" / "old.txt").write_text("x\n")
     (data_dir / "notes.md").write_text("x\n")
     message = only(examine_prepared(data_dir), "unexpected_file", "warning")
-    assert "2 files that are no part of the data: notes.md, vocabulary/old.txt; move them elsewhere" in message
+    assert "2 files that are not part of the data: notes.md, vocabulary/old.txt; move them elsewhere" in message
 
 
 def test_a_vocabulary_with_a_level_twice(data_dir):
