@@ -15,19 +15,22 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-import plain_raw_parser as plain
-import polars as pl
-from odd_parquet import ParquetFuzzer
-from odd_values import ODD
+# The checkout comes first: beside tests/, tests/data_pipelines would pass for the package.
+sys.path[:0] = [str(Path(__file__).parents[1]), str(Path(__file__).parent)]
 
-from data_pipelines.errors import UserError
-from data_pipelines.fields.canonical import canonical
-from data_pipelines.fields.columns import texts
-from data_pipelines.fields.declarations import TRANSFORMS, Input, RawFormat
-from data_pipelines.formats import make_format
-from data_pipelines.formats.tabular import parse_schema
-from data_pipelines.raw import RawReader
-from data_pipelines.raw.clicks import ClickLog
+import plain_raw_parser as plain  # noqa: E402
+import polars as pl  # noqa: E402
+from odd_parquet import ParquetFuzzer  # noqa: E402
+from odd_values import ODD  # noqa: E402
+
+from data_pipelines.errors import UserError  # noqa: E402
+from data_pipelines.fields.canonical import canonical  # noqa: E402
+from data_pipelines.fields.columns import texts  # noqa: E402
+from data_pipelines.fields.declarations import TRANSFORMS, Input, RawFormat  # noqa: E402
+from data_pipelines.formats import make_format  # noqa: E402
+from data_pipelines.formats.tabular import parse_schema  # noqa: E402
+from data_pipelines.raw import RawReader  # noqa: E402
+from data_pipelines.raw.clicks import ClickLog  # noqa: E402
 
 BYTES = b'\t,;|"\r\n\0\xff\xc3\xef\xbb\xbf 01-.eE+x'
 TABLE = (
