@@ -1,6 +1,5 @@
-# make train: synthetic rows -> prepared data -> trained, evaluated and exported model. make train RAW=FILE: your Criteo
-# rows. make test: all tests. make lint: ruff, mypy and import-linter. Each sets up .venv first and needs only Python
-# (3.10 or newer) with pip.
+# make train: synthetic rows -> prepared data -> trained, evaluated and exported model. make train RAW=FILE: your Criteo rows.
+# make test: all tests. make lint: ruff, mypy and import-linter. Each sets up .venv first and needs only Python (3.10 or newer) with pip.
 
 PYTHON ?= python3
 VENV := .venv

@@ -38,7 +38,7 @@ def start(module: str, *arguments: str) -> subprocess.Popen:
 
 
 def run(module: str, *arguments: str) -> str:
-    """What `python -m module` prints to stdout; fails the test where its exit code is not 0."""
+    """The stdout of `python -m module`; fails the test if the exit code is not 0."""
     process = start(module, *arguments)
     out, err = process.communicate()
     assert process.returncode == 0, f"{module} ended with {process.returncode}:\n{err[-4000:]}"
@@ -53,7 +53,7 @@ def error_of(module: str, *arguments: str) -> str:
 
 
 def error_in_process(module: str, *arguments: str) -> str:
-    """As `error_of`, but in this process, where TensorFlow has been loaded; for what leaves no trace in TensorFlow."""
+    """Like `error_of`, but in this process, where TensorFlow is loaded; for errors that leave TensorFlow unchanged."""
     err, known = io.StringIO(), set(flags.FLAGS)
     loggers = [logging.getLogger(name) for name in (None, "absl", "ada_ensemble_tf", "data_pipelines")]
     before = [(logger, logger.level, logger.handlers[:]) for logger in loggers]

@@ -13,13 +13,13 @@ LONG = ("test_end_to_end", "test_workers", "test_spark", "test_compare", "test_t
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Files of minutes first: of several processes one would otherwise have them last, and the others nothing."""
+    """Runs slow files first; otherwise one process would run them last while the others were idle."""
     items.sort(key=lambda item: item.path.stem not in LONG)
 
 
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
-    """The directory of real slices beside the checkout; skips where it is absent."""
+    """The directory of real slices next to the checkout; skips if it is absent."""
     if not SHARED_DATA.is_dir():
         pytest.skip(f"the real slices are not at {SHARED_DATA}")
     return SHARED_DATA
@@ -27,7 +27,7 @@ def shared_data() -> Path:
 
 @pytest.fixture(scope="session")
 def cases(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder of small made-up files, each with something that is easily read wrongly; skips where there are none."""
+    """A folder of small made-up files, each with something that is easily read wrongly; skips if there is none."""
     script = SHARED_DATA.parent / "cases" / "make_cases.py"
     if not script.is_file():
         pytest.skip(f"what makes the cases is not at {script}")

@@ -15,7 +15,7 @@ OPTIONS = Options(FORMAT, INPUTS, min_count=2, block_rows=128)
 def build_criteo(
     raw: Path, data_dir: Path, options: Options = OPTIONS, shown: list[str] | None = None, **arguments
 ) -> PreparedData:
-    """The data prepared from `raw` in `data_dir`; what was shown on the way goes to `shown`."""
+    """The data prepared from `raw` in `data_dir`; progress output goes to `shown`."""
     build(options, [raw], data_dir, show=(shown if shown is not None else []).append, **arguments)
     return open_data(data_dir)
 

@@ -1,6 +1,6 @@
-"""DHEN's interaction modules and layer in NumPy, from arXiv 2203.11014: a row, a pair, a window at a time.
+"""DHEN's interaction modules and layer in NumPy, from arXiv 2203.11014: one row, pair or window at a time.
 
-Each takes weights by path, where in them the module's begin, and a list of embeddings `[B, m, D]`.
+Each takes weights by path, the path prefix of the module's weights, and a list of embeddings `[B, m, D]`.
 """
 
 import numpy as np
@@ -75,7 +75,7 @@ def attention(weights: Weights, path: str, x: np.ndarray, heads: int = 2) -> np.
 
 
 def dlrm(weights: Weights, path: str, x: np.ndarray) -> np.ndarray:
-    """Pairs of a possibly compressed list, beside the list, through a rectified MLP."""
+    """The list and the pairs of a possibly compressed list, through a rectified MLP."""
     b, _, d = x.shape
     z = projected(weights[f"{path}/compress/kernel"], x) if f"{path}/compress/kernel" in weights else x
     count = z.shape[1]

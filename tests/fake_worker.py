@@ -1,4 +1,4 @@
-"""Stands in for `ada_ensemble_tf.comparison.worker` where a test is about what is around the trainings.
+"""Replaces `ada_ensemble_tf.comparison.worker` in tests of the code around the trainings.
 
 The validation AUC is largest where the embeddings' learning rate is 0.03; a batch size of 13 fails.
 """

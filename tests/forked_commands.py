@@ -12,13 +12,13 @@ from typing import IO, ClassVar, NoReturn
 
 
 def load() -> None:
-    """Loads what commands need. Nothing may be computed with it here: what is forked could hang."""
+    """Loads what commands need. Nothing may be computed here, or forked processes could hang."""
     for module in ("training.run", "serving.publish", "comparison.runs"):
         importlib.import_module(f"ada_ensemble_tf.{module}")
 
 
 class Forked:
-    """`subprocess.Popen` of `python -m MODULE`, as far as it is used here, by forking."""
+    """The parts of `subprocess.Popen` that are used here, for `python -m MODULE`, by forking."""
 
     _inputs: ClassVar[list[int]] = []
     """Ends of pipes that no other child may hold open."""
@@ -50,7 +50,7 @@ class Forked:
             self.stdin = os.fdopen(write, "wb")
 
     def poll(self) -> int | None:
-        """The exit code, minus the signal where one ended it; None while it runs."""
+        """The exit code, or minus the signal that ended it; None while it runs."""
         return self._reap(os.WNOHANG)
 
     def wait(self) -> int | None:

@@ -1,10 +1,10 @@
-"""Mutated raw logs, read by the project and by a plain parser: no row may be read otherwise, none in silence.
+"""Reads mutated raw logs with the project and with a plain parser; the two must agree on every row.
 
 python tests/fuzz_raw_logs.py --lines=500000 --seed=0 [--formats=criteo,tabular_csv]
 
-Of each format it makes up rows, mutates nine lines in ten (bytes, fields, values, line ends, quotes), writes them to
+For each format it makes up rows, mutates nine lines in ten (bytes, fields, values, line ends, quotes), writes them to
 small files and reads those in chunks of random size. Row by row the two must agree on what is bad, on each text, on the
-label and on the category that a text is. It prints one line a format and ends with 1 at the first disagreements.
+label and on the category of a text. It prints one line per format and exits with 1 at the first disagreements.
 """
 
 import argparse
@@ -47,7 +47,7 @@ FORMATS = ("criteo", "avazu", "ipinyou", "ipinyou_contest", *FILES, "tabular_par
 
 
 def columns_of(name: str, raw_format: RawFormat, fields: Sequence[Input]) -> list[str]:
-    """The columns of a made-up file, those that are not read among them."""
+    """The columns of a made-up file, including those that are not read."""
     if name in FILES:
         return list(TABLE_COLUMNS)
     if raw_format.columns:
@@ -103,7 +103,7 @@ def mutated(draw: random.Random, line: bytes, other: bytes, delimiter: bytes) ->
 
 
 def in_quotes(draw: random.Random, line: bytes, delimiter: bytes) -> bytes:
-    """The line with some values in quotes, some of which then hold what only quotes can hold."""
+    """The line with some values in quotes; some of these contain text that only quotes can contain."""
     values = line.split(delimiter)
     for i in range(len(values)):
         if draw.random() < 0.2:

@@ -1,4 +1,4 @@
-"""An HTML page as tests look at it."""
+"""Reads an HTML page for tests."""
 
 import re
 from html.parser import HTMLParser

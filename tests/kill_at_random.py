@@ -2,13 +2,13 @@
 
 python tests/kill_at_random.py --folder=/tmp/kills [--kills=30] [--only=prepare,train,export,compare] [--seed=0]
 
-After each kill, what has its final name must be complete. After up to five kills in a row the same command runs to the
-end, and must leave what a run that nobody killed leaves: the same files, with the same bytes where a run's time is not
-in them. Half of the moments are drawn over the whole run, half of them from the first file on. Exit code 1 at the first
-fault, whose files stay in --folder.
+After each kill, every file under its final name must be complete. After up to five kills in a row the same command runs
+to the end, and must leave the same as an undisturbed run: the same files, with the same bytes except where a run's time
+is in them. Half of the moments are drawn over the whole run, half from the first file on. It exits with 1 at the first
+fault and leaves that fault's files in --folder.
 
-Commands are forked from this process, which has loaded TensorFlow but computed nothing with it: else most kills would
-come while it is being loaded.
+Commands are forked from this process, which has loaded TensorFlow but computed nothing with it; otherwise most kills
+would come during loading.
 """
 
 import argparse
@@ -31,7 +31,7 @@ from made_up_rows import criteo_lines
 
 KILLS_IN_A_ROW = 5
 _TIMES = "seconds", "timed_steps", "OBJECT_GRAPH", "save_counter"
-"""What is in checkpoints that says how long a run took, how often its process saved, or names objects."""
+"""The parts of checkpoints that depend on a run's duration or number of saves, or name objects."""
 _MEASURED = ["examples_per_second", "command", "examples/s"]
 
 
@@ -42,7 +42,7 @@ class Case:
     Attributes:
         module: the command.
         arguments: its flags.
-        check: raises AssertionError where something in the folder is half-written.
+        check: raises AssertionError if something in the folder is half-written.
         content: what a finished run has left, by name, as values that can be compared.
         out: name of what it writes, below a folder of its own.
     """
@@ -67,7 +67,7 @@ class Killer:
         self.log = folder / "log.txt"
 
     def run(self, kills: int) -> str:
-        """Kills so many times; says how it went."""
+        """Kills the command that many times; reports the outcome."""
         started = time.monotonic()
         self._finish(self.folder / "whole")
         seconds = time.monotonic() - started
@@ -203,7 +203,7 @@ def check_export(out: Path) -> None:
 
 
 def export_content(out: Path) -> dict:
-    """Of all versions the names of files, and the rows with their scores. A version made before a kill has another."""
+    """The names of files and the scored rows of all versions. A version made before a kill has another number."""
     versions = [path for path in out.iterdir() if path.name.isdigit()]
     assert versions and len(versions) == len(list(out.iterdir())), list(out.iterdir())
     found = [
@@ -232,7 +232,7 @@ def check_comparison(out: Path) -> None:
 
 
 def comparison_content(out: Path) -> dict:
-    """The table less what was measured, the runs, and the names of files."""
+    """The table without measured figures, the runs, and the names of files."""
     with (out / "table.csv").open(newline="") as file:
         rows = [{key: row[key] for key in row if key not in _MEASURED} for row in csv.DictReader(file)]
     content = {"table": rows, "files": sorted(map(str, _names(out)))}
@@ -243,7 +243,7 @@ def comparison_content(out: Path) -> dict:
 
 
 def cases(base: Path, names: Sequence[str]) -> dict[str, Case]:
-    """The commands, on a small log; what those that are asked for start from is made first."""
+    """The commands on a small log; makes the inputs of the requested ones first."""
     raw, data, run = base / "train.txt", base / "data", base / "run"
     prepare = ["--dataset=criteo", f"--raw={raw}", "--data_dir={out}", "--min_count=2", "--block_rows=128"]
     train = [

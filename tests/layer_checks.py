@@ -1,4 +1,4 @@
-"""Checks that the tests of layers share."""
+"""Checks shared by the tests of layers."""
 
 import contextlib
 import tempfile
@@ -68,7 +68,7 @@ def numeric_gradient(function: Callable[[np.ndarray], float], value: np.ndarray,
         moved = [value.copy(), value.copy()]
         moved[0][place] += step
         moved[1][place] -= step
-        # What the steps came to in the precision of `value`.
+        # The actual steps in the precision of `value`.
         width = float(moved[0][place]) - float(moved[1][place])
         gradient[place] = (float(function(moved[0])) - float(function(moved[1]))) / width
     return gradient
@@ -82,9 +82,10 @@ def check_gradients(
     atol: float = 1e-7,
     **call_kwargs,
 ) -> None:
-    """Compares all gradients of a random weighting of the layer's output with central differences.
+    """Compares all gradients of a random weighted sum of the layer's output with central differences.
 
-    They are the gradients by each floating-point input and each trainable weight. Defaults are for float64.
+    These are the gradients with respect to each floating-point input and each trainable weight. Defaults are for
+    float64.
     """
     tensors = [tf.convert_to_tensor(array) for array in arrays]
     shape = first_output(layer(*tensors, **call_kwargs)).shape
@@ -124,7 +125,7 @@ def check_zero_rows(layer: keras.layers.Layer, *arrays: np.ndarray, **call_kwarg
 
     Args:
         layer: a built layer.
-        *arrays: inputs of some rows, of which the shapes and types are taken.
+        *arrays: inputs of some rows; only their shapes and types are used.
         **call_kwargs: for the layer's call.
     """
     empty = [tf.convert_to_tensor(array[:0]) for array in arrays]

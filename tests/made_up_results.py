@@ -1,4 +1,4 @@
-"""What metrics.json of a training holds, made up."""
+"""The content of a training's metrics.json, made up."""
 
 from typing import Any
 
@@ -6,7 +6,7 @@ FIGURES = {"auc": 0.7, "logloss": 0.5, "normalized_entropy": 0.9, "calibration":
 
 
 def made_up_results(**given: Any) -> dict[str, Any]:
-    """All keys of metrics.json, those that are given among them."""
+    """All keys of metrics.json, including the given ones."""
     return {
         "validation": FIGURES,
         "test": FIGURES,

@@ -1,4 +1,4 @@
-"""A process with two CPU devices, which either trains or shows what two replicas exchange:
+"""A process with two CPU devices that either trains or shows what two replicas exchange:
 
 python tests/mirrored_run.py ARGUMENTS OF ada_ensemble_tf.train
 python tests/mirrored_run.py OUT.npz
@@ -16,7 +16,7 @@ from ada_ensemble_tf.layers.normalization import RoutedBatchNormalization
 
 
 def exchange(out: str) -> None:
-    """Saves what each of two replicas computes of its part of some rows."""
+    """Saves what each of two replicas computes from its part of some rows."""
     strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
     rows = np.random.default_rng(5).normal(3.0, 2.0, (9, 4)).astype(np.float32)
     with strategy.scope():
@@ -52,7 +52,7 @@ if __name__ == "__main__":
     if len(sys.argv) == 2:
         exchange(sys.argv[1])
     else:
-        # Its flags are required, so it is imported here alone.
+        # Its flags are required, so it is imported only here.
         from ada_ensemble_tf import train
         from data_pipelines.errors import run_main
 

@@ -1,4 +1,4 @@
-"""Columns that TensorFlow does not take by their names, and what signatures call them."""
+"""Columns whose names TensorFlow does not accept, and their names in signatures."""
 
 ODD_COLUMNS = {
     "plain_1": "plain_1",

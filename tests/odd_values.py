@@ -1,4 +1,4 @@
-"""Values that raw logs should not hold, and do."""
+"""Values that raw logs should not contain, but do."""
 
 ODD = (
     *("", " ", "0", "1", "-1", "100.0", "1e+16", "NaN", "nan", "TRUE", "null", "NA", "x", "é", "日本", "\ufeff", "\0"),

@@ -1,4 +1,4 @@
-"""Raw logs read byte by byte in plain Python: what the reader's fast way is compared with. Shares no code with it."""
+"""Reads raw logs byte by byte in plain Python, to check the fast reader, with which it shares no code."""
 
 import datetime
 import re
@@ -10,12 +10,12 @@ BLANKS = " \t\n\v\f\r\x85\xa0\u1680\u2028\u2029\u202f\u205f\u3000" + "".join(map
 
 
 class FileError(Exception):
-    """A quote out of place: the rest of the file cannot be told into rows. `args[0]` is the line."""
+    """A misplaced quote: the rest of the file cannot be divided into rows. `args[0]` is the line."""
 
 
 @dataclass(frozen=True)
 class Row:
-    """A row's first line, and its values, or None where it is no row. Bytes that are not UTF-8 are surrogates."""
+    """A row's first line, and its values, or None if it is not a row. Bytes that are not UTF-8 are surrogates."""
 
     line: int
     values: list[str] | None
@@ -81,7 +81,7 @@ def is_utf8(text: str) -> bool:
 
 
 def label(text: str) -> int | None:
-    """1, 0, or None where it is no label."""
+    """1, 0, or None if it is not a label."""
     text = text.strip(BLANKS)
     if re.fullmatch(r"-?(0|[1-9][0-9]*)\.0+", text, re.ASCII):
         text = text.split(".")[0].replace("-0", "0")

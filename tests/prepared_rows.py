@@ -20,11 +20,11 @@ BLOCK_ROWS = 32
 
 
 def write_rows(path: Path, rows: dict[str, int], files: int, with_values: bool = True) -> tuple[PreparedData, dict]:
-    """Prepared data of made-up rows, whose first id is the row's number, and the rows by split as they were written.
+    """Prepared data of made-up rows, whose first id is the row's number, and the written rows by split.
 
     Args:
         path: a directory to write to.
-        rows: by split.
+        rows: number of rows by split.
         files: record files of each split.
         with_values: whether two of the four fields have a float beside the id.
     """
@@ -46,7 +46,7 @@ def write_rows(path: Path, rows: dict[str, int], files: int, with_values: bool =
         genres = table["ids"][:, 1 + with_values :][:, :3]
         genres[np.arange(3) > rng.integers(0, 3, (len(table), 1))] = PADDING
         if with_values:
-            # Known from the row's number, so that values can be seen to stay with their rows.
+            # Values follow from the row's number, so that tests can check that values stay with their rows.
             table["values"] = table["ids"][:, :1] * np.array([0.5, -2.0])
         table["label"] = table["ids"][:, 0] % 2
         parts = np.array_split(table, files)

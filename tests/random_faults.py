@@ -3,9 +3,9 @@
 python tests/random_faults.py [--faults=500] [--seed=0]
 
 Makes the three directories of made-up rows, then changes one byte of one file at a time and asks what reads that
-directory. A fault is caught where the reader raises a UserError that names the file, or harmless where the answer is
-the very same. It is silent where the answer is another, and badly told where the error is of another kind or names
-no file. Prints what it saw by directory; the exit code is 1 if a fault was silent or badly told.
+directory. A fault is caught if the reader raises a UserError that names the file, and harmless if the answer is exactly
+the same. It is silent if the answer differs, and badly told if the error is of another kind or does not name the file.
+Prints the counts by directory; the exit code is 1 if a fault was silent or badly told.
 """
 
 import argparse

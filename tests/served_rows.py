@@ -1,4 +1,4 @@
-"""An exported model and what it was made of."""
+"""An exported model and what it was made from."""
 
 from pathlib import Path
 from typing import NamedTuple

@@ -1,4 +1,4 @@
-"""The examples in docstrings show what the code gives, and every layer, expert, gate and optimiser has one."""
+"""The examples in docstrings give the results they show; every layer, expert, gate and optimiser has one."""
 
 import doctest
 import importlib
@@ -16,7 +16,7 @@ PACKAGES = ("layers", "experts", "gates", "moe", "dhen", "optimizers", "losses",
 DISPATCHERS = ("SparseDispatcher", "DenseDispatcher")
 
 GLOBALS = {"tf": tf, "keras": keras, "np": np}
-"""What examples use without importing it, beside the names of their own module."""
+"""Names that examples use without importing them, in addition to their own module's names."""
 
 
 def modules() -> list[str]:

@@ -49,7 +49,7 @@ def raw_columns(criteo_raw_file) -> dict[str, list[str]]:
 
 @pytest.fixture(scope="module")
 def predicted(trained, raw_columns, tmp_path_factory) -> np.ndarray:
-    """What `predict` says of `raw_columns`, with the label column."""
+    """The scores of `predict` for `raw_columns`, with the label column."""
     folder = tmp_path_factory.mktemp("predict")
     rows = zip(*raw_columns.values(), strict=True)
     (folder / "rows.txt").write_text("".join("\t".join(row) + "\n" for row in rows))
@@ -58,7 +58,7 @@ def predicted(trained, raw_columns, tmp_path_factory) -> np.ndarray:
 
 
 def state(workdir: Path) -> dict[str, np.ndarray]:
-    """All that the last checkpoint holds, less the stopwatch."""
+    """The content of the last checkpoint, without the stopwatch."""
     reader = tf.train.load_checkpoint(str(workdir / "checkpoints" / "last"))
     return {
         name: reader.get_tensor(name)
@@ -221,7 +221,7 @@ def test_wrong_use_is_one_clear_error(trained, prepared_criteo, criteo_raw_file,
     assert "config.model.k must lie between 1 and the 2 experts; received 3" in error_in_process(
         TRAIN, *TINY_MODEL, data, fresh, "--config.model.k=3"
     )
-    # A process of its own: its operations are deterministic for good.
+    # In its own process, because deterministic operations cannot be switched off again.
     assert "trained with config.model.k=1, now 2" in error_of(
         TRAIN, *TINY_MODEL, "--config.deterministic=True", data, f"--workdir={trained}", "--config.model.k=2"
     )

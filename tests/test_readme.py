@@ -1,4 +1,4 @@
-"""What README says is run."""
+"""Runs what README shows."""
 
 import re
 from pathlib import Path

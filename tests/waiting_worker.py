@@ -1,4 +1,4 @@
-"""Stands in for `ada_ensemble_tf.comparison.worker`: a training without end that saves when it is asked to end."""
+"""Replaces `ada_ensemble_tf.comparison.worker`: an endless training that saves when asked to end."""
 
 import os
 import pickle

@@ -1,4 +1,4 @@
-"""Models and an export that the tests of serving share."""
+"""Models and an export shared by the tests of serving."""
 
 from typing import NamedTuple
 
@@ -26,7 +26,7 @@ class Kinds(NamedTuple):
 
 @pytest.fixture(scope="session")
 def kinds(tmp_path_factory) -> Kinds:
-    """A field of each rule, each with a column of its own; the vocabularies are saved in `folder`."""
+    """A field for each rule, each with its own column; the vocabularies are saved in `folder`."""
     levels = {
         "text": ["a", "", "b c"],
         "log_square": ["=-1", "=0", "=2", "log:1", "log:9", ""],

@@ -1,4 +1,4 @@
-"""Comparing two tiny models, of which one cannot be trained, through the command line."""
+"""Compares two tiny models through the command line; one of them cannot be trained."""
 
 import csv
 import json
@@ -42,13 +42,13 @@ def studies(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="module")
 def arguments(prepared_criteo) -> list[str]:
-    """Those that all comparisons here share."""
+    """The arguments that all comparisons here share."""
     return ["--config=experiments/sample.py", "--set=max_epochs=2.0", f"--data_dir={prepared_criteo}"]
 
 
 @pytest.fixture(scope="module")
 def compared(studies, arguments, tmp_path_factory) -> tuple[Path, str, int]:
-    """(where it went, what it printed, its exit code) of the study "both"."""
+    """(output folder, printed text, exit code) of the study "both"."""
     out = tmp_path_factory.mktemp("compare") / "out"
     process = start(
         COMPARE, f"--study={studies}:both", f"--seeds={SEEDS}", f"--out={out}", "--jobs=2", *arguments,
@@ -121,7 +121,7 @@ def test_the_hparams_table_has_a_row_of_each_run(compared):
     assert rows.keys() == {f"plain/seed_{seed}/tensorboard/hparams" for seed in range(SEEDS)}
     for name, (hparams, values) in rows.items():
         result = json.loads((out / name).parents[1].joinpath("metrics.json").read_text())
-        # Only "broken" has another activation, a key that this model has not.
+        # Only "broken" sets another activation, a key that this model does not have.
         assert hparams == {"label": "plain", "model": "logistic_regression", "seed": result["config"]["seed"]}
         assert values["test/auc"] == pytest.approx(result["test"]["auc"], abs=1e-6)
         assert values["validation/logloss"] == pytest.approx(result["validation"]["logloss"], abs=1e-6)

@@ -1,4 +1,4 @@
-"""What this code uses of Keras beyond its public interface is there, and does what it is used for."""
+"""The private parts of Keras that this code uses exist and do what they are used for."""
 
 import configparser
 from pathlib import Path
@@ -10,7 +10,7 @@ import tensorflow as tf
 from ada_ensemble_tf.keras_private import OpenOptimizer, all_layers, random_states
 
 TRIED = ("3.12", "3.13", "3.14", "3.15")
-"""Versions with which the tests of this file, of optimisers and of models passed; setup.cfg has no others."""
+"""Versions with which the tests of this file, of optimisers and of models passed; setup.cfg allows no others."""
 
 
 class Halving(OpenOptimizer):

@@ -36,7 +36,7 @@ SMALL = {
 
 
 def make_workdir(path, data_dir, change=lambda model: None, model_name="ada_ensemble", values=SMALL) -> Workdir:
-    """What training leaves, of a model as it was initialised, but for what `change` does to it."""
+    """A training's working directory, for a model as initialised and then changed by `change`."""
     data = open_data(data_dir)
     config = make_config("experiments/sample.py", model_name, values)
     seed_everything(0, False)
@@ -116,7 +116,7 @@ def test_the_evidence_is_that_of_the_model(sick_evidence, prepared_criteo):
     assert {one.field for one in sick_evidence.importance} == {field.name for field in data.schema.fields}
     assert sick_evidence.value_name("I1", data.schema.fields[0].offset) == "(out of vocabulary)"
     assert [one.label for one in sick_evidence.costs] == ["as routed", "exit_1", "exit_2"]
-    # All rows leave at exit 1, so that way costs the same less the depth gate, and gives the same AUC.
+    # All rows leave at exit 1, so that exit has the same AUC, and the same cost without the depth gate.
     routed, first, second = sick_evidence.costs
     assert first.auc.value == pytest.approx(routed.auc.value, abs=1e-9) and second.flops > 1.5 * first.flops
     assert routed.flops == pytest.approx(first.flops + model.depth_gate.flops(), rel=1e-5)
@@ -126,7 +126,7 @@ def test_the_evidence_is_that_of_the_model(sick_evidence, prepared_criteo):
 
 
 def test_a_model_without_exits_that_reports_on_its_gate(prepared_criteo, tmp_path):
-    """D-MoE cannot be asked row by row: its gate's use is that of its reports."""
+    """D-MoE does not give gates row by row, so its gate use comes from its reports."""
     values = {"model.dimension": 2, "model.hidden_units": (4,), "eval_batch_size": 128}
     workdir = make_workdir(tmp_path / "run", prepared_criteo, model_name="d_moe", values=values)
     evidence = Gathering(workdir, None, rows=200, importance_rows=1).evidence()

@@ -1,4 +1,4 @@
-"""Tuning: once with real trainings through the command line, then with trainings that a function stands in for."""
+"""Tuning: once with real trainings through the command line, then with a function instead of trainings."""
 
 import json
 import sys
@@ -54,7 +54,7 @@ def test_three_trials_write_a_file_that_configs_read(prepared_criteo, tmp_path):
 
 @pytest.fixture
 def tuning(monkeypatch, tmp_path):
-    """Makes a `Tuning` whose trainings are `fake_worker`; by (config values, space, seed)."""
+    """Makes a `Tuning` whose trainings are `fake_worker`, from (config values, space, seed)."""
     monkeypatch.setattr(runs, "WORKER", "fake_worker")
     monkeypatch.setenv("PYTHONPATH", f"{Path(__file__).parents[1]}:{Path(__file__).parents[2]}")
 
@@ -141,7 +141,7 @@ def test_a_failed_trial_counts_and_all_failed_is_no_best(tuning):
 def test_other_configs_and_data_are_refused_but_tuned_values_are_not(tuning):
     with Workers(1) as workers:
         tuning().run(1, workers)
-        # The config reads what was tuned: the trials go on from what it was.
+        # The config reads tuned values, but the trials go on from the config as it was.
         later = tuning(**{RATE: 0.07})
         later.run(2, workers)
     assert proposed(later)[0][RATE] == 0.02

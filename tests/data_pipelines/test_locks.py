@@ -1,4 +1,4 @@
-"""One process at a time: who holds a lock is named, and death lets go of it."""
+"""One process at a time: the holder of a lock is named, and its death releases the lock."""
 
 import os
 import re

@@ -1,4 +1,4 @@
-"""Files that appear complete: what they may replace, what they are written through to, what errors and kills leave."""
+"""Files that appear complete: what they may replace, which links they follow, and what errors and kills leave."""
 
 import os
 import stat

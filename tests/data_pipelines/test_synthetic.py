@@ -1,4 +1,4 @@
-"""Tests of the synthetic rows: their format, their truth, and that interactions are what it takes."""
+"""Tests of the synthetic rows: their format, their truth, and that predicting them needs interactions."""
 
 import gzip
 import json

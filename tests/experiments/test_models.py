@@ -159,7 +159,7 @@ def test_an_option_that_the_gate_lacks_is_told_by_its_key():
 
 
 def test_python_and_command_line_have_the_same_defaults():
-    """What differs is given by the data: the initial logit, and steps that configs count in epochs."""
+    """Only the data's settings differ: the initial logit, and steps that configs count in epochs."""
     rows = {"num_rows": 7, "num_fields": 2, "widths": (1, 1), "dimension": 2}
     for name in ("dnn", "ada_ensemble", "d_moe"):
         ours = MODELS[name](**rows).get_config()

@@ -16,7 +16,7 @@ from data_pipelines.json_files import save_json
 
 @pytest.fixture(scope="module")
 def out(tmp_path_factory):
-    """Two seeds of "good", "twin" and "bad", of which the last is also mis-calibrated, and a run that is not done."""
+    """Two seeds of "good", "twin" and "bad" (which is also mis-calibrated), and an unfinished run."""
     out = tmp_path_factory.mktemp("compare")
     rng = np.random.default_rng(7)
     p = rng.beta(2, 5, 3000)

@@ -10,7 +10,7 @@ from ada_ensemble_tf.evaluation.delong import delong, two_sided
 
 @pytest.fixture
 def files(tmp_path):
-    """(prediction files by label and seed, labels file): "good", "twin" of the same worth, and "bad"."""
+    """(prediction files by label and seed, labels file): "good", "twin", which is equally good, and "bad"."""
     rng = np.random.default_rng(7)
     labels = rng.random(3000) < 0.3
     signal = labels + rng.normal(0, 1.0, 3000)

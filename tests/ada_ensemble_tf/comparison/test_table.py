@@ -13,7 +13,7 @@ LABELS = np.array([0, 1, 0, 1, 1, 0] * 20, np.float32)
 
 
 def finished(folder, label: str, seed: int, quality: float, correlation: dict) -> Run:
-    """A run that left what a finished one leaves."""
+    """A run with the files of a finished one."""
     folder = folder / label / f"seed_{seed}"
     folder.mkdir(parents=True)
     noise = np.random.default_rng(seed).normal(size=len(LABELS))

@@ -1,4 +1,4 @@
-"""Tests of `training.cluster`."""
+"""Tests of `devices.cluster`."""
 
 import json
 import socket
@@ -13,7 +13,7 @@ WORKERS = ["a:1", "b:2"]
 
 
 def config(**changes) -> str:
-    """A right TF_CONFIG of two workers but for `changes`."""
+    """A correct TF_CONFIG of two workers, except for `changes`."""
     return json.dumps({"cluster": {"worker": WORKERS}, "task": {"type": "worker", "index": 1}} | changes)
 
 

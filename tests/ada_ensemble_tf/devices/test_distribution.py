@@ -1,4 +1,4 @@
-"""Tests of `training.distribution`; with several replicas see `test_workers.py`."""
+"""Tests of `devices.distribution`; `test_workers.py` tests several replicas."""
 
 import numpy as np
 import pytest
@@ -11,7 +11,7 @@ from data_pipelines.errors import UserError
 
 
 class ThreeWorkers(Distribution):
-    """Worker 0 of three, which has already been told what the others hold."""
+    """Worker 0 of three, which has already received the others' answers."""
 
     def __init__(self, others):
         super().__init__()
@@ -61,6 +61,6 @@ def test_all_learn_that_one_replica_is_asked_to_stop():
     assert int(distribution.stop_asked({})) == 0 and not distribution.stop_asked_anywhere()
     distribution.stop_flag.assign(1)
     assert int(distribution.stop_asked({})) == 1 and distribution.stop_asked_anywhere()
-    # Of several replicas the logs say it, whatever this process was asked.
+    # With several replicas the logs decide, whatever this process was asked.
     assert int(distribution.stop_asked({STOP: tf.constant(0, tf.int64)})) == 0
     assert distribution.told_by_all("a topic", "text") == [("this process", "text")]

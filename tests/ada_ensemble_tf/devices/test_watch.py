@@ -25,7 +25,7 @@ def test_a_worker_that_waits_too_long_ends_and_says_for_whom_where_and_what_to_d
 
 
 def test_what_moves_is_not_ended():
-    """By steps within a graph at first, then by what is said between them."""
+    """Progress comes first from steps within a graph, then from calls of `doing` between them."""
     codes, steps = [], iter(range(10**9))
     watch = Watch(CLUSTER, 2.0, leave=codes.append)
     watch.follow(lambda: next(steps))

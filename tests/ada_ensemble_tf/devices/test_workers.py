@@ -1,4 +1,4 @@
-"""Training on two workers and on two devices against one process."""
+"""Training on two workers and on two devices compared with one process."""
 
 import json
 import os
@@ -43,11 +43,11 @@ ADA_ENSEMBLE = COMMON | {
     "model.k": 1,
     "model.z_weight": 0.01,
     "model.decorrelation_weight": 0.01,
-    # Replicas draw other noise than one process.
+    # Replicas draw different noise from one process.
     "model.gate.noise": 0.0,
 }
 TO_STEP = {32: 2.1, 64: 4.2, 80: 5.3}
-"""Epochs of 15 weight updates, less some, that end after a whole number of evaluations, 16 updates apart."""
+"""Almost whole epochs of 15 weight updates that end on an evaluation; evaluations are 16 updates apart."""
 
 
 def config_of(model: str, options: dict, epochs: float):
@@ -65,7 +65,7 @@ def arguments_of(model: str, options: dict, epochs: float, data_dir: Path) -> li
 
 def same_reports(one: Path, other: Path, last_step: int) -> None:
     """Checks that all figures in TensorBoard up to a step agree to 1e-5, relative for those above 1."""
-    # Of few rows AUC jumps where two predictions that nearly tie change places.
+    # With few rows AUC jumps if two nearly equal predictions change places.
     expected = {k: v for k, v in reported(one).items() if k[1] <= last_step and k[0] != "metrics/auc"}
     found = {k: v for k, v in reported(other).items() if k[0] != "metrics/auc"}
     assert expected.keys() == found.keys() and len(expected) > last_step / 4
@@ -92,14 +92,14 @@ def on_two_devices(*arguments: str | Path) -> None:
 
 @pytest.fixture(scope="module")
 def exchanged(tmp_path_factory) -> dict[str, np.ndarray]:
-    """What two replicas compute together of some rows."""
+    """The results that two replicas compute together from some rows."""
     out = tmp_path_factory.mktemp("exchanged") / "out.npz"
     on_two_devices(out)
     return dict(np.load(out))
 
 
 def test_a_killed_worker_changes_nothing_and_the_number_of_workers_neither(alone, prepared_criteo, tmp_path):
-    """Two workers, of which one is killed on the way, then one process from their checkpoint."""
+    """Two workers, one of which is killed on the way, then one process from their checkpoint."""
     workdir = tmp_path / "two"
     arguments = arguments_of("ada_ensemble", ADA_ENSEMBLE, TO_STEP[64], prepared_criteo)
     train_with_a_loss(arguments, workdir, killed=1)
@@ -114,7 +114,7 @@ def test_a_killed_worker_changes_nothing_and_the_number_of_workers_neither(alone
 
 @pytest.fixture(scope="module")
 def several_values(tmp_path_factory) -> Path:
-    """Prepared rows with a field of several values, so that workers look up different numbers of rows."""
+    """Prepared rows with a multi-valued field, so that workers look up different numbers of rows."""
     path = tmp_path_factory.mktemp("several_values")
     data, _ = write_rows(path, {"train": 1920, "validation": 130, "test": 101}, files=2)
     # The texts behind the ids: training reads none, but a directory is complete only with their files.

@@ -20,7 +20,7 @@ def built(*arguments, shape=(None, 4, 4), **keywords) -> DHENLayer:
 
 @pytest.mark.parametrize("normalization", ["layer", "batch", "none"])
 @pytest.mark.parametrize("ensemble", ENSEMBLES)
-# With "concat" and l = 2, and otherwise with l = 4, lists are of one length and the shortcut is the identity.
+# With "concat" and l = 2, or without it and l = 4, all lists have the same length and the shortcut is the identity.
 @pytest.mark.parametrize("num_outputs", [2, 4])
 def test_agrees_with_loops(ensemble, normalization, num_outputs):
     layer = built(LINEAR_CROSS, num_outputs, ensemble, normalization)
@@ -61,7 +61,7 @@ def test_batch_normalisation_is_of_each_number_in_the_list():
 
 def test_drops_out_in_training_only_and_never_the_shortcut():
     layer = built(("linear",), 4, normalization="none", dropout=0.5)
-    # Modules give X and the shortcut X: what is kept is X / .5 + X, what is dropped X.
+    # Modules and shortcut both give X: a kept value is X / .5 + X, a dropped one X.
     layer.interactions[0].project.kernel.assign(np.eye(4))
     np.testing.assert_allclose(layer(X), 2 * X, rtol=1e-5)
     factors = np.round(layer(X, training=True) / X, 3)

@@ -1,4 +1,4 @@
-"""What holds of every interaction module."""
+"""Checks that every interaction module must pass."""
 
 import dhen_reference
 import numpy as np

@@ -1,4 +1,4 @@
-"""DeLong's test by hand, against scikit-learn's AUC and the bootstrap."""
+"""DeLong's test compared with values by hand, scikit-learn's AUC and the bootstrap."""
 
 import numpy as np
 import pytest

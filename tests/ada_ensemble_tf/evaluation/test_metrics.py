@@ -5,7 +5,7 @@ from ada_ensemble_tf.evaluation import metrics
 
 
 def pair_counting_auc(labels: np.ndarray, probabilities: np.ndarray) -> float:
-    """The share of (positive, negative) pairs in the right order, ties half."""
+    """The share of (positive, negative) pairs in the right order; ties count half."""
     positives, negatives = probabilities[labels == 1], probabilities[labels == 0]
     score = 0.0
     for p in positives:

@@ -1,4 +1,4 @@
-"""Fields that are known in training and unknown in the rows to score are told."""
+"""Fields that were known in training and are unknown in the scored rows give a warning."""
 
 import numpy as np
 import pytest
@@ -38,7 +38,7 @@ def test_fields_that_became_unknown_are_told(tmp_path, caplog):
     line = "field {}: 100.0 % of its {} values are out of vocabulary, {} % in training; is its column written as it {}?"
     known, tags = line.format("known", 30, "25.0", "was then"), line.format("tags", 60, 16.7, "was then")
     assert _told(tmp_path, caplog, unseen) == [known, tags]
-    # Too few values of the first.
+    # The first field has too few values.
     assert _told(tmp_path, caplog, unseen[:18]) == [tags.replace("60", "38")]
     assert _told(tmp_path, caplog, np.repeat(TRAINING, 10, axis=0)) == []
 

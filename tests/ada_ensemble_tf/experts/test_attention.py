@@ -8,7 +8,7 @@ from ada_ensemble_tf.experts import AttentionExpert
 
 
 def looped_attention(w: dict, x: np.ndarray, num_fields: int, inner: int, heads: int) -> np.ndarray:
-    """The expert less its last activation: a row, a head and a token at a time."""
+    """The expert without its last activation: one row, head and token at a time."""
     size = inner // heads
     kernels = np.split(w["query_key_value/kernel"].astype(float), 3, axis=1)
     biases = np.split(w["query_key_value/bias"].astype(float), 3)

@@ -7,7 +7,7 @@ from ada_ensemble_tf.experts import ConvolutionExpert
 
 
 def looped_convolution(w: dict, x: np.ndarray, kernel_size: int, pool_size: int) -> np.ndarray:
-    """The expert less its last activation, an element at a time."""
+    """The expert without its last activation, one element at a time."""
     outputs = []
     for row in x:
         sequence = row @ w["fuse/kernel"] + w["fuse/bias"]

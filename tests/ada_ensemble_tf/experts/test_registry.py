@@ -1,4 +1,4 @@
-"""What holds of every registered expert."""
+"""Checks that every registered expert must pass."""
 
 import numpy as np
 import pytest

@@ -15,7 +15,7 @@ def logits_of(rows: int = 1) -> tf.Tensor:
 
 
 def gate_with_logits(kind, logits, **options):
-    """A gate whose router says `logits` for all rows."""
+    """A gate whose router returns `logits` for all rows."""
     gate = kind(logits.shape[1], **({"noise": 1.0, "seed": 5} | options))
     gate.logits = lambda x0, training=False: logits
     return gate

@@ -77,7 +77,7 @@ def test_noise_is_there_in_training_only_and_within_its_bounds():
     np.testing.assert_array_equal(quiet, gate.logits(x0, training=False))
     assert np.abs(quiet - gate.logits(x0, training=True)).max() > 1e-4
     assert np.abs(gate.logits(x0, training=True) - gate.logits(x0, training=True)).max() > 1e-4
-    # An identity in place of the FFN shows the jittered input: x0 * U(0.5, 1.5).
+    # With an identity instead of the FFN, the output is the jittered input: x0 * U(0.5, 1.5).
     seen = []
     gate.squeeze.call = lambda x: seen.append(x) or tf.zeros([6, 4])
     gate.project.call = lambda x: tf.ones([6, 16])

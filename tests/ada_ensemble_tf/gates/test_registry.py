@@ -57,7 +57,7 @@ def test_the_only_gate_of_a_row_is_one_and_has_the_gradient_of_its_probability(n
         gate.code.assign(0.05 * gate.code)  # On the slopes of the smooth step.
     x0, upstream = some_rows(), tf.random.stateless_normal([ROWS, CHOICES], [1, 2])
     variables = [v.value for v in gate.trainable_variables]
-    # The report's probability is a mean over rows, so that one row at a time has its own.
+    # The report's probability is a mean over rows, so feed one row at a time to get each row's own.
     with tf.GradientTape(persistent=True) as tape:
         gates, _ = gate(x0[:1], k=1)
         loss = tf.reduce_sum(gates * upstream[:1])

@@ -1,4 +1,4 @@
-"""The graph's ids and values against preparation's, on text of every kind."""
+"""The graph's ids and values compared with preparation's, on text of every kind."""
 
 import random
 
@@ -57,7 +57,7 @@ def texts() -> dict[str, list[str]]:
 
 @pytest.fixture(scope="module")
 def prepared(texts, tmp_path_factory) -> tuple[Vocabularies, RawEncoder]:
-    """Preparation's side and the graph's, with every other level of each field in the vocabularies."""
+    """Preparation's encoder and the graph's, with every other level of each field in the vocabularies."""
     known = {}
     for one in INPUTS:
         text = pl.Series(texts[one.column])
@@ -75,7 +75,7 @@ def prepared(texts, tmp_path_factory) -> tuple[Vocabularies, RawEncoder]:
 
 
 def in_graph(encoder, texts) -> dict[str, np.ndarray]:
-    """What the graph makes of columns of text or bytes."""
+    """The graph's encoding of columns of text or bytes."""
     tensors = {
         name: tf.constant([t.encode() if isinstance(t, str) else t for t in column], tf.string)
         for name, column in texts.items()
@@ -129,7 +129,7 @@ def test_no_bytes_fail_a_batch(prepared):
 
 @pytest.mark.parametrize("name", ["a", "b"])
 def test_every_odd_text_alone_and_no_rows(prepared, name):
-    """A batch of one has no neighbours that its ops could lean on."""
+    """In a batch of one, no other row can hide an op's error."""
     vocabularies, encoder = prepared
     encode = tf.function(encoder.__call__, input_signature=[dict.fromkeys("ab", tf.TensorSpec([None], tf.string))])
     for text in ODD:

@@ -1,4 +1,4 @@
-"""The graph's ids and values against preparation's, on every row of the real slices."""
+"""The graph's ids and values compared with preparation's, on every row of the real slices."""
 
 import json
 from pathlib import Path

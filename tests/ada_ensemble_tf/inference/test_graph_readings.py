@@ -42,7 +42,7 @@ READINGS = [
 
 @pytest.fixture(scope="module")
 def texts() -> list[str]:
-    """Odd texts, and such as are nearly numbers and times."""
+    """Odd texts, and texts that are nearly numbers or times."""
     rng = random.Random(11)
     start = datetime.datetime(1970, 1, 1)
     times = [start + datetime.timedelta(hours=rng.randrange(24 * 365 * 99)) for _ in range(100)]
@@ -65,7 +65,7 @@ def test_agrees_with_preparation(texts, reading):
 
 @pytest.mark.parametrize("form", [*FORMS, *PATTERNS])
 def test_times_are_those_of_the_calendar(form):
-    """Each hour of odd years, against the standard library, in both readers."""
+    """Each hour of unusual years in both readers, compared with the standard library."""
     rng = np.random.default_rng(0)
     start = datetime.datetime(2000, 1, 1)
     times = [start + datetime.timedelta(hours=int(hour)) for hour in rng.integers(0, 24 * 365 * 28, 500)]

@@ -36,11 +36,11 @@ ODD = [
     ("-1,5; 1.1.2024 0:00 ;0,1;+1.000;b | a;100,0", "-1.5,2024-01-01 00:00,0.1,1000,b|a,\"100,0\""),
     ("nan;29.02.2024 05:00;-NaN;,5;c|c|a|b;100.0", ",2024-02-29 05:00,,.5,c|c|a,100"),
 ]  # fmt: skip
-"""Rows in the table's own way, and the same in a plain one; of a constant, any other number says as little."""
+"""Rows in the table's own form and the same rows in a plain form. For a constant column any number will do."""
 
 
 def _rows(number: int) -> list[tuple[str, str]]:
-    """Made-up rows in the table's own way and in a plain one; most gains are 0."""
+    """Made-up rows in the table's own form and in a plain form; most gains are 0."""
     rng = np.random.default_rng(5)
     start, found = datetime.datetime(2023, 3, 4), []
     for _ in range(number):

@@ -25,7 +25,7 @@ FIELDS = [
 
 @pytest.fixture(scope="module")
 def table() -> pl.DataFrame:
-    """Made-up rows of a table with a float and several values."""
+    """Made-up rows of a table with a float and a multi-valued field."""
     rng = np.random.default_rng(2)
     return pl.DataFrame(
         {

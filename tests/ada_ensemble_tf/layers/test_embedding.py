@@ -129,7 +129,7 @@ def test_equals_the_dense_twin(dtype):
     for start, width in ((1, 4), (7, 3)):
         used = rng.integers(1, width + 1, (200, 1))
         ids[:, start : start + width][np.arange(width) >= used] = -1
-    # Half of the values' ids are those of read values.
+    # Half of the value fields' ids say that a value was read.
     for column, (_, row) in zip((6, 0, 10), value_rows, strict=True):
         ids[::2, column] = row
     values = rng.normal(size=(200, 3)).astype(np.float32)
@@ -161,7 +161,7 @@ def test_padding_gives_no_row_a_gradient():
     gradient = tape.gradient(loss, layer.table.value)
     assert isinstance(gradient, tf.IndexedSlices)
     assert gradient.indices.numpy().tolist() == MIXED_IDS[MIXED_IDS >= 0].tolist()
-    # By hand: 1 over the number of values, or the float beside a read value.
+    # By hand: 1 over the number of values, or the float if a value was read.
     by_hand = [-2, 1, 1, 1 / 2, 1 / 2, 0.5, 1, 1 / 3, 1 / 3, 1 / 3, 1, 1, 1, 1, 1 / 2, 1 / 2, 1, 1 / 2, 1 / 2, -1.5]
     np.testing.assert_allclose(gradient.values, np.tile(np.array(by_hand)[:, None], 2), rtol=1e-6)
 
@@ -169,7 +169,7 @@ def test_padding_gives_no_row_a_gradient():
 def test_gradients_agree_with_differences():
     with float64_layers():
         layer = mixed_embedding()
-    # By the values too.
+    # Also with respect to the values.
     check_gradients(ByName(layer), MIXED_IDS, MIXED_VALUES.astype(np.float64))
 
 

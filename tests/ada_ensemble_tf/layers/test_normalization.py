@@ -26,7 +26,7 @@ def statistics(layer: keras.layers.Layer) -> tuple[np.ndarray, np.ndarray]:
 
 
 def run(layer: keras.layers.Layer, x: np.ndarray, training: bool) -> list[np.ndarray]:
-    """Output and gradients by x, gamma and beta of a weighted sum of it."""
+    """The output, and the gradients of its weighted sum with respect to x, gamma and beta."""
     x = tf.constant(x)
     weighting = tf.random.stateless_normal(tf.shape(x), (1, 2))
     with tf.GradientTape() as tape:

@@ -1,4 +1,4 @@
-"""What layers compute under mixed precision: rounded once, with the sums of float32."""
+"""Layers under mixed precision: results are rounded once, sums are in float32."""
 
 import keras
 import numpy as np
@@ -22,7 +22,7 @@ def rounded(*shape: int, seed: int = 0) -> tf.Tensor:
 
 
 def twins(make, *shapes) -> tuple[keras.layers.Layer, keras.layers.Layer]:
-    """A layer in float32 and under mixed precision, built and of the same weights."""
+    """A layer in float32 and under mixed precision, built with the same weights."""
     layers = []
     for policy in ("float32", "mixed_bfloat16"):
         with layers_of(policy):
@@ -69,7 +69,7 @@ def test_normalisation_is_in_float32_and_rounded_once(name):
     output = mixed(tf.cast(x, tf.bfloat16), training=True)
     assert output.dtype == tf.bfloat16
     np.testing.assert_array_equal(output, tf.cast(exact(x, training=True), tf.bfloat16))
-    # What comes in float32 keeps its digits on the way in.
+    # A float32 input keeps its digits on the way in.
     np.testing.assert_array_equal(mixed(x + 0.001), tf.cast(exact(x + 0.001), tf.bfloat16))
     for one, other in zip(exact.weights, mixed.weights, strict=True):
         assert other.dtype == "float32"

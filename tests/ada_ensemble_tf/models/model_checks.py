@@ -1,4 +1,4 @@
-"""What the tests of the baselines share: rows, weights, NumPy references and the checks every model gets."""
+"""Rows, weights, NumPy references and checks shared by the tests of models."""
 
 import json
 
@@ -18,7 +18,7 @@ INPUTS = {
     "ids": tf.constant([[1, 4, -1, -1, 7], [2, 3, 5, -1, 8], [0, 3, 4, 5, 6]]),
     "values": tf.constant([[2.5], [0.0], [0.0]]),
 }
-# The same rows with one column a field and no floats.
+# The same rows with one column per field and no floats.
 PLAIN = {"num_rows": 9, "num_fields": 3}
 PLAIN_INPUTS = tf.constant([[1, 4, 7], [2, 3, 8], [0, 5, 6], [1, 1, 8]])
 LABELS = tf.constant([1.0, 0.0, 0.0])
@@ -91,7 +91,7 @@ def assert_forward_is(model: CTRModel, reference, rtol: float = 1e-4) -> None:
 
 
 def check_model(make, tmp_path, kernels: int) -> None:
-    """What every model must do, for `make(**arguments)` with the rows' arguments in FIELDS or PLAIN.
+    """Checks what every model must do, for `make(**arguments)` with the rows' arguments in FIELDS or PLAIN.
 
     It is registered; starts at its initial logit; trains all its weights, also in a graph and on one row; l2 sees
     `kernels` kernels; it survives JSON and .keras; it takes the keys of its config; it refuses misspelt and wrong
@@ -113,7 +113,7 @@ def check_model(make, tmp_path, kernels: int) -> None:
     _check_round_trips(model, tmp_path)
     defaults = config_for(model.name).model.to_dict()
     assert defaults.pop("name") == model.name
-    # Epochs become steps where the data is known.
+    # Epochs become steps once the data is known.
     defaults = {key: value for key, value in defaults.items() if not key.endswith("_epochs")}
     by_defaults = type(model)(**PLAIN, **defaults).get_config()
     assert {key: by_defaults[key] for key in defaults} == json.loads(json.dumps(defaults))

@@ -31,5 +31,5 @@ def some_labels(batch: int = 32) -> tf.Tensor:
 
 
 def compile_model(model: AdaEnsemble) -> None:
-    """Compiles it with an optimiser for each kind of variable."""
+    """Compiles the model with an optimiser for each kind of variable."""
     model.compile(GroupFtrl(), keras.optimizers.Adam(1e-2), keras.optimizers.Adam(1e-2))

@@ -69,7 +69,7 @@ def test_options_are_those_of_the_numpy_network():
 def test_the_shallowest_and_the_deepest_train(depth, ensemble):
     model = small_model(**FIELDS, num_layers=depth, modules=sorted(MODULES), ensemble=ensemble)
     assert len(model.dhen_layers) == depth
-    # Lists are of one length from the first layer's output on.
+    # Lists have the same length from the first layer's output on.
     assert [layer.shortcut is None for layer in model.dhen_layers] == [False] + [True] * (depth - 1)
     model.compile(keras.optimizers.SGD(), keras.optimizers.Adam())
     before = [v.numpy() for v in model.trainable_variables]
@@ -81,7 +81,7 @@ def test_the_shallowest_and_the_deepest_train(depth, ensemble):
 def test_values_reach_the_prediction_beside_their_field():
     model = small_model(**FIELDS)
     model.numeric.dense_layers[0].bias.assign([1.0, 1.0, 1.0])
-    # The last rows' ids are not that of a read value, so that only the MLP of the floats reads theirs.
+    # The last rows' ids do not say that a value was read, so only the MLP of the floats reads their values.
     moved = {"ids": INPUTS["ids"], "values": tf.constant([[2.5], [1.0], [0.0]])}
     difference = np.abs(model(moved) - model(INPUTS))
     assert difference[1] > 1e-5 and difference[0] == difference[2] == 0

@@ -14,7 +14,7 @@ def small_model(**arguments) -> Ensemble:
 
 
 def alone(member: SingleExpert) -> SingleExpert:
-    """A model of its own with the weights of a member."""
+    """A separate model with the weights of a member."""
     model = SingleExpert.from_config(member.get_config())
     model.set_weights(member.get_weights())
     return model
@@ -58,7 +58,7 @@ def test_members_train_as_if_alone():
         for one, other in zip(together.variables, member.variables, strict=True):
             if not one.path.endswith("step"):
                 np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-6, err_msg=one.path)
-    # What is reported is the mean prediction's.
+    # The report is that of the mean prediction.
     assert set(logs) >= {"log_loss", "log_loss_cross", "log_loss_polynomial", "log_loss_dense"}
     terms = [float(value) for name, value in logs.items() if name.startswith("log_loss_") or name == "l2"]
     assert float(logs["loss"]) == pytest.approx(sum(terms), rel=1e-5)

@@ -52,7 +52,7 @@ def test_modules_of_dhen_are_its_experts():
     x = model.forward(ids).tensors["output of layer_1"]
     last = model.dhen_layers[1]
     combined = tf.reshape(tf.add_n(outputs["layer_2"]), [-1, 2, 4])
-    # Both lists are of two embeddings, so that the shortcut is the identity.
+    # Both lists have two embeddings, so the shortcut is the identity.
     np.testing.assert_allclose(last.normalize(combined + x), last(x), rtol=1e-4, atol=1e-5)
 
 

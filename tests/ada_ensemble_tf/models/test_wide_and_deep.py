@@ -17,7 +17,7 @@ from ada_ensemble_tf.models import WideAndDeep
 from ada_ensemble_tf.models.wide_and_deep import cross_ids
 from ada_ensemble_tf.optimizers import GroupFtrl
 
-# Bigger than 3 fields' combinations in the rows, so that each has a bucket of its own.
+# More buckets than combinations of 3 fields in the rows, so that each has its own bucket.
 BUCKETS = 1000
 
 
@@ -102,7 +102,7 @@ def test_crosses_survive_saving(tmp_path):
 
 @pytest.mark.parametrize("cross", [(0,), (0, 0), (0, 1), (0, 2), (0, 5)])
 def test_wrong_crosses(cross):
-    # Of the fields, one has three columns and one a float.
+    # One field has three columns and one has a float.
     with pytest.raises(ValueError, match=r"crosses must each have two or more of the fields .*, \[0\]; received"):
         small_model(**FIELDS, crosses=[cross])
 

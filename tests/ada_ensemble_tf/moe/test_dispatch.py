@@ -9,7 +9,7 @@ EXPERTS, ROWS, WIDTH = 4, 12, 5
 
 
 def gates_of(kind: str) -> np.ndarray:
-    """Gates with an empty expert, a full one, all alike full, one row, or no rows."""
+    """Gates with an empty expert, a full expert, equally full experts, one row, or no rows."""
     rng = np.random.default_rng(0)
     gates = rng.uniform(0.1, 1.0, (ROWS, EXPERTS)).astype(np.float32)
     if kind == "one empty, one full":

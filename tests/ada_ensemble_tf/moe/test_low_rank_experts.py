@@ -26,7 +26,7 @@ def built_layer(width: int = 6, **arguments) -> tuple[LowRankExperts, dict[str, 
 
 
 def reference(weights, x, num_experts, num_levels, k=0):
-    """(y, logits of each level), row by row as the docstring has it, in float64."""
+    """(y, logits of each level), row by row by the docstring's formulas, in float64."""
     keys = weights["keys"].astype(np.float64).T
     outputs = weights["output_kernel"].astype(np.float64)
     all_y, all_logits = [], []

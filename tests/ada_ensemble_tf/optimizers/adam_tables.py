@@ -18,7 +18,7 @@ class DenseAdam:
         self.learning_rate, self.beta_1, self.beta_2, self.epsilon = learning_rate, beta_1, beta_2, epsilon
 
     def update(self, g: np.ndarray) -> None:
-        """One step with a gradient of the whole variable, zero for rows that do not come."""
+        """One step with a gradient of the whole variable, zero for rows that do not occur."""
         self.step += 1
         self.m = self.beta_1 * self.m + (1 - self.beta_1) * g
         self.v = self.beta_2 * self.v + (1 - self.beta_2) * g**2
@@ -32,7 +32,7 @@ def table(seed: int = 0) -> keras.Variable:
 
 
 def gradient_of(rows, seed: int, scale: float = 1.0) -> tuple[tf.IndexedSlices, np.ndarray]:
-    """A gradient of these rows, and the same of the whole table."""
+    """A gradient of these rows, and the same gradient for the whole table."""
     values = (scale * np.random.default_rng(seed).normal(0.2, 1.0, (len(rows), WIDTH))).astype(np.float32)
     dense = np.zeros((ROWS, WIDTH))
     np.add.at(dense, rows, values)

@@ -21,7 +21,7 @@ def state(optimizer: GroupFtrl, variable: keras.Variable) -> list[np.ndarray]:
 
 
 def batches(steps: int, rows: int, seed: int = 1) -> list[tuple[np.ndarray, np.ndarray]]:
-    """(ids, gradients) with ids that repeat; rows 0 and 1 never come, rows 2 to 4 have small gradients."""
+    """(ids, gradients) with repeated ids; rows 0 and 1 never occur, rows 2 to 4 have small gradients."""
     rng = np.random.default_rng(seed)
     made = []
     for _ in range(steps):

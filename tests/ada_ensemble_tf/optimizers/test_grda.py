@@ -16,7 +16,7 @@ class Reference:
         self.w, self.v, self.step = w.astype(np.float64), w.astype(np.float64), 0
 
     def update(self, rows, g: np.ndarray) -> None:
-        """One step, of which only `rows` have a gradient."""
+        """One step in which only `rows` have a gradient."""
         self.step += 1
         gamma, c, mu = SETTINGS.values()
         tau = c * gamma ** (0.5 + mu) * self.step**mu

@@ -68,7 +68,7 @@ def test_sparse_gradients_follow_the_formulas_with_repeated_rows_summed(graph):
     np.testing.assert_allclose(n, reference.n, rtol=1e-4, atol=1e-4)
     assert np.abs(w - unsummed.w).max() > 1e-2, "the batches do not tell summing from not summing"
 
-    # Rows 0 and 1 never came; rows 2 to 4 had too small gradients for l1.
+    # Rows 0 and 1 never occurred; the gradients of rows 2 to 4 were too small for l1.
     assert w[:2].tobytes() == initial[:2].tobytes()
     assert not z[:2].any() and not n[:2].any()
     assert (w[2:5] == 0).all() and n[2:5].all()

@@ -1,4 +1,4 @@
-"""Where group FTRL starts from, and where a new learning rate leaves it."""
+"""The starting point of group FTRL, and the effect of a new learning rate."""
 
 import keras
 import numpy as np
@@ -73,7 +73,7 @@ def test_a_new_learning_rate_leaves_the_rows_where_they_are(keep_initial):
     set_learning_rate(optimizer, 0.01)
     assert float(optimizer.learning_rate) == np.float32(0.01)
     np.testing.assert_array_equal(variable, before)
-    # An update by nothing writes w from z: what it was, where rows have been updated before.
+    # An update with a zero gradient computes w from z; rows that were updated before keep their w.
     rows = tf.range(2, ROWS)
     optimizer.apply([tf.IndexedSlices(tf.zeros([ROWS - 2, WIDTH]), rows, (ROWS, WIDTH))], [variable])
     np.testing.assert_allclose(variable, before, rtol=1e-4, atol=1e-6)

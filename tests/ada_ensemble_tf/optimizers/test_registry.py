@@ -38,7 +38,7 @@ def test_argument_of_a_wrong_type_is_refused_with_the_optimizer():
         make_optimizer("group_ftrl", l1="much")
 
 
-# All that take the vectors of dense layers too.
+# All optimisers that also take the vectors of dense layers.
 SAVED = [
     Ftrl(0.1, beta=0.5, l1=0.01, l2=0.02, keep_initial=True, clipnorm=1.0),
     GRDA(0.1, c=0.01),

@@ -16,7 +16,7 @@ def sgd(**clipping) -> GRDA:
 
 
 def repeated() -> tf.IndexedSlices:
-    """Row 1 has (3, 0) in two parts, of which none is small; row 2 has (0, 4)."""
+    """Row 1 has (3, 0) in two parts, neither of them small; row 2 has (0, 4)."""
     return tf.IndexedSlices(tf.constant([[13.0, 0.0], [0.0, 4.0], [-10.0, 0.0]]), tf.constant([1, 2, 1]), (4, 2))
 
 
@@ -95,7 +95,7 @@ def test_sparse_and_dense_gradients_of_all_rows_are_one(name):
 def test_in_mixed_precision_the_table_and_its_state_are_float32(name):
     layer = FusedEmbedding(6, 3, dtype="mixed_bfloat16")
     model = keras.Sequential([keras.Input((2,), dtype="int32"), layer, keras.layers.Dense(1, dtype="mixed_bfloat16")])
-    # The Dense layer's bias is no matrix, which group FTRL refuses.
+    # The Dense layer's bias is not a matrix, so group FTRL refuses it.
     optimizer = make_optimizer(name)
     optimizer.build([layer.table])
     before = layer.table.numpy()
@@ -151,7 +151,7 @@ def test_clipping_is_in_the_config(name):
 
 
 def test_a_config_that_lists_the_refused_options_unset_is_read():
-    # As files have it that were saved with Keras' base class.
+    # As in files that were saved with Keras' base class.
     unset = {"weight_decay": None, "use_ema": False, "ema_momentum": 0.99, "gradient_accumulation_steps": None}
     loaded = GroupFtrl.from_config(GroupFtrl(0.5).get_config() | unset | {"loss_scale_factor": None})
     assert float(loaded.learning_rate) == 0.5

@@ -64,7 +64,7 @@ def test_rows_wait_until_they_are_brought_up_to_date():
     optimizer.bring_up_to_date(variable)
     for ours, expected in zip(state(optimizer, variable), (dense.w, dense.m, dense.v), strict=False):
         np.testing.assert_allclose(ours, expected, rtol=1e-4, atol=1e-5)
-    # A second time there is nothing left to do, and the next step has nothing to do over again.
+    # A second call has nothing left to do, and the next step repeats nothing.
     done = state(optimizer, variable)
     optimizer.bring_up_to_date(variable)
     for old, new in zip(done, state(optimizer, variable), strict=True):

@@ -1,5 +1,6 @@
-"""Row-sparse optimisers on two replicas against one device with both batches; TensorFlow's devices are set for good, so
-this is a process of its own. Prints what it has checked.
+"""Compares row-sparse optimisers on two replicas with one device that has both batches; prints what it has checked.
+
+TensorFlow's devices cannot be changed later, so this runs in its own process.
 """
 
 import keras
@@ -10,7 +11,7 @@ from ada_ensemble_tf.optimizers import OPTIMIZERS, RowSparseOptimizer, make_opti
 
 V, WIDTH = 1013, 3
 IDS = np.array([[1, 2, 2, 7], [2, 5, 7, 5]], np.int32)
-"""Of each replica; rows 2 and 7 come to both."""
+"""Rows of each replica; both have rows 2 and 7."""
 LATER_IDS = np.array([[1, 1, 1, 1], [5, 9, 9, 1]], np.int32)
 VALUES = np.random.default_rng(0).normal(size=(2, 4, WIDTH)).astype(np.float32)
 

@@ -54,13 +54,13 @@ def test_a_field_that_gates_follow_stands_out_and_many_values_do_not(routed):
     found = {(one.field, one.place): one for one in field_information(*routed)}
     assert len(found) == 6
     assert found["group", "layer_1"].nmi == pytest.approx(1.0) and found["group", "layer_1"].chance < 0.02
-    # Many values have much information by chance, which is taken off.
+    # With many values, chance alone gives much information; it is subtracted.
     assert found["noise", "layer_1"].nmi > 0.05 and found["noise", "layer_1"].excess < 0.03
     assert found["group", "layer_2"].excess < 0.02
 
 
 def test_only_rows_that_reach_a_gate_count():
-    """Layer 2 follows the field on the rows that get there; those that exited before would say the contrary."""
+    """Layer 2 follows the field on the rows that reach it; rows that exited earlier would show the opposite."""
     group = np.array([0, 1] * 20 + [0, 1] * 20)
     late = np.arange(80) < 40
     choice = np.where(late, group, 0)

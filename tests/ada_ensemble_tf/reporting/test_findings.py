@@ -1,4 +1,4 @@
-"""Each problem made on purpose is named, and a sound model has none."""
+"""Each problem made on purpose is found, and none in a sound model."""
 
 import numpy as np
 import pytest
@@ -52,7 +52,7 @@ def test_a_collapsed_depth_gate_and_the_layer_that_nobody_reaches():
 
 
 def test_one_leader_over_a_mixture_is_a_note():
-    """All experts of a dense mixture have a say, though one always has the most."""
+    """All experts of a dense mixture contribute, even if one always has the largest gate."""
     use = GateUse("gate", ("a", "b"), 1000, np.array([1.0, 0.0]), np.array([1.0, 1.0]), np.array([0.6, 0.4]))
     assert [(one.severity, one.kind) for one in gate_findings([use])] == [("note", "one_leader")]
 

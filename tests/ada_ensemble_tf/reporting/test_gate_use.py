@@ -43,7 +43,7 @@ def test_coverage_by_hand():
     train = np.array([[1, 10, -1], [0, 11, 12], [2, 11, -1], [3, 10, 12]])
     test = np.array([[0, 10, -1], [0, 11, -1]])
     found = coverage({"train": train, "test": test}, columns, {"user": 0, "tags": 10})
-    # Of tags only the columns in use count: 2 of 6 values in training, 1 of 2 in test.
+    # Only the columns of tags that are in use count: 2 of 6 values in training, 1 of 2 in test.
     assert [(one.field, one.shares) for one in found] == [
         ("user", {"train": 0.25, "test": 1.0}), ("tags", {"train": 2 / 6, "test": 0.5}),
     ]  # fmt: skip

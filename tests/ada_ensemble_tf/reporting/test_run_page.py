@@ -36,7 +36,7 @@ def test_sections_and_figures_are_there(text):
     assert re.findall(r'<figure id="figure-([\w-]+)">', text) == FIGURES
     assert len(reading.ids) == len(set(reading.ids))
     outside = {address.removeprefix("#") for address in reading.addresses} - set(reading.ids)
-    # Heat maps are images, and stand within the page.
+    # Heat maps are images embedded in the page.
     assert outside and all(address.startswith("data:image/png;base64,") for address in outside)
 
 
@@ -66,7 +66,7 @@ def test_problems_stand_at_the_top():
 @pytest.mark.skipif(CHROMIUM is None, reason="no chromium here (Debian: apt-get install chromium)")
 def test_chromium_shows_the_charts_without_network(text, tmp_path):
     (tmp_path / "report.html").write_text(text)
-    # As if there were no network: no name is found.
+    # As if there were no network: no name resolves.
     command = [
         CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars",
         f"--user-data-dir={tmp_path}/user", "--host-resolver-rules=MAP * ~NOTFOUND",
@@ -76,7 +76,7 @@ def test_chromium_shows_the_charts_without_network(text, tmp_path):
     environment = os.environ | {"HOME": str(tmp_path)}
     shot = [*command, f"--screenshot={tmp_path}/page.png", address]
     done = subprocess.run(shot, capture_output=True, text=True, timeout=120, env=environment, check=True)
-    # A console message would be something that the page's own policy refused, or that is broken.
+    # A console message would mean that the page's own policy refused something, or that something is broken.
     assert "CONSOLE" not in done.stderr
     dump = subprocess.run(
         [*command, "--dump-dom", address], capture_output=True, text=True, timeout=120, env=environment, check=True

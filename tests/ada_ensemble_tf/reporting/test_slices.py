@@ -10,7 +10,7 @@ COLUMNS = {"city": Columns(slice(0, 1), slice(0, 0)), "tags": Columns(slice(1, 3
 
 @pytest.fixture(scope="module")
 def rows():
-    """300 rows of three cities; of city 2 the model has it the wrong way round. Tags: 7 on all, 8 beside it on half."""
+    """300 rows of three cities; for city 2 the predictions are reversed. Tags: all rows have 7, half also have 8."""
     rng = np.random.default_rng(4)
     city = np.repeat([1, 2, 3], 100)
     labels = (rng.random(300) < 0.4).astype(np.float64)
@@ -45,7 +45,7 @@ def test_figures_of_a_slice_by_hand(rows):
 
 
 def test_the_interval_holds_the_truth_about_as_often_as_it_says():
-    """The rate is estimated from the slice itself, which the interval leaves out of account: it may."""
+    """The rate is estimated from the slice itself; the interval ignores this, which is acceptable."""
     rng = np.random.default_rng(8)
     held = 0
     q = np.linspace(0.1, 0.6, 400)

@@ -15,7 +15,7 @@ def test_a_name_depends_on_its_column_alone():
     one, other = argument_names(["shop", "城市"]), argument_names(["shop", "性别", "城市"])
     assert one["城市"] == other["城市"] == "ChengShi_ed84a1" and one["shop"] == other["shop"] == "shop"
     assert other["性别"] == "XingBie_a752a7"
-    # The hash is what keeps columns apart that are written alike in ASCII.
+    # The hash distinguishes columns with the same ASCII transliteration.
     assert argument_name("größe") == "grosse_" + hashlib.sha256("größe".encode()).hexdigest()[:6]
     assert argument_name("größe") != argument_name("grosse!") != argument_name("grosse?")
     assert argument_name("цена") == "tsena_" + hashlib.sha256("цена".encode()).hexdigest()[:6]

@@ -62,7 +62,7 @@ def test_text_comes_back_as_examples_carry_it(schema, numbers):
     if numbers == "text":
         assert carried["value column"] == ODD
     else:
-        # What is no number is missing; a float32 has its shortest text.
+        # Text that is not a number is missing; a float32 becomes its shortest text.
         wanted = ["", "5", "", "", "7", "9223372036854775807", "", "", "", "", "", ""]
         assert carried["log_square column"] == wanted
         assert carried["value column"] == [

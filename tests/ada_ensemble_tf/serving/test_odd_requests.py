@@ -1,4 +1,4 @@
-"""What a model trained on real rows says of requests that are missing, unseen, oversized or of another type."""
+"""How a model trained on real rows answers requests with missing, unseen or oversized text or the wrong type."""
 
 import keras
 import numpy as np
@@ -24,7 +24,7 @@ SIGNATURES = ("serving_default", "examples", "classify", "regress")
 
 @pytest.fixture(scope="module")
 def trained(shared_data, tmp_path_factory) -> Served:
-    """A logistic regression trained on the Criteo slice, of whose scores each field's share can be worked out."""
+    """A logistic regression trained on the Criteo slice; each field's share of its scores can be computed."""
     folder, raw = tmp_path_factory.mktemp("slice"), shared_data / "criteo" / "train.txt"
     build(Options(*make_format("criteo"), min_count=2), [raw], folder / "data", show=lambda line: None)
     data = open_data(folder / "data")
@@ -40,7 +40,7 @@ def trained(shared_data, tmp_path_factory) -> Served:
 
 
 def score(trained: Served, signature: str, row: dict[str, str]) -> float:
-    """Of a row of text; columns that it lacks are left out of the tf.Example."""
+    """The score of a row of text; columns that it lacks are left out of the tf.Example."""
     if signature == "serving_default":
         feed = {name: np.array([row[name].encode()], object) for name in trained.rows.columns}
     else:
@@ -52,7 +52,7 @@ def score(trained: Served, signature: str, row: dict[str, str]) -> float:
 
 
 def by_hand(trained: Served, row: dict[str, str], replaced: str, table_row: int) -> float:
-    """The score of a row with one field's weight in the place of another."""
+    """The score of a row with one field's weight replaced by another."""
     weights = trained.model.level_weights.table.numpy()[:, 0].astype(np.float64)
     logit = float(trained.model.bias.numpy())
     for field in trained.vocabularies.schema.fields:

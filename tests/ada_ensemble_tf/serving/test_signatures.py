@@ -40,7 +40,7 @@ def test_k_and_depth_are_exported_at_their_final_values(prepared_criteo, criteo_
     assert int(model.forward(ids).reports["layer_1"].k) == 1
     np.testing.assert_allclose(ctr, model(ids), atol=1e-6)
     assert np.abs(while_annealing - ctr).max() > 1e-3
-    # The golden rows are these, and the odd ones after them.
+    # The golden rows are these, followed by the odd ones.
     assert served.rows.real == 50 and list(served.rows.columns["C1"][:50]) == rows["C1"] and len(served.rows.ctr) > 50
 
 
@@ -133,7 +133,7 @@ def test_ids_and_values_that_are_none_are_refused_by_name(linear):
 
 def test_columns_of_different_lengths_are_refused_by_name(linear):
     feed = linear.rows.feed("serving_default", np.arange(4))
-    # Together as many texts as 4 rows have.
+    # In total as many texts as 4 rows have.
     feed["weekday_column_65a5ad"] = feed["weekday_column_65a5ad"][:3]
     feed["value_column_17a25d"] = np.array([b"1"] * 5, object)
     with pytest.raises(

@@ -45,7 +45,7 @@ def test_variables_of_one_name_are_kept_apart(tmp_path):
 
 def test_random_states_are_those_of_any_process_whatever_it_made_before(tmp_path):
     def random_states() -> list:
-        # Gates and dropout hold such states; Keras numbers them throughout the process.
+        # Gates and dropout hold such states; Keras numbers them across the whole process.
         with keras.name_scope("member"):
             return [keras.random.SeedGenerator(seed).state for seed in (1, 2)]
 
@@ -97,7 +97,7 @@ def test_only_the_last_save_is_kept(tmp_path):
         checkpoint.save(step)
     assert [path.name for path in tmp_path.glob("*.index")] == ["ckpt-30.index"]
     assert len(list(tmp_path.iterdir())) == 4, "the pointer, the index, the values and the checksums"
-    # Also by a process that comes later.
+    # Also in a later process.
     resumed = variables(0)
     later = Checkpoint(tmp_path, resumed)
     later.restore()

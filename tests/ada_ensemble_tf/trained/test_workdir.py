@@ -1,4 +1,4 @@
-"""The working directory: one training at a time, and what killed ones left."""
+"""The working directory: one training at a time, and the leftovers of killed ones."""
 
 import os
 import re

@@ -1,4 +1,4 @@
-"""Training, scoring and reports on ids of several columns with floats beside them."""
+"""Training, scoring and reports on ids of several columns together with floats."""
 
 import keras
 import numpy as np
@@ -92,7 +92,7 @@ def test_scores_of_tensors_arrays_and_no_rows(data):
     labels, probabilities, flops = scorer.score(data.evaluation("test", 30))
     np.testing.assert_allclose(probabilities, expected, atol=1e-6)
     assert labels.shape == (100,) and flops > 0
-    # Three workers, the last of them with batches of none now and then.
+    # Three workers; the last one sometimes has empty batches.
     parts = [scorer.score(data.evaluation("test", 33, worker=w, workers=3))[1] for w in range(3)]
     assert [len(part) for part in parts] == [33, 33, 34]
 

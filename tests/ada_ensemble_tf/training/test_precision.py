@@ -1,4 +1,4 @@
-"""Training in bfloat16: every model beside its float32 twin, and what must stay float32."""
+"""Training in bfloat16: every model compared with its float32 twin, and what must stay float32."""
 
 import json
 
@@ -44,7 +44,7 @@ SMALL = {
     "query_rank": 2,
 }
 SUMS_OF_WEIGHTS = ("logistic_regression", "factorization_machine")
-"""Models that are a logit through and through, so that nothing of them is bfloat16."""
+"""Models that compute nothing but a logit, so that no part of them is bfloat16."""
 
 
 def small_model(name: str, precision: str, **arguments) -> CTRModel:
@@ -56,7 +56,7 @@ def small_model(name: str, precision: str, **arguments) -> CTRModel:
 
 
 def twins(name: str, **arguments) -> tuple[CTRModel, CTRModel]:
-    """A model in float32 and in bfloat16, of the same random weights."""
+    """A model in float32 and in bfloat16, with the same random weights."""
     twin, model = (small_model(name, precision, **arguments) for precision in ("float32", "bfloat16"))
     rng = np.random.default_rng(0)
     for weight, other in zip(twin.weights, model.weights, strict=True):

@@ -39,7 +39,7 @@ def test_during_steps_the_first_signal_asks_and_a_later_one_ends_at_once(left, n
     with stop.in_steps():
         os.kill(os.getpid(), number)
         assert becomes(lambda: int(flag) == 1) and stop.why == signal.Signals(number).name
-        # One that comes with it, as from `timeout`, is the same.
+        # A signal that arrives together with it, as from `timeout`, counts as the same.
         os.kill(os.getpid(), number)
         time.sleep(0.2)
         assert left == []

@@ -166,7 +166,7 @@ def test_second_order_gradient_equals_the_numerical_hessian_vector_product():
         variable.assign(value)
         numerical = (up - down) / (2 * step)
         assert float(np.sum(gradient * direction)) == pytest.approx(numerical, rel=0.05, abs=2e-5)
-        # The second-order term is what is tested: the first-order gradient must be told from it.
+        # This tests the second-order term, so the first-order gradient must be distinguishable from it.
         checked += abs(float(np.sum(plain * direction)) - numerical) > 0.1 * abs(numerical)
     assert checked >= 2
 

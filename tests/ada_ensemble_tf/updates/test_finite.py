@@ -63,7 +63,7 @@ def test_stages_share_the_list_of_names():
     place = check.first_bad("gates", {"a": GOOD, "b": bad(np.nan)})
     assert check.names == ["weights: a", "weights: b", "gates: a", "gates: b"]
     assert int(place) == 3
-    # A second time, names in another order keep their places.
+    # In a second call, names in another order keep their places.
     assert int(check.first_bad("weights", {"b": bad(np.nan), "a": GOOD})) == 1
     assert len(check.names) == 4
 

@@ -1,4 +1,4 @@
-"""Training in stages, through the loop: what is trained when, at which rate, and what a resumed run has."""
+"""Training in stages through the loop: what is trained when, at which rate, and how a run resumes."""
 
 import re
 import shutil
@@ -47,7 +47,7 @@ def small_config(**arguments):
 
 def make_loop(data, workdir, config=None) -> TrainingLoop:
     config = config or small_config()
-    # Optimisers are numbered within a process, and a checkpoint is of variables by name.
+    # Optimisers are numbered within a process, and a checkpoint identifies variables by name.
     keras.utils.clear_session()
     seed_everything(3, deterministic=True)
     model = build_model(config, data)
@@ -65,7 +65,7 @@ def values(model) -> dict[str, np.ndarray]:
 def run_watched(loop: TrainingLoop, workdir=None) -> dict[int, dict[str, np.ndarray]]:
     """Runs the loop; returns all state by the steps at which it was saved.
 
-    Of `workdir`, each save leaves a copy beside it: what there is of a run that is killed then.
+    Each save leaves a copy of `workdir` next to it, as it would be if the run were killed then.
     """
     seen = {}
 
@@ -104,7 +104,7 @@ def test_each_stage_trains_its_own_and_leaves_the_rest_bit_equal(uninterrupted):
     # The table with z and n; gamma and beta of two normalisations, W0, its bias and the estimator's two with slots.
     assert len(base) == 3 * 9
     assert moved(seen[0], seen[6], experts) == []
-    # What a bias adds, the normalisation after it takes away: its gradient is 0, but for rounding.
+    # The next normalisation removes what a bias adds, so the bias' gradient is 0 up to rounding.
     trained = [p for p in base if "base" not in p or "bias" not in p]
     assert moved(seen[0], seen[6], trained) == trained
     assert moved(seen[6], seen[14], base) == []
@@ -168,7 +168,7 @@ def test_a_resumed_run_ends_bit_equal(uninterrupted, data, stop_after):
 
 
 def test_a_run_that_was_asked_to_end_within_a_stage_goes_on_bit_equal(uninterrupted, data, tmp_path):
-    """After the step that it is in, which is no place for an evaluation."""
+    """It ends after the current step, which is not followed by an evaluation."""
     _, whole, seen = uninterrupted
     loop, interrupted = make_loop(data, tmp_path), []
 
@@ -193,9 +193,7 @@ def test_a_run_that_was_asked_to_end_within_a_stage_goes_on_bit_equal(uninterrup
 
 def test_stages_that_do_not_end_are_one_clear_error(data, tmp_path):
     loop = make_loop(data, tmp_path, small_config(stage_epochs=(0.5, 0.5)))
-    with pytest.raises(
-        UserError, match="the last stage begins at step 20, but training ends at 19: lower config"
-    ):
+    with pytest.raises(UserError, match="the last stage begins at step 20, but training ends at 19: lower config"):
         loop.run()
 
 

@@ -64,7 +64,7 @@ def evaluated(data, split):
 
 
 def rewrite(data_dir, split, change):
-    """Replaces the rows of a split by `change` of them, with everything else as it should be for those rows."""
+    """Applies `change` to the rows of a split and makes everything else consistent with the new rows."""
     data = open_data(data_dir)
     ids, values, label = evaluated(data, split)
     rows = np.empty(len(label), row_dtype(ids.shape[1], values.shape[1]))

@@ -1,4 +1,4 @@
-"""What the doctor finds in rows that are whole: shifts, leaks, copies and fields that tell nothing."""
+"""What the doctor finds in undamaged rows: shifts, leaks, copies and uninformative fields."""
 
 import numpy as np
 from doctor_tables import ROWS, as_json, findings, made_up, only, prepare, rewrite

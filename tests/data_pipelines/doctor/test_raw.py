@@ -119,7 +119,7 @@ def test_the_real_slices_raise_no_false_alarms(shared_data, tmp_path, name, file
     raw_format, inputs = make_format(name)
     raw = shared_data / name / file
     build(Options(raw_format, inputs, min_count=2), [raw], tmp_path / "d", show=lambda line: None)
-    # Of one advertiser and hour, several columns of the iPinYou slice hold one level.
+    # The iPinYou slice covers one advertiser and hour, so several columns hold one level.
     expected = {"one_level"} if name == "ipinyou" else set()
     for report in (examine_raw(raw_format, inputs, [raw]), examine_prepared(tmp_path / "d")):
         assert {finding.kind for finding in report.findings} == expected

@@ -26,7 +26,7 @@ def test_values_of_one_row_do_not_count_as_independent():
     found = []
     for _ in range(200):
         levels, split = rng.zipf(1.5, 5000) % 100, rng.random(5000) < 0.3
-        # Four equal values a row: no more is known than from one.
+        # Four equal values per row tell no more than one.
         pair = [4 * np.bincount(levels[split == s], minlength=101) for s in (False, True)]
         found.append(statistics.level_shift(*pair, 0, 4).p)
     assert min(found) > 1e-4 and 0.3 < np.median(found) < 0.7

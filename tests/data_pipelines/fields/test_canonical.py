@@ -1,4 +1,4 @@
-"""One text for one category: values by hand, and against Python's own reading of numbers."""
+"""One text per category: values by hand, and a comparison with Python's own reading of numbers."""
 
 import random
 import re

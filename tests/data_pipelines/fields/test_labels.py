@@ -1,4 +1,4 @@
-"""What a label may be, and what a schema file says of it."""
+"""What a label may be, and how a schema file declares it."""
 
 import json
 

@@ -6,7 +6,7 @@ from data_pipelines.fields.declarations import Input
 from data_pipelines.fields.numeric import NumericSample, bin_boundaries
 
 TINY = 2.0**-1022
-"""The smallest float64 above 0 that every processor tells from it."""
+"""The smallest float64 above 0 that every processor distinguishes from 0."""
 NUMBERS = (Input("a", "a", "equal_frequency", bins=4), Input("b", "b", "value"), Input("c", "c", "log_value"))
 
 
@@ -76,7 +76,7 @@ def test_heavy_numbers_have_bins_of_their_own():
     # Zero, and five bins of two of the others each.
     assert _sizes(known, 6) == [90, 1, 2, 2, 2, 3]
     assert bin_boundaries(known, 6) == (TINY, 2.0, 4.0, 6.0, 8.0)
-    # In the middle of the others, and beside another heavy one; nothing but 3 itself is in the bin of 3.
+    # In the middle of the others, and next to another heavy value; only 3 itself is in the bin of 3.
     known = np.array([-2.0, -1.0] + [0.0] * 40 + [3.0] * 40 + [4.0, 5.0, 6.0, 7.0])
     # Quantiles would cut the others into -2, -1 and 4, 5 and above; the smallest piece joins its neighbour.
     assert _sizes(known, 5) == [2, 40, 40, 1, 3]

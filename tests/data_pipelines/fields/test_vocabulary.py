@@ -123,7 +123,7 @@ def test_multi_valued_and_numeric_fields():
         counter.add(columns, chosen)
         sample.add(columns, np.arange(5), chosen)
         vocabularies = Vocabularies.from_counts(FORMAT, inputs, counter, 1, sample.parameters())
-    # Counted once an occurrence: a 3, b 3, c 1, nothing 1; the longest list has three values, of which two are kept.
+    # Every occurrence counts: a 3, b 3, c 1, nothing 1. The longest list has three values; two of them are kept.
     assert vocabularies.levels["tags"].to_list() == ["a", "b", "", "c"]
     assert vocabularies.levels["n"].to_list() == ["bin:0", "bin:1", ""]
     assert vocabularies.levels["v"].to_list() == ["value", ""]

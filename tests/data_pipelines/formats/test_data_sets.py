@@ -1,4 +1,4 @@
-"""The real slices of all data sets, prepared, against recounts in plain Python; and the contest's own iPinYou logs."""
+"""The prepared real slices compared with recounts in plain Python, and the contest's own iPinYou logs."""
 
 import bz2
 import collections
@@ -66,7 +66,7 @@ def test_avazu(shared_data, tmp_path, with_hour):
     names = [name for name in raw.open().readline().strip().split(",") if name not in ("id", "click", "hour")]
     found = _read(raw, ",")
     assert len(names) == 21 and len(found) == 8999
-    # Every row of the slice is of Tuesday, 21 October 2014, midnight to one.
+    # Every row of the slice is from Tuesday, 21 October 2014, between midnight and one.
     rows = [["00", "2"] * with_hour + [row[name] for name in names] for row in found]
     assert data.schema.num_fields == 21 + 2 * with_hour
     _check_recount(data, rows, [int(row["click"]) for row in found])

@@ -199,7 +199,7 @@ def test_a_run_that_was_stopped_after_the_last_record_file_goes_on(
 
 def test_a_run_of_another_engine_starts_afresh(monkeypatch, prepared_criteo, criteo_raw_file, tmp_path, caplog):
     class OtherEngine(LocalEngine):
-        """Leaves files that nobody else can use."""
+        """Makes new files inaccessible to other users."""
 
         def write(self, *arguments):
             raise KeyboardInterrupt

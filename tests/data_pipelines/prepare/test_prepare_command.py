@@ -1,4 +1,4 @@
-"""The command line in processes of its own: messages, exit codes, kills and full disks."""
+"""The command line in separate processes: messages, exit codes, kills and full disks."""
 
 import contextlib
 import os

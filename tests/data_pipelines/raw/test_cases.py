@@ -1,4 +1,4 @@
-"""Files as users have them, from the folder of cases beside the checkout: the right rows, or the right line."""
+"""Users' files, from the folder of cases next to the checkout: the right rows, or the right error line."""
 
 import json
 import subprocess

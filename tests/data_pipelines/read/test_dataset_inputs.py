@@ -1,4 +1,4 @@
-"""Reading ids of several columns and floats beside them."""
+"""Reading ids of several columns together with floats."""
 
 import numpy as np
 import pytest
@@ -79,7 +79,7 @@ def test_gate_rows_and_the_others_partition_the_split(data):
     others = read(data.train(64, gate_share=0.3, epochs=1))
     check_together(gate)
     check_together(others)
-    # Blocks have 32 rows, of which the gates get 9, but for the last of a file.
+    # Blocks have 32 rows, except for the last of a file; the gates get 9 of them.
     assert gate_rows == pytest.approx(0.3 * 500, rel=0.1)
     assert sorted([*gate["ids"][:, 0], *others["ids"][:, 0]]) == list(range(500))
 

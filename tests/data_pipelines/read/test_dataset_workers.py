@@ -1,4 +1,4 @@
-"""What several workers read together, and what the order of rows does not depend on."""
+"""What several workers read together, and that the order of rows does not depend on their number."""
 
 import numpy as np
 import pytest
@@ -28,7 +28,7 @@ def batches(dataset, count=-1) -> list:
 
 
 def check_union(read, workers, batch_size, steps):
-    """That step by step the workers' batches are the parts of one process' batch, and how long those are."""
+    """Checks that at each step the workers' batches are the parts of one process' batch, and their lengths."""
     together = batches(read(batch_size * workers), steps)
     alone = [batches(read(batch_size, worker=w, workers=workers), steps) for w in range(workers)]
     assert [len(own) for own in alone] == [len(together)] * workers

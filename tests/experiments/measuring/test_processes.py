@@ -1,4 +1,4 @@
-"""What the benchmarks measure with; no timing is asserted."""
+"""The benchmarks' measuring tools; no timing is asserted."""
 
 import sys
 

@@ -1,4 +1,4 @@
-"""What is shown at each evaluation: values by hand, and each defect, made on purpose, in the tag that shows it."""
+"""The dashboard of an evaluation: values by hand, and deliberate defects with the tags that show them."""
 
 import keras
 import numpy as np
@@ -33,13 +33,13 @@ def small_model(**arguments) -> AdaEnsemble:
 
 
 def healthy_ids(rows: int = 400) -> tf.Tensor:
-    """`[rows, FIELDS]`, each of its field and none out of vocabulary."""
+    """Ids `[rows, FIELDS]`, each a row of its field and none out of vocabulary."""
     levels = tf.random.stateless_uniform([rows, FIELDS], [1, 2], 1, 6, tf.int32)
     return levels + 6 * tf.range(FIELDS)
 
 
 def labels_of(probabilities: np.ndarray) -> np.ndarray:
-    """Drawn from the predictions: calibrated."""
+    """Labels drawn from the predictions, so the model is calibrated."""
     return (np.random.default_rng(4).random(len(probabilities)) < probabilities).astype(np.float32)
 
 
@@ -124,7 +124,7 @@ def show(model, predictions, ids=None):
 
 
 def force_gates(model, monkeypatch, place: str, row: list[float]) -> None:
-    """Has all rows get the same gates at a place."""
+    """Makes all rows get the same gates at a place."""
     gates = model.gates
 
     def forced(inputs):

@@ -23,7 +23,7 @@ SMALL = {
 
 
 class StopsSoFar(Hook):
-    """A user's hook: with a state that is saved, and a figure for TensorBoard."""
+    """A user's hook with saved state and a figure for TensorBoard."""
 
     def __init__(self):
         self.stops = tf.Variable(0, name="stops_so_far")
@@ -39,7 +39,7 @@ class StopsSoFar(Hook):
     def at_stop(self, stop):
         self.stops.assign_add(1)
         stop.figures["mine/stops"] = float(self.stops)
-        # What hooks before it found: those of the project come before a user's.
+        # It sees the figures of earlier hooks: the project's hooks come before a user's.
         assert 0.0 <= stop.figures["auc"] <= 1.0 and len(stop.labels) == len(stop.probabilities) == 200
         self.called.append(("at_stop", stop.step))
 
@@ -90,7 +90,7 @@ def test_time_that_training_waits_for_rows_is_a_share(trained):
 
 def test_out_of_vocabulary_shares_are_those_of_the_rows(trained):
     events, _, rows, *_ = trained
-    # The first id of a field is its unknown value: of columns row, price, three of genres, age.
+    # The first id of a field is its unknown value; the columns are row, price, three of genres, and age.
     unknown = np.array([0, 940, 943, 943, 943, 946])
     ids = rows["validation"]["ids"]
     genres = ids[:, 2:5][ids[:, 2:5] >= 0]
@@ -104,7 +104,7 @@ def test_out_of_vocabulary_shares_are_those_of_the_rows(trained):
     assert values(points["all"])[0] == pytest.approx((ids == unknown).sum() / (ids >= 0).sum())
     train = rows["train"]["ids"]
     share = (train == unknown).sum() / (train >= 0).sum()
-    # Batches have more or less padding, and a share of the rows is the gates'.
+    # Batches differ in padding, and a share of the rows goes to the gates.
     assert np.mean(values(events["training"]["input/out_of_vocabulary/all"])) == pytest.approx(share, rel=0.05)
 
 

@@ -1,4 +1,4 @@
-"""A real standalone Spark cluster on loopback: a master and two workers, in processes of their own."""
+"""A real standalone Spark cluster on loopback: a master and two workers, each in its own process."""
 
 import contextlib
 import json

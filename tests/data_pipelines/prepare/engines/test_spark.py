@@ -1,4 +1,4 @@
-"""Preparation on a real standalone Spark cluster gives the very files that one machine gives."""
+"""Preparation on a real standalone Spark cluster gives exactly the files that one machine gives."""
 
 import gzip
 import json
