@@ -1,12 +1,12 @@
-"""What a training step costs against the batch, fields, table, experts and layers.
+"""How the cost of a training step depends on the batch, fields, table, experts and layers.
 
     .venv/bin/python -m experiments.benchmarks.cost_curves [--repeats=5] [--curves=batch,fields,table,experts,layers]
 
 AdaEnsemble with K = 3 and all rows at full depth, float32; batch 1024, 39 fields, D = 16, four layers of the paper's
-five experts, a table of a million rows, but for the one size that a curve changes. Gates choose with the paper's
-shares; of the experts' curve, whose experts each have one or two products of the size M x M, with even ones. The sizes
-of a curve take turns; medians. Beside the time stand the FLOPs of a step and the time that each takes: it is flat where
-matrix products are what bounds a step.
+five experts, a table of a million rows, except for the size that a curve varies. Gates choose with the paper's shares;
+in the experts' curve, whose experts each have one or two products of size M x M, with equal shares. The sizes of a
+curve take turns; medians are printed. Next to the time are a step's FLOPs and the time per FLOP, which is flat if
+matrix products dominate a step.
 """
 
 from collections.abc import Callable, Sequence
@@ -38,7 +38,7 @@ def with_table(size: int) -> tuple[AdaEnsemble, tuple]:
 
 
 def with_experts(size: int) -> tuple[AdaEnsemble, tuple]:
-    """A model of `size` experts a layer."""
+    """A model with `size` experts per layer."""
     shares = [1.0 / size] * size
     model = steps.make_mixture(AdaEnsemble, ROWS, expert_shares=shares, experts=LIKE_EXPERTS[:size])
     return model, steps.random_batch(ROWS, BATCH)
@@ -59,7 +59,7 @@ CURVES: dict[str, tuple[Callable[[int], tuple[AdaEnsemble, tuple]], tuple[int, .
 
 
 def main(argv: Sequence[str]) -> None:
-    """Prints a table a curve."""
+    """Prints one table per curve."""
     del argv
     names = flags.FLAGS.curves
     if unknown := set(names) - set(CURVES):

@@ -3,17 +3,17 @@
     .venv/bin/python -m experiments.benchmarks.dispatch_forms [--batch_size=4096] [--repeats=15]
 
 Experts are products `[B_j, 624] x [624, 624]` of the cross kind, five of them with the paper's shares (arXiv
-2301.08353), so that only what moves rows differs. All forms give the same sums and gradients, which is checked first.
-Printed for K = 1, 3 and 4, as the median time over that of all experts on all rows ("dense").
+2301.08353), so that only the movement of rows differs. All forms give the same sums and gradients; this is checked
+first. For K = 1, 3 and 4, the median time relative to all experts on all rows ("dense") is printed.
 
 * one gather: `SparseDispatcher`, what the models use. The rows of all experts in one gather, outputs weighted,
   concatenated and summed by a segment sum.
-* a gather an expert: as public implementations of sparse mixtures have it; a gather a reader, a scatter an expert.
+* a gather an expert: as in public implementations of sparse mixtures; one gather and one scatter per expert.
 * partition: tf.dynamic_partition of rows repeated K times, tf.dynamic_stitch and a sum.
 * sorted gather: one argsort of (row, choice) pairs by choice, so that an expert's rows are a slice; sums by the
   inverse order.
-* chunks: one gather on 1024 rows at a time, so that rows stay in the cache between the steps.
-* dense for the full: one gather an expert, but experts with more than three of four rows run on all of them.
+* chunks: one gather on 1024 rows at a time, so that rows stay in the cache between the operations.
+* dense for the full: one gather per expert, but experts with more than three quarters of the rows run on all rows.
 """
 
 from collections.abc import Callable, Sequence
@@ -42,7 +42,7 @@ def dense(expert: Experts, x0: tf.Tensor, x: tf.Tensor, gates: tf.Tensor, k: int
 
 
 def one_gather(expert: Experts, x0: tf.Tensor, x: tf.Tensor, gates: tf.Tensor, k: int) -> tf.Tensor:
-    """What the models use."""
+    """The form that the models use."""
     del k
     dispatcher = SparseDispatcher(gates)
     rows0, rows = dispatcher.dispatch(x0), dispatcher.dispatch(x)
@@ -61,7 +61,7 @@ def gather_an_expert(expert: Experts, x0: tf.Tensor, x: tf.Tensor, gates: tf.Ten
 
 
 def partition(expert: Experts, x0: tf.Tensor, x: tf.Tensor, gates: tf.Tensor, k: int) -> tf.Tensor:
-    """Rows repeated K times and dealt out."""
+    """Rows repeated K times and partitioned by expert."""
     weights, choices = tf.math.top_k(gates, k)
     flat, places = tf.reshape(choices, [-1]), tf.range(tf.size(choices))
     repeated0, repeated = tf.repeat(x0, k, axis=0), tf.repeat(x, k, axis=0)
@@ -93,7 +93,7 @@ def chunks(expert: Experts, x0: tf.Tensor, x: tf.Tensor, gates: tf.Tensor, k: in
 
 
 def dense_for_the_full(expert: Experts, x0: tf.Tensor, x: tf.Tensor, gates: tf.Tensor, k: int) -> tf.Tensor:
-    """Experts that nearly all rows chose take all rows as they lie."""
+    """Experts that most rows chose run on all rows without a gather."""
     del k
     total = tf.zeros_like(x)
     for j in range(EXPERTS):
@@ -124,7 +124,7 @@ FORMS: dict[str, Form] = {
 
 
 def main(argv: Sequence[str]) -> None:
-    """Prints each form's time over the dense one's, by K."""
+    """Prints each form's time relative to the dense form, by K."""
     del argv
     batch_size = flags.FLAGS.batch_size
     random = np.random.default_rng(0)
@@ -147,7 +147,7 @@ def main(argv: Sequence[str]) -> None:
 
 
 def drawn_gates(random: np.random.Generator, batch_size: int, k: int) -> np.ndarray:
-    """`[B, E]`: k gates a row of 1 / k each, on experts drawn by the paper's shares."""
+    """`[B, E]`: k gates of 1 / k per row, on experts drawn by the paper's shares."""
     scores = np.log(steps.EXPERT_SHARES) + random.gumbel(size=(batch_size, EXPERTS))
     gates = np.zeros((batch_size, EXPERTS), np.float32)
     np.put_along_axis(gates, np.argsort(-scores, axis=1)[:, :k], 1.0 / k, axis=1)

@@ -6,13 +6,14 @@ It runs under the python of an environment with FuxiCTR and torch, and imports n
     runs/fuxictr_env/bin/pip install fuxictr==2.3.10 'polars<2' 'pandas<3' 'torch==2.13.*'
     runs/fuxictr_env/bin/python experiments/benchmarks/fuxictr_model.py --task=job --model=dcn_v2 --data_dir=DIR ..
 
-FuxiCTR's package has layers and the training loop but no models; these two are put together as its model zoo does it
-("DCNv2" with `model_structure="parallel"`, "DNN"), with the batch normalisation of ours. Whatever is trained goes
-through its `BaseModel.fit`: dense Adam for all parameters, gradients clipped to norm 10, a loss read off every step.
+FuxiCTR's package has layers and the training loop but no models; these two are assembled as in its model zoo ("DCNv2"
+with `model_structure="parallel"`, "DNN"), with the batch normalisation of ours. All training goes through its
+`BaseModel.fit`: dense Adam for all parameters, gradients clipped to norm 10, the loss read after every step.
 
 Tasks, each writing its findings to --out as JSON:
 
-loss: of the first --batch_size training rows in training mode, with the weights of the file --weights (.npz).
+loss: the loss on the first --batch_size training rows in training mode, with the weights from the file --weights
+    (.npz).
 rate: training rows/s over --steps steps after --warmup ones, from the end of one step to the end of another. Batches
     come from train.npz or train.parquet as --reading says; "memory" is those of train.npz read beforehand.
 job: one epoch on train.parquet with the evaluation at its end, then the metrics of test.parquet, with seconds of both.
@@ -25,7 +26,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-# Before Ray is imported: a measurement should send no usage statistics.
+# Set before Ray is imported, because a measurement should not send usage statistics.
 os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
 
 import fuxictr
@@ -41,7 +42,7 @@ from torch import nn
 DATASET = "criteo"
 LEARNING_RATE = 1e-3
 EPSILON = 1e-3
-"""Of batch normalisation, in place of torch's 1e-5: that of `RoutedBatchNormalization`."""
+"""Epsilon of batch normalisation: that of `RoutedBatchNormalization`, instead of torch's 1e-5."""
 
 
 class Network(BaseModel):
@@ -84,14 +85,14 @@ class TimedBatches:
         self.seconds = self.rows = 0
 
     def __len__(self) -> int:
-        # One more than there are: FuxiCTR evaluates after the last batch of an epoch, which is not to be timed.
+        # One more than there are: FuxiCTR evaluates after the last batch of an epoch, and that must not be timed.
         return self.warmup + self.steps + 1
 
     def __iter__(self) -> Iterator[dict]:
         start, done = 0.0, 0
         while True:
             for batch in self.loader:
-                # Asking for the next batch means that the step before is over.
+                # When the next batch is requested, the previous step is over.
                 if done == self.warmup:
                     start = time.perf_counter()
                 if done == self.warmup + self.steps:

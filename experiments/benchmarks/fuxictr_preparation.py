@@ -6,19 +6,20 @@ It runs under the python of an environment with FuxiCTR and imports nothing of t
     runs/fuxictr_env/bin/pip install fuxictr==2.3.10 'polars<2' 'pandas<3'
     runs/fuxictr_env/bin/python experiments/benchmarks/fuxictr_preparation.py --csv_dir=DIR --out=NEW_DIR
 
-Its preprocessing needs no torch, but a polars below 2: its CSV reader gives an argument, `dtypes`, that 2 dropped.
+Its preprocessing does not need torch, but needs polars below 2: its CSV reader uses an argument, `dtypes`, that polars
+2 dropped.
 
-The settings are those of FuxiCTR's `criteo_x4`, but for the threshold. I1..I13 are floats (missing: 0) that its Criteo
-processor's `convert_to_bucket` makes categories of, floor(ln(v)^2) for v > 2; C1..C26 are texts (missing: ""). Levels
-seen fewer than --min_count times in train.csv share one id. `build_dataset` reads DIR/{train,valid,test}.csv, fits,
-transforms (in Ray workers, half as many as there are cores) and writes NEW_DIR/criteo/{train,valid,test}.parquet.
+The settings are those of FuxiCTR's `criteo_x4`, except for the threshold. I1..I13 are floats (missing: 0), which its
+Criteo processor's `convert_to_bucket` turns into categories, floor(ln(v)^2) for v > 2; C1..C26 are texts (missing: "").
+Levels seen fewer than --min_count times in train.csv share one id. `build_dataset` reads DIR/{train,valid,test}.csv,
+fits, transforms (in Ray workers, half as many as there are cores) and writes NEW_DIR/criteo/{train,valid,test}.parquet.
 """
 
 import argparse
 import os
 from pathlib import Path
 
-# Before Ray is imported: a measurement should send no usage statistics.
+# Set before Ray is imported, because a measurement should not send usage statistics.
 os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
 
 from fuxictr.datasets.criteo import CustomizedFeatureProcessor

@@ -1,7 +1,7 @@
 """One run of this project or of FuxiCTR: the same network, the same rows of a batch, the same cores.
 
-The network has the sizes of AdaEnsemble's comparison on Criteo (arXiv 2301.08353): D = 16 and dense layers of
-(500, 500, 500); for DCN V2 four matrix crosses of normalised embeddings beside them. Neither side has L2 or dropout.
+The network has the sizes of AdaEnsemble's comparison on Criteo (arXiv 2301.08353): D = 16 and dense layers of (500,
+500, 500); DCN V2 also has four matrix crosses on normalised embeddings in parallel. Neither side has L2 or dropout.
 """
 
 import json
@@ -33,14 +33,14 @@ LOSS_TOLERANCE = 1e-5
 
 
 class Setup(NamedTuple):
-    """What all runs of both sides share.
+    """Settings shared by all runs of both sides.
 
     Attributes:
-        python: of FuxiCTR's environment.
-        workdir: where logs go, and what a run makes for as long as it lasts.
-        cores: their numbers, to which each process is pinned; it has as many threads.
+        python: the python of FuxiCTR's environment.
+        workdir: the folder for logs and for a run's temporary files.
+        cores: numbers of the cores that each process is pinned to; it has as many threads.
         batch_size: B.
-        overrides: of our config, in all runs.
+        overrides: overrides of our config, in all runs.
     """
 
     python: str
@@ -50,7 +50,7 @@ class Setup(NamedTuple):
     overrides: Mapping[str, Any]
 
     def pinned(self, command: Sequence[str]) -> list[str]:
-        """The command on these cores alone."""
+        """The command, pinned to these cores."""
         threads = [f"{name}={len(self.cores)}" for name in ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS")]
         return ["taskset", "-c", ",".join(map(str, self.cores)), "env", *threads, *command]
 
@@ -105,8 +105,8 @@ def check_same(setup: Setup, model: str, data: PreparedData, fuxictr_dir: Path) 
         UserError: they differ.
     """
     ours = build_model(our_config(setup, model), data)
-    # At the start biases are 0 and scales 1: with noise every variable counts. It is small, for FuxiCTR's probabilities
-    # in float32 are 1 for large logits.
+    # Biases start at 0 and scales at 1; noise makes every variable matter. The noise is small, because FuxiCTR's
+    # float32 probabilities are 1 for large logits.
     noise = keras.random.SeedGenerator(0)
     for variable in ours.trainable_variables:
         variable.assign_add(keras.random.normal(variable.shape, stddev=0.01, seed=noise))

@@ -1,30 +1,30 @@
-"""Speed of training against FuxiCTR on the CPU: examples/s, and the whole job from raw rows to test metrics.
+"""Training speed compared with FuxiCTR on the CPU: examples/s, and the whole job from raw rows to test metrics.
 
     python3 -m venv runs/fuxictr_env
     runs/fuxictr_env/bin/pip install fuxictr==2.3.10 'polars<2' 'pandas<3' 'torch==2.13.*'
     .venv/bin/python -m experiments.benchmarks.fuxictr_training [--only=rate] [--models=dcn_v2]
 
-torch should be its build for CPUs, which suffices. Each run is a process of its own, pinned to --cores with as many
-threads. The sides take turns, so that a machine that slows down slows both. Medians over --repeats are compared.
+torch's build for CPUs is enough. Each run is a separate process, pinned to --cores with as many threads. The sides take
+turns, so that a machine that slows down slows both. Medians over --repeats are compared.
 
-The networks are those of `fuxictr_runs.py`; FuxiCTR's are put together of its layers in `fuxictr_model.py`. First both
-get the same weights and the same rows: parameters and training loss must agree, or nothing is measured. Both train
-with Adam at 1e-3: FuxiCTR as its users have it, dense, through `BaseModel.fit`; ours through `ada_ensemble_tf.train`,
-row-sparse for embeddings. --override=key=value changes our config in other ways.
+The networks are those of `fuxictr_runs.py`; `fuxictr_model.py` assembles FuxiCTR's from its layers. First both get the
+same weights and rows: the numbers of parameters and the training loss must agree, or nothing is measured. Both train
+with Adam at 1e-3: FuxiCTR with dense Adam, as its users do, through `BaseModel.fit`; ours through
+`ada_ensemble_tf.train`, row-sparse for embeddings. --override=key=value changes other keys of our config.
 
 rate: training rows/s over --steps steps of --batch_size rows, after --warmup ones. Synthetic Criteo rows, prepared by
-us with --rate_min_count; by default the table has about a million rows. FuxiCTR gets the same rows as a file of its
-own format, read by its loader: --reading=npz or parquet (through Ray), or memory, its batches made beforehand.
-Measured are our float32 and bfloat16 (--precisions), each against FuxiCTR's float32.
+us with --rate_min_count; by default the table has about a million rows. FuxiCTR gets the same rows as a file of its own
+format, read by its loader: --reading=npz or parquet (through Ray), or memory, with batches made in advance. Our float32
+and bfloat16 (--precisions) are each compared with FuxiCTR's float32.
 
 job: raw rows to test metrics, --job_rows rows and the model --job_model: on our side `data_pipelines.prepare` and
 `ada_ensemble_tf.train` for one epoch, which ends with the metrics of the validation and the test split. On FuxiCTR's
 `build_dataset` from CSV files (writing those is not timed), one epoch of `fit` with validation, `evaluate` on test.
-Whole processes are timed. Both split 70/10/20 and share levels seen fewer than --job_min_count times, but the rows of
-the splits differ, and so AUCs by some 0.001 for 200,000 test rows. Where ours is lower by more than 0.005 the
+Whole processes are timed. Both split 70/10/20 and share levels seen fewer than --job_min_count times, but the splits
+contain different rows, so AUCs differ by about 0.001 for 200,000 test rows. If ours is lower by more than 0.005, the
 comparison is void.
 
-What is made of rows stands in --workdir, and later runs use it again.
+Files made from rows stay in --workdir, and later runs use them again.
 """
 
 import statistics
@@ -48,7 +48,7 @@ from experiments.measuring.processes import measured
 from experiments.overrides import parse
 
 TARGETS = {"float32": 1.2, "bfloat16": 2.0}
-"""Ours in this precision against FuxiCTR's float32, in examples/s."""
+"""Target ratio of our examples/s in a precision to FuxiCTR's in float32."""
 TARGET_JOB = 2.0
 MAX_AUC_LOSS = 0.005
 RATE_SPLIT = "0.96,0.02,0.02"
@@ -133,7 +133,7 @@ def measure_job(setup: Setup, model: str, rows: int, repeats: int) -> None:
 def _our_rate(setup: Setup, model: str, data: PreparedData, precision: str, seed: int) -> float:
     warmup, steps = flags.FLAGS.warmup, flags.FLAGS.steps
     epoch = -(-data.rows["train"] // setup.batch_size)
-    # The loop counts from its first report on, and rounds epochs up to steps. Little data means many evaluations.
+    # The loop measures from its first report on and rounds epochs up to steps. With little data it evaluates often.
     epochs = (warmup + steps - 0.5) / epoch
     values = {"report_every": warmup, "max_epochs": epochs, "patience": warmup + steps, "seed": seed}
     return train_ours(setup, model, data.path, values | {"precision": precision})["examples_per_second"]
@@ -192,7 +192,7 @@ def _prepare(setup: Setup, raw: Path, data_dir: Path, *options: str) -> None:
 
 
 if __name__ == "__main__":
-    # Here, so that importing this module leaves the flags of other command lines alone.
+    # Defined here, so that importing this module does not add flags to other commands.
     flags.DEFINE_string("workdir", "runs/benchmarks/fuxictr_training", "Where rows are made, kept and used again.")
     flags.DEFINE_string("fuxictr_python", "runs/fuxictr_env/bin/python", "Python of an environment with FuxiCTR.")
     flags.DEFINE_enum("only", "both", ["rate", "job", "both"], "What to measure.")

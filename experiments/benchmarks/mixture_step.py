@@ -1,4 +1,4 @@
-"""What sparse routing and early exit save: whole training steps and inference, against the dense mixture.
+"""What sparse routing and early exit save: whole training steps and inference, compared with the dense mixture.
 
     .venv/bin/python -m experiments.benchmarks.mixture_step [--batch_size=4096] [--repeats=9] [--num_rows=1000000]
 
@@ -6,13 +6,13 @@ Models have the sizes of AdaEnsemble's paper (arXiv 2301.08353): 39 fields, D = 
 float32. A training step is everything that `train` does with a joint batch: forward, backward, three optimisers,
 reports, finite check. Ids are uniform over the table.
 
-Freshly made gates route as chance has it, so scores are replaced, after being computed, by random ones whose largest
-fall on experts with the paper's prior shares (0.2, 0.2, 0.4, 0.1, 0.1) and on exits with the shares of its table 4
-(6.53, 19.36, 66.43 and 7.68 %). The cost of gates, dispatch and exits is all there, and the load is the paper's.
+New gates route at random, so scores are replaced, after being computed, by random ones whose largest fall on experts
+with the paper's prior shares (0.2, 0.2, 0.4, 0.1, 0.1) and on exits with the shares of its table 4 (6.53, 19.36, 66.43
+and 7.68 %). The cost of gates, dispatch and exits is included, and the load is the paper's.
 
 Models take turns in one process, so that a machine that slows down slows all; medians. The rate of a matrix product
-`[4096, 624] x [624, 624]` is measured in the same turns: what a model achieves is said as a share of it, by the FLOPs
-of its own count (the backward pass twice the forward one).
+`[4096, 624] x [624, 624]` is measured in the same turns. A model's rate is given as a share of it, from the FLOPs that
+the model counts (the backward pass counts twice the forward pass).
 """
 
 from collections.abc import Callable, Sequence
@@ -31,7 +31,7 @@ TARGET_SHARE_OF_MATMUL = 0.60
 
 
 def main(argv: Sequence[str]) -> None:
-    """Prints a table each for training and inference, and the verdicts."""
+    """Prints one table each for training and inference, and the verdicts."""
     del argv
     num_rows, repeats = flags.FLAGS.num_rows, flags.FLAGS.repeats
     models = {
@@ -68,7 +68,7 @@ def main(argv: Sequence[str]) -> None:
 
 
 def matrix_product() -> Callable[[], None]:
-    """The product that most experts are, on a batch of 4096."""
+    """The matrix product that most experts consist of, on a batch of 4096."""
     width = steps.FIELDS * steps.DIMENSION
     left, right = tf.random.normal((4096, width)), tf.random.normal((width, width))
     multiply = tf.function(lambda: tf.reduce_max(tf.matmul(left, right)[0]))

@@ -1,20 +1,20 @@
-"""Time of an optimiser's step on an embedding table: by the table's size, and against Keras' own optimisers.
+"""Time of an optimiser's step on an embedding table: by the table's size, and compared with Keras' own optimisers.
 
     .venv/bin/python -m experiments.benchmarks.optimizer_step [--sizes=10000,100000,1000000,10000000] [--repeats=40]
 
-A step is `optimizer.apply` in a graph, given the gradient of a lookup of 4096 x 39 ids in a table `[V, 16]`: a row of
-floats an id. Forward and backward pass are not part of it. A step is timed until it has been carried out.
+A step is `optimizer.apply` in a graph, given the gradient of a lookup of 4096 x 39 ids in a table `[V, 16]`: one row of
+floats per id. The forward and backward passes are not included. A step is timed until it has finished.
 
-All tables get the same work. Drawn from the rows of a table as they are, ids would repeat less often the larger the
-table, and time would grow with the distinct rows of a batch and not with V. So a batch is drawn once, with a skew as
-clicks have, as positions in a list of --distinct rows each of which comes at least once; each table then has its own
-random list of so many of its rows. There are eight batches with eight lists a table, taken in turn, so that rows are
-not always in the cache.
+All tables get the same work. If ids were drawn from a table's own rows, they would repeat less often in larger tables,
+and time would grow with the distinct rows of a batch instead of V. So a batch is drawn once, as skewed as clicks are,
+as positions in a list of --distinct rows, each of which occurs at least once. Each table then has its own random list
+of that many of its rows. There are eight batches and eight lists per table, used in turn, so that rows are not always
+in the cache.
 
-Of each optimiser, tables of all sizes take turns, so that a machine that slows down slows all. Before that each does
-all batches once. The largest size holds 2 GB with the state of an optimiser, which is freed before the next one's.
+For each optimiser, tables of all sizes take turns, so that a machine that slows down slows all. Before that, each table
+runs all batches once. The largest table takes 2 GB with an optimiser's state; it is freed before the next one.
 
-At V = --peer_size our optimisers then take turns with Keras' of the same algorithm, on tables of their own.
+At V = --peer_size our optimisers then take turns with Keras' optimisers of the same algorithm, on separate tables.
 """
 
 import gc
@@ -30,7 +30,7 @@ TARGET_SPREAD = 1.5
 
 
 def main(argv: Sequence[str]) -> None:
-    """Prints the medians of each optimiser by table size, those beside Keras' optimisers, and the verdicts."""
+    """Prints each optimiser's medians by table size, the comparison with Keras' optimisers, and the verdicts."""
     del argv
     values = flags.FLAGS
     try:
@@ -69,7 +69,7 @@ def main(argv: Sequence[str]) -> None:
 
 
 if __name__ == "__main__":
-    # Here, so that importing this module leaves the flags of other command lines alone.
+    # Defined here, so that importing this module does not add flags to other commands.
     flags.DEFINE_list("sizes", ["10000", "100000", "1000000", "10000000"], "V of each table.")
     flags.DEFINE_integer("repeats", 40, "Timed steps of each table.", lower_bound=1)
     flags.DEFINE_integer("distinct", 8192, "Distinct rows of a batch.", lower_bound=1)

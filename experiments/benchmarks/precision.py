@@ -1,17 +1,17 @@
-"""Seconds a training step takes in float32 and in bfloat16, on the same rows.
+"""Time of a training step in float32 and in bfloat16, on the same rows.
 
     .venv/bin/python -m experiments.benchmarks.precision [--models=dcn_v2,dense_moe] [--steps=20] [--xla]
 
 The models are those of `experiments/criteo.py`, the batch has 4096 rows of 39 uniform synthetic ids in a table of a
-million rows. A step is the whole of it: forward pass, gradients, and all optimisers. Each model is made once a
-precision, in one process; after two untimed steps the precisions take turns, so that a machine that slows down slows
-all. Beside the steps the product of matrices that most of them is made of is timed by itself.
+million rows. A step includes the forward pass, gradients and all optimisers. Each model is made once per precision, in
+one process; after two untimed steps the precisions take turns, so that a machine that slows down slows all. The matrix
+product that dominates the steps is also timed on its own.
 
---xla adds float32 with forward pass and gradients compiled by XLA, for models whose shapes are all static: not those in
-which rows exit early.
+--xla adds float32 with forward pass and gradients compiled by XLA, for models whose shapes are all static, which
+excludes models in which rows exit early.
 
-What bfloat16 gains depends on the CPU. With AMX its products are several times as fast as float32's; the target is for
-these. With AVX-512 BF16 they are up to twice as fast; without either TensorFlow converts to float32 and back.
+The gain from bfloat16 depends on the CPU. With AMX its products are several times as fast as float32's; the target is
+for such CPUs. With AVX-512 BF16 they are up to twice as fast; without either, TensorFlow converts to float32 and back.
 """
 
 import statistics
@@ -33,7 +33,7 @@ FIELDS = 39
 TARGET_RATIO = 1.8
 WARM_UP = 2
 EARLY_EXIT = ("ada_ensemble", "dense_moe")
-"""Models whose rows exit early, so that shapes are known at run time only."""
+"""Models whose rows exit early, so that shapes are known only at run time."""
 
 
 def main(argv: Sequence[str]) -> None:
@@ -60,21 +60,21 @@ def main(argv: Sequence[str]) -> None:
 
 
 def cpu_flags() -> frozenset[str]:
-    """The flags of the first CPU; none where Linux does not tell them."""
+    """The flags of the first CPU; empty if Linux does not list them."""
     file = Path("/proc/cpuinfo")
     lines = file.read_text().splitlines() if file.exists() else []
     return frozenset(next((line.split(":")[1] for line in lines if line.startswith("flags")), "").split())
 
 
 def product(rows: int, width: int, precision: str) -> Callable[[], object]:
-    """What multiplies `[rows, width]` by `[width, width]`."""
+    """A function that multiplies `[rows, width]` by `[width, width]`."""
     dtype = tf.bfloat16 if precision == "bfloat16" else tf.float32
     x, w = (tf.cast(tf.random.stateless_normal([n, width], [1, n]), dtype) for n in (rows, width))
     return lambda: tf.matmul(x, w)
 
 
 def training_step(name: str, precision: str, xla: bool = False) -> Callable[[], object]:
-    """What makes one update of all variables of the model called `name`, always on the same batch."""
+    """A function that makes one update of all variables of the model called `name`, always on the same batch."""
     rows, batch = flags.FLAGS.rows, flags.FLAGS.batch_size
     ids = tf.random.stateless_uniform([batch, FIELDS], [1, 2], 0, rows, tf.int32)
     labels = tf.cast(tf.random.stateless_uniform([batch], [3, 4]) < 0.25, tf.float32)
@@ -130,10 +130,10 @@ def report(what: str, seconds: dict[str, list[float]]) -> float:
 
 
 if __name__ == "__main__":
-    # Here, so that importing this module leaves the flags of other command lines alone.
+    # Defined here, so that importing this module does not add flags to other commands.
     flags.DEFINE_list("models", ["dcn_v2", "dense_moe"], "Models to time.")
     flags.DEFINE_integer("steps", 20, "Timed steps of each model and precision.", lower_bound=1)
     flags.DEFINE_integer("rows", 1_000_000, "V, rows of the table.", lower_bound=1)
     flags.DEFINE_integer("batch_size", 4096, "Rows of a batch.", lower_bound=1)
-    flags.DEFINE_bool("xla", False, "Whether to time float32 compiled by XLA too.")
+    flags.DEFINE_bool("xla", False, "Whether to also time float32 compiled by XLA.")
     run_main(main)

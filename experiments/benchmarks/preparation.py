@@ -1,22 +1,22 @@
-"""Speed and memory of preparing raw rows, and the same against FuxiCTR's preprocessing.
+"""Speed and memory of preparing raw rows, and a comparison with FuxiCTR's preprocessing.
 
     .venv/bin/python -m experiments.benchmarks.preparation [--only=scaling]
     .venv/bin/python -m experiments.benchmarks.preparation --only=fuxictr --fuxictr_python=runs/fuxictr_env/bin/python
 
-`fuxictr_preparation.py` says how to make FuxiCTR's environment. Each run is a process of its own, timed from its start
-to its end (imports included), into a new directory that is removed afterwards. What is compared takes turns, so that a
-machine that slows down slows both. Synthetic Criteo rows, made beforehand and kept in --workdir.
+`fuxictr_preparation.py` says how to make FuxiCTR's environment. Each run is a separate process, timed from its start to
+its end (imports included). It writes to a new directory that is removed afterwards. The two sides take turns, so that a
+machine that slows down slows both. The synthetic Criteo rows are made in advance and kept in --workdir.
 
 scaling: `data_pipelines.prepare` on --small_rows and --large_rows. Memory is the resident set size (RSS) summed over
 the process and all its descendants, sampled every 50 ms. RSS is the strictest choice: pages that processes share count
-once for each. Sampling takes some 2 % of a core. Printed are rows/s, the peak in GiB, the ratio of peaks, disk per row,
-and what the full Criteo would take: time by the large runs' median rate, memory as the large runs' peak, which holds
-if peaks do not grow with rows.
+once for each process. Sampling takes about 2 % of a core. It prints rows/s, the peak in GiB, the ratio of peaks, disk
+per row, and a projection for the full Criteo data: time from the large runs' median rate, and memory from their peak,
+which is valid if peaks do not grow with rows.
 
-fuxictr: `data_pipelines.prepare` on --fuxictr_rows against FuxiCTR on the same rows, with the same threshold of 20.
-FuxiCTR gets CSV files with a header, split 70/10/20; writing those is not timed. A pair of runs on 10,000 rows comes
-first, untimed, for the page cache; a second pair of them tells how long starting takes. FuxiCTR starts Ray, which may
-well be most of its time, so the ratio less the start is printed too. The target is for whole processes.
+fuxictr: `data_pipelines.prepare` on --fuxictr_rows compared with FuxiCTR on the same rows, with the same threshold of
+20. FuxiCTR gets CSV files with a header, split 70/10/20; writing those is not timed. First come two pairs of runs on
+10,000 rows: an untimed pair for the page cache, and a pair that measures the time to start. FuxiCTR starts Ray, which
+may be most of its time, so the ratio without the start is also printed. The target is for whole processes.
 """
 
 import statistics
@@ -106,18 +106,18 @@ def measure_fuxictr(workdir: Path, python: str, rows: int, repeats: int) -> None
     ratio = their_seconds / our_seconds
     print(f"median: prepare {rows / our_seconds:,.0f} rows/s, FuxiCTR {rows / their_seconds:,.0f} rows/s, {ratio:.1f}x")
     our_rest, their_rest = our_seconds - start_ours.seconds, their_seconds - start_theirs.seconds
-    if min(our_rest, their_rest) > 0:  # few rows may take no longer than starting does
+    if min(our_rest, their_rest) > 0:  # few rows may take no longer than the start
         print(f"less the start: prepare {our_rest:.1f} s, FuxiCTR {their_rest:.1f} s, {their_rest / our_rest:.1f}x")
     print(verdict(f">= {TARGET_RATIO} times FuxiCTR's rows/s", ratio >= TARGET_RATIO, f"{ratio:.1f}"))
 
 
 def fuxictr_version(python: str) -> str:
-    """The version of FuxiCTR that this python has. UserError: it has none."""
+    """The version of FuxiCTR in a python environment; raises UserError if it has none."""
     command = [python, "-c", "import fuxictr; print(fuxictr.__version__)"]
     try:
         return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
     except (OSError, subprocess.CalledProcessError):
-        raise UserError(f"--fuxictr_python={python}: is no python that can import fuxictr") from None
+        raise UserError(f"--fuxictr_python={python}: is not a python that can import fuxictr") from None
 
 
 def csv_files(workdir: Path, rows: int) -> Path:
@@ -136,7 +136,7 @@ def csv_files(workdir: Path, rows: int) -> Path:
 
 
 def _prepare(workdir: Path, rows: int) -> tuple[Run, int]:
-    """Prepares `rows` rows with this project; what it took, and the bytes on disk."""
+    """Prepares `rows` rows with this project; returns the run's figures and the bytes on disk."""
     raw = _raw(workdir, rows)
     with tempfile.TemporaryDirectory(dir=workdir) as directory:
         out = Path(directory, "data")
@@ -171,7 +171,7 @@ def _show(title: str, rows: int, run: Run) -> None:
 
 
 if __name__ == "__main__":
-    # Here, so that importing this module leaves the flags of other command lines alone.
+    # Defined here, so that importing this module does not add flags to other commands.
     flags.DEFINE_string("workdir", "runs/benchmarks/preparation", "Where raw rows are made and kept.")
     flags.DEFINE_integer("small_rows", 2_500_000, "Rows of the small file.", lower_bound=1)
     flags.DEFINE_integer("large_rows", 10_000_000, "Rows of the large file.", lower_bound=1)

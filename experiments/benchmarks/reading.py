@@ -1,20 +1,21 @@
-"""Rows per second of shuffled reading: prepared blocks against one tf.Example per row, on the same rows.
+"""Rows per second of shuffled reading: prepared blocks compared with one tf.Example per row, on the same rows.
 
     .venv/bin/python -m experiments.benchmarks.reading [--rows=2000000] [--repeats=5] [--batch_size=4096]
 
 Both deliver the training split of synthetic Criteo rows in batches, shuffled, one epoch long:
 
 * blocks: `open_data(...).train(batch_size, seed, epochs=1)`, what training reads.
-* per row: the usual way, tuned as usual. A tf.Example a row, an int64 feature a field and the label, in 4 files;
-  parallel interleave in any order, a shuffle buffer of 100,000 rows, batches, `tf.io.parse_example` on whole batches,
-  prefetch. Its batches stay a dictionary of columns: stacking them into one tensor of ids would only cost it more.
+* per row: the usual way, tuned as usual. One tf.Example per row with an int64 feature per field and the label, in 4
+  files; parallel interleave in any order, a shuffle buffer of 100,000 rows, batches, `tf.io.parse_example` on whole
+  batches, prefetch. Its batches stay a dictionary of columns; stacking them into one tensor of ids would only cost
+  more.
 
 An epoch is timed from the first to the last row, counted inside TensorFlow without a Python loop; tracing the pipeline,
-once in a training run, comes before. One untimed epoch of each fills the page cache and checks that both deliver the
-same rows (number, clicks, sum of ids). Then both take turns, so that a machine that slows down slows both. Bytes per
-row are those of the record files. Below a million rows or so, filling buffers takes much of an epoch.
+which a training run does once, is not included. One untimed epoch of each fills the page cache and checks that both
+deliver the same rows (number, clicks, sum of ids). Then both take turns, so that a machine that slows down slows both.
+Bytes per row are those of the record files. Below a million rows or so, filling buffers takes much of an epoch.
 
-What is made stands in --workdir by the number of rows, and later runs use it again.
+Data stays in --workdir by the number of rows, and later runs use it again.
 """
 
 import statistics
@@ -37,7 +38,7 @@ TARGET_RATIO = 5
 
 
 def main(argv: Sequence[str]) -> None:
-    """Makes the data where it is missing, and prints each epoch's rate, the medians and the verdict."""
+    """Makes the data if it is missing, and prints each epoch's rate, the medians and the verdict."""
     del argv
     rows, batch_size = flags.FLAGS.rows, flags.FLAGS.batch_size
     workdir = Path(flags.FLAGS.workdir)
@@ -88,7 +89,7 @@ def read_examples(files: Sequence[Path], names: Sequence[str], batch_size: int, 
 
 
 def _write_examples(data: PreparedData, directory: Path) -> None:
-    """Writes the training split, a tf.Example a row, dealt out to the files in turn."""
+    """Writes the training split, one tf.Example per row, to the files in turn."""
     names = [field.name for field in data.schema.fields]
     paths = [str(directory / f"train.tfrecord-{i:05d}-of-{EXAMPLE_FILES:05d}") for i in range(EXAMPLE_FILES)]
     writers = [tf.io.TFRecordWriter(path) for path in paths]
@@ -107,7 +108,7 @@ def _write_examples(data: PreparedData, directory: Path) -> None:
 
 
 def _count(batches: tf.data.Dataset) -> int:
-    """Rows of a whole pass."""
+    """The number of rows in a whole pass."""
 
     def add(rows: tf.Tensor, batch: tuple) -> tf.Tensor:
         _, label = batch
@@ -141,7 +142,7 @@ def _report(rates: dict[str, list[float]], data: PreparedData, examples: Sequenc
 
 
 if __name__ == "__main__":
-    # Here, so that importing this module leaves the flags of other command lines alone.
+    # Defined here, so that importing this module does not add flags to other commands.
     flags.DEFINE_integer("rows", 2_000_000, "Synthetic rows; 70 % of them are the training split.", lower_bound=1)
     flags.DEFINE_string("workdir", "runs/benchmarks/reading", "Where data is made, kept and used again.")
     flags.DEFINE_integer("repeats", 5, "Timed epochs of each pipeline.", lower_bound=1)

@@ -3,13 +3,13 @@
     .venv/bin/python -m experiments.benchmarks.serving [--batch_sizes=1,64,512,4096] [--repeats=40] [--levels=25000]
 
 Models have the sizes of AdaEnsemble's paper (arXiv 2301.08353): 39 fields, D = 16, four layers of its five experts,
-with the paper's shares of experts and exits set as `steps.make_mixture` does it; DCN V2 has its defaults of this zoo.
-The raw rows have Criteo's columns with --levels texts in each categorical one, drawn evenly. Each model is exported as
-`python -m ada_ensemble_tf.export` does it and loaded by the session loader that TF Serving's model server has.
+with the paper's shares of experts and exits set by `steps.make_mixture`; DCN V2 has this zoo's defaults. The raw rows
+have Criteo's columns, with --levels texts per categorical column, drawn uniformly. Each model is exported as `python -m
+ada_ensemble_tf.export` does and loaded by the session loader of TF Serving's model server.
 
-Models take turns in one process, for `serving_default` (raw columns) and `ids`; times include handing over the request
-in Python. Cold starts are fresh processes, in turn with the warm-up requests replayed after loading and without: how
-long the first request of one row then takes.
+Models take turns in one process, for `serving_default` (raw columns) and `ids`; times include passing the request in
+Python. Cold starts measure the first request of one row in fresh processes, in turns with the warm-up requests replayed
+after loading and without them.
 """
 
 import subprocess
@@ -58,7 +58,7 @@ print(time.perf_counter() - start)
 
 
 def main(argv: Sequence[str]) -> None:
-    """Exports where there is nothing yet, and prints tables and verdicts."""
+    """Exports models that are not there yet, and prints tables and verdicts."""
     del argv
     sizes = sorted(int(size) for size in flags.FLAGS.batch_sizes)
     if not {1, TARGET_BATCH} <= set(sizes):
@@ -90,9 +90,9 @@ def main(argv: Sequence[str]) -> None:
 
 
 def _exports(workdir: Path) -> dict[str, Path]:
-    """The folder of each model; made anew where it is missing."""
+    """The folder of each model; exports it if it is missing."""
     workdir.mkdir(parents=True, exist_ok=True)
-    # Minus one, two and missing are levels of their own beside the bins.
+    # Values from -1 to 2 and the missing value are separate levels next to the bins.
     numeric = [*(f"={v}" for v in range(-1, 3)), *(f"{LOG_PREFIX}{i}" for i in range(1, BINS)), ""]
     texts = [f"{i * 2654435761 % 2**32:08x}" for i in range(flags.FLAGS.levels)]
     known = {one.name: pl.Series(numeric if one.transform == "log_square" else texts) for one in inputs()}
@@ -124,7 +124,7 @@ def _with_embeddings(model: CTRModel) -> CTRModel:
 def _alternate(
     sessions: Mapping[str, ServingSession], signature: str, rows: GoldenRows, size: int, repeats: int
 ) -> dict[str, list[float]]:
-    """Seconds of each request by model, all in turns after two untimed ones; small batches have more turns."""
+    """Seconds per request by model, in turns after two untimed ones; small batches have more turns."""
     times: dict[str, list[float]] = {name: [] for name in sessions}
     turns = repeats * max(1, min(10, TARGET_BATCH // size))
     for turn in range(turns + 2):
@@ -152,7 +152,7 @@ def _cold_starts(folder: Path, repeats: int) -> None:
 
 
 if __name__ == "__main__":
-    # Here, so that importing this module leaves the flags of other command lines alone.
+    # Defined here, so that importing this module does not add flags to other commands.
     flags.DEFINE_list("batch_sizes", ["1", "64", "512", "4096"], "Rows of a request; 1 and 512 are needed.")
     flags.DEFINE_integer("repeats", 40, "Timed turns; small batches have up to ten times as many.", lower_bound=1)
     flags.DEFINE_integer("levels", 25_000, "Levels of each of the 26 categorical fields.", lower_bound=1)

@@ -1,20 +1,20 @@
-"""Training on two workers against one process: the same losses, and the same end after a worker was killed.
+"""Compares training on two workers with one process: equal losses, and equal results after a worker was killed.
 
     .venv/bin/python -m experiments.benchmarks.workers [--steps=200] [--rows=20000] [--models=ada_ensemble,dcn_v2]
 
-Each worker is a process of this machine; they talk over the loopback device. Synthetic Criteo rows, small models of few
-experts, without noise, for replicas draw other noise than one process does.
+Each worker is a process on this machine; they communicate over the loopback device. Rows are synthetic Criteo rows, and
+models are small, with few experts and without noise, because replicas draw different noise from one process.
 
-* losses: of every report of a run, a few updates each, the largest difference between two workers and one process. Two
-  processes add up in another order than one, and training makes much of the last digit: at the kink of a ReLU and at a
-  tie of two experts a row that is on the other side changes a gradient by whole per cents. So models are compared with
-  options under which one process agrees with itself, `STEADY`.
-* rounding: the same with the options of their configs, beside what one process differs from itself if nothing but the
-  rounding of its matrix products changes (TF_ENABLE_ONEDNN_OPTS=0).
-* killed: AdaEnsemble on two workers, of which one (then the other, which is the chief) is killed with SIGKILL after the
-  first checkpoint and started again; its validation and test metrics against those of the run that was left alone.
+* losses: the largest difference between two workers and one process over all reports of a run, each over a few updates.
+    Two processes sum in another order than one, and training amplifies the last digit: at the kink of a ReLU, or at a
+    tie between two experts, a row on the other side changes a gradient by whole per cents. So models are compared with
+    options under which one process agrees with itself, `STEADY`.
+* rounding: the same with the options of the models' configs, next to the difference between two runs of one process
+    whose matrix products round differently (TF_ENABLE_ONEDNN_OPTS=0).
+* killed: AdaEnsemble on two workers. One of them (then the other, the chief) is killed with SIGKILL after the first
+    checkpoint and started again; validation and test metrics are compared with those of an undisturbed run.
 
-Runs are made anew each time; the prepared rows stand in --workdir and are used again.
+Runs are repeated each time; the prepared rows stay in --workdir and are used again.
 """
 
 import shutil
@@ -43,17 +43,17 @@ SMALL = {
         "--config.model.k=2",
     ],
 }
-"""What makes a model small; other models are as their configs have them."""
+"""Options that make a model small; other models use their configs."""
 STEADY = {
     "ada_ensemble": ["--config.embedding_optimizer.learning_rate=0.001", "--config.embedding_optimizer.beta=1.0"],
     "dcn_v2": ["--config.model.activation=gelu"],
 }
-"""What keeps a model's training from making much of the last digit."""
+"""Options that keep training from amplifying the last digit."""
 OTHER_ROUNDING = {"TF_ENABLE_ONEDNN_OPTS": "0"}
 
 
 def main(argv: Sequence[str]) -> None:
-    """Runs all, prints what differs, and the verdicts."""
+    """Runs everything and prints the differences and the verdicts."""
     del argv
     workdir, steps = Path(flags.FLAGS.workdir), flags.FLAGS.steps
     data = prepared(workdir, flags.FLAGS.rows)
@@ -100,14 +100,14 @@ def _worst(one: Path, other: Path) -> tuple[float, str]:
 
 
 def training_arguments(model: str, data: PreparedData, epochs: float) -> list[str]:
-    """Those of `ada_ensemble_tf.train` but --workdir: short reports, an evaluation an epoch, no early stopping."""
+    """Arguments of `ada_ensemble_tf.train` except --workdir: frequent reports and evaluations, no early stopping."""
     fixed = {"batch_size": BATCH, "report_every": 4, "patience": 1000, "max_epochs": epochs}
     options = [f"--config.{key}={value}" for key, value in fixed.items()]
     return [f"--config=experiments/synthetic.py:{model}", f"--data_dir={data.path}", *options, *SMALL.get(model, [])]
 
 
 if __name__ == "__main__":
-    # Here, so that importing this module leaves the flags of other command lines alone.
+    # Defined here, so that importing this module does not add flags to other commands.
     flags.DEFINE_integer("steps", 200, "Weight updates of each run.", lower_bound=8)
     flags.DEFINE_integer("rows", 20_000, "Synthetic rows; 70 % of them are the training split.", lower_bound=2_000)
     flags.DEFINE_string("models", "ada_ensemble,dcn_v2", "Compared with one process; the first is also killed.")

@@ -1,4 +1,4 @@
-"""What the benchmarks are made of: processes, rows and steps to measure, and the line that says what came of it."""
+"""Parts of the benchmarks: processes, rows and steps to measure, and the line with the verdict."""
 
 import contextlib
 import shutil
@@ -10,7 +10,7 @@ from pathlib import Path
 def made_once(final: Path) -> Iterator[Path]:
     """Yields an empty directory to fill, which gets the name `final` only if the block ends without an error."""
     partial = final.with_name(final.name + ".partial")
-    shutil.rmtree(partial, ignore_errors=True)  # left by a run that was interrupted
+    shutil.rmtree(partial, ignore_errors=True)  # left by an interrupted run
     partial.mkdir()
     yield partial
     partial.rename(final)

@@ -1,4 +1,4 @@
-"""Prepared data and models in the forms that FuxiCTR reads: the same rows, the same weights."""
+"""Prepared data and models in the formats that FuxiCTR reads, with the same rows and weights."""
 
 from pathlib import Path
 
@@ -16,10 +16,10 @@ READ_ROWS = 65_536
 
 
 def write_rows(data: PreparedData, directory: Path) -> None:
-    """Writes the training split as train.npz and train.parquet, and feature_map.json beside them.
+    """Writes the training split as train.npz and train.parquet, and feature_map.json next to them.
 
-    A column a field, int32, of its own vocabulary: level i of field f is row offset_f + i of the fused table. The label
-    is an int32 too, or else FuxiCTR would make all columns floats.
+    Each field is an int32 column with its own vocabulary: level i of field f is row offset_f + i of the fused table.
+    The label is also int32; otherwise FuxiCTR would make all columns floats.
     """
     batches = list(data.evaluation("train", READ_ROWS).as_numpy_iterator())
     ids, labels = (np.concatenate(arrays) for arrays in zip(*batches, strict=True))
@@ -44,7 +44,7 @@ def feature_map(schema: Schema) -> dict:
 
 
 def write_weights(model: DCNV2 | DNN, schema: Schema, file: Path) -> None:
-    """Writes a model's trainable variables under the names that `fuxictr_model.Network` has for them (.npz)."""
+    """Writes a model's trainable variables under the names of `fuxictr_model.Network` (.npz)."""
     table = model.embedding.table.numpy()
     embeddings = "embedding_layer.embedding_layer.embedding_layers"
     state = {f"{embeddings}.{f.name}.weight": table[f.offset : f.offset + f.size] for f in schema.fields}

@@ -1,4 +1,4 @@
-"""Steps of optimisers on tables, to be timed."""
+"""Optimiser steps on tables, for timing."""
 
 import statistics
 import time
@@ -56,7 +56,7 @@ class Table:
 
 
 def batches(distinct: int) -> tuple[np.ndarray, tf.Tensor]:
-    """(positions `[BATCHES, IDS]` in [0, distinct), of which all come in each batch; gradient `[IDS, D]`)."""
+    """(positions `[BATCHES, IDS]` in [0, distinct), all of which occur in each batch; gradient `[IDS, D]`)."""
     if not 1 <= distinct <= IDS:
         raise UserError(f"--distinct must lie in [1, {IDS}]; received {distinct}")
     rng = np.random.default_rng(0)
@@ -67,7 +67,7 @@ def batches(distinct: int) -> tuple[np.ndarray, tf.Tensor]:
 
 
 def timed(tables: Mapping, repeats: int) -> dict:
-    """The median seconds of each table's steps, the tables in turn."""
+    """The median seconds of each table's steps; the tables take turns."""
     for table in tables.values():
         for _ in range(BATCHES):
             table()

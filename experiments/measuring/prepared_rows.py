@@ -10,10 +10,10 @@ from data_pipelines.synthetic import write
 
 
 def prepared(workdir: Path, rows: int) -> PreparedData:
-    """So many rows, prepared as the command does it; what an earlier call left in `workdir` is used again.
+    """`rows` synthetic rows, prepared by the command; reuses what an earlier call left in `workdir`.
 
     Raises:
-        UserError: preparation failed.
+        UserError: if preparation fails.
     """
     workdir.mkdir(parents=True, exist_ok=True)
     raw, data_dir = workdir / f"{rows}.txt", workdir / f"{rows}_prepared"

@@ -15,17 +15,17 @@ SAMPLE_SECONDS = 0.05
 
 
 class Run(NamedTuple):
-    """What a process took: wall seconds, and the peak of its tree's summed RSS."""
+    """A process's wall seconds, and the peak of its process tree's summed RSS."""
 
     seconds: float
     peak_bytes: int
 
 
 def measured(command: Sequence[str], log: Path) -> Run:
-    """Runs a command, its output going to `log`, and samples the memory of its process tree.
+    """Runs a command with its output in `log`, and samples the memory of its process tree.
 
     Raises:
-        UserError: it ends with another code than 0.
+        UserError: if it ends with a code other than 0.
     """
     peak = 0
     with log.open("w") as output:

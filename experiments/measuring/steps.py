@@ -1,4 +1,4 @@
-"""Training and inference steps to be timed: models of the paper's sizes, their routing fixed, taking turns."""
+"""Training and inference steps for timing: models of the paper's sizes with fixed routing, in turns."""
 
 import statistics
 import time
@@ -13,9 +13,9 @@ from ada_ensemble_tf.optimizers import make_optimizer
 FIELDS, DIMENSION, LAYERS = 39, 16, 4
 """F, D and L of AdaEnsemble's paper (arXiv 2301.08353) on Criteo."""
 EXPERT_SHARES = (0.2, 0.2, 0.4, 0.1, 0.1)
-"""Its prior of gated dense, cross, polynomial, convolution and attention."""
+"""The paper's prior for gated dense, cross, polynomial, convolution and attention."""
 EXIT_SHARES = (0.0653, 0.1936, 0.6643, 0.0768)
-"""The exits that its table 4 has found."""
+"""The shares of exits in the paper's table 4."""
 
 
 def make_mixture(
@@ -29,16 +29,16 @@ def make_mixture(
 ) -> AdaEnsemble:
     """A compiled mixture past its annealing whose gates choose with given shares.
 
-    Freshly made gates would route as chance has it.
+    New gates would route at random.
 
     Args:
         cls: AdaEnsemble or DenseMoE.
         num_rows: V.
-        exits: whether rows exit early, with `EXIT_SHARES`; all run through all layers if not.
+        exits: whether rows exit early, with `EXIT_SHARES`; otherwise all rows run through all layers.
         num_fields: F.
         num_layers: L.
-        expert_shares: of each expert, summing to 1.
-        **arguments: of `cls`.
+        expert_shares: the share of each expert; they sum to 1.
+        **arguments: arguments of `cls`.
     """
     model = cls(
         num_rows,
@@ -66,7 +66,8 @@ def choose_by_shares(gate, shares: Sequence[float], seed: int) -> None:
     def logits(x0, training=False):
         scores = computed(x0, training)
         uniform = tf.random.stateless_uniform(tf.shape(scores), [0, seed], 1e-6, 1.0 - 1e-6)
-        # Gumbel's trick: the largest of log share + noise is a draw by the shares, the k largest draws without return.
+        # Gumbel's trick: the largest of log share + noise is a draw by the shares, the k largest are draws without
+        # replacement.
         return 1e-3 * scores + log_shares - tf.math.log(-tf.math.log(uniform))
 
     gate.logits = logits
@@ -93,12 +94,12 @@ def random_batch(num_rows: int, batch_size: int, num_fields: int = FIELDS) -> tu
 
 
 def flops_of(model: CTRModel, inputs: tf.Tensor) -> float:
-    """FLOPs of a forward pass of the rows as routed."""
+    """FLOPs of a forward pass over the rows, as routed."""
     return float(model.forward(inputs).flops)
 
 
 def alternate(calls: Mapping[str, Callable[[], None]], repeats: int) -> dict[str, float]:
-    """The median seconds of each call, all in turns; two untimed turns come first."""
+    """The median seconds of each call, in turns; two untimed turns come first."""
     times: dict[str, list[float]] = {name: [] for name in calls}
     for turn in range(repeats + 2):
         for name, call in calls.items():

@@ -1,4 +1,4 @@
-"""The workers of a training as processes of this machine: started, killed, and their figures read."""
+"""The workers of a training as processes on this machine: starts them, kills them and reads their figures."""
 
 import json
 import os
@@ -23,11 +23,11 @@ def start(
     """Starts the workers of a training, which print to `workdir`.worker_<i>.log.
 
     Args:
-        arguments: of the command, but --workdir.
-        workdir: of the training.
-        workers: how many; one has no TF_CONFIG.
-        addresses: where they listen; free ports of this machine by default.
-        environment: variables that add to this process's, or replace them.
+        arguments: the command's arguments except --workdir.
+        workdir: the training's working directory.
+        workers: the number of workers; a single one has no TF_CONFIG.
+        addresses: the addresses they listen at; free ports of this machine by default.
+        environment: variables that add to this process's or replace them.
     """
     addresses = addresses or [f"127.0.0.1:{port}" for port in free_ports(workers)]
     for i in range(workers):
@@ -54,12 +54,12 @@ def start_one(
 
 
 def log_of(workdir: Path, worker: int) -> Path:
-    """What a worker prints."""
+    """The file with a worker's output."""
     return workdir.with_name(f"{workdir.name}.worker_{worker}.log")
 
 
 def free_ports(count: int) -> list[int]:
-    """Ports that nobody listens at."""
+    """Ports that are not in use."""
     sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
     ports = [one.getsockname()[1] for one in sockets]
     for one in sockets:
@@ -68,7 +68,7 @@ def free_ports(count: int) -> list[int]:
 
 
 def train_with_a_loss(arguments: Sequence[str], workdir: Path, killed: int) -> float:
-    """Trains on two workers, of which one is killed after the first checkpoint and started again; seconds in all."""
+    """Trains on two workers; kills one after the first checkpoint and restarts it. Returns the seconds in all."""
     addresses = [f"127.0.0.1:{port}" for port in free_ports(2)]
     began, processes = time.monotonic(), start(arguments, workdir, 2, addresses)
     try:
@@ -88,10 +88,10 @@ def train_with_a_loss(arguments: Sequence[str], workdir: Path, killed: int) -> f
 
 
 def finish(processes: Sequence[subprocess.Popen], workdir: Path) -> float:
-    """Waits for the workers of a training; seconds that took. Raises UserError where one fails."""
+    """Waits for a training's workers; returns the seconds it took. Raises UserError if one fails."""
     began = time.monotonic()
     try:
-        # One that fails leaves the others waiting for it.
+        # If one fails, the others wait for it.
         while any(process.poll() is None for process in processes) and not any(process.poll() for process in processes):
             time.sleep(0.05)
     finally:
@@ -102,7 +102,7 @@ def finish(processes: Sequence[subprocess.Popen], workdir: Path) -> float:
 
 
 def end(processes: Sequence[subprocess.Popen]) -> None:
-    """Kills those that still run."""
+    """Kills the processes that still run."""
     for process in processes:
         if process.poll() is None:
             process.kill()
@@ -110,7 +110,7 @@ def end(processes: Sequence[subprocess.Popen]) -> None:
 
 
 def reported(workdir: Path) -> dict[tuple[str, int], float]:
-    """What TensorBoard has of training and validation, by tag and step, less what a clock measured."""
+    """TensorBoard's training and validation figures by tag and step, without those measured by a clock."""
     import tensorflow as tf
 
     figures = {}
