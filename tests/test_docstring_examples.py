@@ -1,4 +1,4 @@
-"""The examples in docstrings give the results they show; every layer, expert, gate and optimiser has one."""
+"""The examples in docstrings give what they show; every layer, expert, gate, optimiser and model has one."""
 
 import doctest
 import importlib
@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-PACKAGES = ("layers", "experts", "gates", "moe", "dhen", "optimizers", "losses", "evaluation")
+PACKAGES = ("layers", "experts", "gates", "moe", "dhen", "optimizers", "losses", "models", "evaluation")
 """Packages of `ada_ensemble_tf` whose examples run."""
 
 DISPATCHERS = ("SparseDispatcher", "DenseDispatcher")
@@ -53,7 +53,8 @@ def test_registered_classes_are_among_those_that_need_an_example():
     from ada_ensemble_tf.dhen import MODULES
     from ada_ensemble_tf.experts import EXPERTS
     from ada_ensemble_tf.gates import GATES
+    from ada_ensemble_tf.models import MODELS
     from ada_ensemble_tf.optimizers import OPTIMIZERS
 
-    ours = [*EXPERTS.values(), *GATES.values(), *MODULES.values(), *OPTIMIZERS.values()]
+    ours = [*EXPERTS.values(), *GATES.values(), *MODULES.values(), *MODELS.values(), *OPTIMIZERS.values()]
     assert {cls for cls in ours if cls.__module__.startswith("ada_ensemble_tf.")} <= set(public_classes())

@@ -26,40 +26,51 @@ RELEASED_EXPERTS = ("gated_dense", "cross", "polynomial", "convolution", "attent
 
 @keras.saving.register_keras_serializable(package="ada_ensemble_tf")
 class AdaEnsemble(CTRModel):
-    """Stacked sparse mixtures of heterogeneous experts with an early exit a row (arXiv 2301.08353).
+    """Stacked sparse mixtures of heterogeneous experts, with an early exit for each row (arXiv 2301.08353).
 
-    A gate picks the depth at which a row exits; a gate in each layer picks K of its experts. Both K and the number of
-    exits that are mixed in training fall to their final values while the model's step counter, one of its
-    weights, counts weight updates. In inference a row exits where its depth probability is largest.
+    The depth gate picks the layer after which a row exits, and a gate in each layer picks K of its experts. During
+    training, K and the number of mixed exits fall to their final values. The model's step counter, which is one of its
+    weights, drives both schedules. In inference a row takes the exit with the largest depth probability.
 
     Args:
-        dimension: D.
-        num_layers: L.
-        experts: names of the experts in each layer, see `ada_ensemble_tf.experts.EXPERTS`.
-        k: final K, experts kept per row and layer.
-        anneal_steps: weight updates over which K falls evenly from E to `k`, and the number of mixed exits from L to 1.
-        expert_prior: expected share of each expert, summing to 1; uniform if not given.
-        depth_prior: expected share of each exit, summing to 1; uniform if not given.
-        expert_load_weight: lambda_1 of equation 18, on the sum over layers.
-        depth_load_weight: lambda_2 of equation 18.
-        z_weight: coefficient of the router z-loss (arXiv 2202.08906) of all gates.
-        depth_objective: how the labels reach the depth gate. "straight_through": LogLoss of the exits' logits mixed by
-            the depth gates, which with one exit left are 1 forward and the softmax probability backward. "expected":
-            the LogLoss of each exit weighted by its gate. "none": no controller, every row runs through all layers.
-        normalization: of each layer's output: "batch", "layer" or "none".
-        embedding_normalization: likewise, of the embeddings; the multiplicative experts need an x0 of unit scale.
-        gate: the kind of all gates, experts' and depth: "name", one of `ada_ensemble_tf.gates.GATES`, and any of its
-            options.
-        dispatcher: how rows get to experts: "sparse", "dense", "vector_fusion" or "bit_fusion", see `SparseMoE`. With a
-            fusion the layers have no gates; `k`, `expert_prior` and their loss then have no part.
-        fusion_activation: "sigmoid", "smooth_step", "softmax" or "sparsemax", see `SparseFusion`.
-        decorrelation_weight: coefficient of the Cross-Expert De-Correlation loss (D-MoE, arXiv 2505.17925), on the sum
-            over layers, of each pair of experts on the rows that are routed to both.
-        dropout: share of the experts' inputs that training sets to 0; gates and residuals read all.
+        dimension: D, the size of an embedding.
+        num_layers: L, the number of MoE layers.
+        experts: the names of the experts in each layer, see `ada_ensemble_tf.experts.EXPERTS`.
+        k: the final K, the number of experts kept per row and layer.
+        anneal_steps: weight updates over which K falls evenly from E to `k`, and the number of mixed exits from L to 1;
+            0 starts with the final values.
+        expert_prior: the expected share of each expert; the shares sum to 1. None means uniform.
+        depth_prior: the expected share of each exit; the shares sum to 1. None means uniform.
+        expert_load_weight: lambda_1 of equation 18, the coefficient of the experts' balance losses over all layers.
+        depth_load_weight: lambda_2 of equation 18, the coefficient of the exits' balance loss.
+        z_weight: the coefficient of the router z-loss (arXiv 2202.08906) of all gates.
+        depth_objective: how the labels reach the depth gate. "straight_through" takes the LogLoss of the exits' logits,
+            mixed by the depth gates. Once a single exit is left, its gate is 1 in the forward pass and has the gradient
+            of its softmax probability. "expected" weights the LogLoss of each exit by its gate. "none" has no depth
+            gate: every row runs through all layers.
+        normalization: normalisation of each layer's output: "batch", "layer" or "none".
+        embedding_normalization: normalisation of the embeddings, likewise; the multiplicative experts need an x0 of
+            unit scale.
+        gate: the kind of the depth gate and of the layers' gates: "name", one of `ada_ensemble_tf.gates.GATES`, and any
+            of its options.
+        dispatcher: how rows reach experts: "sparse", "dense", "vector_fusion" or "bit_fusion", see `SparseMoE`. With a
+            fusion the layers have no gates, and `k`, `expert_prior` and `expert_load_weight` have no effect.
+        fusion_activation: the activation of a fusion: "sigmoid", "smooth_step", "softmax" or "sparsemax", see
+            `SparseFusion`.
+        decorrelation_weight: the coefficient of the Cross-Expert De-Correlation loss (D-MoE, arXiv 2505.17925), summed
+            over layers. The loss compares each pair of experts on the rows that are routed to both.
+        dropout: the share of the experts' inputs that training sets to 0; gates and residuals are not affected.
         k_schedule: a schedule of K that replaces `k` and `anneal_steps`.
         depth_schedule: a schedule of the number of mixed exits that replaces `anneal_steps`; it must end in 1.
-        seed: of the gates' noise.
+        seed: the seed of the gates' noise.
         **common: the arguments of all models, see `CTRModel`.
+
+    Example:
+        >>> model = AdaEnsemble(
+        ...     num_rows=4, num_fields=2, dimension=2, num_layers=2, experts=("dense", "cross"), k=1
+        ... )
+        >>> model(tf.constant([[0, 1], [2, 3]])).shape
+        TensorShape([2])
     """
 
     registered_name = "ada_ensemble"
@@ -137,16 +148,16 @@ class AdaEnsemble(CTRModel):
         self.built = True
 
     def annealing_steps(self) -> int:
-        """Weight updates after which K and the number of mixed exits are final."""
+        """The number of weight updates after which K and the number of mixed exits are final."""
         return max(self.k_schedule.last_boundary, self.depth_schedule.last_boundary)
 
     def choice_names(self) -> dict[str, list[str]]:
-        """Experts' names by layer, and exit_1 .. exit_L for the depth gate."""
+        """The experts' names by layer, and exit_1 to exit_L for the depth gate."""
         exits = [f"exit_{depth}" for depth in range(1, self.num_layers + 1)]
         return {layer.name: list(self.expert_names) for layer in self.moe_layers} | {"depth": exits}
 
     def forward(self, inputs: Inputs, training: bool = False) -> Forward:
-        """Embeds the rows, picks exits, and runs each row to its own."""
+        """Embeds the rows, picks their exits, and runs each row up to its own."""
         x0 = self.normalize(self.embedding(inputs), training=training)
         k, reports, gate_flops = self.k_schedule(self.step), {}, 0.0
         if self.depth_gate is not None:
@@ -173,16 +184,16 @@ class AdaEnsemble(CTRModel):
         )
 
     def gates(self, inputs: Inputs) -> dict[str, tf.Tensor]:
-        """What each gate gives all rows in inference, by its name in the reports: `[B, E]` or, of depth, `[B, L]`.
+        """Each gate's output for all rows in inference, by its name in the reports: `[B, E]`; depth's is `[B, L]`.
 
-        A row that exits early has the gates of deeper layers too, though it never goes there.
+        A row that exits early has gates for deeper layers too, although it never reaches them.
         """
         x0, k = self.normalize(self.embedding(inputs)), self.k_schedule(self.step)
         gates = {layer.name: layer.gate(x0, k=k)[0] for layer in self.moe_layers if layer.gate is not None}
         return gates | ({"depth": self.depth_gate(x0, k=1)[0]} if self.depth_gate is not None else {})
 
     def expert_outputs(self, inputs: Inputs) -> dict[str, list[tf.Tensor]]:
-        """By layer, what each expert makes of all rows, `[B, M]`; here all rows run through all layers."""
+        """Each expert's output for all rows, `[B, M]`, by layer; here all rows run through all layers."""
         x = x0 = self.normalize(self.embedding(inputs))
         k, outputs = self.k_schedule(self.step), {}
         for layer in self.moe_layers:
@@ -191,7 +202,7 @@ class AdaEnsemble(CTRModel):
         return outputs
 
     def objective(self, forward: Forward, labels: tf.Tensor) -> dict[str, tf.Tensor]:
-        """The terms of equation 18 by name; with `depth_objective="expected"` the LogLoss is the expected one."""
+        """The terms of equation 18 by name; `depth_objective="expected"` replaces the LogLoss by its expectation."""
         terms = super().objective(forward, labels)
         if self.depth_objective == "expected":
             terms["log_loss"] = losses.expected_log_loss(labels, forward.exit_logits, forward.exit_gates)

@@ -18,14 +18,14 @@ from ada_ensemble_tf.models.base import CTRModel, Forward
 
 @keras.saving.register_keras_serializable(package="ada_ensemble_tf")
 class InteractingLayer(keras.layers.Layer):
-    """relu([head_1, .., head_H] + e W_res), where head_h = softmax((e W_q)(e W_k)^T) e W_v with matrices of its own.
+    """relu([head_1, .., head_H] + e W_res), where head_h = softmax((e W_q)(e W_k)^T) e W_v has its own matrices.
 
-    AutoInt (arXiv 1810.11921), section on the interacting layer. No product has a bias and the residual is always
-    projected, also where the sizes would let it pass as it is.
+    AutoInt (arXiv 1810.11921), section on the interacting layer. The products have no bias. The residual is
+    always projected, even if the sizes would allow an identity.
 
     Args:
-        attention_size: A, width of queries, keys and values over all heads, and of the output.
-        heads: H.
+        attention_size: A, the width of queries, keys and values over all heads, and of the output.
+        heads: H, the number of heads.
         scaled: whether scores are divided by sqrt(A / H); the paper's are not.
 
     Call arguments:
@@ -36,6 +36,10 @@ class InteractingLayer(keras.layers.Layer):
 
     Raises:
         ValueError: if the heads do not divide A.
+
+    Example:
+        >>> InteractingLayer(attention_size=4)(tf.ones([1, 3, 2])).shape
+        TensorShape([1, 3, 4])
     """
 
     def __init__(self, attention_size: int = 64, heads: int = 2, scaled: bool = False, **kwargs: Any):
@@ -58,14 +62,14 @@ class InteractingLayer(keras.layers.Layer):
             dense.build(fields_shape)
 
     def _by_head(self, projected: tf.Tensor) -> tf.Tensor:
-        """`[B, F, A]` to `[B, H, F, A / H]`."""
+        """Turns `[B, F, A]` into `[B, H, F, A / H]`."""
         split = tf.reshape(projected, [-1, self.num_fields, self.heads, self.attention_size // self.heads])
         return tf.transpose(split, [0, 2, 1, 3])
 
     def call(self, fields: tf.Tensor) -> tf.Tensor:
         query, key, value = (self._by_head(dense(fields)) for dense in (self.query, self.key, self.value))
         if self.scaled:
-            # Not the scores, which are more.
+            # Dividing the scores would take more divisions.
             query /= (self.attention_size // self.heads) ** 0.5
         heads = tf.matmul(tf.nn.softmax(tf.matmul(query, key, transpose_b=True)), value)
         together = tf.reshape(tf.transpose(heads, [0, 2, 1, 3]), [-1, self.num_fields, self.attention_size])
@@ -91,19 +95,24 @@ class InteractingLayer(keras.layers.Layer):
 class AutoInt(CTRModel):
     """w . [interacting layers over the fields of x0] + b (AutoInt, arXiv 1810.11921, section 4).
 
-    With dense layers it is the paper's AutoInt+: w . [interacting layers, MLP(x0)] + b, the sum of both logits.
+    With dense layers it is the paper's AutoInt+, w . [interacting layers, MLP(x0)] + b, which sums both logits.
 
     Args:
-        dimension: D.
-        num_layers: L, of interacting layers.
-        heads: of each layer.
-        attention_size: of each layer over all its heads; 64 is the paper's 32 for each of 2.
-        scaled: whether attention scores are divided by the root of a head's size; the paper's are not.
-        hidden_units: of the dense layers beside the interacting ones; empty for none.
-        activation, normalization, dropout: of those dense layers, see `MLP`.
-        embedding_normalization: of the embeddings: "batch", "layer" or "none". The paper has none, but among small
-            embeddings all scores are equal and nothing is attended to.
+        dimension: D, the size of an embedding.
+        num_layers: L, the number of interacting layers.
+        heads: the number of heads in each layer.
+        attention_size: the width of each layer over all its heads; 64 is the paper's 32 for each of 2 heads.
+        scaled: whether attention scores are divided by the square root of a head's size; the paper's are not.
+        hidden_units: the sizes of the dense layers parallel to the interacting ones; empty for none.
+        activation, normalization, dropout: for those dense layers; see `MLP`.
+        embedding_normalization: normalisation of the embeddings: "batch", "layer" or "none". The paper has
+            none, but small embeddings make all scores equal, so nothing is attended to.
         **common: the arguments of all models, see `CTRModel`.
+
+    Example:
+        >>> model = AutoInt(num_rows=4, num_fields=2, dimension=2, num_layers=1, attention_size=4)
+        >>> model(tf.constant([[0, 1], [2, 3]])).shape
+        TensorShape([2])
     """
 
     registered_name = "autoint"
@@ -147,7 +156,7 @@ class AutoInt(CTRModel):
         self.built = True
 
     def forward(self, inputs: Inputs, training: bool = False) -> Forward:
-        """Runs the rows' fields through the interacting layers and, side by side, through the dense ones if any."""
+        """Runs the rows' fields through the interacting layers and, in parallel, through the dense ones if any."""
         x0 = self.normalize(self.embedding(inputs), training=training)
         tensors = {"embedding output x0": x0}
         fields = tf.reshape(x0, [-1, self.num_fields, self.dimension])

@@ -37,7 +37,7 @@ _PLAIN = (bool, int, float, str, list, dict, NoneType)
 
 @dataclasses.dataclass
 class Forward:
-    """What a forward pass gives: the prediction and all that losses, reports and diagnosis read."""
+    """The result of a forward pass: the prediction, and what losses, reports and diagnosis read."""
 
     logit: tf.Tensor
     """`[B]` float32."""
@@ -46,11 +46,11 @@ class Forward:
     terms: dict[str, tf.Tensor] = dataclasses.field(default_factory=dict)
     """Auxiliary loss terms by name, each a weighted scalar."""
     reports: dict[str, GateReport] = dataclasses.field(default_factory=dict)
-    """Gate reports by the gate's place: layer_1 .. layer_L, depth."""
+    """Gate reports by the gate's place: layer_1 to layer_L, and depth."""
     tensors: dict[str, tf.Tensor] = dataclasses.field(default_factory=dict)
-    """Intermediate tensors in the order of computation, for naming the first that is not finite."""
+    """Intermediate tensors in order of computation, so that the first one that is not finite can be named."""
     exit_logits: tf.Tensor | None = None
-    """`[B, L]` logits of the exits, for models that have several."""
+    """`[B, L]` logits of the exits, if the model has several."""
     exit_gates: tf.Tensor | None = None
     """`[B, L]` gates over the exits."""
 
@@ -58,33 +58,52 @@ class Forward:
 class CTRModel(BilevelModel):
     """A click-through-rate model: rows in, click probability `[B]` out.
 
-    Rows come as ids `[B, C]`, or where the data has fields with a float as {"ids": ids, "values": float `[B, N]`}; what
-    is called `inputs` anywhere is either, by the model's `input_signature`.
+    Rows come as ids `[B, C]`, or, if the data has fields with a float, as {"ids": ids, "values": float `[B, N]`}. The
+    argument `inputs` is one or the other; `input_signature` tells which.
 
-    A subclass builds its layers in `__init__` (all sizes are known there) and gives `forward`. Its constructor declares
-    each argument once: default, range (by types of `ada_ensemble_tf.arguments`) and sentence (in the docstring). What
-    all models have it hands on as `**common`. Arguments are checked and recorded before `__init__` runs, so that
-    `get_config` needs no code. Training, evaluation, saving and export are the same for all. All arguments are by name.
+    A subclass builds its layers in `__init__`, where all sizes are known, and defines `forward`. Its constructor
+    declares each argument once: the default, the range (a type of `ada_ensemble_tf.arguments`) and the sentence (in the
+    docstring). It passes the arguments of all models on as `**common`. Arguments are checked and recorded before
+    `__init__` runs, so a model needs no `get_config`. Training, evaluation, saving and export are the same for all
+    models. All arguments are keyword-only.
 
     Args:
-        num_rows: V, rows of the embedding table; `Schema.num_rows`.
+        num_rows: V, the number of rows of the embedding table; `Schema.num_rows`.
         num_fields: F; `Schema.num_fields`.
-        widths: columns of ids of each field, C in all; `Schema.widths`. None is one each.
-        value_rows: (position, row of read values) of each of the N fields with a float, see `FusedEmbedding`.
-        l2: coefficient of the sum of squares of all dense kernels.
-        initial_logit: initial bias of the estimators; the log-odds of the base rate is a good one.
-        name: the model's name; by default the one it is registered by.
+        widths: the number of id columns of each field, C in total; `Schema.widths`. None means one each.
+        value_rows: (position, row of read values) for each of the N fields with a float, see `FusedEmbedding`.
+        l2: the coefficient of the sum of squares of all dense kernels.
+        initial_logit: the initial bias of the estimators; the log-odds of the base rate is a good choice.
+        name: the model's name; by default its name in `models.MODELS`.
 
     Raises:
-        ArgumentError: for an argument out of its range, named in the message; a ValueError.
+        ArgumentError: if an argument is out of its range. The message names it.
+
+    Example:
+        >>> class Linear(CTRModel):
+        ...     registered_name = "linear"
+        ...
+        ...     def __init__(self, *, scale: float = 1.0, **common):
+        ...         super().__init__(**common)
+        ...         self.table, self.scale = self.make_embedding(1, "table"), scale
+        ...         self.built = True
+        ...
+        ...     def forward(self, inputs, training=False):
+        ...         logit = self.scale * tf.reduce_sum(self.table(inputs), axis=1)
+        ...         return Forward(logit=logit, flops=self.table.rows_read(inputs))
+        >>> model = Linear(num_rows=4, num_fields=2, scale=0.5)
+        >>> model(tf.constant([[0, 1], [2, 3]])).shape
+        TensorShape([2])
+        >>> model.get_config()["scale"]
+        0.5
     """
 
     registered_name: ClassVar[str]
     """The model's name in `models.MODELS`."""
     withheld: ClassVar[frozenset[str]] = frozenset()
-    """Arguments of the base class's constructor that this model does not have."""
+    """Arguments of the base class's constructor that this model does not accept."""
     epochs: ClassVar[Mapping[str, Any]] = {}
-    """Arguments in weight updates that configs give in epochs, with the config's default."""
+    """Arguments that count weight updates but that configs give in epochs, with the config's default."""
 
     def __new__(cls, **arguments: Any):
         """Checks and records the arguments, defaults included."""
@@ -109,7 +128,7 @@ class CTRModel(BilevelModel):
         initial_logit: Number = 0.0,
         name: str | None = None,
     ):
-        # Values beside the ids keep their digits under mixed precision; each layer casts what it takes.
+        # No cast to bfloat16, which would round the floats that come with the ids; each layer casts its own inputs.
         super().__init__(autocast=False, name=name or self.registered_name)
         if widths is not None and len(widths) != num_fields:
             raise ArgumentError("widths", f"be those of num_fields={num_fields} fields", list(widths))
@@ -122,20 +141,20 @@ class CTRModel(BilevelModel):
 
     @property
     def input_signature(self) -> Inputs:
-        """What `forward` takes, as tf.TensorSpec: int32 ids `[B, C]`, or the dictionary of them and float32 values."""
+        """The inputs of `forward` as tf.TensorSpec: int32 ids `[B, C]`, or a dictionary of ids and float32 values."""
         ids = tf.TensorSpec([None, sum(self.widths) if self.widths else self.num_fields], tf.int32)
         return {"ids": ids, "values": tf.TensorSpec([None, len(self.value_rows)])} if self.value_rows else ids
 
     def make_embedding(
         self, dimension: int, name: str, initial_scale: float = 0.01, exact: bool = False
     ) -> FusedEmbedding:
-        """A built table of all fields.
+        """Makes and builds an embedding table for all fields.
 
         Args:
             dimension: D.
             name: the layer's name.
-            initial_scale: standard deviation of the initial values.
-            exact: whether what it gives is float32 under mixed precision too, as what is summed into a logit must be.
+            initial_scale: the standard deviation of the initial values.
+            exact: whether its output is float32 even under mixed precision, as everything summed into a logit must be.
         """
         dtype = full_precision() if exact else None
         embedding = FusedEmbedding(
@@ -149,9 +168,9 @@ class CTRModel(BilevelModel):
         raise NotImplementedError(f"{type(self).__name__} must define forward")
 
     def expert_outputs(self, inputs: Inputs) -> dict[str, list[tf.Tensor]]:
-        """By layer, what each expert makes of all rows in inference: `[B, A_j]`; {} for a model without experts.
+        """Each expert's output for all rows in inference, `[B, A_j]`, by layer; {} if the model has no experts.
 
-        Of these is Cross-Expert Correlation, see `metrics.cross_expert_correlation`.
+        `metrics.cross_expert_correlation` measures how alike they are.
         """
         del inputs
         return {}
@@ -163,7 +182,7 @@ class CTRModel(BilevelModel):
         return (ids_of(inputs_shape)[0],)
 
     def objective(self, forward: Forward, labels: tf.Tensor) -> dict[str, tf.Tensor]:
-        """The terms of the loss by name; the loss is their sum. `labels` are `[B]` float in {0, 1}."""
+        """The terms of the loss by name; their sum is the loss. `labels` are `[B]` float, 0 or 1."""
         terms = {"log_loss": losses.log_loss(labels, forward.logit)} | forward.terms
         if self.l2:
             kernels = [v for v in self.weight_variables if v.path.endswith("kernel")]
@@ -172,33 +191,28 @@ class CTRModel(BilevelModel):
 
     @property
     def gate_variables(self) -> list[keras.Variable]:
-        """Alpha of bi-level training: the variables of all gates, temperatures and choice embeddings included."""
+        """Alpha of bi-level training: the variables of all gates, including temperatures and choice embeddings."""
         return [v for layer in all_layers(self) if isinstance(layer, Gate) for v in layer.trainable_variables]
 
     @property
     def embedding_variables(self) -> list[keras.Variable]:
         """The embedding tables: the part of W that the embedding optimiser updates."""
-        return [
-            v
-            for layer in all_layers(self)
-            if isinstance(layer, FusedEmbedding)
-            for v in layer.trainable_variables
-        ]
+        return [v for layer in all_layers(self) if isinstance(layer, FusedEmbedding) for v in layer.trainable_variables]
 
     @property
     def weight_variables(self) -> list[keras.Variable]:
-        """The rest of W: all trainable variables that are neither gates nor embedding tables."""
+        """The rest of W: all trainable variables outside gates and embedding tables."""
         apart = {id(v) for v in self.gate_variables + self.embedding_variables}
         return [v for v in self.trainable_variables if id(v) not in apart]
 
     def get_config(self) -> dict[str, Any]:
-        """The constructor's arguments, with the model's name and precision."""
+        """The constructor's arguments, and the model's name and precision."""
         arguments = {name: _serialized(value) for name, value in self._arguments.items()}
         return arguments | {"name": self.name, "dtype": self.dtype_policy.name}
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> "CTRModel":
-        """The model of `get_config`, in the precision of the one that gave it: its "dtype", or else float32."""
+        """Makes a model from the result of `get_config`, in the precision "dtype", by default float32."""
         arguments = {name: _deserialized(value) for name, value in config.items() if name != "dtype"}
         with layers_of(config.get("dtype", "float32")):
             return cls(**arguments)

@@ -21,24 +21,31 @@ from ada_ensemble_tf.models.softmax_gate import SoftmaxGate
 class DMoE(CTRModel):
     """w . sum_j g_j E_j(x_j) + b: experts weighted by a dense softmax gate (D-MoE, arXiv 2505.17925).
 
-    Three strategies of de-correlation can each be on or off: an embedding table for each expert (`own_embeddings`;
-    alone it is the multi-embedding mixture of experts), experts of different architectures (`heterogeneous`), and the
-    Cross-Expert De-Correlation loss (`decorrelation_weight`). With all off it is a plain mixture of experts.
+    Three strategies of de-correlation can be switched on and off: an embedding table for each expert
+    (`own_embeddings`, which alone makes the multi-embedding mixture of experts), experts of different architectures
+    (`heterogeneous`), and the Cross-Expert De-Correlation loss (`decorrelation_weight`). Without them the model is a
+    plain mixture of experts.
 
     Args:
-        dimension: D.
+        dimension: D, the size of an embedding.
         experts: the experts' interactions, see `InteractionExpert`.
-        heterogeneous: whether experts are those; else all `len(experts)` of them are `homogeneous_expert`.
-        homogeneous_expert: one of `INTERACTIONS`.
-        own_embeddings: whether each expert has a table of its own; else all read one.
-        gate_embedding: what the gate reads: a table of its own, "own", or in each expert's logit that expert's
-            embeddings, "experts".
-        decorrelation_weight: coefficient of the Cross-Expert De-Correlation loss of training batches.
-        expert_size: A, size of the experts' outputs.
-        feature_maps, num_crosses, hidden_units, activation, normalization, dropout: of the experts, see
+        heterogeneous: whether the experts are those of `experts`; otherwise there are as many of `homogeneous_expert`.
+        homogeneous_expert: the interaction of all experts without `heterogeneous`, see `InteractionExpert`.
+        own_embeddings: whether each expert has its own embedding table; otherwise all share one.
+        gate_embedding: what the gate reads: "own", its own embedding table, or "experts", where the logit of each
+            expert reads that expert's embeddings.
+        decorrelation_weight: the coefficient of the Cross-Expert De-Correlation loss of training batches.
+        expert_size: A, the size of the experts' outputs.
+        feature_maps, num_crosses, hidden_units, activation, normalization, dropout: for the experts; see
             `InteractionExpert`.
-        embedding_normalization: of each table's embeddings: "batch", "layer" or "none"; products want unit scale.
+        embedding_normalization: normalisation of each table's embeddings: "batch", "layer" or "none". Products need
+            unit scale.
         **common: the arguments of all models, see `CTRModel`.
+
+    Example:
+        >>> model = DMoE(num_rows=4, num_fields=2, dimension=2, experts=("cross", "fm"), expert_size=4)
+        >>> model(tf.constant([[0, 1], [2, 3]])).shape
+        TensorShape([2])
     """
 
     registered_name = "d_moe"
@@ -99,11 +106,11 @@ class DMoE(CTRModel):
         self.built = True
 
     def choice_names(self) -> dict[str, list[str]]:
-        """Experts by number and interaction."""
+        """The experts by interaction and number."""
         return {"gate": [expert.name for expert in self.experts]}
 
     def forward(self, inputs: Inputs, training: bool = False) -> Forward:
-        """Embeds the rows for experts and gate, and sums the experts' outputs weighted by the gate."""
+        """Embeds the rows for experts and gate, and sums the experts' outputs, weighted by the gate."""
         maps = [norm(table(inputs), training=training) for table, norm in zip(self.embeddings, self.norms, strict=True)]
         for_gate = maps[-1] if self.gate_embedding == "own" or not self.own_embeddings else maps
         gates, report = self.gate(for_gate)

@@ -24,6 +24,10 @@ class VectorCross(keras.layers.Layer):
 
     Returns:
         `[B, M]`.
+
+    Example:
+        >>> VectorCross()(tf.ones([2, 4]), tf.ones([2, 4])).shape
+        TensorShape([2, 4])
     """
 
     def build(self, x0_shape: Shape, x_shape: Shape) -> None:
@@ -46,12 +50,19 @@ class DCN(CTRModel):
     """w . [x_L, MLP(x0)] + b with x_{l+1} = x0 (x_l . w_l) + b_l + x_l (DCN, arXiv 1708.05123, equations 3 to 5).
 
     Args:
-        dimension: D.
-        num_layers: L, of crosses.
-        hidden_units, activation, normalization, dropout: of the dense layers, see `MLP`; the paper normalises batches.
-        embedding_normalization: of the embeddings: "batch", "layer" or "none". The paper has none, but crosses of
-            small x0 start out as nothing, and the other models of this zoo that multiply by x0 have it.
+        dimension: D, the size of an embedding.
+        num_layers: L, the number of crosses.
+        hidden_units, activation, normalization, dropout: for the dense layers; see `MLP`. The paper uses batch
+            normalisation.
+        embedding_normalization: normalisation of the embeddings: "batch", "layer" or "none". The paper has
+            none, but crosses of a small x0 start close to nothing, and the other models here that multiply by x0 have
+            it.
         **common: the arguments of all models, see `CTRModel`.
+
+    Example:
+        >>> model = DCN(num_rows=4, num_fields=2, dimension=2, hidden_units=(4,))
+        >>> model(tf.constant([[0, 1], [2, 3]])).shape
+        TensorShape([2])
     """
 
     registered_name = "dcn"
@@ -83,7 +94,7 @@ class DCN(CTRModel):
         self.built = True
 
     def forward(self, inputs: Inputs, training: bool = False) -> Forward:
-        """Runs the rows through crosses and dense layers side by side."""
+        """Runs the rows through crosses and dense layers in parallel."""
         x = x0 = self.normalize(self.embedding(inputs), training=training)
         tensors = {"embedding output x0": x0}
         for cross in self.crosses:

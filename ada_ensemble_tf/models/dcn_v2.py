@@ -18,16 +18,20 @@ from ada_ensemble_tf.models.base import CTRModel, Forward
 
 @keras.saving.register_keras_serializable(package="ada_ensemble_tf")
 class MatrixCross(keras.layers.Layer):
-    """x0 * (W x + b) + x (DCN V2, arXiv 2008.13535, equation 1); with a rank r > 0, its low-rank W = U V^T.
+    """x0 * (W x + b) + x (DCN V2, arXiv 2008.13535, equation 1); a rank r > 0 makes W = U V^T.
 
     Args:
-        rank: r of U and V, `[M, r]`; 0 is a full W.
+        rank: r of U and V, `[M, r]`; 0 means a full W.
 
     Call arguments:
         x0, x: `[B, M]`.
 
     Returns:
         `[B, M]`.
+
+    Example:
+        >>> MatrixCross(rank=1)(tf.ones([2, 4]), tf.ones([2, 4])).shape
+        TensorShape([2, 4])
     """
 
     def __init__(self, rank: int = 0, **kwargs: Any):
@@ -66,14 +70,20 @@ class DCNV2(CTRModel):
     "stacked": w . MLP(x_L) + b. "parallel": w . [x_L, MLP(x0)] + b.
 
     Args:
-        dimension: D.
-        num_layers: L, of crosses.
+        dimension: D, the size of an embedding.
+        num_layers: L, the number of crosses.
         structure: how crosses and dense layers are combined, "stacked" or "parallel".
-        rank: of the crosses' matrices; 0 is full.
-        hidden_units, activation, normalization, dropout: of the dense layers, see `MLP`.
-        embedding_normalization: of the embeddings: "batch", "layer" or "none". The paper has none, but crosses of
-            small x0 start out as nothing, and the other models of this zoo that multiply by x0 have it.
+        rank: the rank of the crosses' matrices; 0 means full matrices.
+        hidden_units, activation, normalization, dropout: for the dense layers; see `MLP`.
+        embedding_normalization: normalisation of the embeddings: "batch", "layer" or "none". The paper has
+            none, but crosses of a small x0 start close to nothing, and the other models here that multiply by x0 have
+            it.
         **common: the arguments of all models, see `CTRModel`.
+
+    Example:
+        >>> model = DCNV2(num_rows=4, num_fields=2, dimension=2, hidden_units=(4,), rank=1)
+        >>> model(tf.constant([[0, 1], [2, 3]])).shape
+        TensorShape([2])
     """
 
     registered_name = "dcn_v2"

@@ -16,14 +16,19 @@ from ada_ensemble_tf.models.base import CTRModel, Forward
 class DeepCrossing(CTRModel):
     """w . x_L + b after L residual units over relu(embedding + b_0).
 
-    Shan et al., "Deep Crossing", KDD 2016: equation 1 is the rectified embedding, equation 2 its stacking. Batch
-    normalisation within the units is not the paper's; without it small embeddings train slowly.
+    Shan et al., "Deep Crossing", KDD 2016: equation 1 is the rectified embedding, equation 2 stacks it. The paper
+    has no batch normalisation in the units, but without it small embeddings train slowly.
 
     Args:
-        dimension: D.
-        hidden_units: inner sizes of the L residual units.
-        normalization, dropout: within the units, see `ResidualUnit`.
+        dimension: D, the size of an embedding.
+        hidden_units: the inner sizes of the L residual units.
+        normalization, dropout: for the residual units; see `ResidualUnit`.
         **common: the arguments of all models, see `CTRModel`.
+
+    Example:
+        >>> model = DeepCrossing(num_rows=4, num_fields=2, dimension=2, hidden_units=(4,))
+        >>> model(tf.constant([[0, 1], [2, 3]])).shape
+        TensorShape([2])
     """
 
     registered_name = "deep_crossing"

@@ -21,9 +21,14 @@ class DeepFM(CTRModel):
     y_FM = sum_i w_i + sum_{i<j} <v_i, v_j>, y_DNN = w . MLP(x0) + b, where x0 is the concatenation of the same v.
 
     Args:
-        dimension: D.
-        hidden_units, activation, normalization, dropout: of the dense layers, see `MLP`.
+        dimension: D, the size of an embedding.
+        hidden_units, activation, normalization, dropout: for the dense layers; see `MLP`.
         **common: the arguments of all models, see `CTRModel`.
+
+    Example:
+        >>> model = DeepFM(num_rows=4, num_fields=2, dimension=2, hidden_units=(4,))
+        >>> model(tf.constant([[0, 1], [2, 3]])).shape
+        TensorShape([2])
     """
 
     registered_name = "deepfm"

@@ -13,12 +13,17 @@ from ada_ensemble_tf.moe.sparse_moe import Dispatcher
 class DenseMoE(AdaEnsemble):
     """`AdaEnsemble` with K = E: every expert on every row, weighted by the gates (arXiv 2301.08353, table 2).
 
-    The depth controller stays, for the paper gives DenseMoE 9.78 MFLOPs, where four full layers have 12.6;
-    `depth_objective="none"` leaves it out.
+    The depth gate stays: the paper gives DenseMoE 9.78 MFLOPs, and four full layers would take 12.6.
+    `depth_objective="none"` removes it.
 
     Args:
-        dispatcher: "dense", or a fusion, see `SparseMoE`.
-        **others: `AdaEnsemble`'s other arguments, less `k` and `k_schedule`.
+        dispatcher: "dense" or a fusion, see `SparseMoE`.
+        **others: the other arguments of `AdaEnsemble`, except `k` and `k_schedule`.
+
+    Example:
+        >>> model = DenseMoE(num_rows=4, num_fields=2, dimension=2, num_layers=1, experts=("dense", "cross"))
+        >>> model(tf.constant([[0, 1], [2, 3]])).shape
+        TensorShape([2])
     """
 
     registered_name = "dense_moe"

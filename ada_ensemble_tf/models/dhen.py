@@ -23,30 +23,35 @@ Depth = Annotated[int, Meta(ge=1, le=8, description="lie between 1 and 8")]
 class DHEN(CTRModel):
     """Stacked ensembles of interaction modules over lists of embeddings (DHEN, arXiv 2203.11014).
 
-    X_0 is the list of the fields' embeddings. Where the data has fields with floats, an MLP maps all of them to one
-    more embedding, as in DLRM (section 2.1); missing ones are read as their mean, 0. The layers are X_{n+1} =
-    Norm(Ensemble_i Interaction_i(X_n) + ShortCut(X_n)), see `DHENLayer`. The last list, flattened, goes to the
-    estimator, by option through dense layers. The default modules are those of the paper's table 2.
+    X_0 is the list of the fields' embeddings. If the data has fields with floats, an MLP maps them all to one
+    more embedding, as in DLRM (section 2.1); a missing float is read as the mean, 0. The layers are X_{n+1} =
+    Norm(Ensemble_i Interaction_i(X_n) + ShortCut(X_n)), see `DHENLayer`. The last list is flattened and goes to the
+    estimator, optionally through dense layers. The default modules are those of the paper's table 2.
 
     Args:
-        dimension: D.
-        num_layers: stacked layers, 1 to 8.
-        modules: names of the interaction modules in each layer, see `ada_ensemble_tf.dhen.MODULES`.
-        num_outputs: l, embeddings that each module gives.
-        ensemble: "concat", "sum" or "weighted_sum" of what the modules give.
-        heads: of the module "attention"; they must divide D.
-        filters: of the module "convolution".
-        dlrm_units: sizes of the MLP in the module "dlrm".
-        dlrm_compressed: embeddings that "dlrm" takes dot products of, after a projection; 0 is all, without one.
-        numeric_units: sizes of the floats' MLP, to which one of size D is added.
-        hidden_units: sizes of dense layers before the estimator; none by default.
-        activation: of all these MLPs, a Keras activation.
-        normalization: of the DHEN layers and of `hidden_units`: "layer", "batch" or "none".
-        dropout: share of the numbers of each layer's ensemble, and of the outputs of `hidden_units`, that training
-            sets to 0.
-        embedding_normalization: of X_0: "batch", "layer" or "none". The paper has none, but products of small
-            embeddings start out as nothing, and the other models of this zoo that multiply them have it.
+        dimension: D, the size of an embedding.
+        num_layers: the number of stacked layers, 1 to 8.
+        modules: the names of the interaction modules in each layer, see `ada_ensemble_tf.dhen.MODULES`.
+        num_outputs: l, the number of embeddings that each module gives.
+        ensemble: how the modules' outputs are combined: "concat", "sum" or "weighted_sum".
+        heads: the number of heads in the module "attention"; it must divide D.
+        filters: the number of filters in the module "convolution".
+        dlrm_units: the sizes of the MLP in the module "dlrm".
+        dlrm_compressed: the number of embeddings to which "dlrm" projects the list before it takes dot products; 0
+            means no projection.
+        numeric_units: the sizes of the floats' MLP; a layer of size D follows them.
+        hidden_units: the sizes of dense layers before the estimator; none by default.
+        activation: the Keras activation of all these MLPs.
+        normalization: normalisation of the DHEN layers and of the dense layers: "layer", "batch" or "none".
+        dropout: the share of each ensemble's elements, and of the dense layers' outputs, that training sets to 0.
+        embedding_normalization: normalisation of X_0: "batch", "layer" or "none". The paper has none, but products of
+            small embeddings start close to nothing, and the other models here that multiply embeddings have it.
         **common: the arguments of all models, see `CTRModel`.
+
+    Example:
+        >>> model = DHEN(num_rows=4, num_fields=2, dimension=2, num_layers=1, num_outputs=1, dlrm_units=(4,))
+        >>> model(tf.constant([[0, 1], [2, 3]])).shape
+        TensorShape([2])
     """
 
     registered_name = "dhen"
@@ -128,7 +133,7 @@ class DHEN(CTRModel):
         return Forward(logit=logit, flops=tf.cast(tf.shape(x)[0], tf.float32) * per_row, tensors=tensors)
 
     def expert_outputs(self, inputs: Inputs) -> dict[str, list[tf.Tensor]]:
-        """By layer, the list of each module, flattened: `[B, l * D]`."""
+        """Each module's list of embeddings, flattened to `[B, l * D]`, by layer."""
         x, outputs = self._embeddings(inputs, training=False), {}
         for layer in self.dhen_layers:
             modules = layer.module_outputs(x)

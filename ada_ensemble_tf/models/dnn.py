@@ -17,13 +17,18 @@ from ada_ensemble_tf.models.base import CTRModel, Forward
 class DNN(CTRModel):
     """w . MLP(x0) + b: implicit interactions only (DNN of AdaEnsemble, arXiv 2301.08353, table 1).
 
-    The same network as the deep part of Wide & Deep (arXiv 1606.07792), equation 2. Batch normalisation is not the
-    papers'; without it small embeddings train slowly.
+    It is the deep part of Wide & Deep (arXiv 1606.07792), equation 2. The papers have no batch normalisation, but
+    without it small embeddings train slowly.
 
     Args:
-        dimension: D.
-        hidden_units, activation, normalization, dropout: of the dense layers, see `MLP`.
+        dimension: D, the size of an embedding.
+        hidden_units, activation, normalization, dropout: for the dense layers; see `MLP`.
         **common: the arguments of all models, see `CTRModel`.
+
+    Example:
+        >>> model = DNN(num_rows=4, num_fields=2, dimension=2, hidden_units=(4,))
+        >>> model(tf.constant([[0, 1], [2, 3]])).shape
+        TensorShape([2])
     """
 
     registered_name = "dnn"

@@ -16,16 +16,20 @@ from ada_ensemble_tf.models.single_expert import SingleExpert
 
 @keras.saving.register_keras_serializable(package="ada_ensemble_tf")
 class Ensemble(CTRModel):
-    """The mean of the predictions of one `SingleExpert` an expert (AdaEnsemble, arXiv 2301.08353, table 2).
+    """The mean prediction of several `SingleExpert` models, one per expert (AdaEnsemble, arXiv 2301.08353, table 2).
 
-    The members share nothing, tables included, and the loss is the sum of theirs: each has the gradient, and so the
-    updates, that it would have if it were trained alone on the same batches. They stop together, where the mean is
-    best.
+    The members share nothing, not even tables, and the loss is the sum of their losses. So each member gets the same
+    gradient and updates as if it were trained alone on the same batches. They stop together, when the mean is best.
 
     Args:
-        experts: the members' experts.
-        dimension, num_layers, normalization, embedding_normalization, dropout: of each member, see `SingleExpert`.
+        experts: the experts of the members, one each.
+        dimension, num_layers, normalization, embedding_normalization, dropout: for each member; see `SingleExpert`.
         **common: the arguments of all models, see `CTRModel`.
+
+    Example:
+        >>> model = Ensemble(num_rows=4, num_fields=2, dimension=2, num_layers=1, experts=("dense", "cross"))
+        >>> model(tf.constant([[0, 1], [2, 3]])).shape
+        TensorShape([2])
     """
 
     registered_name = "ensemble"
@@ -45,7 +49,7 @@ class Ensemble(CTRModel):
         self.expert_names = tuple(experts)
         self.members = []
         for expert in self.expert_names:
-            # Variables are told apart by their member.
+            # The scope keeps the variables of different members apart.
             with keras.name_scope(f"member_{expert}"):
                 member = SingleExpert(
                     expert=expert,
@@ -79,7 +83,7 @@ class Ensemble(CTRModel):
         )
 
     def objective(self, forward: Forward, labels: tf.Tensor) -> dict[str, tf.Tensor]:
-        """Each member's LogLoss in the place of the mean prediction's."""
+        """The terms of the loss, with each member's LogLoss instead of the mean prediction's."""
         terms = super().objective(forward, labels)
         del terms["log_loss"]
         members = zip(self.expert_names, tf.unstack(forward.exit_logits, axis=1), strict=True)

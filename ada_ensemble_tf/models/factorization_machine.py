@@ -16,13 +16,13 @@ def pairwise_term(x0: tf.Tensor, num_fields: int) -> tf.Tensor:
     Rendle (ICDM 2010), lemma 3.1: 1/2 sum_d ((sum_i v_id)^2 - sum_i v_id^2).
 
     Args:
-        x0: `[B, F * D]`; a float of a field is already multiplied into its v.
+        x0: `[B, F * D]`; a field's float is already multiplied into its v.
         num_fields: F.
 
     Returns:
         `[B]` float32.
     """
-    # The difference of two sums that nearly cancel wants the digits of float32.
+    # The difference of two sums that nearly cancel needs float32.
     v = tf.reshape(tf.cast(x0, tf.float32), [-1, num_fields, x0.shape[1] // num_fields])
     square_of_sum = tf.square(tf.reduce_sum(v, axis=1))
     sum_of_squares = tf.reduce_sum(tf.square(v), axis=1)
@@ -39,11 +39,17 @@ class FactorizationMachine(CTRModel):
     """b + sum_i w_i + sum_{i<j} <v_i, v_j> over the fields of a row.
 
     Rendle, "Factorization Machines", ICDM 2010, equation 1; FM of AdaEnsemble (arXiv 2301.08353), table 1. The linear
-    weights w are a table of size 1 of their own. A field of several values has the mean of their w and of their v.
+    weights w have their own table of size 1. A field with several values has the mean of their w and the mean of their
+    v.
 
     Args:
-        dimension: D, length of the factors v.
-        **common: the arguments of all models but `l2`, see `CTRModel`: there are no dense kernels.
+        dimension: D, the length of the factors v.
+        **common: the arguments of all models except `l2`, see `CTRModel`; there are no dense kernels.
+
+    Example:
+        >>> model = FactorizationMachine(num_rows=4, num_fields=2, dimension=2)
+        >>> model(tf.constant([[0, 1], [2, 3]])).shape
+        TensorShape([2])
     """
 
     registered_name = "factorization_machine"

@@ -20,18 +20,24 @@ from ada_ensemble_tf.models.base import CTRModel, Forward
 class FiBiNET(CTRModel):
     """sum_i w_i + w . MLP([p, q]) + b (FiBiNET, arXiv 1905.09433, the deep model of section 3).
 
-    p are the bilinear interactions of the embeddings, q those of the embeddings as weighted by squeeze-and-excitation,
-    with matrices of their own. The linear weights w_i are a table of size 1 of their own; of a field of several values
-    it is their mean.
+    p are the bilinear interactions of the embeddings. q are those of the embeddings weighted by squeeze-and-excitation,
+    with separate matrices. The linear weights w_i have their own table of size 1; a field with several values has
+    the mean of theirs.
 
     Args:
-        dimension: D.
-        reduction: of the fields in the squeeze-and-excitation.
-        bilinear: what has a matrix of its own, "all", "each" or "interaction"; see `BilinearInteraction`.
-        hidden_units, activation, normalization, dropout: of the dense layers, see `MLP`.
-        embedding_normalization: of the embeddings: "batch", "layer" or "none". The paper has none, but the dense
-            layers see products alone, and those of small embeddings start out as nothing.
+        dimension: D, the size of an embedding.
+        reduction: the factor by which the squeeze-and-excitation reduces the number of fields.
+        bilinear: who has a matrix: one for "all" fields, one for "each" field or one per "interaction"; see
+            `BilinearInteraction`.
+        hidden_units, activation, normalization, dropout: for the dense layers; see `MLP`.
+        embedding_normalization: normalisation of the embeddings: "batch", "layer" or "none". The paper has
+            none, but the dense layers see only products, and products of small embeddings start close to nothing.
         **common: the arguments of all models, see `CTRModel`.
+
+    Example:
+        >>> model = FiBiNET(num_rows=4, num_fields=2, dimension=2, hidden_units=(4,))
+        >>> model(tf.constant([[0, 1], [2, 3]])).shape
+        TensorShape([2])
     """
 
     registered_name = "fibinet"

@@ -1,4 +1,4 @@
-"""Experts that each model the interactions of fields in a way of their own, and end in vectors of one size."""
+"""Experts that model the interactions of fields in different ways and give vectors of one size."""
 
 from collections.abc import Sequence
 from typing import Annotated, Any
@@ -21,24 +21,24 @@ Interactions = Annotated[Names, Among(INTERACTIONS)]
 
 @keras.saving.register_keras_serializable(package="ada_ensemble_tf")
 class InteractionExpert(keras.layers.Layer):
-    """activation(W normalise(I(x0)) + b), where I is one of the networks that model interactions.
+    """activation(W normalise(I(x0)) + b), where I is a network that models interactions.
 
     "cin": the compressed interaction network (xDeepFM, arXiv 1803.05170), `[B, H_1 + .. + H_T]`. "cross": crosses
-    x_{l+1} = x0 * (W_l x_l + b_l) + x_l from x_0 on (DCN V2, arXiv 2008.13535), `[B, M]`. "mlp": dense layers. "fm":
-    sum_{i<j} v_i * v_j over the fields, 1/2 ((sum_i v_i)^2 - sum_i v_i^2) element by element, whose sum over D is the
-    pairwise term of the factorisation machine (ICDM 2010), `[B, D]`. They are the kinds of expert that D-MoE (arXiv
-    2505.17925) draws on. W brings all to one size so that they can be weighted and summed.
+    x_{l+1} = x0 * (W_l x_l + b_l) + x_l, starting at x0 (DCN V2, arXiv 2008.13535), `[B, M]`. "mlp": dense layers.
+    "fm": sum_{i<j} v_i * v_j over the fields, 1/2 ((sum_i v_i)^2 - sum_i v_i^2) element by element, whose sum over D is
+    the pairwise term of the factorisation machine (ICDM 2010), `[B, D]`. D-MoE (arXiv 2505.17925) draws on these kinds
+    of expert. W brings them all to one size so that they can be weighted and summed.
 
     Args:
         interaction: I, one of `INTERACTIONS`.
         num_fields: F.
         size: A.
-        feature_maps: H_1 .. H_T of "cin".
-        num_crosses: of "cross".
-        hidden_units, dropout: of "mlp", see `MLP`.
+        feature_maps: H_1 to H_T of "cin".
+        num_crosses: the number of crosses of "cross".
+        hidden_units, dropout: for "mlp"; see `MLP`.
         activation: a Keras activation, after W and within "mlp".
-        normalization: "batch", "layer" or "none", before W and within "mlp". Products of many fields have a scale of
-            their own, which differs from one I to another.
+        normalization: "batch", "layer" or "none", before W and within "mlp". Products of many fields have different
+            scales for different I.
 
     Call arguments:
         x0: `[B, M]`, B may be 0.
@@ -49,6 +49,10 @@ class InteractionExpert(keras.layers.Layer):
 
     Raises:
         ValueError: for arguments out of range, or if M is not a multiple of F.
+
+    Example:
+        >>> InteractionExpert("fm", num_fields=2, size=3)(tf.ones([1, 4])).shape
+        TensorShape([1, 3])
     """
 
     def __init__(
@@ -114,7 +118,7 @@ class InteractionExpert(keras.layers.Layer):
         return self.project(self.normalize(x, training=training))
 
     def _pairs(self, x0: tf.Tensor) -> tf.Tensor:
-        # The difference of two sums that nearly cancel wants the digits of float32.
+        # The difference of two sums that nearly cancel needs float32.
         v = tf.reshape(tf.cast(x0, tf.float32), [-1, self.num_fields, self.dimension])
         pairs = 0.5 * (tf.square(tf.reduce_sum(v, axis=1)) - tf.reduce_sum(tf.square(v), axis=1))
         return tf.cast(pairs, self.compute_dtype)
@@ -123,14 +127,14 @@ class InteractionExpert(keras.layers.Layer):
         return (x0_shape[0], self.size)
 
     def flops(self) -> int:
-        """Per row: the interactions and W; for "fm" F D sums, F D squares summed, and for each of D square and less."""
+        """Per row: the interactions and W. "fm": F D sums, F D squares and their sums, and 2 D for the difference."""
         interactions = sum(layer.flops() for layer in self.layers)
         if self.interaction == "fm":
             interactions = 3 * self.width + 2 * self.dimension
         return interactions + 2 * self.project.kernel.shape[0] * self.size
 
     def arguments(self) -> dict[str, Any]:
-        """The constructor's arguments but `interaction` and `num_fields`, for models whose experts share them."""
+        """The constructor's arguments that the experts of a model share."""
         return {
             "feature_maps": list(self.feature_maps),
             "num_crosses": self.num_crosses,

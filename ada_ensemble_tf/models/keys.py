@@ -1,4 +1,4 @@
-"""The config keys of a model, which its constructor declares: names, defaults and sentences."""
+"""The config keys that a model's constructor declares: names, defaults and sentences."""
 
 import dataclasses
 from typing import Any
@@ -10,7 +10,7 @@ from ada_ensemble_tf.models.base import CTRModel
 NO_KEYS = frozenset(
     ("num_rows", "num_fields", "widths", "value_rows", "initial_logit", "seed", "name", "k_schedule", "depth_schedule")
 )
-"""Constructor arguments that are no config keys: they come from the data, or from Python alone."""
+"""Constructor arguments without a config key: the data gives them, or only Python can."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -18,17 +18,17 @@ class Key:
     """A key of `config.model`."""
 
     default: Any
-    """What the constructor has, too."""
+    """The default of the constructor's argument."""
     optional: bool
     """Whether it may be None."""
     sentence: str
-    """What the docstring says of it."""
+    """The argument's sentence in the docstring."""
 
 
 def keys_of(model: type[CTRModel]) -> dict[str, Key]:
-    """The keys of `config.model` for a model by dotted name, all but its name.
+    """The keys of `config.model` for a model, by dotted name, except `name`.
 
-    An argument that counts weight updates, `X_steps`, is the key `X_epochs`; its default is in `model.epochs`.
+    An argument `X_steps`, which counts weight updates, has the key `X_epochs`; its default is in `model.epochs`.
     """
     said: dict[str, str] = {}
     for cls in reversed([cls for cls in model.__mro__ if issubclass(cls, CTRModel)]):

@@ -11,13 +11,18 @@ from ada_ensemble_tf.models.base import CTRModel, Forward
 
 @keras.saving.register_keras_serializable(package="ada_ensemble_tf")
 class LogisticRegression(CTRModel):
-    """A weight a level and a bias (LR of AdaEnsemble, arXiv 2301.08353, table 1); McMahan et al., KDD 2013.
+    """One weight per level and a bias (LR of AdaEnsemble, arXiv 2301.08353, table 1); McMahan et al., KDD 2013.
 
-    The weights are a fused embedding of size 1, so the embedding optimiser trains them; `GroupFtrl`, which on rows of
-    width 1 is FTRL-Proximal, is the field's choice.
+    The weights are a fused embedding of size 1, so the embedding optimiser trains them. The usual choice is
+    FTRL-Proximal, which is `GroupFtrl` on rows of width 1.
 
     Args:
-        **common: the arguments of all models but `l2`, see `CTRModel`: there are no dense kernels.
+        **common: the arguments of all models except `l2`, see `CTRModel`; there are no dense kernels.
+
+    Example:
+        >>> model = LogisticRegression(num_rows=4, num_fields=2)
+        >>> model(tf.constant([[0, 1], [2, 3]])).shape
+        TensorShape([2])
     """
 
     registered_name = "logistic_regression"
@@ -31,7 +36,7 @@ class LogisticRegression(CTRModel):
         self.built = True
 
     def forward(self, inputs: Inputs, training: bool = False) -> Forward:
-        """Sums the weights of the rows' levels; a float multiplies its weight, several values have their mean."""
+        """Sums the weights of the rows' levels; a float multiplies its weight, and several values take their mean."""
         weights = self.level_weights(inputs)
         logit = tf.reduce_sum(weights, axis=1) + self.bias
         flops = self.level_weights.rows_read(inputs)

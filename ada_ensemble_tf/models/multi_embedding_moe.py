@@ -1,4 +1,4 @@
-"""The multi-embedding mixture of experts: D-MoE with embeddings of their own as its only strategy."""
+"""The multi-embedding mixture of experts: D-MoE whose only strategy is one embedding table per expert."""
 
 from typing import Any
 
@@ -11,15 +11,20 @@ from ada_ensemble_tf.models.interaction_expert import Interaction
 
 @keras.saving.register_keras_serializable(package="ada_ensemble_tf")
 class MultiEmbeddingMoE(DMoE):
-    """w . sum_j g_j E_j(x_j) + b: experts of one architecture, each with an embedding table of its own.
+    """w . sum_j g_j E_j(x_j) + b: experts of one architecture, each with its own embedding table.
 
-    The baseline of D-MoE (arXiv 2505.17925); several embedding tables with interactions of their own are the remedy of
-    Guo et al. (arXiv 2310.04400) against embeddings that collapse into few dimensions as they grow.
+    It is the baseline of D-MoE (arXiv 2505.17925). Guo et al. (arXiv 2310.04400) propose several embedding tables, each
+    with its own interactions, against embeddings that collapse into few dimensions as they grow.
 
     Args:
-        num_experts: E.
-        expert: their interaction, see `InteractionExpert`.
-        **others: `DMoE`'s other arguments, less those of its strategies.
+        num_experts: E, the number of experts.
+        expert: the interaction of all experts, see `InteractionExpert`.
+        **others: the other arguments of `DMoE`, except those of its strategies.
+
+    Example:
+        >>> model = MultiEmbeddingMoE(num_rows=4, num_fields=2, dimension=2, num_experts=2)
+        >>> model(tf.constant([[0, 1], [2, 3]])).shape
+        TensorShape([2])
     """
 
     registered_name = "multi_embedding_moe"

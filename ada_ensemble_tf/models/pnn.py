@@ -20,7 +20,7 @@ Products = Annotated[
 
 
 def inner_products(fields: tf.Tensor) -> tf.Tensor:
-    """<f_i, f_j> for all i <= j, row by row of the upper triangle.
+    """Computes <f_i, f_j> for all i <= j, in the order of the upper triangle's rows.
 
     Args:
         fields: `[B, F, D]`.
@@ -50,15 +50,20 @@ def outer_product(fields: tf.Tensor) -> tf.Tensor:
 class PNN(CTRModel):
     """w . MLP([z, p]) + b: z the embeddings, p their products (PNN, arXiv 1611.00144, equations 1 to 7).
 
-    The first dense layer, relu(W_z z + W_p p + b_1), is the paper's product layer. Inner products (IPNN) are those of
-    pairs i <= j, which with a W_p of their own are the paper's symmetric matrix of weights over all pairs; its
-    factorisation of W_p, a way to save work, is not used. The outer product (OPNN) is that of the summed embeddings.
+    The first dense layer, relu(W_z z + W_p p + b_1), is the paper's product layer. The inner products (IPNN) are those
+    of pairs i <= j. With their W_p they are the paper's symmetric matrix of weights over all pairs, without the
+    factorisation of W_p that saves work. The outer product (OPNN) is that of the summed embeddings.
 
     Args:
-        dimension: D.
-        products: which products are in p: "inner", "outer" or both (PNN* of the paper).
-        hidden_units, activation, normalization, dropout: of the dense layers, see `MLP`.
+        dimension: D, the size of an embedding.
+        products: which products p has: "inner", "outer" or both (the paper's PNN*).
+        hidden_units, activation, normalization, dropout: for the dense layers; see `MLP`.
         **common: the arguments of all models, see `CTRModel`.
+
+    Example:
+        >>> model = PNN(num_rows=4, num_fields=2, dimension=2, hidden_units=(4,))
+        >>> model(tf.constant([[0, 1], [2, 3]])).shape
+        TensorShape([2])
     """
 
     registered_name = "pnn"
@@ -101,7 +106,7 @@ class PNN(CTRModel):
         fields = tf.reshape(x0, [-1, self.num_fields, self.dimension])
         tensors = {"embedding output x0": x0}
         signals = [x0]
-        # In this order whatever the order of `products`, which must not decide what a weight means.
+        # A fixed order: what a weight means must not depend on the order of `products`.
         if "inner" in self.products:
             tensors["inner products"] = inner_products(fields)
             signals.append(tensors["inner products"])

@@ -19,17 +19,23 @@ from ada_ensemble_tf.models.base import CTRModel, Forward
 class SingleExpert(CTRModel):
     """x_{l+1} = Norm(x_l + E_l(x0, x_l)), then w . x_L + b: the "expert only" rows of AdaEnsemble's table 2.
 
-    AdaEnsemble (arXiv 2301.08353), section 4.3, with one expert a layer. The paper's FLOPs have a gate a layer, which
-    over one expert is the constant 1; here there is none.
+    AdaEnsemble (arXiv 2301.08353), section 4.3, with one expert a layer. The paper counts a gate in each layer; over
+    one expert it is the constant 1, so there is none here.
 
     Args:
-        dimension: D.
-        num_layers: L.
-        expert: name of the expert, see `ada_ensemble_tf.experts.EXPERTS`.
-        normalization: of each layer's output: "batch", "layer" or "none".
-        embedding_normalization: likewise, of the embeddings; the multiplicative experts need an x0 of unit scale.
-        dropout: share of the experts' inputs that training sets to 0; the residual reads all.
+        dimension: D, the size of an embedding.
+        num_layers: L, the number of layers.
+        expert: the name of the expert, see `ada_ensemble_tf.experts.EXPERTS`.
+        normalization: normalisation of each layer's output: "batch", "layer" or "none".
+        embedding_normalization: normalisation of the embeddings, likewise; the multiplicative experts need an x0 of
+            unit scale.
+        dropout: the share of the experts' inputs that training sets to 0; residuals are not affected.
         **common: the arguments of all models, see `CTRModel`.
+
+    Example:
+        >>> model = SingleExpert(num_rows=4, num_fields=2, dimension=2, num_layers=1, expert="cross")
+        >>> model(tf.constant([[0, 1], [2, 3]])).shape
+        TensorShape([2])
     """
 
     registered_name = "single_expert"

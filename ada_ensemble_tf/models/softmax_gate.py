@@ -1,4 +1,4 @@
-"""The dense softmax gate of mixtures whose gate learns with their weights."""
+"""The dense softmax gate of mixtures whose gate is trained with their weights."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -13,26 +13,31 @@ from ada_ensemble_tf.losses import router_z_loss
 
 @keras.saving.register_keras_serializable(package="ada_ensemble_tf")
 class SoftmaxGate(keras.layers.Layer):
-    """softmax(z) with z_j = w_j . x_j + b_j: every expert gets a share of every row.
+    """softmax(z) with z_j = w_j . x_j + b_j: every expert has a share of every row.
 
-    The gate of mixtures of experts for clicks (D-MoE, arXiv 2505.17925). It is no `Gate`: it is one of the weights,
-    learned with them on the same rows.
+    The gate of mixtures of experts for clicks (D-MoE, arXiv 2505.17925). It is not a `Gate`: its variables
+    are weights, trained with the others on the same rows.
 
     Args:
-        num_choices: E.
+        num_choices: E, the number of experts.
 
     Call arguments:
-        x: E tensors `[B, M]`, x_j what the logit of expert j reads; or one tensor that all read. B may be 0.
+        x: E tensors `[B, M]`, where the logit of expert j reads x_j; or one tensor that all logits read. B may be 0.
 
     Returns:
         (gates `[B, E]` float32, whose rows sum to 1; GateReport).
 
     Raises:
-        ValueError: for fewer than one choice, or another number of tensors.
+        ValueError: for fewer than one choice, or a different number of tensors.
+
+    Example:
+        >>> gates, report = SoftmaxGate(num_choices=3)(tf.ones([2, 4]))
+        >>> gates.shape
+        TensorShape([2, 3])
     """
 
     def __init__(self, num_choices: int, **kwargs: Any):
-        # In float32 also under mixed precision, where exponentials of half the digits would be far off.
+        # float32 even under mixed precision: exponentials of bfloat16 logits would be far off.
         super().__init__(autocast=False, **kwargs)
         if num_choices < 1:
             raise ValueError(f"a gate needs at least one choice; received num_choices={num_choices}")

@@ -1,4 +1,4 @@
-"""Wide & Deep: a linear model over levels and listed crosses beside a deep network."""
+"""Wide & Deep: a linear model over levels and listed crosses, next to a deep network."""
 
 from collections.abc import Sequence
 from typing import Annotated, Any
@@ -16,7 +16,7 @@ from ada_ensemble_tf.models.base import CTRModel, Forward
 
 Crosses = Annotated[tuple[tuple[CountOrZero, ...], ...], Meta(description="be lists of fields' positions")]
 
-# 2^64 over the golden ratio as a signed number: Knuth's multiplicative hashing.
+# 2^64 divided by the golden ratio, as a signed number: Knuth's multiplicative hashing.
 MULTIPLIER = 0x9E3779B97F4A7C15 - (1 << 64)
 
 
@@ -26,7 +26,7 @@ def cross_ids(ids: tf.Tensor, crosses: Sequence[Sequence[int]], buckets: int) ->
     Args:
         ids: `[B, C]` rows of the fused table.
         crosses: the columns of ids in each of X crosses.
-        buckets: levels of each cross.
+        buckets: the number of levels of each cross.
 
     Returns:
         `[B, X]` int64, those of cross i in [i * buckets, (i + 1) * buckets).
@@ -35,7 +35,7 @@ def cross_ids(ids: tf.Tensor, crosses: Sequence[Sequence[int]], buckets: int) ->
     for i, columns in enumerate(crosses):
         mixed = tf.zeros_like(ids[:, 0])
         for column in columns:
-            # The product wraps around; its high bits, which depend on all of the id's, are mixed into the low.
+            # The product wraps around. Its high bits depend on all bits of the id; they are mixed into the low ones.
             mixed = (mixed + ids[:, column] + 1) * MULTIPLIER
             mixed = tf.bitwise.bitwise_xor(mixed, tf.bitwise.right_shift(mixed, 32))
         crossed.append(mixed % buckets + i * buckets)
@@ -46,15 +46,22 @@ def cross_ids(ids: tf.Tensor, crosses: Sequence[Sequence[int]], buckets: int) ->
 class WideAndDeep(CTRModel):
     """w_wide . [x, phi(x)] + w_deep . MLP(x0) + b (Wide & Deep, arXiv 1606.07792, equation 3).
 
-    x are the fields' levels, phi(x) the listed cross products of equation 1: a level a combination of levels. As there
-    are too many of those for a table of all, combinations are hashed into `cross_buckets` a cross.
+    x are the fields' levels. phi(x) are the listed cross products of equation 1, with one level for each combination of
+    levels. There are too many combinations for a table, so each cross hashes them into `cross_buckets` buckets.
 
     Args:
-        dimension: D.
-        hidden_units, activation, normalization, dropout: of the dense layers, see `MLP`.
-        crosses: the fields of each cross by position, each of one column and without a float.
-        cross_buckets: weights of each cross.
+        dimension: D, the size of an embedding.
+        hidden_units, activation, normalization, dropout: for the dense layers; see `MLP`.
+        crosses: the positions of each cross's fields; a field must have one column and no float.
+        cross_buckets: the number of weights of each cross.
         **common: the arguments of all models, see `CTRModel`.
+
+    Example:
+        >>> model = WideAndDeep(
+        ...     num_rows=4, num_fields=2, dimension=2, hidden_units=(4,), crosses=((0, 1),), cross_buckets=8
+        ... )
+        >>> model(tf.constant([[0, 1], [2, 3]])).shape
+        TensorShape([2])
     """
 
     registered_name = "wide_and_deep"

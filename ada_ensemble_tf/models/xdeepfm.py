@@ -19,15 +19,20 @@ from ada_ensemble_tf.models.base import CTRModel, Forward
 class XDeepFM(CTRModel):
     """sum_i w_i + w . [CIN(x0), MLP(x0)] + b (xDeepFM, arXiv 1803.05170, equation 9).
 
-    The linear weights w_i are a table of size 1 of their own; of a field of several values it is their mean.
+    The linear weights w_i have their own table of size 1; a field with several values has the mean of theirs.
 
     Args:
-        dimension: D.
-        feature_maps: sizes of the layers of the compressed interaction network.
-        hidden_units, activation, normalization, dropout: of the dense layers, see `MLP`.
-        embedding_normalization: of the embeddings: "batch", "layer" or "none". The paper has none, but a product of
-            several small embeddings starts out as nothing.
+        dimension: D, the size of an embedding.
+        feature_maps: the sizes of the layers of the compressed interaction network.
+        hidden_units, activation, normalization, dropout: for the dense layers; see `MLP`.
+        embedding_normalization: normalisation of the embeddings: "batch", "layer" or "none". The paper has
+            none, but a product of several small embeddings starts close to nothing.
         **common: the arguments of all models, see `CTRModel`.
+
+    Example:
+        >>> model = XDeepFM(num_rows=4, num_fields=2, dimension=2, hidden_units=(4,), feature_maps=(3,))
+        >>> model(tf.constant([[0, 1], [2, 3]])).shape
+        TensorShape([2])
     """
 
     registered_name = "xdeepfm"

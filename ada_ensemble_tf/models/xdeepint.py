@@ -17,16 +17,20 @@ from ada_ensemble_tf.models.base import CTRModel, Forward
 
 @keras.saving.register_keras_serializable(package="ada_ensemble_tf")
 class PolynomialInteraction(keras.layers.Layer):
-    """x * (1 + W x0), without bias: each layer adds one to the degree and keeps the lower ones.
+    """x * (1 + W x0), without bias: each layer adds one degree and keeps the lower ones.
 
-    xDeepInt (arXiv 2301.01089), the layer of its polynomial interaction network. W mixes what is on the last axis.
-    Under mixed precision x stays float32 and only W x0 is bfloat16: beside the 1, a small W x0 would be rounded away.
+    xDeepInt (arXiv 2301.01089), the layer of its polynomial interaction network. W mixes the last axis. Under
+    mixed precision x stays float32 and only W x0 is bfloat16: added to 1 in bfloat16, a small W x0 would round away.
 
     Call arguments:
         x0, x: `[N, X]`, N may be 0.
 
     Returns:
         `[N, X]`.
+
+    Example:
+        >>> PolynomialInteraction()(tf.ones([2, 3]), tf.ones([2, 3])).shape
+        TensorShape([2, 3])
     """
 
     def __init__(self, **kwargs: Any):
@@ -52,19 +56,24 @@ class PolynomialInteraction(keras.layers.Layer):
 class XDeepInt(CTRModel):
     """w . sum_d x_L,d + b with x_{l+1} = x_l * (1 + W_l x0), fields x0 `[F, D]` (xDeepInt, arXiv 2301.01089).
 
-    W_l mixes fields, all of D by the same weights: vector-wise. Subspace crossing cuts each field into h subspaces of
-    size D / h and stacks them, x0 `[h * F, D / h]`, so that W_l mixes subspaces too; h = D is bit-wise. After the last
-    layer the subspaces are put together again. w has one weight a field, as in the authors' code. The last layer's
-    output has all lower degrees in it, down to x0, so it alone is read.
+    W_l mixes fields with the same weights for all D elements, that is vector-wise. Subspace crossing cuts each field
+    into h subspaces of size D / h and stacks them, x0 `[h * F, D / h]`, so that W_l mixes subspaces too; h = D is
+    bit-wise. After the last layer the subspaces are joined again. w has one weight per field, as in the authors' code.
+    Only the last layer's output is read: it contains all lower degrees, down to x0.
 
     Args:
-        dimension: D.
-        num_layers: L.
-        subspaces: h, which must divide D.
-        embedding_normalization: of the embeddings: "batch", "layer" or "none". None, as in the paper, learns fastest:
-            by the 1 in each factor, small embeddings start out as a linear model, where those of unit scale start
-            out as a random polynomial of degree L + 1.
+        dimension: D, the size of an embedding.
+        num_layers: L, the number of layers.
+        subspaces: h, the number of subspaces of an embedding; it must divide D.
+        embedding_normalization: normalisation of the embeddings: "batch", "layer" or "none". "none", as in
+            the paper, learns fastest: each factor has a 1, so small embeddings start as a linear model, while
+            embeddings of unit scale start as a random polynomial of degree L + 1.
         **common: the arguments of all models, see `CTRModel`.
+
+    Example:
+        >>> model = XDeepInt(num_rows=4, num_fields=2, dimension=2, num_layers=2, subspaces=2)
+        >>> model(tf.constant([[0, 1], [2, 3]])).shape
+        TensorShape([2])
     """
 
     registered_name = "xdeepint"
@@ -95,13 +104,13 @@ class XDeepInt(CTRModel):
         self.built = True
 
     def _stack(self, x0: tf.Tensor) -> tf.Tensor:
-        """`[B, F * D]` to `[B * D / h, h * F]`, the axis that W mixes last."""
+        """Turns `[B, F * D]` into `[B * D / h, h * F]`: W mixes the last axis."""
         size = self.dimension // self.subspaces
         cut = tf.reshape(x0, [-1, self.num_fields, self.subspaces, size])
         return tf.reshape(tf.transpose(cut, [0, 3, 2, 1]), [-1, self.subspaces * self.num_fields])
 
     def forward(self, inputs: Inputs, training: bool = False) -> Forward:
-        """Runs the rows' fields, cut into subspaces, through the interactions."""
+        """Cuts the rows' fields into subspaces and runs them through the interactions."""
         embedded = self.normalize(self.embedding(inputs), training=training)
         x = x0 = self._stack(embedded)
         tensors = {"embedding output x0": embedded}

@@ -56,11 +56,10 @@ def test_every_key_has_a_sentence_and_a_line_in_the_table(name):
 
 def test_a_sentence_of_several_keys_and_one_in_epochs():
     keys = keys_of(MODELS["hilomoe"])
-    assert keys["dropout"].sentence == keys["activation"].sentence == "of the dense layers, see `MLP`."
+    assert keys["dropout"].sentence == keys["activation"].sentence == "for the dense layers; see `MLP`."
     assert keys["stage_epochs"].sentence.startswith("epochs of stages 1 and 2") and "stage_steps" not in keys
-    assert (
-        keys["l2"].sentence == "coefficient of the sum of squares of all dense kernels." and keys["l2"].default == 1e-4
-    )
+    assert keys["l2"].sentence == "the coefficient of the sum of squares of all dense kernels."
+    assert keys["l2"].default == 1e-4
 
 
 def test_the_gates_keys_hold_for_any_gate():
