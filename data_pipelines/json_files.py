@@ -115,7 +115,15 @@ def _at(value: Any, place: str) -> str | None:
             return None
     if isinstance(value, dict):
         return "an object" if place else None
-    text = repr(value)
+    return shortened(value)
+
+
+def shortened(value: Any) -> str:
+    """A value as messages show it."""
+    try:
+        text = repr(value)
+    except ValueError:
+        return "a number of thousands of digits"
     return text if len(text) <= _SHOWN else text[:_SHOWN] + "..."
 
 

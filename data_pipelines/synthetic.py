@@ -37,6 +37,7 @@ from data_pipelines.errors import UserError, run_main
 from data_pipelines.fields.rules import LOG_SQUARE_BOUNDARIES
 from data_pipelines.output import beside_output, complete_file, is_written_through, write_complete
 from data_pipelines.progress import Progress
+from data_pipelines.truth import load_figures
 
 # fmt: off
 NUMERIC = {  # mu, sigma, shift: integers floor(exp(mu + sigma * normal)) - shift
@@ -130,7 +131,7 @@ def write(out: str | Path, rows: int, seed: int = 0, show: Callable[[str], None]
     if beside is not None and not os.access(out.parent, os.W_OK):
         raise UserError(f"{out.parent} is no directory that can be written; make it or choose another --out")
     if beside is not None and out.exists():
-        found = json.loads(beside.read_text()) if beside.exists() else {}
+        found = load_figures(beside, f"delete it and {out}, or choose another --out") if beside.exists() else {}
         if request.items() <= found.items():
             show(f"{out} is already there")
             return found

@@ -1,10 +1,13 @@
 """The keys that every config has, with defaults that suit most data."""
 
-import json
 from pathlib import Path
+from typing import Any
 
 from ml_collections import ConfigDict
+from typing_extensions import NotRequired, TypedDict
 
+from data_pipelines.errors import UserError
+from data_pipelines.json_files import as_type, load_user_json
 from experiments.models import WITH_PRIORS, model_config, set_priors
 from experiments.overrides import override
 
@@ -128,13 +131,29 @@ def apply_tuned(config: ConfigDict, dataset: str, folder: Path | None = None) ->
         folder: the folder of the files; `TUNED` by default.
 
     Raises:
-        ValueError: if the model no longer has a key; the message names file and key.
+        UserError: the file is malformed or has a key that the model no longer has; the message names file and key.
     """
     file = (folder or TUNED) / f"{dataset}.json"
-    tuned = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
+    tuned = load_tuned(file)
     if config.model.name in tuned:
         try:
             override(config, tuned[config.model.name]["values"])
         except ValueError as error:
-            raise ValueError(f"{file}: {error}") from error
+            raise UserError(f"{file}: {error}") from error
     return config
+
+
+class Tuned(TypedDict):
+    """The best of a model's trials: values by config key, and what they are of."""
+
+    values: dict[str, Any]
+    validation_auc: NotRequired[float]
+    trials: NotRequired[int]
+    failed: NotRequired[int]
+    fingerprint: NotRequired[str]
+
+
+def load_tuned(file: Path) -> dict[str, Tuned]:
+    """Reads tuned values by model; none where there is no file. Raises UserError where it is malformed."""
+    way_out = "mend it, or delete it and tune again"
+    return as_type(load_user_json(file, way_out), dict[str, Tuned], str(file), way_out) if file.is_file() else {}

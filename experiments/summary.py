@@ -3,13 +3,14 @@
 python -m experiments.summary --run=runs/synthetic [--truth=runs/synthetic/train.txt.json]
 """
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
 from absl import flags
 
+from ada_ensemble_tf.trained.run_files import load_results
 from data_pipelines.errors import run_main
+from data_pipelines.truth import load_truth
 
 _RUN = flags.DEFINE_string("run", None, "Directory with one working directory per model.", required=True)
 _TRUTH = flags.DEFINE_string("truth", None, "File that the generator wrote next to the synthetic rows.")
@@ -21,16 +22,19 @@ def main(argv: Sequence[str]) -> None:
     run = Path(_RUN.value)
     rows = []
     for file in sorted(run.glob("*/metrics.json")):
-        metrics = json.loads(file.read_text())
+        metrics = load_results(file.parent)
+        if "test" not in metrics:
+            continue
         rows.append(
             (file.parent.name, metrics["test"]["auc"], metrics["test"]["logloss"], metrics["flops_per_example"])
         )
     rows.sort(key=lambda row: row[1])
     best = None
     if _TRUTH.value:
-        truth = json.loads(Path(_TRUTH.value).read_text())
+        truth = load_truth(_TRUTH.value)
         best = truth["bayes_auc"]
-        rows.append(("Bayes-optimal", best, truth["bayes_logloss"], None))
+        if best is not None:
+            rows.append(("Bayes-optimal", best, truth["bayes_logloss"], None))
     print(f"\n{'':24}{'test AUC':>10}{'LogLoss':>10}{'MFLOPs':>10}" + (f"{'share of the way':>20}" if best else ""))
     for name, auc, logloss, flops in rows:
         cost = f"{flops / 1e6:.3f}" if flops else ""

@@ -220,11 +220,12 @@ def export_content(out: Path) -> dict:
 
 def check_comparison(out: Path) -> None:
     """Tables are whole, a run that says that it is done is, and all JSON can be read."""
+    from ada_ensemble_tf.comparison.arrays import load_array
+
     for folder in out.glob("*/seed_*"):
         check_workdir(folder)
         if (folder / "run.json").exists():
-            np.load(folder / "test_probabilities.npy")
-            np.load(out / "test_labels.npy")
+            load_array(folder / "test_probabilities.npy", len(load_array(out / "test_labels.npy")))
     if (out / "table.csv").exists():
         list(csv.DictReader((out / "table.csv").open(newline=""), strict=True))
     if (out / "report.html").exists():

@@ -14,10 +14,10 @@ from ada_ensemble_tf.comparison.runs import Run, Workers
 from ada_ensemble_tf.comparison.table import Table
 from ada_ensemble_tf.trained.run_files import flat
 from data_pipelines.errors import UserError
-from data_pipelines.json_files import load_user_json
 from data_pipelines.locks import alone_in
 from data_pipelines.output import remove_left
 from data_pipelines.read.preparation import Preparation, load_complete
+from data_pipelines.truth import load_truth
 
 logger = logging.getLogger(__name__)
 
@@ -65,7 +65,7 @@ def compare(runs: Sequence[Run], data_dir: Path, out: Path, jobs: int, truth: Pa
         UserError: if a folder holds a run of another config or of other data, or another process is at work in OUT.
     """
     _, preparation = load_complete(data_dir)
-    bounds = load_user_json(truth, way_out="give the file that data_pipelines.synthetic wrote") if truth else None
+    bounds = load_truth(truth) if truth else None
     with alone_in(out, "choose another --out"), Workers(jobs) as workers:
         remove_left(out)
         for run in runs:

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 from scipy.stats import ttest_rel
 
+from ada_ensemble_tf.comparison.arrays import load_array
 from ada_ensemble_tf.evaluation.delong import compare_placements, delong, placements, two_sided
 
 LEVEL = 0.05
@@ -74,10 +75,11 @@ def all_pairs(
         order: all labels, best first.
     """
     pairs = [(better, worse) for i, better in enumerate(order) for worse in order[i + 1 :]]
-    results, known = {pair: [] for pair in pairs}, np.load(labels)
+    results, known = {pair: [] for pair in pairs}, load_array(labels)
     # Seed by seed, so that memory holds one seed's placements of all models and no more.
     for seed in sorted({seed for files in predictions.values() for seed in files}):
-        placed = {label: placements(known, np.load(f[seed])) for label, f in predictions.items() if seed in f}
+        files = {label: by_seed[seed] for label, by_seed in predictions.items() if seed in by_seed}
+        placed = {label: placements(known, load_array(file, len(known))) for label, file in files.items()}
         for better, worse in pairs:
             if better in placed and worse in placed:
                 results[better, worse].append(compare_placements(placed[worse], placed[better]))
@@ -127,4 +129,5 @@ def _verdict(results) -> Verdict:
 @functools.cache
 def _delong(labels: Path, predictions: Path, other: Path):
     # Kept: the table is written again after each run, and ranking millions of rows takes seconds.
-    return delong(np.load(labels), np.load(predictions), np.load(other))
+    known = load_array(labels)
+    return delong(known, *(load_array(file, len(known)) for file in (predictions, other)))

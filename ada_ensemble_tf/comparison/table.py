@@ -13,6 +13,7 @@ from ada_ensemble_tf.comparison.configs import config_hash
 from ada_ensemble_tf.comparison.runs import PROBABILITIES, Run
 from ada_ensemble_tf.comparison.significance import RULE, Verdict, against_best
 from data_pipelines.output import write_complete
+from data_pipelines.truth import Truth
 
 METRICS = ("auc", "logloss", "normalized_entropy", "calibration")
 FIGURES = ("parameters", "flops_per_example", "examples_per_second", "best_step")
@@ -29,14 +30,14 @@ class Table:
         failures: why a run failed, by (label, seed).
         header: lines about the comparison as a whole, by name.
         labels_file: labels of the test rows.
-        truth: what the generator of synthetic rows wrote beside them: `bayes_auc`, `bayes_logloss`.
+        truth: the best figures that are possible, of synthetic rows.
     """
 
     runs: Sequence[Run]
     failures: Mapping[tuple[str, int], str]
     header: Mapping[str, str]
     labels_file: Path
-    truth: Mapping[str, float] | None = None
+    truth: Truth | None = None
 
     def rows(self) -> list[dict[str, Any]]:
         """One dictionary per label, by decreasing mean AUC, those without a finished run last."""
@@ -46,7 +47,7 @@ class Table:
         rows = [self._row(label, runs) for label, runs in by_label.items()]
         if self.truth:
             bayes = {"auc_mean": self.truth["bayes_auc"], "logloss_mean": self.truth["bayes_logloss"]}
-            rows.append({"label": "Bayes-optimal"} | bayes)
+            rows.append({"label": "Bayes-optimal"} | {name: one for name, one in bayes.items() if one is not None})
         rows.sort(key=lambda row: -row.get("auc_mean", -1.0))
         predictions = {
             label: {run.seed: run.folder / PROBABILITIES for run in runs if run.done()}

@@ -25,8 +25,8 @@ from ada_ensemble_tf.comparison.configs import config_hash
 from ada_ensemble_tf.comparison.runs import HPARAMS_FOLDER, Run, Workers
 from ada_ensemble_tf.trained.run_files import flat
 from data_pipelines.errors import UserError
-from data_pipelines.json_files import load_user_json
 from data_pipelines.output import write_complete
+from experiments.defaults import Tuned, load_tuned
 from experiments.overrides import override
 from experiments.search_spaces import Choice, LogUniform, Range, Space, overrides, present
 
@@ -121,8 +121,8 @@ class Tuning:
                 left = (time.monotonic() - started) / max(done - before, 1) * (trials - done) / 60.0
                 logger.info("%s: %d of %d trials; about %.1f minutes left", self.config.model.name, done, trials, left)
 
-    def best(self) -> dict[str, Any] | None:
-        """{values by config key, validation_auc, trials, failed, fingerprint}; None if all trials failed."""
+    def best(self) -> Tuned | None:
+        """The best of the trials; None if all failed."""
         ended = self.trials()
         complete = [trial for trial in ended if trial.state == TrialState.COMPLETE]
         if not complete:
@@ -174,9 +174,9 @@ class Tuning:
         _delete_folders(run.folder, run.folder / HPARAMS_FOLDER)
 
 
-def write_best(path: Path, model: str, best: dict[str, Any]) -> None:
+def write_best(path: Path, model: str, best: Tuned) -> None:
     """Puts a model's best values into a file that may hold those of other models."""
-    known = load_user_json(path, way_out="delete it") if path.is_file() else {}
+    known = load_tuned(path)
     known[model] = best
     path.parent.mkdir(parents=True, exist_ok=True)
     write_complete(path, json.dumps(known, indent=2, sort_keys=True) + "\n")

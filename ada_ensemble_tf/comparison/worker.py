@@ -6,16 +6,15 @@ Started by `ada_ensemble_tf.comparison.runs.Workers`, which puts a pickled (Run,
 import os
 import pickle
 import threading
-from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
 from ml_collections import ConfigDict
 
+from ada_ensemble_tf.comparison.arrays import save_array
 from ada_ensemble_tf.comparison.runs import END, HPARAMS_FOLDER, PROBABILITIES, Run
 from ada_ensemble_tf.training.stopping import StopRequest
 from data_pipelines.errors import run_main
-from data_pipelines.output import complete_file
 
 
 def main(argv) -> None:
@@ -49,12 +48,6 @@ def _save_predictions(run: Run, data) -> None:
     save_array(run.folder / PROBABILITIES, probabilities.astype(np.float32))
     if not run.labels_file.exists():
         save_array(run.labels_file, labels.astype(np.uint8))
-
-
-def save_array(path: Path, array: np.ndarray) -> None:
-    """Writes an array to a file that appears only when complete."""
-    with complete_file(path, "wb") as file:
-        np.save(file, array)
 
 
 def _listen_to_parent(pipe: BinaryIO, stop: StopRequest) -> None:

@@ -1,5 +1,7 @@
 """Models by name. A new one: its file, its line here, its test."""
 
+from typing import Any
+
 from ada_ensemble_tf.models.ada_ensemble import AdaEnsemble
 from ada_ensemble_tf.models.autoint import AutoInt
 from ada_ensemble_tf.models.base import CTRModel, Forward
@@ -22,6 +24,7 @@ from ada_ensemble_tf.models.single_expert import SingleExpert
 from ada_ensemble_tf.models.wide_and_deep import WideAndDeep
 from ada_ensemble_tf.models.xdeepfm import XDeepFM
 from ada_ensemble_tf.models.xdeepint import XDeepInt
+from data_pipelines.fields.schema import Schema
 
 _ALL = (
     AdaEnsemble,
@@ -60,6 +63,20 @@ def model_class(name: str) -> type[CTRModel]:
     return MODELS[name]
 
 
+def model_inputs(schema: Schema) -> dict[str, Any]:
+    """A model's constructor arguments that describe its inputs.
+
+    A value field's row for values that were read is its first after the out-of-vocabulary row, because its vocabulary
+    begins with that level.
+    """
+    return {
+        "num_rows": schema.num_rows,
+        "num_fields": schema.num_fields,
+        "widths": schema.widths,
+        "value_rows": [(i, schema.fields[i].offset + 1) for i in schema.value_fields],
+    }
+
+
 __all__ = [
     "DCN",
     "DCNV2",
@@ -86,4 +103,5 @@ __all__ = [
     "XDeepFM",
     "XDeepInt",
     "model_class",
+    "model_inputs",
 ]

@@ -224,4 +224,10 @@ def _serialized(value: Any) -> Any:
 
 def _deserialized(value: Any) -> Any:
     is_object = isinstance(value, Mapping) and "class_name" in value
-    return keras.saving.deserialize_keras_object(value) if is_object else value
+    if not is_object:
+        return value
+    # Never by its module's name: a config that came from elsewhere must not say what to import.
+    cls = keras.saving.get_registered_object(value.get("registered_name"))
+    if cls is None:
+        raise ValueError(f"there is no class {value.get('registered_name')!r}")
+    return cls.from_config(value["config"])

@@ -2,8 +2,9 @@
 
 import re
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 import keras
 import tensorflow as tf
@@ -12,6 +13,7 @@ from data_pipelines.checksums import Checksums, sha256_of, way_out_of
 from data_pipelines.errors import UserError
 from data_pipelines.file_names import path_inside
 
+T = TypeVar("T")
 _ATTEMPTS = 3
 
 
@@ -64,17 +66,7 @@ class Checkpoint:
         Raises:
             UserError: if there is no save, it is damaged, or it has other variables.
         """
-        for _ in range(_ATTEMPTS):
-            name = latest_save(self._folder)
-            if name is None:
-                raise UserError(f"{self._folder}: no checkpoint; train first")
-            try:
-                return self._restore(name)
-            except UserError:
-                # A training that is still running may just have replaced it.
-                if latest_save(self._folder) == name:
-                    raise
-        raise UserError(f"{self._folder}: checkpoints are replaced faster than they can be read; try again later")
+        _of_latest_save(self._folder, self._restore)
 
     def _restore(self, name: str) -> None:
         path = self._folder / name
@@ -90,6 +82,35 @@ def latest_save(folder: Path) -> str | None:
     """The name of the save in a checkpoint folder, such as `ckpt-800`; None if there is none."""
     names = Checksums(folder, way_out_of(Path(folder).parent.parent)).names
     return next((name.removesuffix(".index") for name in names if name.endswith(".index")), None)
+
+
+def saved_shapes(folder: Path) -> list[tuple[int, ...]]:
+    """The shapes of the variables of the latest save. UserError: there is none, or its index is damaged."""
+
+    def shapes(name: str) -> list[tuple[int, ...]]:
+        Checksums(folder, way_out_of(folder.parent.parent)).check(f"{name}.index")
+        try:
+            found = tf.train.load_checkpoint(str(folder / name)).get_variable_to_shape_map()
+        except (ValueError, tf.errors.OpError) as error:
+            reason = str(error).splitlines()[0]
+            raise UserError(f"{folder / name}.index: {reason}; {way_out_of(folder.parent.parent)}") from error
+        return [tuple(shape) for variable, shape in found.items() if variable.endswith("/VARIABLE_VALUE")]
+
+    return _of_latest_save(folder, shapes)
+
+
+def _of_latest_save(folder: Path, read: Callable[[str], T]) -> T:
+    """What `read` makes of a folder's latest save by its name, again if a training replaces it meanwhile."""
+    for _ in range(_ATTEMPTS):
+        name = latest_save(folder)
+        if name is None:
+            raise UserError(f"{folder}: no checkpoint; train first")
+        try:
+            return read(name)
+        except UserError:
+            if latest_save(folder) == name:
+                raise
+    raise UserError(f"{folder}: checkpoints are replaced faster than they can be read; try again later")
 
 
 def check_saves(folder: Path) -> None:

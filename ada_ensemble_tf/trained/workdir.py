@@ -14,11 +14,13 @@ SHA256SUMS        checksums of the JSON files and vocabularies, compared when a 
 """
 
 import contextlib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ada_ensemble_tf.models import MODELS, CTRModel, model_class
-from ada_ensemble_tf.trained.checkpoint import Checkpoint, remove_unfinished_saves
+from ada_ensemble_tf.arguments import plain
+from ada_ensemble_tf.models import MODELS, CTRModel, model_class, model_inputs
+from ada_ensemble_tf.trained.checkpoint import Checkpoint, remove_unfinished_saves, saved_shapes
 from ada_ensemble_tf.trained.run_files import (
     ModelFile,
     difference,
@@ -27,12 +29,13 @@ from ada_ensemble_tf.trained.run_files import (
     load_data_file,
     load_results,
 )
+from ada_ensemble_tf.trained.saved_sizes import check_sizes, no_larger_than
 from data_pipelines import checksums
 from data_pipelines.checksums import Checksums, way_out_of
 from data_pipelines.errors import UserError
 from data_pipelines.fields.schema import Schema
 from data_pipelines.file_names import path_inside
-from data_pipelines.json_files import load_json, save_json
+from data_pipelines.json_files import load_json, save_json, shortened
 from data_pipelines.locks import LOCK_FILE, alone_in
 from data_pipelines.output import SUFFIX, remove_left
 from data_pipelines.read.dataset import PreparedData, open_data
@@ -122,27 +125,32 @@ class Workdir:
         """
         if not (self.path / "model.json").exists():
             raise UserError(f"{self.path}: no trained model here; train first (python -m ada_ensemble_tf.train)")
-        file = self.path / "model.json"
+        file, best = self.path / "model.json", self.path / "checkpoints" / "best"
         saved = load_json(file, ModelFile)
+        self._check_reads(saved.arguments, file)
+        shapes = saved_shapes(best)
         try:
-            model = model_class(saved.model).from_config(saved.arguments)
+            cls = model_class(saved.model)
+            check_sizes(cls, saved.arguments, shapes)
+            with no_larger_than(shapes):
+                model = cls.from_config(saved.arguments)
         except Exception as error:
             # Whatever a constructor makes of wrong arguments, it is the file that has them.
+            reason = " ".join(str(error).split())[:200]
             raise UserError(
-                f"{file}: no model of this version of the code ({type(error).__name__}: {str(error)[:200]}); "
-                "train again in another --workdir"
+                f"{file}: no model of this version of the code ({type(error).__name__}: {reason}); "
+                f"{way_out_of(self.path)}"
             ) from error
-        self._check_model(model, file)
-        Checkpoint(self.path / "checkpoints" / "best", model.variables).restore()
+        Checkpoint(best, model.variables).restore()
         return model
 
-    def _check_model(self, model: CTRModel, file: Path) -> None:
+    def _check_reads(self, arguments: Mapping[str, Any], file: Path) -> None:
         """Raises UserError where the model does not read what the schema has."""
-        schema, arguments = self.schema(), model.get_config()
-        for name, value in (("num_rows", schema.num_rows), ("num_fields", schema.num_fields)):
-            if arguments.get(name, value) != value:
+        for name, value in model_inputs(self.schema()).items():
+            found = arguments.get(name)
+            if found != plain(value) or isinstance(found, bool):
                 raise UserError(
-                    f"{file}: arguments.{name}: {arguments[name]!r}, but schema.json has {value}; "
+                    f"{file}: arguments.{name}: {shortened(found)}, but schema.json has {shortened(plain(value))}; "
                     f"{way_out_of(self.path)}"
                 )
 

@@ -9,10 +9,9 @@ from ml_collections import ConfigDict
 
 from ada_ensemble_tf.arguments import ArgumentError, Weight, check_argument
 from ada_ensemble_tf.layers.precision import PRECISIONS, layers_of
-from ada_ensemble_tf.models import CTRModel, model_class
+from ada_ensemble_tf.models import CTRModel, model_class, model_inputs
 from ada_ensemble_tf.optimizers import make_optimizer
 from data_pipelines.errors import UserError
-from data_pipelines.fields.schema import Schema
 from data_pipelines.read.dataset import PreparedData
 
 
@@ -21,20 +20,6 @@ def seed_everything(seed: int, deterministic: bool) -> None:
     keras.utils.set_random_seed(seed)
     if deterministic:
         tf.config.experimental.enable_op_determinism()
-
-
-def model_inputs(schema: Schema) -> dict[str, Any]:
-    """A model's constructor arguments that describe its inputs.
-
-    A value field's row for values that were read is its first after the out-of-vocabulary row, because its vocabulary
-    begins with that level.
-    """
-    return {
-        "num_rows": schema.num_rows,
-        "num_fields": schema.num_fields,
-        "widths": schema.widths,
-        "value_rows": [(i, schema.fields[i].offset + 1) for i in schema.value_fields],
-    }
 
 
 def build_model(config: ConfigDict, data: PreparedData) -> CTRModel:

@@ -23,11 +23,10 @@ import polars as pl
 from absl import flags
 
 from ada_ensemble_tf.inference.raw_text import random_ids, raw_text
-from ada_ensemble_tf.models import DCNV2, AdaEnsemble, CTRModel, DenseMoE
+from ada_ensemble_tf.models import DCNV2, AdaEnsemble, CTRModel, DenseMoE, model_inputs
 from ada_ensemble_tf.serving.golden_rows import GoldenRows
 from ada_ensemble_tf.serving.publish import export
 from ada_ensemble_tf.serving.session import ServingSession
-from ada_ensemble_tf.training.setup import model_inputs
 from data_pipelines.errors import UserError, run_main
 from data_pipelines.fields.rules import LOG_PREFIX
 from data_pipelines.fields.vocabulary import Vocabularies

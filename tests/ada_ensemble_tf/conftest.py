@@ -8,8 +8,7 @@ import polars as pl
 import pytest
 from served_rows import Served, serve
 
-from ada_ensemble_tf.models import AdaEnsemble, LogisticRegression
-from ada_ensemble_tf.training.setup import model_inputs
+from ada_ensemble_tf.models import AdaEnsemble, LogisticRegression, model_inputs
 from data_pipelines.fields.declarations import Input, RawFormat
 from data_pipelines.fields.readings import PLAIN, Reading
 from data_pipelines.fields.vocabulary import Vocabularies

@@ -18,8 +18,7 @@ from tensorflow_serving.apis import predict_pb2, prediction_service_pb2_grpc, re
 from tensorflow_serving.config import model_server_config_pb2
 
 import experiments.serving
-from ada_ensemble_tf.models import LogisticRegression
-from ada_ensemble_tf.training.setup import model_inputs
+from ada_ensemble_tf.models import LogisticRegression, model_inputs
 from data_pipelines.fields.schema import Schema
 from data_pipelines.fields.vocabulary import Vocabularies
 from experiments.serving import grpc_client, rest_client

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from scipy.stats import ttest_1samp
 
+from ada_ensemble_tf.comparison.arrays import save_array
 from ada_ensemble_tf.comparison.significance import against_best, all_pairs, holm, paired_t
 from ada_ensemble_tf.evaluation.delong import delong, two_sided
 
@@ -14,13 +15,13 @@ def files(tmp_path):
     rng = np.random.default_rng(7)
     labels = rng.random(3000) < 0.3
     signal = labels + rng.normal(0, 1.0, 3000)
-    np.save(tmp_path / "labels.npy", labels)
+    save_array(tmp_path / "labels.npy", labels)
     paths = {}
     for label, noise in (("good", 0.3), ("twin", 0.3), ("bad", 1.5)):
         paths[label] = {}
         for seed in range(3):
             paths[label][seed] = tmp_path / f"{label}_{seed}.npy"
-            np.save(paths[label][seed], (signal + rng.normal(0, noise, 3000)).astype(np.float32))
+            save_array(paths[label][seed], (signal + rng.normal(0, noise, 3000)).astype(np.float32))
     return paths, tmp_path / "labels.npy"
 
 

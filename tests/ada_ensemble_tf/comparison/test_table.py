@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from made_up_results import made_up_results
 
+from ada_ensemble_tf.comparison.arrays import save_array
 from ada_ensemble_tf.comparison.runs import PROBABILITIES, Run
 from ada_ensemble_tf.comparison.table import Table
 from data_pipelines.json_files import save_json
@@ -17,7 +18,7 @@ def finished(folder, label: str, seed: int, quality: float, correlation: dict) -
     folder = folder / label / f"seed_{seed}"
     folder.mkdir(parents=True)
     noise = np.random.default_rng(seed).normal(size=len(LABELS))
-    np.save(folder / PROBABILITIES, (1 / (1 + np.exp(-(quality * LABELS + noise)))).astype(np.float32))
+    save_array(folder / PROBABILITIES, (1 / (1 + np.exp(-(quality * LABELS + noise)))).astype(np.float32))
     test = {"auc": 0.7 + quality / 100, "logloss": 0.5, "normalized_entropy": 0.9, "calibration": 1.0}
     metrics = {
         "test": test, "parameters": 10, "flops_per_example": 20.0, "examples_per_second": 30.0, "best_step": 40,
@@ -30,7 +31,7 @@ def finished(folder, label: str, seed: int, quality: float, correlation: dict) -
 
 @pytest.fixture
 def make_table(tmp_path):
-    np.save(tmp_path / "labels.npy", LABELS)
+    save_array(tmp_path / "labels.npy", LABELS)
     return lambda runs: Table(runs, {}, {"command": "compare"}, tmp_path / "labels.npy")
 
 

@@ -6,8 +6,7 @@ import pytest
 import tensorflow as tf
 
 from ada_ensemble_tf.inference.raw_scores import encoded, score_raw
-from ada_ensemble_tf.models import LogisticRegression
-from ada_ensemble_tf.training.setup import model_inputs
+from ada_ensemble_tf.models import LogisticRegression, model_inputs
 from data_pipelines.fields.columns import coded
 from data_pipelines.fields.schema import Schema
 from data_pipelines.fields.vocabulary import Vocabularies

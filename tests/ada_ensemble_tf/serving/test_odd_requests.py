@@ -6,10 +6,9 @@ import pytest
 import tensorflow as tf
 from served_rows import Served, serve
 
-from ada_ensemble_tf.models import LogisticRegression
+from ada_ensemble_tf.models import LogisticRegression, model_inputs
 from ada_ensemble_tf.optimizers import GroupFtrl
 from ada_ensemble_tf.serving.session import click_probabilities
-from ada_ensemble_tf.training.setup import model_inputs
 from data_pipelines.errors import UserError
 from data_pipelines.fields.columns import texts
 from data_pipelines.fields.vocabulary import Vocabularies

@@ -8,13 +8,12 @@ import pytest
 import tensorflow as tf
 
 from ada_ensemble_tf.evaluation import metrics
-from ada_ensemble_tf.models import LogisticRegression
+from ada_ensemble_tf.models import LogisticRegression, model_inputs
 from ada_ensemble_tf.serving import publish
 from ada_ensemble_tf.serving.golden_rows import ODD_TEXTS, GoldenRows
 from ada_ensemble_tf.serving.parity import difference
 from ada_ensemble_tf.serving.publish import export
 from ada_ensemble_tf.serving.tables import Storage
-from ada_ensemble_tf.training.setup import model_inputs
 from data_pipelines.checksums import Checksums
 from data_pipelines.errors import UserError
 

@@ -6,9 +6,8 @@ from odd_columns import ODD_COLUMNS
 from served_rows import serve
 
 from ada_ensemble_tf.inference.raw_scores import encoded
-from ada_ensemble_tf.models import AdaEnsemble
+from ada_ensemble_tf.models import AdaEnsemble, model_inputs
 from ada_ensemble_tf.serving.session import click_probabilities
-from ada_ensemble_tf.training.setup import model_inputs
 from data_pipelines.fields.columns import coded, texts
 from data_pipelines.fields.declarations import Input, RawFormat
 from data_pipelines.fields.schema import Schema
