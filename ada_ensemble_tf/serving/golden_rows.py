@@ -19,7 +19,7 @@ from data_pipelines.errors import UserError
 from data_pipelines.fields.columns import coded
 from data_pipelines.fields.schema import Schema
 from data_pipelines.fields.vocabulary import Vocabularies
-from data_pipelines.json_files import as_type, parse_json
+from data_pipelines.json_files import as_type, parse_json, shortened
 
 ODD_TEXTS = ("", UNSEEN, "x" * 2000, "-9223372036854775809", "1e400")
 """Missing, unseen, oversized and out-of-range text; each gives a row with this text in all columns."""
@@ -73,10 +73,16 @@ class GoldenRows:
             inputs = {"ids": np.array(value.inputs["ids"], np.int32)}
             if "values" in value.inputs:
                 inputs["values"] = np.array(value.inputs["values"], np.float32)
-            examples = [base64.b64decode(example) for example in value.examples]
-            return cls(value.columns, examples, inputs, np.array(value.ctr, np.float32), value.real)
+            examples = [base64.b64decode(example, validate=True) for example in value.examples]
+            rows = cls(value.columns, examples, inputs, np.array(value.ctr, np.float32), value.real)
         except (KeyError, TypeError, ValueError, OverflowError) as error:
             raise UserError(f"{path}: malformed ({error!r}); {way_out}") from None
+        for name, part in [*rows.columns.items(), *rows.inputs.items(), ("examples", rows.examples)]:
+            if len(part) != len(rows.ctr):
+                raise UserError(f"{path}: {name} has {len(part)} rows, but ctr has {len(rows.ctr)}; {way_out}")
+        if not 0 <= rows.real <= len(rows.ctr):
+            raise UserError(f"{path}: real: {shortened(rows.real)} of {len(rows.ctr)} rows; {way_out}")
+        return rows
 
 
 @dataclasses.dataclass(frozen=True)

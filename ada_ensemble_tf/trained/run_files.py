@@ -10,7 +10,8 @@ import msgspec
 from typing_extensions import NotRequired, TypedDict
 
 from ada_ensemble_tf.trained import config_ranges
-from data_pipelines.checksums import Checksums
+from data_pipelines.checksums import Checksums, way_out_of
+from data_pipelines.errors import UserError
 from data_pipelines.json_files import as_type, load_json
 
 Figures = dict[str, float | None]
@@ -33,9 +34,16 @@ class DataFile:
     fingerprint: str
 
 
+class _Metrics(TypedDict):
+    auc: float | None
+    logloss: float | None
+    normalized_entropy: float | None
+    calibration: float | None
+
+
 class _Results(TypedDict):
-    validation: Figures
-    test: NotRequired[Figures]
+    validation: _Metrics
+    test: NotRequired[_Metrics]
     flops_per_example: float | None
     parameters: int
     examples_per_second: float | None
@@ -65,6 +73,10 @@ def load_config(folder: Path) -> dict[str, Any]:
     path = Path(folder) / "config.json"
     config = load_json(path, dict[str, Any])
     as_type(config, _Config, str(path), closed=False)
+    try:
+        config_ranges.check_config(config)
+    except UserError as error:
+        raise UserError(f"{path}: {error}; {way_out_of(folder)}") from None
     return config
 
 

@@ -108,7 +108,7 @@ def _prepare(
     """Does the stages that are not done."""
     if staging.stage:
         vocabularies = Vocabularies.load(staging.path, Schema.load(staging.path / "schema.json"))
-        counted = Counted.from_json(staging.found)
+        counted = Counted.from_json(staging.found, str(staging.stage_file))
     else:
         vocabularies, counted = engine.count(source, staging)
         vocabularies.save(staging.path)

@@ -4,11 +4,13 @@ import dataclasses
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
+import msgspec
 import numpy as np
 
 from data_pipelines.errors import UserError
+from data_pipelines.json_files import as_type
 from data_pipelines.raw import RawReader
 from data_pipelines.raw.clicks import ClickLog, read_clicks
 from data_pipelines.read.preparation import SPLITS, Options
@@ -47,6 +49,16 @@ class Source:
             clicks=self.clicks,
             first_row=first_row,
         )
+
+
+_Number = Annotated[int, msgspec.Meta(ge=0, le=2**62)]
+_OfBothLabels = tuple[_Number, _Number]
+
+
+@dataclasses.dataclass(frozen=True)
+class _Counted:
+    rows: tuple[_OfBothLabels, _OfBothLabels, _OfBothLabels]
+    bad_rows: _Number
 
 
 class Counted:
@@ -101,12 +113,8 @@ class Counted:
         return {"rows": self._rows.tolist(), "bad_rows": self.bad_rows}
 
     @classmethod
-    def from_json(cls, value: dict[str, Any]) -> "Counted":
-        """The inverse of `to_json`; other keys are left alone."""
-        counted = cls()
-        try:
-            counted._rows = np.array(value["rows"], np.int64).reshape(counted._rows.shape)
-            counted.bad_rows = int(value["bad_rows"])
-        except (KeyError, TypeError, ValueError, OverflowError) as error:
-            raise UserError(f"the rows that an earlier run counted cannot be read ({error!r})") from None
+    def from_json(cls, value: Any, source: str) -> "Counted":
+        """The inverse of `to_json`; other keys are left alone. UserError: it is malformed; `source` is named."""
+        left, counted = as_type(value, _Counted, source, closed=False), cls()
+        counted._rows, counted.bad_rows = np.array(left.rows, np.int64), left.bad_rows
         return counted

@@ -40,6 +40,11 @@ class Staging:
         self.path, self.final, self._identity = path, final, identity
         self.stage, self.found = stage, found
 
+    @property
+    def stage_file(self) -> Path:
+        """Where `found` was read from, for messages."""
+        return self.path / _STAGE_FILE
+
     def finish(self, stage: str, found: Any) -> None:
         """Notes that a stage is done; `found` is of plain dictionaries, lists and numbers."""
         self.stage, self.found = stage, found

@@ -6,6 +6,7 @@ record file.
 """
 
 import contextlib
+import dataclasses
 import shutil
 from collections.abc import Callable, Iterator
 
@@ -15,6 +16,7 @@ from data_pipelines.errors import UserError
 from data_pipelines.fields.counting import LevelCounter
 from data_pipelines.fields.numeric import NumericSample
 from data_pipelines.fields.vocabulary import Vocabularies
+from data_pipelines.json_files import as_type
 from data_pipelines.prepare.engines.memory import MemoryPlan
 from data_pipelines.prepare.engines.read_ahead import read_ahead
 from data_pipelines.prepare.engines.shuffle import Buckets, DiskShuffle
@@ -27,6 +29,11 @@ from data_pipelines.read.records import encoded_rows, row_dtype
 from data_pipelines.row_hashes import split_of_rows
 
 _SPOOL, _COUNTS, _BUCKETS = "spool", "counts", "buckets"
+
+
+@dataclasses.dataclass(frozen=True)
+class _Encoded:
+    bucket_rows: list[int]
 
 
 class LocalEngine:
@@ -86,7 +93,7 @@ class LocalEngine:
             self._encode(source, staging, vocabularies, shuffle, dtype, counted)
             staging.finish("encoding", staging.found | {"bucket_rows": shuffle.rows})
         shutil.rmtree(staging.path / _SPOOL, ignore_errors=True)
-        bucket_rows = staging.found["bucket_rows"]
+        bucket_rows = as_type(staging.found, _Encoded, str(staging.stage_file), closed=False).bucket_rows
         progress, written = Progress("shuffling", counted.total, self._show), 0
         shards = shuffle.write_shards(staging.path, options.format.name, bucket_rows, options.block_rows, options.seed)
         for split, shard in shards:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from data_pipelines.errors import UserError
 from data_pipelines.read.preparation import SPLITS, Shard
 from data_pipelines.read.records import shard_name, write_shard
 from data_pipelines.row_hashes import bucket_of_rows
@@ -83,12 +84,18 @@ class DiskShuffle:
     ) -> Iterator[tuple[str, Shard]]:
         """Permutes each bucket and writes it as a record file; yields (split, record file).
 
+        Raises UserError where a bucket file has not its number of rows.
+
         Removes the bucket files as it goes; record files that an interrupted call completed are taken as they are.
         """
         for bucket, (split, number) in enumerate(self._buckets.names):
             path = directory / shard_name(dataset, split, number, self._buckets.counts[split])
             if self._path(bucket).exists() or not path.exists():
                 found = np.fromfile(self._path(bucket), self._dtype) if rows[bucket] else np.empty(0, self._dtype)
+                if len(found) != rows[bucket]:
+                    raise UserError(
+                        f"{self._path(bucket)}: {len(found)} rows instead of {rows[bucket]}; prepare the data again"
+                    )
                 write_shard(path, permuted(found, split, number, seed), block_rows)
                 self._path(bucket).unlink(missing_ok=True)
             blocks = -(-rows[bucket] // block_rows)

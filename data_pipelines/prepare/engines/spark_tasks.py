@@ -74,7 +74,7 @@ def read_note(note: bytes) -> tuple[Counted, np.ndarray, np.ndarray, dict[str, i
     """What a part's note says: rows, the sample's hashes and numbers, the longest lists by field."""
     arrays = np.load(io.BytesIO(note))
     rest = json.loads(arrays["rest"].tobytes())
-    return Counted.from_json(rest["counted"]), arrays["hashes"], arrays["values"], rest["longest"]
+    return Counted.from_json(rest["counted"], "a task's counts"), arrays["hashes"], arrays["values"], rest["longest"]
 
 
 def encode_parts(

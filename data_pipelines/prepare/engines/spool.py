@@ -1,6 +1,9 @@
 """Checked rows on disk between counting and encoding, so that text is parsed once.
 
 A chunk of rows is an Arrow file with its columns as distinct texts and codes, a fraction of the text's size.
+
+The spool and the buckets are scratch space without checksums. No other run, machine or person reads them, so they are
+trusted as memory is; what stays of them, the record files, has checksums. How many rows they give is compared.
 """
 
 from collections.abc import Iterator
