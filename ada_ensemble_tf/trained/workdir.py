@@ -146,8 +146,11 @@ class Workdir:
 
     def _check_reads(self, arguments: Mapping[str, Any], file: Path) -> None:
         """Raises UserError where the model does not read what the schema has."""
-        for name, value in model_inputs(self.schema()).items():
+        schema = self.schema()
+        defaults = {"widths": [1] * schema.num_fields, "value_rows": []}
+        for name, value in model_inputs(schema).items():
             found = arguments.get(name)
+            found = defaults.get(name) if found is None else found
             if found != plain(value) or isinstance(found, bool):
                 raise UserError(
                     f"{file}: arguments.{name}: {shortened(found)}, but schema.json has {shortened(plain(value))}; "

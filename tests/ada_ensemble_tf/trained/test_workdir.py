@@ -13,6 +13,8 @@ from ada_ensemble_tf.trained.workdir import Workdir
 from ada_ensemble_tf.training.run import train
 from data_pipelines import locks
 from data_pipelines.errors import UserError
+from data_pipelines.fields.declarations import RawFormat
+from data_pipelines.fields.schema import Field, Schema
 from data_pipelines.json_files import save_json
 from data_pipelines.read.dataset import open_data
 from experiments import sample
@@ -30,6 +32,9 @@ def test_two_trainings_do_not_share_a_directory(prepared_criteo, tmp_path, monke
 
 
 def test_a_model_of_other_code_is_refused_in_one_line(tmp_path):
+    fields = (Field("a", "text", 3, 0), Field("b", "text", 4, 3))
+    Schema(RawFormat("tiny", "label"), fields).save(tmp_path / "schema.json")
+    Checkpoint(tmp_path / "checkpoints" / "best", [keras.Variable([1.0])]).save(1)
     arguments = {"num_rows": 7, "num_fields": 2, "dimension": 2, "hidden_units": [3]}
     for name, wrong, complaint in (
         ("dnn", {"layers": 3}, "TypeError: DNN has no argument layers; it has num_rows"),
