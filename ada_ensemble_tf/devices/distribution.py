@@ -117,7 +117,7 @@ class Distribution:
             return _of_all_replicas(logs, self.stop_flag.read_value())
 
         def run(*rows):
-            return tf.nest.map_structure(self._local, self.strategy.run(on_replica, rows))
+            return tf.nest.map_structure(self._local, self._several.run(on_replica, rows))
 
         return run
 
@@ -129,8 +129,14 @@ class Distribution:
         """Whether any worker was asked to end; returns once all workers have answered."""
         return bool(self.total([float(self.stop_flag.numpy())])[0] > 0.0)
 
+    @property
+    def _several(self) -> tf.distribute.Strategy:
+        """The strategy of a distribution that has one."""
+        assert self.strategy is not None
+        return self.strategy
+
     def _local(self, value):
-        return self.strategy.experimental_local_results(value)[0]
+        return self._several.experimental_local_results(value)[0]
 
     def _part(self, rows: tf.Tensor) -> tf.Tensor:
         """This replica's part of its worker's rows."""
@@ -152,7 +158,7 @@ class Distribution:
                 shift = tf.constant([SEED_STRIDE, 0], tf.int64) * tf.cast(replicas.index(), tf.int64)
                 state.assign(state + tf.cast(shift, state.dtype))
 
-        tf.function(lambda: self.strategy.run(move))()
+        tf.function(lambda: self._several.run(move))()
 
     def agree(self, ok: bool) -> bool:
         """Whether `ok` is true on all workers; returns once all workers have answered."""
@@ -190,7 +196,7 @@ class Distribution:
         return np.concatenate([whole.reshape(-1, columns), *(part[size * count :] for part in parts)])
 
     def _sum_of_workers(self, numbers):
-        return self._local(self.strategy.run(replicas.global_sum, (numbers,)))
+        return self._local(self._several.run(replicas.global_sum, (numbers,)))
 
     def _rows_of_workers(self, rows):
         def part_of_all(rows):
@@ -199,7 +205,7 @@ class Distribution:
             ]
             return tf.distribute.get_replica_context().all_gather(part, axis=0)
 
-        return self._local(self.strategy.run(part_of_all, (rows,)))
+        return self._local(self._several.run(part_of_all, (rows,)))
 
 
 def _of_all_replicas(logs: dict[str, tf.Tensor], stop: tf.Tensor) -> dict[str, tf.Tensor]:

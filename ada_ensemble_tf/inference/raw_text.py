@@ -24,6 +24,9 @@ def raw_text(vocabularies: Vocabularies, ids: np.ndarray, values: np.ndarray | N
         vocabularies: the levels.
         ids: `[n, C]`.
         values: `[n, N]`, standardised, if the schema has value fields.
+
+    Raises:
+        ValueError: if the schema has value fields and there are no values.
     """
     schema, columns = vocabularies.schema, {}
     starts = np.cumsum([0, *schema.widths])
@@ -38,6 +41,8 @@ def raw_text(vocabularies: Vocabularies, ids: np.ndarray, values: np.ndarray | N
         ]
         columns[field.column] = [field.separator.join(parts) for parts in texts]
         if field.has_value:
+            if values is None:
+                raise ValueError(f"field {field.name} has values; none were given")
             column = values[:, schema.value_fields.index(position)]
             level = columns[field.column]
             columns[field.column] = [

@@ -39,7 +39,7 @@ def categories(text: tf.Tensor) -> tf.Tensor:
     return tf.cond(tf.reduce_any(odd), lambda: _canonical(text), lambda: text)
 
 
-def to_values(text: tf.Tensor, transform: str, parameters: tuple[float, float]) -> tf.Tensor:
+def to_values(text: tf.Tensor, transform: str, parameters: tuple[float, ...]) -> tf.Tensor:
     """The value beside the id, float32 `[B]`, for text `[B]`: `data_pipelines.fields.rules.to_values` in the graph."""
     mean, deviation = parameters
     if not deviation:

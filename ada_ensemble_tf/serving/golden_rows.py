@@ -44,7 +44,7 @@ class GoldenRows:
     ctr: np.ndarray
     real: int
 
-    def feed(self, signature: str, rows: Sequence[int]) -> dict[str, np.ndarray]:
+    def feed(self, signature: str, rows: Sequence[int] | np.ndarray) -> dict[str, np.ndarray]:
         """A signature's inputs for some of the rows, by name."""
         if signature == "ids":
             return {name: array[rows] for name, array in self.inputs.items()}
@@ -118,7 +118,7 @@ def golden_rows(
     return GoldenRows(
         columns={names[column]: text for column, text in columns.items()},
         examples=make_examples(columns, schema, example_numbers),
-        inputs=inputs if isinstance(inputs, dict) else {"ids": inputs},
+        inputs=inputs if isinstance(inputs, Mapping) else {"ids": inputs},
         ctr=model(tf.nest.map_structure(tf.constant, inputs)).numpy(),
         real=real,
     )

@@ -90,7 +90,9 @@ class Card:
         lines = ["| split | rows | AUC | LogLoss | calibration |", "|---|---|---|---|---|"]
         for split in splits:
             figures = self.training[split]
-            numbers = " | ".join(_figure(figures.get(key), ".5f") for key in ("auc", "logloss", "calibration"))
+            numbers = " | ".join(
+                _figure(figures.get(key), ".5f") or "none" for key in ("auc", "logloss", "calibration")
+            )
             lines.append(f"| {split} | {figures['rows']:,} | {numbers} |")
         return lines
 

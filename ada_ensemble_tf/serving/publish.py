@@ -81,7 +81,7 @@ def export(
         with contextlib.closing(ServingSession(staging, check=False)) as session:
             parity = _checked_parity(model, staging, session, rows)
             told = _sizes(model, served, storage)
-            if before is not None:
+            if before is not None and test is not None:
                 told.append(_change(before, _figures(_by_ids(session), test)))
             rows.save(staging)
             told += _write_warmup(staging, session, rows, model.name)

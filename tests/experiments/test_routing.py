@@ -38,5 +38,5 @@ def test_classes_are_planted_groups_or_a_field_levels():
     assert users.tolist() == [1, 2, 0] and names == ["(other)", "ann", "bob"]
     with pytest.raises(UserError, match="there is no field 'age'; the fields are user, C17"):
         classes_of(ids, known.schema, known, "age")
-    with pytest.raises(UserError, match="C17 has levels out of the vocabulary"):
+    with pytest.raises(UserError, match="C17 has levels that are out of vocabulary"):
         classes_of(np.array([[1, 3]]), known.schema, known, None)

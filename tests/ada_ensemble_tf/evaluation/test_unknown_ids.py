@@ -36,7 +36,7 @@ def test_fields_that_became_unknown_are_told(tmp_path, caplog):
     save_json(tmp_path / FILE, training_shares(SCHEMA, [(TRAINING, None)]))
     unseen = np.tile([[0, 4, 9, 9, 12]], (29, 1))
     line = "field {}: 100.0 % of its {} values are out of vocabulary, {} % in training; is its column written as it {}?"
-    known, tags = line.format("known", 30, "25.0", "was then"), line.format("tags", 60, 16.7, "was then")
+    known, tags = line.format("known", 30, "25.0", "was in training"), line.format("tags", 60, 16.7, "was in training")
     assert _told(tmp_path, caplog, unseen) == [known, tags]
     # The first field has too few values.
     assert _told(tmp_path, caplog, unseen[:18]) == [tags.replace("60", "38")]
