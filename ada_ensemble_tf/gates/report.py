@@ -11,7 +11,7 @@ TINY = 1e-30
 
 
 class GateReport(NamedTuple):
-    """What a gate did with a batch; only the auxiliary losses and TensorBoard read it.
+    """What a gate did with a batch; only losses and TensorBoard read it.
 
     All shares and means cover the batch's rows on all replicas; without rows they are 0.
     """
@@ -35,6 +35,8 @@ class GateReport(NamedTuple):
     """What the gate itself adds to the loss, coefficients included; most add nothing."""
     decorrelation: tf.Tensor | float = 0.0
     """The Cross-Expert De-Correlation loss of the experts behind the gate, where training asks for it."""
+    row_probability: tf.Tensor | None = None
+    """`[B, E]`, router probability before top-K of each of this replica's rows."""
 
 
 def gate_report(
@@ -63,6 +65,7 @@ def gate_report(
         array([0.5, 1. ], dtype=float32)
     """
     dtype = gates.dtype
+    row_probability = probability
     largest = tf.one_hot(tf.argmax(gates, axis=1), gates.shape[1], dtype=dtype)
     count, load, routed, probability, entropy = replicas.global_sums(
         tf.cast(tf.shape(gates)[0], dtype),
@@ -87,4 +90,5 @@ def gate_report(
         k=tf.convert_to_tensor(k),
         penalty=tf.convert_to_tensor(penalty, dtype),
         decorrelation=tf.zeros([], dtype),
+        row_probability=row_probability,
     )

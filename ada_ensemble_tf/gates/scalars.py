@@ -16,7 +16,9 @@ def report_scalars(reports: Mapping[str, GateReport], choices: Mapping[str, Sequ
     """
     scalars = {}
     for place, report in reports.items():
-        for what, value in report._asdict().items():
+        for what, value in report._replace(row_probability=None)._asdict().items():
+            if value is None:
+                continue
             value = tf.convert_to_tensor(value)
             if value.shape.rank == 1:
                 for choice, share in zip(choices[place], tf.unstack(value), strict=True):

@@ -19,6 +19,7 @@ from ada_ensemble_tf.moe import AuxiliaryLosses, SparseMoE, annealing_schedules,
 from ada_ensemble_tf.moe.fusion import FusionActivation
 from ada_ensemble_tf.moe.schedule import StepSchedule
 from ada_ensemble_tf.moe.sparse_moe import Dispatcher
+from ada_ensemble_tf.updates.bilevel import Logs, Update
 
 RELEASED_EXPERTS = ("gated_dense", "cross", "polynomial", "convolution", "attention")
 """The experts of the original release."""
@@ -32,6 +33,26 @@ class AdaEnsemble(CTRModel):
     training, K and the number of mixed exits fall to their final values. The model's step counter, which is one of its
     weights, drives both schedules. In inference a row takes the exit with the largest depth probability.
 
+    Weight updates train each exit on the rows that go there. How the labels reach the depth gate is `depth_objective`:
+
+    - "compared": the gate descends sum_l p_l * LogLoss_l, p the whole depth softmax before top-K, so a row is pushed to
+      the exits whose LogLoss is below the mean under p. Every exit is scored on the same row as it would predict it in
+      inference, with W and its statistics fixed. In bi-level training that is what the gate update descends; the
+      experts' gates have their gradient through LogLoss_l, and their load is that of all gate rows, which run through
+      all layers. In joint training it is the term "exit_comparison", from which only the depth gate learns; it costs
+      another pass of the rows, through all layers. The prediction mixes the exits by the kept gates and passes no
+      gradient to them.
+    - "straight_through": LogLoss of the exits' logits mixed by the kept gates, whose gradient reaches the gate. While
+      several exits are mixed, it teaches which mixture is good. With one exit left, the gate is 1 forward and the
+      softmax probability backward; the gradient (sigmoid(z) - y) * z then is zero on average where the exit is
+      calibrated, and the other exits have no part in it: it does not teach which exit is better.
+    - "expected": sum over the kept exits of gate * LogLoss. While several are mixed, these are compared. With one exit
+      left, the gradient lowers the kept exit's probability in proportion to its LogLoss, be it the best of all: it
+      drives the probabilities together and does not teach which exit is better.
+
+    "straight_through" is the default because the figures in `experiments/results` were made with it; "compared" becomes
+    the default once those experiments have been run again.
+
     Args:
         dimension: D, the size of an embedding.
         num_layers: L, the number of MoE layers.
@@ -44,10 +65,10 @@ class AdaEnsemble(CTRModel):
         expert_load_weight: lambda_1 of equation 18, the coefficient of the experts' balance losses over all layers.
         depth_load_weight: lambda_2 of equation 18, the coefficient of the exits' balance loss.
         z_weight: the coefficient of the router z-loss (arXiv 2202.08906) of all gates.
-        depth_objective: how the labels reach the depth gate. "straight_through" takes the LogLoss of the exits' logits,
-            mixed by the depth gates. Once a single exit is left, its gate is 1 in the forward pass and has the gradient
-            of its softmax probability. "expected" weights the LogLoss of each exit by its gate. "none" has no depth
-            gate: every row runs through all layers.
+        depth_objective: what teaches the depth gate: "compared", "straight_through" or "expected", see above. "none"
+            has no depth gate: every row runs through all layers.
+        deep_supervision: the coefficient of the mean LogLoss of all exits on all training rows, which keeps an exit
+            comparable even if few rows go there. Above 0, training runs every row through all layers.
         normalization: normalisation of each layer's output: "batch", "layer" or "none".
         embedding_normalization: normalisation of the embeddings, likewise; the multiplicative experts need an x0 of
             unit scale.
@@ -89,7 +110,8 @@ class AdaEnsemble(CTRModel):
         expert_load_weight: Weight = 0.01,
         depth_load_weight: Weight = 0.01,
         z_weight: Weight = 0.0,
-        depth_objective: Literal["straight_through", "expected", "none"] = "straight_through",
+        depth_objective: Literal["compared", "straight_through", "expected", "none"] = "straight_through",
+        deep_supervision: Weight = 0.0,
         normalization: Normalization = "batch",
         embedding_normalization: Normalization = "batch",
         gate: Mapping[str, Any] = MappingProxyType({"name": "noisy_cosine"}),
@@ -107,6 +129,8 @@ class AdaEnsemble(CTRModel):
             raise ArgumentError("k", f"lie between 1 and the {len(experts)} experts", k)
         if decorrelation_weight and len(experts) < 2:
             raise ArgumentError("decorrelation_weight", "be 0 for a single expert", decorrelation_weight)
+        if deep_supervision and depth_objective == "none":
+            raise ArgumentError("deep_supervision", "be 0 where depth_objective is 'none'", deep_supervision)
         self.dimension = dimension
         self.num_layers = num_layers
         self.expert_names = tuple(experts)
@@ -119,6 +143,7 @@ class AdaEnsemble(CTRModel):
             decorrelation_weight=decorrelation_weight,
         )
         self.depth_objective = depth_objective
+        self.deep_supervision = deep_supervision
         self.k_schedule, self.depth_schedule = annealing_schedules(
             len(experts), num_layers, k, anneal_steps, k_schedule, depth_schedule
         )
@@ -158,16 +183,22 @@ class AdaEnsemble(CTRModel):
 
     def forward(self, inputs: Inputs, training: bool = False) -> Forward:
         """Embeds the rows, picks their exits, and runs each row up to its own."""
+        return self._forward(inputs, training, training, every_exit=training and self.deep_supervision > 0.0)
+
+    def _forward(self, inputs: Inputs, training: bool, gate_training: bool, every_exit: bool) -> Forward:
         x0 = self.normalize(self.embedding(inputs), training=training)
         k, reports, gate_flops = self.k_schedule(self.step), {}, 0.0
         if self.depth_gate is not None:
-            depth_k = self.depth_schedule(self.step) if training else 1
-            gates, reports["depth"] = self.depth_gate(x0, k=depth_k, training=training)
+            depth_k = self.depth_schedule(self.step) if gate_training else 1
+            gates, reports["depth"] = self.depth_gate(x0, k=depth_k, training=gate_training)
+            if self.depth_objective == "compared":
+                gates = tf.stop_gradient(gates)
             gate_flops = float(self.depth_gate.flops()) * tf.cast(tf.shape(x0)[0], tf.float32)
         else:
             last = tf.one_hot(self.num_layers - 1, self.num_layers)
             gates = tf.tile(last[None, :], [tf.shape(x0)[0], 1])
-        way = propagate(x0, gates, self.moe_layers, self.estimators, k, training)
+        exits = tf.ones_like(gates) if every_exit else gates
+        way = propagate(x0, exits, self.moe_layers, self.estimators, k, training, gate_training)
         gated = self.moe_layers[0].gate is not None
         terms = self.auxiliary_losses.terms(way.reports, reports.get("depth"), gated)
         reports |= {layer.name: report for layer, report in zip(self.moe_layers, way.reports, strict=True)}
@@ -181,6 +212,7 @@ class AdaEnsemble(CTRModel):
             tensors={"embedding output x0": x0} | outputs | {"logit": logit},
             exit_logits=way.exit_logits,
             exit_gates=gates,
+            every_exit=every_exit,
         )
 
     def gates(self, inputs: Inputs) -> dict[str, tf.Tensor]:
@@ -206,7 +238,24 @@ class AdaEnsemble(CTRModel):
         terms = super().objective(forward, labels)
         if self.depth_objective == "expected":
             terms["log_loss"] = losses.expected_log_loss(labels, forward.exit_logits, forward.exit_gates)
+        if self.deep_supervision and forward.every_exit:
+            even = tf.ones_like(forward.exit_logits) / self.num_layers
+            supervision = losses.expected_log_loss(labels, forward.exit_logits, even)
+            terms["deep_supervision"] = self.deep_supervision * supervision
         return terms
+
+    def loss_terms(self, inputs: Inputs, labels: tf.Tensor, update: Update) -> tuple[Forward, Logs]:
+        """See `BilevelModel`; with `depth_objective="compared"`, gates descend another loss than weights."""
+        if self.depth_objective != "compared" or update == "weights":
+            return super().loss_terms(inputs, labels, update)
+        # Layers in inference mode: exits are scored as they would predict, and no statistics change.
+        every = self._forward(inputs, training=False, gate_training=update == "gates", every_exit=True)
+        if update == "gates":
+            comparison = losses.expected_log_loss(labels, every.exit_logits, every.reports["depth"].row_probability)
+            return every, super().objective(every, labels) | {"log_loss": comparison}
+        forward, terms = super().loss_terms(inputs, labels, update)
+        p, exit_logits = forward.reports["depth"].row_probability, tf.stop_gradient(every.exit_logits)
+        return forward, terms | {"exit_comparison": losses.expected_log_loss(labels, exit_logits, p)}
 
 
 def _make_gate(options: Mapping[str, Any], num_choices: int, seed: int, layer_name: str) -> Gate:

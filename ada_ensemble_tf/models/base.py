@@ -50,9 +50,11 @@ class Forward:
     tensors: dict[str, tf.Tensor] = dataclasses.field(default_factory=dict)
     """Intermediate tensors in order of computation, so that the first one that is not finite can be named."""
     exit_logits: tf.Tensor | None = None
-    """`[B, L]` logits of the exits, if the model has several."""
+    """`[B, L]` logits of the exits, if the model has several; 0 where the exit's gate is 0, unless `every_exit`."""
     exit_gates: tf.Tensor | None = None
     """`[B, L]` gates over the exits."""
+    every_exit: bool = False
+    """Whether `exit_logits` has every row's logit at every exit."""
 
 
 class CTRModel(BilevelModel):

@@ -33,6 +33,7 @@ def propagate(
     estimators: Sequence[Estimator],
     k: tf.Tensor,
     training: bool = False,
+    gate_training: bool | None = None,
 ) -> Propagation:
     """Runs x0 through the layers; a row leaves the batch after the last layer at which it has a depth gate.
 
@@ -47,6 +48,7 @@ def propagate(
         estimators: the L estimators.
         k: K, experts to keep per row.
         training: training mode of the layers.
+        gate_training: training mode of the layers' gates alone; by default that of the layers.
 
     Example:
         >>> layers = [SparseMoE(["dense"], num_fields=3) for _ in range(2)]
@@ -59,7 +61,7 @@ def propagate(
     x, rows, gates = x0, tf.range(batch), depth_gates
     exit_logits, outputs, reports, reached, flops = [], [], [], [], tf.constant(0.0)
     for depth, (layer, estimator) in enumerate(zip(layers, estimators, strict=True)):
-        x, report, layer_flops = layer(x0, x, k=k, training=training)
+        x, report, layer_flops = layer(x0, x, k=k, training=training, gate_training=gate_training)
         exits = tf.where(gates[:, depth] > 0.0)[:, 0]
         logits = estimator(take_rows(x, exits))
         exit_logits.append(tf.scatter_nd(tf.gather(rows, exits)[:, None], logits, [batch]))

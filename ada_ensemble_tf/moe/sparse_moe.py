@@ -47,6 +47,7 @@ class SparseMoE(keras.layers.Layer):
         x: `[B, M]` output of the previous layer.
         k: K, experts to keep per row, an int or int32 scalar in [1, E]; a fusion ignores it.
         training: training mode of gate, experts and normalisation.
+        gate_training: training mode of the gate alone; by default that of the rest.
 
     Returns:
         (output `[B, M]`, GateReport, FLOPs spent on the batch as routed, a float32 scalar). FLOPs count the gate and
@@ -116,7 +117,12 @@ class SparseMoE(keras.layers.Layer):
         self.normalize.build(x_shape)
 
     def call(
-        self, x0: tf.Tensor, x: tf.Tensor, k: tf.Tensor | int, training: bool = False
+        self,
+        x0: tf.Tensor,
+        x: tf.Tensor,
+        k: tf.Tensor | int,
+        training: bool = False,
+        gate_training: bool | None = None,
     ) -> tuple[tf.Tensor, GateReport, tf.Tensor]:
         costs = [float(expert.flops()) for expert in self.experts]
         batch = tf.cast(tf.shape(x)[0], tf.float32)
@@ -127,7 +133,7 @@ class SparseMoE(keras.layers.Layer):
             report, flops = self.fusion.report(), sum(costs) * batch
         else:
             assert self.gate is not None
-            gates, report = self.gate(x0, k=k, training=training)
+            gates, report = self.gate(x0, k=k, training=training if gate_training is None else gate_training)
             dispatcher = SparseDispatcher(gates) if self.dispatcher == "sparse" else DenseDispatcher(gates)
             outputs = self._run_experts(dispatcher, *seen, training)
             mixed = dispatcher.combine(outputs)

@@ -1,7 +1,7 @@
 """Bi-level training: gates learn on their own rows, weights on the training rows, in turn."""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import keras
 import tensorflow as tf
@@ -15,6 +15,8 @@ from ada_ensemble_tf.updates.finite import FiniteCheck
 from ada_ensemble_tf.updates.second_order import second_order_gate_gradients
 from ada_ensemble_tf.updates.stages import Stage
 
+Update = Literal["weights", "gates", "joint"]
+"""What an update changes: W, alpha, or both on the same rows."""
 OPTIMIZERS = ("embedding_optimizer", "weight_optimizer", "gate_optimizer")
 
 Logs: TypeAlias = dict[str, tf.Tensor]
@@ -34,7 +36,8 @@ class BilevelModel(keras.Model):
 
     Inputs are whatever `forward` takes: a tensor or a nested structure of tensors, rows first.
 
-    Subclasses give `forward`, `objective` and the three lists of variables.
+    Subclasses give `forward`, `objective` and the three lists of variables, and `loss_terms` where gates and weights
+    descend different losses.
     """
 
     def __init__(self, **kwargs: Any):
@@ -50,6 +53,12 @@ class BilevelModel(keras.Model):
         `TrainingLoop` goes through the stages. Keras' `fit` ignores them and trains everything.
         """
         return ()
+
+    def loss_terms(self, inputs: Inputs, labels: tf.Tensor, update: Update) -> tuple[Any, Logs]:
+        """(Forward, terms) of an update on its batch; the update descends the sum of the terms, which have names."""
+        del update
+        forward = self.forward(inputs, training=True)
+        return forward, self.objective(forward, labels)
 
     def freeze(self, variables: Sequence[keras.Variable]) -> None:
         """Excludes these variables of W from weight updates, in functions traced from now on."""
@@ -224,7 +233,8 @@ class BilevelModel(keras.Model):
             if name in names
         ]
         groups = [group for group in groups if group[1]]
-        gradients, logs = self.compute_gradients(inputs, labels, [variables for _, variables in groups], stage)
+        update: Update = "joint" if "gate" in names else "weights"
+        gradients, logs = self.compute_gradients(inputs, labels, [variables for _, variables in groups], stage, update)
         lookups = ids_of(inputs).shape.num_elements() if replicas.count() > 1 else None
         for (optimizer, variables), group_gradients in zip(groups, gradients, strict=True):
             optimizer.apply([replicas.to_send(gradient, lookups) for gradient in group_gradients], variables)
@@ -240,20 +250,25 @@ class BilevelModel(keras.Model):
                     self, (train_inputs, train_labels), (inputs, labels), self.xi
                 )
             else:
-                (gradients,), logs = self.compute_gradients(inputs, labels, [self.gate_variables], "gate update")
+                groups = [self.gate_variables]
+                (gradients,), logs = self.compute_gradients(inputs, labels, groups, "gate update", "gates")
         assert self.gate_optimizer is not None, "compile gives it"
         self.gate_optimizer.apply(gradients, self.gate_variables)
         return {name: logs[name] for name in ("first_bad", "bad_step")} | {
-            f"gate_update/{name}": logs[name] for name in ("loss", "log_loss")
+            f"gate_update/{name}": logs[name] for name in ("loss", "log_loss", "flops_per_example")
         }
 
     def compute_gradients(
-        self, inputs: Inputs, labels: tf.Tensor, groups: Sequence[Sequence[keras.Variable]], stage: str
+        self,
+        inputs: Inputs,
+        labels: tf.Tensor,
+        groups: Sequence[Sequence[keras.Variable]],
+        stage: str,
+        update: Update = "joint",
     ) -> tuple[list[list[Any]], Logs]:
-        """(gradients, logs) of the objective on a batch in training mode; gradients are lists, one per group."""
+        """(gradients, logs) of an update's `loss_terms` on a batch; gradients are lists, one per group."""
         with tf.GradientTape() as tape:
-            forward = self.forward(inputs, training=True)
-            terms = self.objective(forward, labels)
+            forward, terms = self.loss_terms(inputs, labels, update)
             loss = tf.add_n(list(terms.values()))
             # The optimisers sum the gradients of all replicas; the sum is the gradient of the replicas' mean loss.
             share = loss if replicas.count() == 1 else loss / replicas.count()

@@ -40,9 +40,10 @@ def second_order_gate_gradients(
     gate_variables = [model.gate_variables]
     weights = model.embedding_variables + model.weight_variables
     with _restored(model, weights, [train[0], gate[0]]):
-        (train_gradients,), _ = model.compute_gradients(*train, [weights], "gate update, training loss")
+        (train_gradients,), _ = model.compute_gradients(*train, [weights], "gate update, training loss", "weights")
         _shift(weights, train_gradients, -xi)
-        (gradients, direction), logs = model.compute_gradients(*gate, [*gate_variables, weights], "gate update")
+        groups = [*gate_variables, weights]
+        (gradients, direction), logs = model.compute_gradients(*gate, groups, "gate update", "gates")
     direction = [sum_duplicates(d) if isinstance(d, tf.IndexedSlices) else d for d in direction]
     squares = [
         tf.reduce_sum(tf.square(d.values if isinstance(d, tf.IndexedSlices) else d)) for d in direction if d is not None
@@ -56,7 +57,8 @@ def second_order_gate_gradients(
             seed.assign(state)
         with _restored(model, weights, [gate[0]]):
             _shift(weights, direction, sign * step)
-            shifted.append(model.compute_gradients(*train, gate_variables, "gate update, second order")[0][0])
+            stage = "gate update, second order"
+            shifted.append(model.compute_gradients(*train, gate_variables, stage, "weights")[0][0])
     plus, minus = shifted
     return [g - xi * (p - m) / (2.0 * step) for g, p, m in zip(gradients, plus, minus, strict=True)], logs
 

@@ -41,6 +41,7 @@ ADA_ENSEMBLE = COMMON | {
     "model.experts": ("dense", "cross"),
     "model.expert_prior": (0.5, 0.5),
     "model.k": 1,
+    "model.depth_objective": "compared",
     "model.z_weight": 0.01,
     "model.decorrelation_weight": 0.01,
     # Replicas draw different noise from one process.

@@ -62,9 +62,9 @@ def test_the_three_groups_are_all_trainable_variables_once():
     assert [v.path for v in model.embedding_variables] == ["embedding/table"]
 
 
-@pytest.mark.parametrize("xi", [0.0, 0.1])
-def test_the_gate_update_leaves_weights_statistics_and_their_optimizers_bit_equal(xi):
-    model = compiled_model(xi)
+@pytest.mark.parametrize("xi, objective", [(0.0, "straight_through"), (0.1, "straight_through"), (0.1, "compared")])
+def test_the_gate_update_leaves_weights_statistics_and_their_optimizers_bit_equal(xi, objective):
+    model = compiled_model(xi, depth_objective=objective)
     before_w, before_gates = snapshot(weight_side(model)), snapshot(model.gate_variables)
     model._gate_step(*rows(1), *rows(2))
     assert all(same(before_w, weight_side(model)))
@@ -178,7 +178,7 @@ def test_second_order_restores_the_random_state_of_its_passes_and_works_in_fit()
 
 
 def test_learning_on_a_learnable_rule():
-    model = compiled_model(run_eagerly=False, k=2, depth_objective="expected")
+    model = compiled_model(run_eagerly=False, k=2, depth_objective="compared")
     ids, _ = rows(1, batch=512)
     labels = tf.cast((ids[:, 0] % 2) == (ids[:, 1] % 2), tf.float32)
     element = {"train": (tf.stack([ids, ids]), tf.stack([labels, labels])), "gate": (ids, labels)}
