@@ -1,4 +1,5 @@
-"""Many trainings side by side: comparing models and tuning them, each training in a process of its own.
+"""Many trainings side by side: comparing models and tuning them, each training in its own process.
 
-Nothing here imports TensorFlow but the worker process.
+Only the worker process trains. The parent loads TensorFlow once, when it reads a config, because the defaults of
+`config.model` are those of the model's constructor; it builds no model.
 """

@@ -48,7 +48,7 @@ class Forward:
     reports: dict[str, GateReport] = dataclasses.field(default_factory=dict)
     """Gate reports by the gate's place: layer_1 to layer_L, and depth."""
     tensors: dict[str, tf.Tensor] = dataclasses.field(default_factory=dict)
-    """Intermediate tensors in order of computation, so that the first one that is not finite can be named."""
+    """Intermediate tensors in order of computation, "logit" last, so that the first that is not finite can be named."""
     exit_logits: tf.Tensor | None = None
     """`[B, L]` logits of the exits, if the model has several; 0 where the exit's gate is 0, unless `every_exit`."""
     exit_gates: tf.Tensor | None = None
@@ -92,7 +92,7 @@ class CTRModel(BilevelModel):
         ...
         ...     def forward(self, inputs, training=False):
         ...         logit = self.scale * tf.reduce_sum(self.table(inputs), axis=1)
-        ...         return Forward(logit=logit, flops=self.table.rows_read(inputs))
+        ...         return Forward(logit=logit, flops=self.table.rows_read(inputs), tensors={"logit": logit})
         >>> model = Linear(num_rows=4, num_fields=2, scale=0.5)
         >>> model(tf.constant([[0, 1], [2, 3]])).shape
         TensorShape([2])
