@@ -27,7 +27,7 @@ def way_out_of(directory: str | Path) -> str:
     has = {path.name for path in Path(directory).glob("*")}
     if has & {"saved_model.pb", "assets.extra"}:
         return "export the model again"
-    if has & {"config.json", "model.json", "data.json", "checkpoints"}:
+    if has & {"train_config.json", "model.json", "data.json", "checkpoints"}:
         return "copy the directory again, or train again in another --workdir"
     return "copy the directory again, or delete it and prepare the data again"
 

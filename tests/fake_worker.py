@@ -11,6 +11,7 @@ import sys
 
 from made_up_results import made_up_results
 
+from ada_ensemble_tf.trained.run_files import CONFIG_FILE
 from data_pipelines.json_files import save_json
 
 if __name__ == "__main__":
@@ -20,7 +21,7 @@ if __name__ == "__main__":
     rate = run.config["embedding_optimizer"]["learning_rate"]
     auc = 0.8 - 0.01 * math.log(rate / 0.03) ** 2
     (run.folder / "checkpoints").mkdir()
-    save_json(run.folder / "config.json", run.config)
+    save_json(run.folder / CONFIG_FILE, run.config)
     names = ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OMP_NUM_THREADS")
     (run.folder / "threads.json").write_text(json.dumps([os.environ.get(name) for name in names]))
     save_json(run.folder / "metrics.json", made_up_results(validation={"auc": auc}))

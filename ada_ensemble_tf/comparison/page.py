@@ -16,7 +16,7 @@ from ada_ensemble_tf.evaluation.intervals import Interval, auc_interval, bootstr
 from ada_ensemble_tf.reporting.costs import Cost, cost_figure
 from ada_ensemble_tf.reporting.findings import miscalibrated
 from ada_ensemble_tf.reporting.page import Page
-from ada_ensemble_tf.trained.run_files import load_config, load_data_file
+from ada_ensemble_tf.trained.run_files import CONFIG_FILE, load_config, load_data_file, refuse_other_version
 from data_pipelines.errors import UserError
 
 
@@ -27,10 +27,11 @@ def table_of(out: Path) -> Table:
         UserError: if there is no comparison, or none of its runs is done.
     """
     runs = []
-    for file in sorted(out.glob("*/seed_*/config.json")):
-        data = load_data_file(file.parent)
-        labels = out / "test_labels.npy"
-        runs.append(Run(file.parent.parent.name, load_config(file.parent), file.parent, Path(data.data_dir), labels))
+    for folder in sorted(out.glob("*/seed_*")):
+        refuse_other_version(folder)
+        if (folder / CONFIG_FILE).exists():
+            data_dir, labels = load_data_file(folder).data_dir, out / "test_labels.npy"
+            runs.append(Run(folder.parent.name, load_config(folder), folder, Path(data_dir), labels))
     if not any(run.done() for run in runs) or not (out / "test_labels.npy").exists():
         raise UserError(f"{out}: no finished run of a comparison here; give the --out of ada_ensemble_tf.compare")
     fingerprints = {load_data_file(run.folder).fingerprint for run in runs}

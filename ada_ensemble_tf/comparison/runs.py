@@ -78,8 +78,8 @@ class Run:
         """Raises UserError, naming the key, if the folder holds a run of another config or of other data."""
         if not self.done() and not is_trained(self.folder):
             return
-        known = load_data_file(self.folder).fingerprint
-        other = difference(load_config(self.folder), known, self.config, fingerprint)
+        config, known = load_config(self.folder), load_data_file(self.folder).fingerprint
+        other = difference(config, known, self.config, fingerprint)
         if other is not None:
             raise UserError(f"{self.folder}: {other}; choose another --out, or delete the folder")
 

@@ -14,6 +14,10 @@ from data_pipelines.checksums import Checksums, way_out_of
 from data_pipelines.errors import UserError
 from data_pipelines.json_files import as_type, load_json
 
+CONFIG_FILE = "train_config.json"
+"""Not config.json: by a file of that name Keras takes a directory for a model that Keras saved."""
+_FORMER_CONFIG_FILE = "config.json"
+
 Figures = dict[str, float | None]
 """Figures by name; None where there is none."""
 
@@ -70,7 +74,8 @@ def load_results(folder: Path, way_out: str | None = None) -> dict[str, Any]:
 
 def load_config(folder: Path) -> dict[str, Any]:
     """The config of a working directory. Raises UserError where it is missing, damaged or malformed."""
-    path = Path(folder) / "config.json"
+    refuse_other_version(folder)
+    path = Path(folder) / CONFIG_FILE
     config = load_json(path, dict[str, Any])
     as_type(config, _Config, str(path), closed=False)
     try:
@@ -78,6 +83,15 @@ def load_config(folder: Path) -> dict[str, Any]:
     except UserError as error:
         raise UserError(f"{path}: {error}; {way_out_of(folder)}") from None
     return config
+
+
+def refuse_other_version(folder: Path) -> None:
+    """Raises UserError where an earlier version of this code made a working directory."""
+    names = {_FORMER_CONFIG_FILE, "data.json", CONFIG_FILE}
+    if {name for name in names if (Path(folder) / name).exists()} == {_FORMER_CONFIG_FILE, "data.json"}:
+        raise UserError(
+            f"{folder}: a training directory of another version of this code; train again in another --workdir"
+        )
 
 
 def load_data_file(folder: Path) -> DataFile:

@@ -1,16 +1,16 @@
 """The working directory: what a training run writes and everything after it reads.
 
-config.json       the config it was trained with
-model.json        the model's class and constructor arguments
-schema.json       the data's schema; with vocabulary/, raw logs can be scored without the prepared data
-data.json         where the prepared data was, and its fingerprint
-unknown_ids.json  the training split's share of out-of-vocabulary ids by field
-checkpoints/      last (all state) and best (weights)
-tensorboard/      training and validation
-metrics.json      the results; it exists once training is complete
-train.log         the process's output, if another program started it
-SHA256SUMS        checksums of the JSON files and vocabularies, compared when a file is read (see `checksums`);
-                  each checkpoint folder has its own, and the records in tensorboard/ contain theirs
+train_config.json  the config it was trained with
+model.json         the model's class and constructor arguments
+schema.json        the data's schema; with vocabulary/, raw logs can be scored without the prepared data
+data.json          where the prepared data was, and its fingerprint
+unknown_ids.json   the training split's share of out-of-vocabulary ids by field
+checkpoints/       last (all state) and best (weights)
+tensorboard/       training and validation
+metrics.json       the results; it exists once training is complete
+train.log          the process's output, if another program started it
+SHA256SUMS         checksums of the JSON files and vocabularies, compared when a file is read (see `checksums`);
+                   each checkpoint folder has its own, and the records in tensorboard/ contain theirs
 """
 
 import contextlib
@@ -22,12 +22,14 @@ from ada_ensemble_tf.arguments import plain
 from ada_ensemble_tf.models import MODELS, CTRModel, model_class, model_inputs
 from ada_ensemble_tf.trained.checkpoint import Checkpoint, remove_unfinished_saves, saved_shapes
 from ada_ensemble_tf.trained.run_files import (
+    CONFIG_FILE,
     ModelFile,
     difference,
     is_trained,
     load_config,
     load_data_file,
     load_results,
+    refuse_other_version,
 )
 from ada_ensemble_tf.trained.saved_sizes import check_sizes, no_larger_than
 from data_pipelines import checksums
@@ -78,6 +80,7 @@ class Workdir:
             UserError: if the directory belongs to another run or to something else.
         """
         self._refuse_links()
+        refuse_other_version(self.path)
         if is_trained(self.path):
             self.check(config, data)
         elif self._is_of_something_else():
@@ -90,7 +93,7 @@ class Workdir:
         data.schema.save(self.path / "schema.json")
         Checksums(self.path).copy(Checksums(data.path), data.schema.vocabulary_files.values())
         # Written last: it marks the rest as complete.
-        save_json(self.path / "config.json", config)
+        save_json(self.path / CONFIG_FILE, config)
 
     def _refuse_links(self) -> None:
         """Training writes only into its own directory and does not follow links out of it."""
@@ -103,7 +106,8 @@ class Workdir:
         Raises:
             UserError: if it belongs to another run or to none.
         """
-        if not (self.path / "config.json").exists():
+        refuse_other_version(self.path)
+        if not (self.path / CONFIG_FILE).exists():
             raise UserError(
                 f"{self.path}: no training directory; all workers need the chief's --workdir, on a shared disk"
             )
@@ -123,6 +127,7 @@ class Workdir:
         Raises:
             UserError: if nothing was trained here, or another version of this code trained it.
         """
+        refuse_other_version(self.path)
         if not (self.path / "model.json").exists():
             raise UserError(f"{self.path}: no trained model here; train first (python -m ada_ensemble_tf.train)")
         file, best = self.path / "model.json", self.path / "checkpoints" / "best"

@@ -11,6 +11,7 @@ from made_up_results import made_up_results
 from ada_ensemble_tf.comparison.arrays import save_array
 from ada_ensemble_tf.comparison.page import comparison_page, table_of
 from ada_ensemble_tf.evaluation import metrics
+from ada_ensemble_tf.trained.run_files import CONFIG_FILE
 from data_pipelines.errors import UserError
 from data_pipelines.json_files import save_json
 
@@ -28,7 +29,7 @@ def out(tmp_path_factory):
             folder = out / label / f"seed_{seed}"
             folder.mkdir(parents=True)
             config = {"seed": seed, "model": {"name": "dnn", "label": label}, "eval_batch_size": 100}
-            save_json(folder / "config.json", config)
+            save_json(folder / CONFIG_FILE, config)
             save_json(folder / "data.json", {"data_dir": "data", "fingerprint": "0123"})
             if label == "late":
                 continue

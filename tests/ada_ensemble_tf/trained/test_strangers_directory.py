@@ -21,6 +21,7 @@ from ada_ensemble_tf.models import LogisticRegression, model_inputs
 from ada_ensemble_tf.serving.golden_rows import FILE as GOLDEN_ROWS
 from ada_ensemble_tf.serving.golden_rows import GoldenRows, golden_rows
 from ada_ensemble_tf.trained.checkpoint import Checkpoint
+from ada_ensemble_tf.trained.run_files import CONFIG_FILE as CONFIG
 from ada_ensemble_tf.trained.run_files import load_data_file
 from ada_ensemble_tf.trained.workdir import Workdir
 from data_pipelines.checksums import Checksums
@@ -31,7 +32,6 @@ from data_pipelines.json_files import json_bytes, save_json
 from data_pipelines.truth import load_truth
 from experiments.defaults import load_tuned
 
-CONFIG = "config.json"
 GONE = object()
 """Instead of a value: the key is missing."""
 EXPORT = "export/" + GOLDEN_ROWS

@@ -9,6 +9,7 @@ import pytest
 
 from ada_ensemble_tf.models import MODELS
 from ada_ensemble_tf.trained.checkpoint import Checkpoint, remove_unfinished_saves
+from ada_ensemble_tf.trained.run_files import CONFIG_FILE
 from ada_ensemble_tf.trained.workdir import Workdir
 from ada_ensemble_tf.training.run import train
 from data_pipelines import locks
@@ -81,3 +82,20 @@ def test_a_resumed_run_removes_what_a_killed_one_left(prepared_criteo, tmp_path)
         (workdir / "checkpoints" / folder / "ckpt-4_temp").mkdir(parents=True)
     Workdir(workdir).claim(config, data)
     assert not list(workdir.rglob("*_temp")) and not list(workdir.rglob("*.incomplete"))
+
+
+def test_keras_says_that_a_working_directory_is_no_model_of_its_own(prepared_criteo, tmp_path):
+    Workdir(tmp_path).claim(sample.get_config("logistic_regression").to_dict(), open_data(prepared_criteo))
+    with pytest.raises(ValueError, match=f"^File format not supported: filepath={tmp_path}. .* `.keras` files"):
+        keras.models.load_model(tmp_path)
+
+
+def test_a_directory_of_an_earlier_version_is_refused(prepared_criteo, tmp_path):
+    config, data, workdir = sample.get_config("logistic_regression").to_dict(), open_data(prepared_criteo), tmp_path
+    Workdir(workdir).claim(config, data)
+    (workdir / CONFIG_FILE).rename(workdir / "config.json")
+    message = f"^{workdir}: a training directory of another version of this code; train again in another --workdir$"
+    for read in (Workdir(workdir).load_model, Workdir(workdir).config, lambda: Workdir(workdir).claim(config, data)):
+        with pytest.raises(UserError, match=message):
+            read()
+    assert not (workdir / CONFIG_FILE).exists()
