@@ -45,7 +45,10 @@ def main(argv: Sequence[str]) -> None:
     from data_pipelines.file_names import path_inside
 
     workdir = Workdir(_WORKDIR.value)
-    model, schema = workdir.load_model(), workdir.schema()
+    model, training = workdir.load_with_results()
+    schema = workdir.schema()
+    if not training:
+        logger.warning("%s: training is not complete; the best weights so far are exported", workdir.path)
     storage = Storage(_WEIGHTS.value, _PRUNE.value)
     test = None
     if not storage.is_plain:
@@ -58,7 +61,7 @@ def main(argv: Sequence[str]) -> None:
         columns=_rows(workdir, schema),
         storage=storage,
         example_numbers=_NUMBERS.value,
-        training=workdir.results() if workdir.metrics_file.exists() else {},
+        training=training,
         config=workdir.config(),
         test=test,
     )

@@ -3,59 +3,28 @@
 python tests/kill_at_random.py --folder=/tmp/kills [--kills=30] [--only=prepare,train,export,compare] [--seed=0]
 
 After each kill, every file under its final name must be complete. After up to five kills in a row the same command runs
-to the end, and must leave the same as an undisturbed run: the same files, with the same bytes except where a run's time
-is in them. Half of the moments are drawn over the whole run, half from the first file on. It exits with 1 at the first
-fault and leaves that fault's files in --folder.
+to the end. It must leave what a run without kills leaves: the same files with the same bytes, except where a file holds
+durations. Half of the moments are drawn over the whole run, the other half from the first file on. At the first fault
+the script ends with exit code 1 and leaves the files in --folder.
 
-Commands are forked from this process, which has loaded TensorFlow but computed nothing with it; otherwise most kills
-would come during loading.
+Commands are forked from this process, which has loaded TensorFlow but computed nothing with it. Otherwise most kills
+would come while TensorFlow is being loaded.
 """
 
 import argparse
-import csv
-import dataclasses
-import json
 import os
 import random
 import shutil
 import sys
 import time
 import traceback
-from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-import numpy as np
 from command_line import ROOT
 from forked_commands import Forked, load
-from made_up_rows import criteo_lines
+from kill_cases import Case, assert_same, cases, files_below
 
 KILLS_IN_A_ROW = 5
-_TIMES = "seconds", "timed_steps", "OBJECT_GRAPH", "save_counter"
-"""The parts of checkpoints that depend on a run's duration or number of saves, or name objects."""
-_MEASURED = ["examples_per_second", "command", "examples/s"]
-
-
-@dataclasses.dataclass
-class Case:
-    """A command that writes to `{out}`.
-
-    Attributes:
-        module: the command.
-        arguments: its flags.
-        check: raises AssertionError if something in the folder is half-written.
-        content: what a finished run has left, by name, as values that can be compared.
-        out: name of what it writes, below a folder of its own.
-    """
-
-    module: str
-    arguments: list[str]
-    check: Callable[[Path], None]
-    content: Callable[[Path], dict]
-    out: str = "out"
-
-    def command(self, folder: Path) -> list[str]:
-        """The command line that writes into the folder."""
-        return [sys.executable, "-m", self.module, *(text.format(out=folder / self.out) for text in self.arguments)]
 
 
 class Killer:
@@ -77,18 +46,19 @@ class Killer:
             chain = self.folder / f"chain_{chains}"
             chain.mkdir()
             for _ in range(min(self.random.randint(1, KILLS_IN_A_ROW), kills - killed)):
-                begun = time.monotonic()
+                afresh, begun = not any(chain.iterdir()), time.monotonic()
                 if not self._kill(chain, seconds, killed % 2 == 1):
                     finished += 1
-                    # The machine has more time for it than at first, or less was left to do.
-                    seconds = min(seconds, max(time.monotonic() - begun, 1.0))
+                    if afresh:
+                        # The machine is faster now than when the whole run was timed.
+                        seconds = time.monotonic() - begun
                     break
                 killed += 1
                 with_files += any(chain.iterdir())
                 _check(self.case, chain)
             self._finish(chain)
             _check(self.case, chain)
-            _assert_same(expected, self.case.content(chain / self.case.out))
+            assert_same(expected, self.case.content(chain / self.case.out))
             left = sorted(path.name for path in chain.iterdir())
             assert left == [self.case.out], left
             shutil.rmtree(chain)
@@ -110,11 +80,13 @@ class Killer:
 
     def _kill(self, chain: Path, seconds: float, from_first_file: bool) -> bool:
         """Whether the run was killed, and not at its end before."""
-        before = _files(chain)
+        before = files_below(chain)
         process, started = self._start(chain), time.monotonic()
-        while from_first_file and process.poll() is None and _files(chain) == before:
+        while from_first_file and process.poll() is None and files_below(chain) == before:
             time.sleep(0.01)
-        time.sleep(self.random.uniform(0.0, max(seconds - (time.monotonic() - started), 0.5)))
+        moment = time.monotonic() + self.random.uniform(0.0, max(seconds - (time.monotonic() - started), 0.5))
+        while process.poll() is None and time.monotonic() < moment:
+            time.sleep(0.01)
         process.kill()
         return process.wait() < 0
 
@@ -130,147 +102,6 @@ def _check(case: Case, folder: Path) -> None:
             os._exit(1)
         os._exit(0)
     assert os.waitpid(pid, 0)[1] == 0, f"half-written in {folder}"
-
-
-def _files(folder: Path) -> set[Path]:
-    return set(folder.rglob("*"))
-
-
-def _assert_same(expected: dict, found: dict) -> None:
-    assert expected.keys() == found.keys(), expected.keys() ^ found.keys()
-    for name, value in expected.items():
-        same = np.array_equal(value, found[name]) if isinstance(value, np.ndarray) else value == found[name]
-        assert same, f"{name} differs"
-
-
-def _read_json(folder: Path, pattern: str = "*.json") -> Iterator[tuple[str, object]]:
-    for path in sorted(folder.glob(pattern)):
-        yield path.name, json.loads(path.read_text())
-
-
-def check_data(out: Path) -> None:
-    """A prepared directory is whole or not there."""
-    from data_pipelines.read.dataset import open_data
-
-    if out.exists():
-        assert open_data(out).find_damage() is None
-
-
-def data_content(out: Path) -> dict:
-    """All bytes."""
-    return {str(path.relative_to(out)): path.read_bytes() for path in _files(out) if path.is_file()}
-
-
-def check_workdir(out: Path) -> None:
-    """JSON is whole, and so is what the checkpoints' index names."""
-    import tensorflow as tf
-
-    list(_read_json(out))
-    for folder in ("last", "best"):
-        if latest := tf.train.latest_checkpoint(str(out / "checkpoints" / folder)):
-            reader = tf.train.load_checkpoint(latest)
-            for name in reader.get_variable_to_shape_map():
-                reader.get_tensor(name)
-    if (out / "metrics.json").exists():
-        assert {"validation", "test"} <= json.loads((out / "metrics.json").read_text()).keys()
-
-
-def workdir_content(out: Path) -> dict:
-    """Figures, all state, and the names of files but for TensorBoard's, which each start adds to."""
-    import tensorflow as tf
-
-    metrics = json.loads((out / "metrics.json").read_text())
-    del metrics["examples_per_second"]
-    content = {"metrics": metrics, "files": sorted(map(str, _names(out)))}
-    for folder in ("last", "best"):
-        reader = tf.train.load_checkpoint(str(out / "checkpoints" / folder))
-        for name in reader.get_variable_to_shape_map():
-            if not any(part in name for part in _TIMES):
-                content[f"{folder}/{name}"] = reader.get_tensor(name)
-    return content
-
-
-def _names(out: Path) -> list[Path]:
-    return [path.relative_to(out) for path in _files(out) if path.is_file() and "tensorboard" not in path.parts]
-
-
-def check_export(out: Path) -> None:
-    """Each numbered folder is whole: it holds the files that are written last."""
-    for version in out.glob("[0-9]*"):
-        if version.name.isdigit():
-            assert (version / "MODEL_CARD.md").read_text().endswith("\n")
-            json.loads((version / "assets.extra" / "golden_rows.json").read_text())
-
-
-def export_content(out: Path) -> dict:
-    """The names of files and the scored rows of all versions. A version made before a kill has another number."""
-    versions = [path for path in out.iterdir() if path.name.isdigit()]
-    assert versions and len(versions) == len(list(out.iterdir())), list(out.iterdir())
-    found = [
-        {
-            "files": sorted(map(str, _names(version))),
-            "golden rows": (version / "assets.extra" / "golden_rows.json").read_text(),
-        }
-        for version in versions
-    ]
-    for one in found:
-        _assert_same(found[0], one)
-    return found[0]
-
-
-def check_comparison(out: Path) -> None:
-    """Tables are whole, a run that says that it is done is, and all JSON can be read."""
-    from ada_ensemble_tf.comparison.arrays import load_array
-
-    for folder in out.glob("*/seed_*"):
-        check_workdir(folder)
-        if (folder / "run.json").exists():
-            load_array(folder / "test_probabilities.npy", len(load_array(out / "test_labels.npy")))
-    if (out / "table.csv").exists():
-        list(csv.DictReader((out / "table.csv").open(newline=""), strict=True))
-    if (out / "report.html").exists():
-        assert (out / "report.html").read_text().endswith("</html>\n")
-
-
-def comparison_content(out: Path) -> dict:
-    """The table without measured figures, the runs, and the names of files."""
-    with (out / "table.csv").open(newline="") as file:
-        rows = [{key: row[key] for key in row if key not in _MEASURED} for row in csv.DictReader(file)]
-    content = {"table": rows, "files": sorted(map(str, _names(out)))}
-    for folder in out.glob("*/seed_*"):
-        content |= {f"{folder.parent.name}/{name}": value for name, value in workdir_content(folder).items()}
-        content[f"{folder.parent.name}/probabilities"] = np.load(folder / "test_probabilities.npy")
-    return content
-
-
-def cases(base: Path, names: Sequence[str]) -> dict[str, Case]:
-    """The commands on a small log; makes the inputs of the requested ones first."""
-    raw, data, run = base / "train.txt", base / "data", base / "run"
-    prepare = ["--dataset=criteo", f"--raw={raw}", "--data_dir={out}", "--min_count=2", "--block_rows=128"]
-    train = [
-        "--config=experiments/sample.py:logistic_regression", "--config.deterministic=True", "--config.batch_size=128",
-        "--config.max_epochs=3.0", "--config.eval_every=4", f"--data_dir={data}", "--workdir={out}",
-    ]  # fmt: skip
-    compare = [
-        "--config=experiments/sample.py", "--models=logistic_regression,factorization_machine", "--seeds=1",
-        f"--data_dir={data}", "--out={out}", "--set=deterministic=True", "--set=max_epochs=1.0",
-        "--set=batch_size=256", "--jobs=2",
-    ]  # fmt: skip
-    base.mkdir(parents=True)
-    raw.write_text("\n".join(criteo_lines(3000, seed=1)) + "\n")
-    made = [("data_pipelines.prepare", prepare, data), ("ada_ensemble_tf.train", train, run)]
-    for module, arguments, out in made[: 2 if "export" in names else 1]:
-        command = [sys.executable, "-m", module, *(text.format(out=out) for text in arguments)]
-        with (base / "log.txt").open("ab") as log:
-            assert Forked(command, log).wait() == 0, f"see the end of {base}/log.txt"
-    return {
-        "prepare": Case("data_pipelines.prepare", prepare, check_data, data_content),
-        "train": Case("ada_ensemble_tf.train", train, check_workdir, workdir_content),
-        "export": Case(
-            "ada_ensemble_tf.export", [f"--workdir={run}", "--export_dir={out}"], check_export, export_content
-        ),
-        "compare": Case("ada_ensemble_tf.compare", compare, check_comparison, comparison_content),
-    }
 
 
 def main() -> int:

@@ -184,11 +184,11 @@ def test_the_saved_model_agrees_with_predict_in_a_process_with_tensorflow_only(
         np.testing.assert_allclose(scores[name], predicted, atol=1e-5)
 
 
-def test_predict_takes_rows_without_the_label_column(trained, raw_columns, predicted, tmp_path):
+def test_predict_without_the_label_column_to_standard_output(trained, raw_columns, predicted, tmp_path):
     rows = zip(*(values for name, values in raw_columns.items() if name != "label"), strict=True)
     (tmp_path / "test.txt").write_text("".join("\t".join(row) + "\n" for row in rows))
-    run("ada_ensemble_tf.predict", f"--workdir={trained}", f"--raw={tmp_path}/test.txt", f"--out={tmp_path}/ctr.csv")
-    np.testing.assert_array_equal(pl.read_csv(tmp_path / "ctr.csv")["ctr"].to_numpy(), predicted)
+    csv = run("ada_ensemble_tf.predict", f"--workdir={trained}", f"--raw={tmp_path}/test.txt", "--out=/dev/stdout")
+    np.testing.assert_array_equal(pl.read_csv(csv.encode())["ctr"].to_numpy(), predicted)
 
 
 def test_predictions_give_the_test_metrics(trained, prepared_criteo, criteo_raw_file, tmp_path):

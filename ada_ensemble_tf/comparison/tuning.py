@@ -8,8 +8,10 @@ table.
 """
 
 import ast
+import contextlib
 import json
 import logging
+import os
 import shutil
 import time
 from pathlib import Path
@@ -25,7 +27,8 @@ from ada_ensemble_tf.comparison.configs import config_hash
 from ada_ensemble_tf.comparison.runs import HPARAMS_FOLDER, Run, Workers
 from ada_ensemble_tf.trained.run_files import flat
 from data_pipelines.errors import UserError
-from data_pipelines.output import write_complete
+from data_pipelines.locks import LOCK_FILE, alone_at
+from data_pipelines.output import is_written_through, write_complete
 from experiments.defaults import Tuned, load_tuned
 from experiments.overrides import override
 from experiments.search_spaces import Choice, LogUniform, Range, Space, overrides, present
@@ -175,11 +178,20 @@ class Tuning:
 
 
 def write_best(path: Path, model: str, best: Tuned) -> None:
-    """Puts a model's best values into a file that may hold those of other models."""
-    known = load_tuned(path)
-    known[model] = best
+    """Puts a model's best values into a file that may hold those of other models.
+
+    Several processes may do so at once. A pipe or device gets the one model's values.
+
+    Raises:
+        UserError: the file is malformed, or another process keeps it locked.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_complete(path, json.dumps(known, indent=2, sort_keys=True) + "\n")
+    target = Path(os.path.realpath(path))
+    locked = alone_at(path, target.with_name(f".{target.name}{LOCK_FILE}"), "choose another --write")
+    with contextlib.nullcontext() if is_written_through(path) else locked:
+        known = load_tuned(path)
+        known[model] = best
+        write_complete(path, json.dumps(known, indent=2, sort_keys=True) + "\n")
 
 
 def _delete_folders(folder: Path, keep: Path) -> None:

@@ -32,7 +32,8 @@ def make_optimizer(name: str, **arguments: float) -> keras.optimizers.Optimizer:
     if name not in OPTIMIZERS:
         raise ValueError(f"there is no optimizer {name!r}; choose one of {', '.join(sorted(OPTIMIZERS))}")
     try:
-        return OPTIMIZERS[name](**arguments)
+        # Keras would number those that a process makes, and a later run in it could not restore the variables by name.
+        return OPTIMIZERS[name](name=name, **arguments)
     except TypeError as error:
         raise ValueError(f"optimizer {name!r}: {error}") from error
 

@@ -12,12 +12,12 @@ import tensorflow as tf
 from ada_ensemble_tf.inference.raw_scores import encoded
 from ada_ensemble_tf.inference.raw_text import UNSEEN
 from ada_ensemble_tf.models import CTRModel
-from ada_ensemble_tf.serving.arguments import argument_names
 from ada_ensemble_tf.serving.examples import as_carried, make_examples
 from data_pipelines.checksums import Checksums, way_out_of
 from data_pipelines.errors import UserError
 from data_pipelines.fields.columns import coded
 from data_pipelines.fields.schema import Schema
+from data_pipelines.fields.served_names import argument_names
 from data_pipelines.fields.vocabulary import Vocabularies
 from data_pipelines.json_files import as_type, parse_json, shortened
 

@@ -8,10 +8,10 @@ from ada_ensemble_tf.inference.encoder import RawEncoder
 from ada_ensemble_tf.inference.request_checks import checked_inputs
 from ada_ensemble_tf.layers.embedding import Inputs
 from ada_ensemble_tf.models import CTRModel
-from ada_ensemble_tf.serving.arguments import argument_names
 from ada_ensemble_tf.serving.examples import parse_examples
 from ada_ensemble_tf.serving.tables import Storage, StoredTables
 from data_pipelines.fields.schema import Schema
+from data_pipelines.fields.served_names import argument_names
 
 _PLAIN = Storage()
 _METHODS = {"classify": "tensorflow/serving/classify", "regress": "tensorflow/serving/regress"}

@@ -174,6 +174,32 @@ class Workdir:
         """What metrics.json holds."""
         return load_results(self.path)
 
+    def remove_results(self) -> None:
+        """Removes metrics.json, whose figures are of a model that training is about to replace."""
+        Checksums(self.path).remove(self.metrics_file.name)
+
+    def load_with_results(self) -> tuple[CTRModel, dict[str, Any]]:
+        """The model with its best weights, and what metrics.json holds of it; {} where training is not complete.
+
+        Training may be going on: the weights are then the best so far.
+
+        Raises:
+            UserError: as `load_model` and `results` do.
+        """
+        before = self._results_so_far()
+        model = self.load_model()
+        # Training removes metrics.json before it replaces the weights, and writes it after.
+        return model, before if before == self._results_so_far() else {}
+
+    def _results_so_far(self) -> dict[str, Any]:
+        try:
+            return self.results() if self.metrics_file.exists() else {}
+        except UserError:
+            # Training may have removed the file since.
+            if self.metrics_file.exists():
+                raise
+            return {}
+
     def schema(self) -> Schema:
         """The schema the model was trained with."""
         return Schema.load(self.path / "schema.json")

@@ -96,6 +96,8 @@ def _train(
                 "%s: already trained; raise config.max_epochs to go on, or use another --workdir", directory.path
             )
             return directory.results()
+        if distribution.is_chief:
+            directory.remove_results()
         loop.run()
         results = _results(loop, ("validation", "test") if score_test else ("validation",))
         if distribution.is_chief:

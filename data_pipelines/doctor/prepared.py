@@ -9,7 +9,7 @@ from data_pipelines.doctor.duplicates import RowKeys
 from data_pipelines.doctor.fields import examine_fields, examine_values
 from data_pipelines.doctor.result import Column, Report
 from data_pipelines.doctor.statistics import IMPROBABLE, rate_shift
-from data_pipelines.doctor.verdicts import judge_copies
+from data_pipelines.doctor.verdicts import judge_copies, judge_names
 from data_pipelines.errors import UserError
 from data_pipelines.fields.schema import Schema
 from data_pipelines.fields.vocabulary import Vocabularies
@@ -94,6 +94,7 @@ def examine_prepared(
     _examine_splits(report, preparation, counts, keys)
     examine_fields(report, schema, preparation, counts, levels)
     examine_values(report, schema, counts)
+    judge_names(report, schema.columns)
     return report
 
 

@@ -7,7 +7,14 @@ from pathlib import Path
 from data_pipelines.doctor.raw_counts import FREQUENT, RawCounts
 from data_pipelines.doctor.result import Column, Report
 from data_pipelines.doctor.statistics import field_auc
-from data_pipelines.doctor.verdicts import judge_auc, judge_bins, judge_copies, judge_levels, judge_one_level
+from data_pipelines.doctor.verdicts import (
+    judge_auc,
+    judge_bins,
+    judge_copies,
+    judge_levels,
+    judge_names,
+    judge_one_level,
+)
 from data_pipelines.errors import UserError
 from data_pipelines.fields.declarations import Input, RawFormat
 from data_pipelines.prepare.engines.read_ahead import read_ahead
@@ -63,6 +70,7 @@ def examine_raw(
         if counts.rows:
             judge_copies(report, counts.keys.duplicates(), "fields")
             _examine_fields(report, inputs, counts)
+            judge_names(report, list(dict.fromkeys(one.column for one in inputs)))
     return report
 
 

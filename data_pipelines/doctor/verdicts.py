@@ -13,7 +13,7 @@ from data_pipelines.doctor.statistics import (
     Shift,
     leaking_levels,
 )
-from data_pipelines.fields.notes import few_bins
+from data_pipelines.fields.notes import few_bins, not_exportable
 
 _EFFECT = 0.01
 """A total variation below this does no harm, however significant it is."""
@@ -74,6 +74,12 @@ def judge_bins(report: Report, field: str, bins: int, asked: int) -> None:
     """Equal-frequency bins that are far fewer than was asked for."""
     if few := few_bins(bins, asked):
         report.warning("few_bins", f"field {field}: {few}", field=field, value=bins)
+
+
+def judge_names(report: Report, columns: Sequence[str]) -> None:
+    """A warning where no model of these columns can be exported."""
+    if (message := not_exportable(columns)) is not None:
+        report.warning("names", message)
 
 
 def judge_shift(report: Report, field: str, split: str, shift: Shift | None, comparisons: int) -> None:

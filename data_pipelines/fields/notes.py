@@ -1,20 +1,28 @@
-"""Notes of preparation on fields that tell a model little."""
+"""Notes of preparation on fields that tell a model little and on names that prevent an export."""
 
 from collections.abc import Sequence
 
 from data_pipelines.fields.declarations import Input
 from data_pipelines.fields.schema import Field, Schema
+from data_pipelines.fields.served_names import collision
 
 
 def notes(schema: Schema, inputs: Sequence[Input]) -> list[str]:
-    """A line for each field that tells little.
+    """A line for each field that tells little, and one for columns whose names no exported model can have.
 
     Args:
         schema: as prepared.
         inputs: the same fields as they were declared.
     """
     found = [_note(field, one) for field, one in zip(schema.fields, inputs, strict=True)]
-    return [f"field {field.name}: {note}" for field, note in zip(schema.fields, found, strict=True) if note]
+    lines = [f"field {field.name}: {note}" for field, note in zip(schema.fields, found, strict=True) if note]
+    return [*lines, line] if (line := not_exportable(schema.columns)) else lines
+
+
+def not_exportable(columns: Sequence[str]) -> str | None:
+    """The note on columns whose names cannot both be inputs of an exported model; None if there are no such columns."""
+    reason = collision(columns)
+    return reason and f"{reason}, so a model of this data cannot be exported; rename one of them in the log"
 
 
 def few_bins(bins: int, asked: int) -> str | None:

@@ -1,6 +1,9 @@
 """The report of working directories whose weights were set by hand, and the command line."""
 
 import dataclasses
+import os
+import threading
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,6 +14,7 @@ from made_up_results import made_up_results
 from ada_ensemble_tf.comparison.configs import make_config
 from ada_ensemble_tf.evaluation.scoring import Scorer
 from ada_ensemble_tf.reporting.gathering import Gathering, columns_of
+from ada_ensemble_tf.reporting.page import Page
 from ada_ensemble_tf.reporting.run_page import run_page
 from ada_ensemble_tf.reporting.vocabulary_coverage import coverage
 from ada_ensemble_tf.trained.checkpoint import Checkpoint
@@ -159,6 +163,20 @@ def test_the_command_writes_a_page_that_appears_whole(prepared_criteo, tmp_path)
     printed = run(REPORT, f"--workdir={workdir.path}", f"--out={out}", "--rows=100", "--importance_rows=10")
     assert printed.strip() == f"report: {out}" and [file.name for file in out.parent.iterdir()] == ["report.html"]
     assert f"logistic_regression: {workdir.path}" in out.read_text()
+
+
+def test_a_page_goes_through_links_pipes_and_standard_output(tmp_path, capfd):
+    page, read = Page("A page", "of nothing"), []
+    (tmp_path / "link").symlink_to("file")
+    page.write(tmp_path / "link")
+    assert (tmp_path / "link").is_symlink() and (tmp_path / "file").read_text() == page.html()
+    os.mkfifo(tmp_path / "pipe")
+    reader = threading.Thread(target=lambda: read.append((tmp_path / "pipe").read_text()))
+    reader.start()
+    page.write(tmp_path / "pipe")
+    reader.join()
+    page.write(Path("/dev/stdout"))
+    assert read == [page.html()] == [capfd.readouterr().out] and (tmp_path / "pipe").is_fifo()
 
 
 def test_wrong_use_is_one_clear_error(prepared_criteo, tmp_path):

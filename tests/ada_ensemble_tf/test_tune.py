@@ -1,17 +1,21 @@
 """Tuning: once with real trainings through the command line, then with a function instead of trainings."""
 
 import json
+import os
 import sys
+import threading
 from pathlib import Path
 
 import pytest
-from command_line import error_of, run
+from command_line import error_in_process, error_of, run
 from hparams_table import hparams_table
 
 from ada_ensemble_tf.comparison import runs
+from ada_ensemble_tf.comparison import tuning as tuning_module
 from ada_ensemble_tf.comparison.configs import make_config
 from ada_ensemble_tf.comparison.runs import Workers
 from ada_ensemble_tf.comparison.tuning import Tuning, write_best
+from data_pipelines import locks
 from data_pipelines.errors import UserError
 from experiments import defaults
 from experiments.search_spaces import Choice, LogUniform
@@ -161,6 +165,46 @@ def test_the_file_keeps_other_models(tmp_path):
         "a": {"values": {"x": 3}},
         "b": {"values": {"x": [2, 2]}},
     }
+
+
+def test_models_of_several_processes_all_get_into_the_file(tmp_path, monkeypatch):
+    file, load = tmp_path / "best.json", tuning_module.load_tuned
+    (tmp_path / "link.json").symlink_to(file)
+    write_best(file, "before", {"values": {}})
+
+    def load_while_another_writes(path):
+        known = load(path)
+        monkeypatch.setattr(tuning_module, "load_tuned", load)
+        other.start()
+        # It would come through here if nothing held it up.
+        other.join(0.2)
+        return known
+
+    other = threading.Thread(target=write_best, args=(file, "other", {"values": {}}))
+    monkeypatch.setattr(tuning_module, "load_tuned", load_while_another_writes)
+    write_best(tmp_path / "link.json", "one", {"values": {}})
+    other.join()
+    assert json.loads(file.read_text()).keys() == {"before", "one", "other"}
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["best.json", "link.json"]
+
+
+def test_best_values_go_through_a_pipe(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    read = []
+    reader = threading.Thread(target=lambda: read.append((tmp_path / "pipe").read_text()))
+    reader.start()
+    write_best(tmp_path / "pipe", "one", {"values": {}})
+    reader.join()
+    assert [json.loads(text) for text in read] == [{"one": {"values": {}}}]
+
+
+def test_two_tunings_do_not_share_a_directory(prepared_criteo, tmp_path, monkeypatch):
+    monkeypatch.setattr(locks, "PATIENCE_SECONDS", 0.1)
+    arguments = ["--config=experiments/sample.py", "--models=dnn", f"--data_dir={prepared_criteo}", f"--out={tmp_path}"]
+    with locks.alone_in(tmp_path, ""):
+        message = error_in_process("ada_ensemble_tf.tune", *arguments)
+        assert [path.name for path in tmp_path.iterdir()] == [locks.LOCK_FILE]
+    assert f"{tmp_path}: process {os.getpid()} on " in message and message.endswith("choose another --out")
 
 
 def test_without_optuna_one_line_says_what_to_install(monkeypatch, tmp_path):

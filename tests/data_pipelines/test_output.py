@@ -120,6 +120,24 @@ def test_what_cannot_be_written_is_told_and_stays(tmp_path):
     assert names(tmp_path) == ["circle"]
 
 
+def test_a_file_that_may_not_be_written_is_told_and_stays(tmp_path, monkeypatch):
+    # Root may write everything: what any other user is told is made up here.
+    (tmp_path / "out").write_text("before")
+    access = os.access
+    monkeypatch.setattr(os, "access", lambda path, mode: access(path, mode) and Path(path) != tmp_path / "out")
+    with pytest.raises(PermissionError, match=f"Permission denied: '{tmp_path}/out'"):
+        write_complete(tmp_path / "out", "after")
+    assert (tmp_path / "out").read_text() == "before" and names(tmp_path) == ["out"]
+
+
+def test_a_file_in_a_directory_that_takes_no_new_files_is_written_through(tmp_path, monkeypatch):
+    (tmp_path / "out").write_text("before, and longer")
+    access, file = os.access, (tmp_path / "out").stat().st_ino
+    monkeypatch.setattr(os, "access", lambda path, mode: access(path, mode) and Path(path) != tmp_path)
+    write_complete(tmp_path / "out", "after")
+    assert (tmp_path / "out").read_text() == "after" and (tmp_path / "out").stat().st_ino == file
+
+
 def test_a_killed_writer_leaves_what_the_next_one_removes(tmp_path):
     script = (
         "import os, signal\n"

@@ -1,4 +1,6 @@
 import json
+import os
+import threading
 
 import numpy as np
 import polars as pl
@@ -53,3 +55,47 @@ def test_scores_of_raw_rows_with_values_and_lists(table, tmp_path, batch_size, w
     inputs = encoded(vocabularies, coded({name: table[name] for name in schema.columns}))
     assert inputs["ids"].shape == (ROWS, 5) and (inputs["ids"] == -1).any() and inputs["values"].std() > 0.5
     np.testing.assert_allclose(pl.read_csv(out)["ctr"], model(tf.nest.map_structure(tf.constant, inputs)), atol=1e-6)
+
+
+@pytest.fixture(scope="module")
+def scored(tmp_path_factory):
+    """Scores rows of two shops, or of others that are given, with a model of these two: by (output, shops)."""
+    folder = tmp_path_factory.mktemp("shops")
+    (folder / "raw.csv").write_text("click,shop\n" + "".join(f"{i % 3 % 2},shop {i % 2}\n" for i in range(120)))
+    (folder / "fields.json").write_text(
+        json.dumps({"label": "click", "fields": [{"name": "shop", "kind": "categorical"}]})
+    )
+    options = Options(*make_format("tabular", schema_file=folder / "fields.json"), min_count=1)
+    build(options, [folder / "raw.csv"], folder / "data", show=lambda line: None)
+    schema = Schema.load(folder / "data" / "schema.json")
+    model = LogisticRegression(**model_inputs(schema))
+
+    def score(out, shops=("shop 0", "shop 1")) -> int:
+        (folder / "new.csv").write_text("shop\n" + "".join(f"{shop}\n" for shop in shops * 20))
+        return score_raw(model, schema, folder / "data", [folder / "new.csv"], out, 64)
+
+    return score
+
+
+def test_scores_go_through_links_and_pipes(scored, tmp_path):
+    assert scored(tmp_path / "file") == 40
+    expected, read = (tmp_path / "file").read_text(), []
+    assert len(expected.splitlines()) == 41
+    (tmp_path / "file").write_text("before")
+    (tmp_path / "link").symlink_to("file")
+    scored(tmp_path / "link")
+    assert (tmp_path / "link").is_symlink() and (tmp_path / "file").read_text() == expected
+    os.mkfifo(tmp_path / "pipe")
+    reader = threading.Thread(target=lambda: read.append((tmp_path / "pipe").read_text()))
+    reader.start()
+    scored(tmp_path / "pipe")
+    reader.join()
+    assert read == [expected] and (tmp_path / "pipe").is_fifo()
+
+
+def test_a_field_that_became_unknown_is_told(scored, tmp_path, caplog):
+    scored(tmp_path / "ctr.csv")
+    assert not caplog.records
+    scored(tmp_path / "ctr.csv", shops=("SHOP 0", "SHOP 1"))
+    (line,) = (record.getMessage() for record in caplog.records)
+    assert line.startswith("field shop: 100.0 % of its 40 values are out of vocabulary, not so in training")

@@ -14,6 +14,7 @@ from ada_ensemble_tf.serving.golden_rows import ODD_TEXTS, GoldenRows
 from ada_ensemble_tf.serving.parity import difference
 from ada_ensemble_tf.serving.publish import export
 from ada_ensemble_tf.serving.tables import Storage
+from data_pipelines import locks
 from data_pipelines.checksums import Checksums
 from data_pipelines.errors import UserError
 
@@ -31,6 +32,14 @@ def test_versions_count_up_past_folders_that_are_none(model, kinds, tmp_path):
         (tmp_path / name).mkdir()
     assert export(model, kinds.vocabularies.schema, kinds.folder, tmp_path).name == "8"
     assert not (tmp_path / "8.incomplete").exists()
+
+
+def test_two_exports_do_not_share_a_directory(model, kinds, tmp_path, monkeypatch):
+    monkeypatch.setattr(locks, "PATIENCE_SECONDS", 0.1)
+    with locks.alone_in(tmp_path, ""):
+        with pytest.raises(UserError, match=f"^{tmp_path}: process .* at work here .* choose another --export_dir$"):
+            export(model, kinds.vocabularies.schema, kinds.folder, tmp_path)
+        assert [path.name for path in tmp_path.iterdir()] == [locks.LOCK_FILE]
 
 
 def test_a_full_disk_leaves_nothing(model, kinds, tmp_path, monkeypatch):

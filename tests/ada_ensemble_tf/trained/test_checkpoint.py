@@ -3,6 +3,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from ada_ensemble_tf.trained import checkpoint as module
 from ada_ensemble_tf.trained.checkpoint import Checkpoint
 from ada_ensemble_tf.training.hooks.checkpoints import check_same_checkpoint
 from data_pipelines.errors import UserError
@@ -113,6 +114,37 @@ def test_a_save_that_was_broken_off_is_not_there(tmp_path):
     others = variables(0)
     Checkpoint(tmp_path, others).restore()
     assert int(others[1]) == 1
+
+
+@pytest.mark.parametrize("when", ["before its files are checked", "after they are checked"])
+def test_a_save_that_training_replaces_meanwhile_is_read_anew(tmp_path, monkeypatch, when):
+    writer, others, check, steps = Checkpoint(tmp_path, variables(7)), variables(0), module.check_saves, [2, 3]
+    Checkpoint(tmp_path, variables(1)).save(1)
+
+    def replaced(folder):
+        if when.startswith("after"):
+            check(folder)
+        if steps:
+            writer.save(steps.pop(0))
+        if when.startswith("before"):
+            check(folder)
+
+    monkeypatch.setattr(module, "check_saves", replaced)
+    Checkpoint(tmp_path, others).restore()
+    assert int(others[1]) == 7 and (others[0].numpy() == 7).all()
+
+
+def test_saves_that_are_replaced_again_and_again_are_one_clear_error(tmp_path, monkeypatch):
+    writer, check, steps = Checkpoint(tmp_path, variables(1)), module.check_saves, iter(range(2, 100))
+    writer.save(1)
+
+    def replaced(folder):
+        check(folder)
+        writer.save(next(steps))
+
+    monkeypatch.setattr(module, "check_saves", replaced)
+    with pytest.raises(UserError, match="checkpoints are replaced faster than they can be read; try again later"):
+        Checkpoint(tmp_path, variables(0)).restore()
 
 
 def test_nothing_to_restore_is_an_error(tmp_path):

@@ -6,11 +6,13 @@ import socket
 
 import keras
 import pytest
+from made_up_results import made_up_results
 
 from ada_ensemble_tf.models import MODELS
 from ada_ensemble_tf.trained.checkpoint import Checkpoint, remove_unfinished_saves
 from ada_ensemble_tf.trained.run_files import CONFIG_FILE
 from ada_ensemble_tf.trained.workdir import Workdir
+from ada_ensemble_tf.training.hooks import Hook
 from ada_ensemble_tf.training.run import train
 from data_pipelines import locks
 from data_pipelines.errors import UserError
@@ -99,3 +101,34 @@ def test_a_directory_of_an_earlier_version_is_refused(prepared_criteo, tmp_path)
         with pytest.raises(UserError, match=message):
             read()
     assert not (workdir / CONFIG_FILE).exists()
+
+
+def test_results_are_given_only_with_the_model_that_they_are_of(tmp_path, monkeypatch):
+    workdir, results = Workdir(tmp_path), made_up_results()
+    complete, removed = lambda: save_json(workdir.metrics_file, results), workdir.remove_results
+    # What training does before the model is loaded, and while it is.
+    for before, meanwhile, expected in (
+        (complete, lambda: None, results),
+        (complete, removed, {}),
+        (complete, lambda: save_json(workdir.metrics_file, made_up_results(best_step=60)), {}),
+        (removed, complete, {}),
+        (removed, lambda: None, {}),
+    ):
+        before()
+        monkeypatch.setattr(workdir, "load_model", meanwhile)
+        assert workdir.load_with_results()[1] == expected
+
+
+def test_a_run_that_goes_on_removes_the_results_of_the_model_it_replaces(prepared_criteo, tmp_path):
+    there = []
+
+    class Look(Hook):
+        def after_steps(self, steps):
+            there.append((tmp_path / "metrics.json").exists())
+
+    config, data = sample.get_config("logistic_regression"), open_data(prepared_criteo)
+    config.update({"batch_size": 512, "eval_every": 2})
+    for config.max_epochs in (0.5, 1.0):
+        train(config, data, tmp_path, hooks=[Look()])
+        assert (tmp_path / "metrics.json").exists()
+    assert len(there) >= 2 and not any(there)

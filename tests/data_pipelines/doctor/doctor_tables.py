@@ -14,8 +14,6 @@ from data_pipelines.read.preparation import Options
 from data_pipelines.read.records import row_dtype, write_shard
 
 ROWS = 6000
-
-ROWS = 6000
 SCHEMA = {
     "label": "label",
     "fields": [

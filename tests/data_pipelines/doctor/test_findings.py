@@ -1,9 +1,11 @@
 """What the doctor finds in undamaged rows: shifts, leaks, copies and uninformative fields."""
 
 import numpy as np
-from doctor_tables import ROWS, as_json, findings, made_up, only, prepare, rewrite
+from doctor_tables import ROWS, SCHEMA, as_json, findings, made_up, only, prepare, rewrite
 
 from data_pipelines.doctor.prepared import examine_prepared
+from data_pipelines.doctor.raw import examine_raw
+from data_pipelines.formats.tabular import parse_schema
 from data_pipelines.read.dataset import open_data
 
 
@@ -86,3 +88,13 @@ def test_a_field_of_one_level(tmp_path):
         "field age: is empty in every row, so it tells nothing; leave it out",
         "field price: is one number or empty in every row, so it tells nothing; leave it out",
     ]
+
+
+def test_names_that_no_exported_model_can_have(tmp_path):
+    rows = [row | {"Color": row["city"]} for row in made_up()]
+    schema = SCHEMA | {"fields": [*SCHEMA["fields"], {"name": "Color", "kind": "categorical"}]}
+    tabular = parse_schema(schema, "schema")
+    data_dir = prepare(tmp_path, rows, tabular)
+    for report in (examine_prepared(data_dir), examine_raw(*tabular, [tmp_path / "table.csv"])):
+        assert only(report, "names", "warning").startswith("columns 'color' and 'Color' would be")
+        assert report.exit_code == 0

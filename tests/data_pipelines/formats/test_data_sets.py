@@ -166,9 +166,9 @@ def test_contest_logs_without_clicks_or_of_another_form(tmp_path):
 
 
 def test_one_class_in_a_small_split_and_poor_fields_are_named(tmp_path):
-    lines = ["y,a,b", *(f"{int(i % 100 == 0)},x,{i}" for i in range(400))]
+    lines = ["y,a,b,A", *(f"{int(i % 100 == 0)},x,{i},{i % 2}" for i in range(400))]
     (tmp_path / "a.csv").write_text("\n".join(lines))
-    fields = [{"name": name, "kind": "categorical"} for name in "ab"]
+    fields = [{"name": name, "kind": "categorical"} for name in "abA"]
     (tmp_path / "schema.json").write_text(json.dumps({"label": "y", "fields": fields}))
     arguments = {"dataset": "tabular", "schema_file": tmp_path / "schema.json"}
     with pytest.raises(UserError, match="the validation split has .* rows but no positives: its AUC"):
@@ -178,3 +178,8 @@ def test_one_class_in_a_small_split_and_poor_fields_are_named(tmp_path):
     build(options, [tmp_path / "a.csv"], tmp_path / "d", show=shown.append)
     assert "note: field a: only one level is frequent enough for a row of its own, so it tells little" in shown
     assert "note: field b: no level is frequent enough for a row of its own, so it tells little" in shown
+    (names,) = (line for line in shown if line.startswith("note: columns"))
+    assert names == (
+        "note: columns 'a' and 'A' would be the signature's inputs a and A, which TensorFlow does not tell apart, so a "
+        "model of this data cannot be exported; rename one of them in the log"
+    )

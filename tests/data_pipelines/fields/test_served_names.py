@@ -3,8 +3,8 @@ import hashlib
 import pytest
 from odd_columns import ODD_COLUMNS
 
-from ada_ensemble_tf.serving.arguments import argument_name, argument_names
 from data_pipelines.errors import UserError
+from data_pipelines.fields.served_names import argument_name, argument_names
 
 
 def test_names_of_arguments():

@@ -35,13 +35,20 @@ def argument_names(columns: Sequence[str]) -> dict[str, str]:
         UserError: if two columns would have the same name, or names that differ only in case, which TensorFlow's graphs
             do not tell apart.
     """
-    names = {column: argument_name(column) for column in columns}
+    if (reason := collision(columns)) is not None:
+        raise UserError(f"{reason}; rename one of them in the log and prepare and train again")
+    return {column: argument_name(column) for column in columns}
+
+
+def collision(columns: Sequence[str]) -> str | None:
+    """The first two columns that cannot both be inputs of a signature, as text; None if all can."""
     owners: dict[str, str] = {}
-    for column, name in names.items():
+    for column in columns:
+        name = argument_name(column)
         other = owners.setdefault(name.lower(), column)
         if other != column:
-            raise UserError(
-                f"columns {other!r} and {column!r} would be the signature's inputs {names[other]} and {name}, which "
-                "TensorFlow does not tell apart; rename one of them in the log and prepare and train again"
+            return (
+                f"columns {other!r} and {column!r} would be the signature's inputs {argument_name(other)} and {name}, "
+                "which TensorFlow does not tell apart"
             )
-    return names
+    return None
