@@ -9,7 +9,8 @@ before the file is replaced, and the old one is dropped afterwards: whatever is 
 
 import hashlib
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from pathlib import Path
 
 from data_pipelines.errors import UserError
@@ -76,7 +77,7 @@ class Checksums:
         """Reads files, which may be large, and checks them. Raises as `read` does."""
         for name in names:
             path = self._listed(name)
-            self._verified(name, path, lambda path=path: (b"", sha256_of(path)))
+            self._verified(name, path, partial(_sum_alone, path))
 
     def write(self, files: Mapping[str, bytes]) -> None:
         """Writes files, each complete whenever it is there, and lists them; others stay as they are.
@@ -146,7 +147,7 @@ class Checksums:
             raise UserError(f"{path}: not listed in {FILE_NAME}; {self._end()}")
         return path
 
-    def _verified(self, name: str, path: Path, load) -> bytes:
+    def _verified(self, name: str, path: Path, load: Callable[[], tuple[bytes, str]]) -> bytes:
         for attempt in range(_ATTEMPTS):
             if attempt:
                 # Another process may just have replaced the file.
@@ -206,3 +207,7 @@ def sha256_of(path: Path) -> str:
 def _write(path: Path, data: bytes) -> None:
     with complete_file(path, "wb") as file:
         file.write(data)
+
+
+def _sum_alone(path: Path) -> tuple[bytes, str]:
+    return b"", sha256_of(path)

@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from types import UnionType
 from typing import Any, TypeVar, overload
@@ -169,7 +170,7 @@ def _finite(value: Any) -> Any:
 
 
 def checked_keys(
-    value: Any, types: dict[str, type | UnionType], source: str, optional: tuple[str, ...] = ()
+    value: Any, types: Mapping[str, type | UnionType], source: str, optional: tuple[str, ...] = ()
 ) -> dict[str, Any]:
     """Returns `value` if it is a dictionary with these keys and types; only `optional` ones may be missing.
 

@@ -25,7 +25,7 @@ import json
 import os
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import IO, NamedTuple, cast
 
 import numpy as np
 import polars as pl
@@ -140,7 +140,8 @@ def write(out: str | Path, rows: int, seed: int = 0, show: Callable[[str], None]
     truth, done, progress = [], 0, Progress(str(out), rows, show)
     with complete_file(out, "wb") as file:
         # No name and no time in the gzip header: the same request gives the same bytes.
-        packed = gzip.GzipFile("", "wb", 1, file, mtime=0) if out.suffix == ".gz" else contextlib.nullcontext(file)
+        zipped = cast(IO[bytes], gzip.GzipFile("", "wb", 1, file, mtime=0)) if out.suffix == ".gz" else None
+        packed = zipped or contextlib.nullcontext(file)
         with packed as sink:
             for chunk in generate(rows, seed):
                 chunk.frame.write_csv(sink, separator="\t", include_header=False, quote_style="never")
@@ -162,7 +163,7 @@ def main(argv: Sequence[str]) -> None:
 
 
 def _draw(rng: np.random.Generator, rows: int) -> _Draw:
-    gaps = {}
+    gaps: dict[str, np.ndarray] = {}
     for names, rate in MISSING.items():
         gaps |= dict.fromkeys(names, rng.random(rows) < rate)
     draw = {}

@@ -55,11 +55,11 @@ def _report(show: Callable[[str], None]) -> Report:
     if _DATA_DIR.value is not None:
         return examine_prepared(_DATA_DIR.value, _DIMENSION.value, _OPTIMIZER.value, show)
     if _SUGGEST.value is not None:
-        return _suggest(str(raw_files(_RAW.value)[0]), _SUGGEST.value)
+        return _suggest(str(raw_files(_RAW.value or ())[0]), _SUGGEST.value)
     if _DATASET.value is None:
         raise UserError("--raw needs --dataset, or --suggest_schema for a table that no schema file describes yet")
     raw_format, inputs = make_format(_DATASET.value, with_hour=_WITH_HOUR.value, schema_file=_SCHEMA.value)
-    raw, clicks = raw_files(_RAW.value), raw_files(_CLICKS.value)
+    raw, clicks = raw_files(_RAW.value or ()), raw_files(_CLICKS.value or ())
     return examine_raw(raw_format, inputs, raw, clicks, _MAX_BAD_ROWS.value, show)
 
 

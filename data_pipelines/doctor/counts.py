@@ -4,6 +4,7 @@ Legend: C columns of ids, F fields, N fields with values, V rows of the embeddin
 """
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -11,6 +12,10 @@ from data_pipelines.doctor.duplicates import RowKeys, row_hash
 from data_pipelines.fields.rules import LARGEST_VALUE
 from data_pipelines.fields.schema import PADDING, Schema
 from data_pipelines.read.preparation import SPLITS
+
+if TYPE_CHECKING:
+    # It imports TensorFlow, which takes seconds.
+    from data_pipelines.read.dataset import PreparedData
 
 BATCH_ROWS = 65_536
 VALUE_BINS = 1024
@@ -99,11 +104,11 @@ class SplitCounts:
             self._value_bins[number] += np.bincount(keys, minlength=2 * VALUE_BINS).reshape(-1, 2)
 
 
-def count_rows(data, keys: RowKeys, seen: Callable[[int], None]) -> dict[str, SplitCounts]:
+def count_rows(data: "PreparedData", keys: RowKeys, seen: Callable[[int], None]) -> dict[str, SplitCounts]:
     """Reads all rows once.
 
     Args:
-        data: a `dataset.PreparedData`.
+        data: the prepared directory.
         keys: receives all rows, one group for each split.
         seen: called with the number of rows read so far.
 

@@ -57,7 +57,7 @@ def examine_fields(
         elif field.transform == "equal_frequency":
             judge_bins(report, field.name, len(field.parameters) + 1, asked[field.name])
         if not judge_auc(report, field.name, auc):
-            judge_levels(report, field.name, sum(levels.values()), text)
+            judge_levels(report, field.name, np.sum(list(levels.values()), axis=0), text)
         for split, shift in shifts.items():
             judge_shift(report, field.name, split, shift, 2 * schema.num_fields)
     report.section("fields", rows)

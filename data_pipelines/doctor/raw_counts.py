@@ -90,6 +90,7 @@ class RawCounts:
 
     def add(self, chunk: RawChunk) -> None:
         """Counts a chunk of labelled rows."""
+        assert chunk.label is not None
         half, one = split_of_rows(chunk.row_numbers, (0.5, 0.5), seed=0) == 0, chunk.label == 1
         self._labels += np.bincount(2 * half + one, minlength=4).reshape(2, 2)
         for (rows, label), counter in self._counters.items():

@@ -111,7 +111,7 @@ class Report:
 
     def to_json(self) -> str:
         """The same for programs; numbers that are not finite are null."""
-        content = {"subject": self._subject, "facts": self.facts, **self._sections}
+        content: dict[str, Any] = {"subject": self._subject, "facts": self.facts, **self._sections}
         content["findings"] = [dataclasses.asdict(finding) for finding in self.findings]
         content |= {"errors": self.number_of("error"), "warnings": self.number_of("warning")}
         return json.dumps(_plain(content), indent=1, ensure_ascii=False, allow_nan=False)

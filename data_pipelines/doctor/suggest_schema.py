@@ -9,7 +9,7 @@ import dataclasses
 import json
 import re
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import polars as pl
@@ -151,8 +151,8 @@ def _decide(column: pl.Series, sample: TableSample) -> Decision:
         # A list of three-digit numbers looks like one number with separators of thousands.
         found = ColumnReading("text", filled, {})
     if found.doubt:
-        kind, keys = ("time", '"format"') if found.kind == "time" else ("numeric", '"decimal" or "thousands"')
-        warning = f"{found.doubt}; add a field of kind {kind} with its {keys}"
+        kind, missing = ("time", '"format"') if found.kind == "time" else ("numeric", '"decimal" or "thousands"')
+        warning = f"{found.doubt}; add a field of kind {kind} with its {missing}"
         return Decision(name, "left out", found.doubt, warning=warning)
     decision = _of_text(column, found, separator) if found.kind == "text" else _of_reading(found)
     keys = {key: value for key, value in found.keys.items() if decision.kind != "categorical" or key == "trim"}
@@ -172,7 +172,7 @@ def _of_text(column: pl.Series, found: ColumnReading, separator: str | None) -> 
         return _multi_valued(found.text, separator)
     if row_name := _names_the_row(found.text):
         return row_name
-    if (length := found.text.str.len_chars().mean()) > _LONG:
+    if (length := cast(float, found.text.str.len_chars().mean())) > _LONG:
         return Decision(column.name, "left out", f"long text of {length:.0f} characters on average")
     return _categorical(column, f"{column.n_unique():,} levels")
 
@@ -207,7 +207,7 @@ def _separator(filled: pl.Series) -> str | None:
         parts = split_values(filled, separator)
         counts = parts.list.len()
         recurring = parts.explode().n_unique() < with_it.n_unique()
-        varied = counts.n_unique() > 1 and counts.max() > 2
+        varied = counts.n_unique() > 1 and cast(int, counts.max()) > 2
         # Prose has commas too, but with spaces after them.
         if recurring and varied and not with_it.str.contains(separator + " ", literal=True).any():
             return separator
@@ -216,7 +216,7 @@ def _separator(filled: pl.Series) -> str | None:
 
 def _multi_valued(filled: pl.Series, separator: str) -> Decision:
     parts = split_values(filled, separator)
-    longest = int(parts.list.len().max())
+    longest = cast(int, parts.list.len().max())
     why = f"up to {longest} values a row, {parts.explode().n_unique():,} levels, between {separator!r}"
     field = {"kind": "multi_valued", "separator": separator, "max_values": min(longest, MAX_VALUES)}
     return Decision(filled.name, "multi_valued", why, (field,))

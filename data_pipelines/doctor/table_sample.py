@@ -5,7 +5,7 @@ import dataclasses
 import re
 from collections import Counter
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import polars as pl
@@ -130,7 +130,7 @@ def _lines(data: bytes) -> list[str]:
     return [line + "\n" for line in (lines[:-1] if len(lines) > 1 else lines)]
 
 
-def _quoting(quoted: bool) -> int:
+def _quoting(quoted: bool) -> Literal[0, 3]:
     return csv.QUOTE_MINIMAL if quoted else csv.QUOTE_NONE
 
 

@@ -48,8 +48,8 @@ def canonical_lists(lists: pl.Series) -> pl.Series:
 def float_texts(v: pl.Series) -> pl.Series:
     """The canonical text of floats [n]; null and NaN are null."""
     frame = v.alias("v").to_frame()
-    v = pl.col("v").cast(pl.Float64)
-    text = pl.when(_is_whole(v)).then(_digits(v)).when(v.is_not_nan()).then(pl.col("v").cast(pl.String))
+    number = pl.col("v").cast(pl.Float64)
+    text = pl.when(_is_whole(number)).then(_digits(number)).when(number.is_not_nan()).then(pl.col("v").cast(pl.String))
     return frame.select(text).to_series()
 
 

@@ -2,7 +2,7 @@
 
 import dataclasses
 from itertools import product
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import polars as pl
@@ -77,7 +77,7 @@ def column_reading(column: pl.Series) -> ColumnReading:
         whys += [_way(way)] if written else []
         body = read(body, way)
         return ColumnReading("number", body, keys | rest | written, _why("numbers", whys, body, text, tokens))
-    share = float(is_of_kind(body, "number").mean() or 0) if len(body) else 0.0
+    share = (cast(float | None, is_of_kind(body, "number").mean()) or 0.0) if len(body) else 0.0
     if share >= 0.5:
         others = body.filter(~is_of_kind(body, "number")).unique().sort().head(3).to_list()
         shown = ", ".join(map(repr, others))

@@ -3,6 +3,7 @@
 import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Protocol, cast
 
 import numpy as np
 import polars as pl
@@ -31,7 +32,17 @@ class _Counts:
     def bytes(self) -> int:
         """Memory of the parts."""
         # Polars' estimate covers the texts but not the 16 bytes that refer to each.
-        return sum(part.estimated_size() + 16 * part.height for part in self.parts)
+        return sum(int(part.estimated_size()) + 16 * part.height for part in self.parts)
+
+
+class LevelCounts(Protocol):
+    """What the vocabularies are made from."""
+
+    def longest(self, name: str) -> int:
+        """The largest number of values of a multi-valued field."""
+
+    def frequent_levels(self, name: str, min_count: int) -> pl.DataFrame:
+        """(level, count) of the levels with at least `min_count` rows, by descending count, then by text."""
 
 
 class LevelCounter:
@@ -67,7 +78,7 @@ class LevelCounter:
         field, counts = self._inputs[name], self._counts[name]
         if field.separator:
             texts = texts.with_columns(split_values(texts["level"], field.separator, field.reading).alias("level"))
-            counts.longest = max(counts.longest, texts["level"].list.len().max() or 1)
+            counts.longest = max(counts.longest, cast(int | None, texts["level"].list.len().max()) or 1)
             texts = texts.explode("level").group_by("level").agg(pl.col("count").sum())
         elif field.transform != "text":
             # The bins' boundaries are not known yet, so all numbers count as one level beside the missing one.

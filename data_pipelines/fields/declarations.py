@@ -1,10 +1,15 @@
 """Raw formats and the fields that they declare."""
 
 import dataclasses
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 from data_pipelines.errors import UserError
 from data_pipelines.fields.kinds import Kind
 from data_pipelines.fields.readings import PLAIN, Reading
+
+if TYPE_CHECKING:
+    from data_pipelines.fields.schema import Field
 
 TRANSFORMS = {
     "text": "text",
@@ -107,7 +112,7 @@ class Input:
             raise UserError(f"field {self.name}: max_values={self.max_values} needs a separator and should be above 0")
 
 
-def column_kinds(fields) -> dict[str, tuple[str | Kind, ...]]:
+def column_kinds(fields: "Iterable[Input | Field]") -> dict[str, tuple[str | Kind, ...]]:
     """The raw columns that fields (`Input` or `schema.Field`) read, each with the kinds of text that it must hold."""
     kinds: dict[str, tuple[str | Kind, ...]] = {}
     for field in fields:

@@ -111,7 +111,7 @@ def split_values(text: pl.Series, separator: str, reading: Reading = PLAIN) -> p
     return parts.set(parts.list.len() == 0, None).fill_null(pl.Series([[""]]))
 
 
-def to_values(text: pl.Series, transform: str, parameters: tuple[float, float]) -> np.ndarray:
+def to_values(text: pl.Series, transform: str, parameters: tuple[float, ...]) -> np.ndarray:
     """The float beside the id: float32 [n] of raw text [n], 0 where it is missing or unreadable.
 
     "value" is (v - mean) / deviation, clipped at `LARGEST_VALUE`; "log_value" is the same for sign(v) ln(1 + |v|).

@@ -16,7 +16,7 @@ from data_pipelines.checksums import Checksums, way_out_of
 from data_pipelines.errors import UserError
 from data_pipelines.fields.canonical import canonical
 from data_pipelines.fields.columns import THREADS, codes, distinct
-from data_pipelines.fields.counting import LevelCounter
+from data_pipelines.fields.counting import LevelCounts
 from data_pipelines.fields.declarations import VALUE_TRANSFORMS, Input, RawFormat
 from data_pipelines.fields.level_index import LevelIndex
 from data_pipelines.fields.readings import read
@@ -77,7 +77,7 @@ class Vocabularies:
         cls,
         raw_format: RawFormat,
         inputs: Sequence[Input],
-        counter: LevelCounter,
+        counter: LevelCounts,
         min_count: int,
         parameters: Mapping[str, tuple[float, ...]],
         check_levels: Callable[[int], None] = lambda levels: None,

@@ -36,11 +36,11 @@ def make_format(
         raise UserError(f"--with_hour is for avazu; {dataset} has no such column")
     if (schema_file is None) == (dataset == "tabular"):
         raise UserError("--schema says what the columns of --dataset=tabular are; give both or neither")
+    if schema_file is not None:
+        return tabular.read_schema_file(schema_file, numeric_bins)
     if dataset == "criteo":
         return criteo.FORMAT, criteo.inputs(numeric_bins)
     if dataset == "avazu":
         return avazu.FORMAT, avazu.inputs(with_hour)
-    if dataset == "tabular":
-        return tabular.read_schema_file(schema_file, numeric_bins)
     contest = dataset == "ipinyou_contest"
     return ipinyou.CONTEST_FORMAT if contest else ipinyou.FORMAT, ipinyou.inputs(contest)

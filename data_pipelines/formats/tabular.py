@@ -41,6 +41,7 @@ Columns that belong to no field are not read.
 
 import dataclasses
 from pathlib import Path
+from types import UnionType
 from typing import Any
 
 from data_pipelines.errors import UserError
@@ -52,14 +53,14 @@ from data_pipelines.json_files import checked_keys, load_user_json
 
 DEFAULT_BINS = 10
 _DELIMITERS = {"csv": ",", "tsv": "\t", "parquet": ""}
-_KEYS = {
+_KEYS: dict[str, dict[str, type]] = {
     "categorical": {"min_count": int},
     "numeric": {"bins": str, "count": int, "scale": str, "min_count": int, "decimal": str, "thousands": str},
     "multi_valued": {"separator": str, "max_values": int, "min_count": int},
     "time": {"part": str, "format": str, "min_count": int},
 }
-_OF_ALL_TEXT = {"missing": list, "trim": bool}
-_OF_NUMBERS = {"decimal": str, "thousands": str}
+_OF_ALL_TEXT: dict[str, type] = {"missing": list, "trim": bool}
+_OF_NUMBERS: dict[str, type] = {"decimal": str, "thousands": str}
 
 
 def read_schema_file(path: str | Path, numeric_bins: str = "log_square") -> tuple[RawFormat, tuple[Input, ...]]:
@@ -74,7 +75,7 @@ def read_schema_file(path: str | Path, numeric_bins: str = "log_square") -> tupl
 
 def parse_schema(value: Any, source: str, numeric_bins: str = "log_square") -> tuple[RawFormat, tuple[Input, ...]]:
     """The same of a schema file's content; `source` is named in errors."""
-    kinds = {"label": str | dict, "file": dict, "min_count": int, "fields": list}
+    kinds: dict[str, type | UnionType] = {"label": str | dict, "file": dict, "min_count": int, "fields": list}
     value = checked_keys(value, kinds, source, optional=("file", "min_count"))
     if not value["fields"]:
         raise UserError(f"{source}: there are no fields; name at least one")
@@ -100,7 +101,7 @@ def _label(label: str | dict[str, Any], source: str) -> dict[str, Any]:
     if isinstance(label, str):
         return {"label": label}
     place = f"{source}, label"
-    kinds = {"column": str, "positive": str | list, "at_least": int | float}
+    kinds: dict[str, type | UnionType] = {"column": str, "positive": str | list, "at_least": int | float}
     checked_keys(label, kinds, place, optional=("positive", "at_least"))
     if ("positive" in label) == ("at_least" in label) or isinstance(label.get("at_least"), bool):
         raise UserError(f"{place}: give either 'positive', a text, or 'at_least', a number")
@@ -113,7 +114,8 @@ def _label(label: str | dict[str, Any], source: str) -> dict[str, Any]:
 
 
 def _format(file: dict[str, Any], label: str, source: str) -> RawFormat:
-    kinds = {"format": str, "delimiter": str, "quoted": bool, "columns": list} | _OF_ALL_TEXT | _OF_NUMBERS
+    own_keys: dict[str, type] = {"format": str, "delimiter": str, "quoted": bool, "columns": list}
+    kinds = own_keys | _OF_ALL_TEXT | _OF_NUMBERS
     checked_keys(file, kinds, f"{source}, file", optional=tuple(kinds))
     name = file.get("format", "csv")
     if name not in _DELIMITERS:
@@ -141,8 +143,8 @@ def _check_columns(columns: list[Any], label: str, place: str) -> None:
 def _reading(field: dict[str, Any], file: dict[str, Any], place: str) -> Reading:
     """A field's reading, from its own keys and those of the file."""
     keys = _OF_ALL_TEXT | (_OF_NUMBERS if field["kind"] == "numeric" else {})
-    given = {key: field.get(key, file.get(key)) for key in keys if key in field or key in file}
-    missing = given.get("missing", [])
+    given: dict[str, Any] = {key: field.get(key, file.get(key)) for key in keys if key in field or key in file}
+    missing: list[Any] = given.get("missing", [])
     if not all(isinstance(token, str) for token in missing):
         raise UserError(f"{place}: 'missing' should be a list of texts, got {missing}")
     try:
@@ -156,7 +158,7 @@ def _input(field: Any, min_count: int | None, numeric_bins: str, place: str, fil
     if kind not in _KEYS:
         raise UserError(f"{place}: 'kind' should be {', '.join(_KEYS)}; got {kind!r}")
     own_keys = _KEYS[kind] | _OF_ALL_TEXT
-    keys = {"name": str, "kind": str, "column": str} | own_keys
+    keys: dict[str, type] = {"name": str, "kind": str, "column": str} | own_keys
     field = checked_keys(field, keys, place, optional=("column", *own_keys))
     reading = _reading(field, file, place)
     name, own = field["name"], field.get("min_count", min_count)

@@ -4,7 +4,7 @@ import csv
 import dataclasses
 import io
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from data_pipelines.errors import UserError
@@ -164,7 +164,9 @@ def _text_format(raw_format: RawFormat, first: str, wanted: Sequence[str]) -> Ra
     return max(formats, key=lambda one: (len(set(wanted) & set(_split(first, one))), len(_split(first, one))))
 
 
-def _other_delimiter(first: str, raw_format: RawFormat, width, wanted: Sequence[str] = ()) -> str | None:
+def _other_delimiter(
+    first: str, raw_format: RawFormat, width: Callable[[int], bool] | None, wanted: Sequence[str] = ()
+) -> str | None:
     """The name of a delimiter that gives a number of columns that fits, or all of those wanted."""
     for delimiter, name in _DELIMITERS.items():
         found = _split(first, dataclasses.replace(raw_format, delimiter=delimiter))

@@ -54,7 +54,8 @@ def read_parquet(
     """
     with opened(path) as file:
         check_types(file.schema_arrow, list(kinds), separators, path)
-        rows, done, warned = max(file.metadata.num_rows, 1), 0, set()
+        warned: set[str] = set()
+        rows, done = max(file.metadata.num_rows, 1), 0
         for batch in file.iter_batches(max(chunk_bytes // _BYTES_A_ROW, 1), columns=list(kinds)):
             frame = pl.DataFrame(pl.from_arrow(batch))
             for name in kinds:

@@ -17,6 +17,7 @@ Structs, maps, lists of those or of lists, durations, intervals and extension ty
 import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import cast
 
 import polars as pl
 import pyarrow as pa
@@ -68,6 +69,7 @@ def column_text(column: pl.Series, path: Path, separator: str | None) -> pl.Seri
     """The text [n] of a column; null where it is missing. Raises UserError where binary data is no text."""
     if not isinstance(column.dtype, pl.List | pl.Array):
         return _scalar_text(column, path)
+    assert separator is not None, "check_types refuses lists without one"
     rows = pl.DataFrame({"row": pl.arange(0, len(column), eager=True), "value": column})
     rows = rows.explode("value").drop_nulls()
     rows = rows.with_columns(_scalar_text(rows["value"].alias(column.name), path).alias("value")).drop_nulls()
@@ -87,7 +89,8 @@ def warn_of_rounded(column: pl.Series, path: Path, warned: set[str]) -> None:
     kind = column.dtype.inner if isinstance(column.dtype, pl.List) else column.dtype
     if column.name in warned or not kind.is_float():
         return
-    largest = (column.explode() if isinstance(column.dtype, pl.List) else column).abs().max()
+    values = column.explode() if isinstance(column.dtype, pl.List) else column
+    largest = cast(float | None, values.abs().max())
     if largest is not None and largest >= _LARGEST_EXACT:
         warned.add(column.name)
         logging.warning(

@@ -71,9 +71,8 @@ def parse_rows(
             raise pa.ArrowInvalid("empty lines were skipped")
     except pa.ArrowInvalid:
         # A bad line, or just one that is longer than a block.
-        data, whole, problems = _whole_rows(data, layout, wanted, raw_format)
-        columns = _parse(data[1], layout, wanted, raw_format, max(len(data[1]), 1))
-        data = data[0]
+        (data, kept), whole, problems = _whole_rows(data, layout, wanted, raw_format)
+        columns = _parse(kept, layout, wanted, raw_format, max(len(kept), 1))
         if columns.num_rows != whole.sum():
             raise AssertionError(f"the parser found {columns.num_rows} rows in {whole.sum()}") from None
     rows = np.flatnonzero(whole)

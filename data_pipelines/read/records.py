@@ -10,7 +10,7 @@ Legend: C columns of ids, N fields with values, n rows of a block.
 import struct
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import IO, TYPE_CHECKING
 
 import google_crc32c
 import numpy as np
@@ -56,7 +56,7 @@ def write_shard(path: Path, rows: np.ndarray, block_rows: int) -> Shard:
     return Shard(path.name, len(rows), -(-len(rows) // block_rows), path.stat().st_size)
 
 
-def write_blocks(file: BinaryIO, rows: np.ndarray, block_rows: int) -> None:
+def write_blocks(file: IO[bytes], rows: np.ndarray, block_rows: int) -> None:
     """Writes rows [n] (of `row_dtype`) as records, a block each."""
     for start in range(0, len(rows), block_rows):
         write_record(file, example(rows[start : start + block_rows]))
@@ -96,7 +96,7 @@ def write_tfds_metadata(
     )
 
 
-def write_record(file: BinaryIO, data: bytes) -> None:
+def write_record(file: IO[bytes], data: bytes) -> None:
     """Appends a TFRecord: length, its checksum, the data and theirs.
 
     The few lines of the format stand here because importing TensorFlow for them takes seconds and 400 MB, more than
@@ -132,7 +132,7 @@ def example(rows: np.ndarray) -> bytes:
     # The nesting of messages in example.proto: Example { Features { map entry { key, Feature { BytesList } } } }.
     entries = [
         _message(1, _message(1, name.encode()), _message(2, _message(1, _message(1, rows[name].tobytes()))))
-        for name in sorted(rows.dtype.names)
+        for name in sorted(rows.dtype.names or ())
     ]
     return _message(1, *entries)
 

@@ -58,6 +58,7 @@ class LocalEngine:
         progress, counted = Progress("counting", reader.total_bytes, self._show), Counted()
         for chunk in read_ahead(reader):
             split = split_of_rows(chunk.row_numbers, options.split, options.seed)
+            assert chunk.label is not None
             counted.add(split, chunk.label)
             train = split == 0
             counter.add(chunk.columns, train)

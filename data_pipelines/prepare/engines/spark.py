@@ -46,7 +46,8 @@ class SparkEngine:
     """
 
     def __init__(self, master: str | None, show: Callable[[str], None]):
-        self._show, self._parts = show, None
+        self._show = show
+        self._parts: list[NumberedPart] | None = None
         self._session = _session(master or "local[*]")
         context = self._session.sparkContext
         show(f"Spark {self._session.version} at {context.master}")
@@ -71,7 +72,8 @@ class SparkEngine:
             )
             frequent = pl.DataFrame(pl.from_arrow(levels.toArrow()))
         found.unpersist()
-        counted, sample, longest = Counted(), NumericSample(options.inputs, options.seed), {}
+        counted, sample = Counted(), NumericSample(options.inputs, options.seed)
+        longest: dict[str, int] = {}
         for note in notes:
             part_counted, hashes, values, part_longest = spark_tasks.read_note(note)
             counted.merge(part_counted)
@@ -131,17 +133,17 @@ class SparkEngine:
 
 
 class _FrequentLevels:
-    """What `Vocabularies.from_counts` asks of a `LevelCounter`, from counts that are complete."""
+    """`LevelCounts` that are complete."""
 
     def __init__(self, names: list[str], frequent: pl.DataFrame, longest: dict[str, int]):
         self._names, self._frequent, self._longest = names, frequent, longest
 
     def longest(self, name: str) -> int:
-        """See `LevelCounter`."""
+        """See `LevelCounts`."""
         return self._longest[name]
 
     def frequent_levels(self, name: str, min_count: int) -> pl.DataFrame:
-        """See `LevelCounter`."""
+        """See `LevelCounts`."""
         found = self._frequent.filter(pl.col("field") == self._names.index(name), pl.col("count") >= min_count)
         return found.select("level", "count").sort(["count", "level"], descending=[True, False])
 

@@ -58,6 +58,7 @@ def count_parts(source: Source, number: int, part: NumberedPart) -> Iterator[pa.
         reader = source.reader(CHUNK_BYTES, [part.part], part.first_row)
         for chunk in reader:
             split = split_of_rows(chunk.row_numbers, options.split, options.seed)
+            assert chunk.label is not None
             counted.add(split, chunk.label)
             counter.add(chunk.columns, split == 0)
             sample.add(chunk.columns, chunk.row_numbers, split == 0)
@@ -86,6 +87,7 @@ def encode_parts(
         if not len(chunk.row_numbers):
             continue
         split = split_of_rows(chunk.row_numbers, options.split, options.seed)
+        assert chunk.label is not None
         rows = encoded_rows(vocabularies, chunk.columns, chunk.label, dtype)
         found = list(buckets.scatter(rows, split, chunk.row_numbers))
         yield pa.record_batch(
@@ -126,12 +128,14 @@ def _note(counted: Counted, sample: NumericSample, longest: dict[str, int]) -> b
     return file.getvalue()
 
 
-def _counts(field: list[int], level, count, note: list[bytes] | None = None) -> pa.RecordBatch:
+def _counts(
+    field: list[int], level: pa.Array | list[None], count: pa.Array | list[int], note: list[bytes] | None = None
+) -> pa.RecordBatch:
     return pa.record_batch(
         {
             "field": pa.array(field, pa.int32()),
             "level": pa.array(level, pa.string()) if isinstance(level, list) else level.cast(pa.string()),
             "count": pa.array(count, pa.int64()) if isinstance(count, list) else count,
-            "note": pa.array(note or [None] * len(field), pa.binary()),
+            "note": pa.nulls(len(field), pa.binary()) if note is None else pa.array(note, pa.binary()),
         }
     )
