@@ -71,7 +71,9 @@ def compare(runs: Sequence[Run], data_dir: Path, out: Path, jobs: int, truth: Pa
         for run in runs:
             run.check_same(preparation.fingerprint())
         failures: dict[tuple[str, int], str] = {}
-        table = Table(runs, failures, _header(preparation), runs[0].labels_file, bounds)
+        labels_file = runs[0].labels_file
+        assert labels_file is not None, "a comparison's runs score the test rows"
+        table = Table(runs, failures, _header(preparation), labels_file, bounds)
         waiting = [run for run in runs if not run.done()]
         before, started = len(runs) - len(waiting), time.monotonic()
         logger.info("%d runs, of which %d were done before; tables in %s", len(runs), before, out)

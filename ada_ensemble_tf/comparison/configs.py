@@ -81,6 +81,7 @@ def _load(file: Path) -> ModuleType:
     if not file.is_file() or file.suffix != ".py":
         raise UserError(f"{file}: no such Python file")
     spec = importlib.util.spec_from_file_location(file.stem, file)
+    assert spec is not None and spec.loader is not None, "a file called .py has both"
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module

@@ -18,7 +18,7 @@ def groups(order: Sequence[str], worse: Mapping[tuple[str, str], bool]) -> list[
     Returns:
         Runs of two or more, none within another.
     """
-    found = []
+    found: list[tuple[int, int]] = []
     for first in range(len(order)):
         last = first
         while last + 1 < len(order) and not any(worse[order[i], order[last + 1]] for i in range(first, last + 1)):

@@ -19,7 +19,7 @@ import threading
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from ada_ensemble_tf.trained.run_files import difference, is_trained, load_config, load_data_file, load_results
 from data_pipelines.errors import Stopped, UserError
@@ -115,8 +115,8 @@ class Workers:
         # Running trainings end with a checkpoint, unless that takes too long for whoever waits for this process.
         for _, process, _ in self._running:
             with contextlib.suppress(BrokenPipeError):
-                process.stdin.write(END)
-                process.stdin.flush()
+                _input_of(process).write(END)
+                _input_of(process).flush()
         deadline = time.monotonic() + GRACE_SECONDS
         for _, process, _ in self._running:
             with contextlib.suppress(subprocess.TimeoutExpired):
@@ -163,8 +163,8 @@ class Workers:
         self._running.append((run, process, log_start))
         with contextlib.suppress(BrokenPipeError):
             # Left open: its end tells the process that this one is gone.
-            pickle.dump((run, self.jobs), process.stdin)
-            process.stdin.flush()
+            pickle.dump((run, self.jobs), _input_of(process))
+            _input_of(process).flush()
 
     def wait(self) -> tuple[Run, str | None]:
         """(a run that has ended, the reason for its failure or None); waits until a run ends."""
@@ -173,9 +173,14 @@ class Workers:
                 if process.poll() is not None:
                     del self._running[i]
                     with contextlib.suppress(BrokenPipeError):
-                        process.stdin.close()
+                        _input_of(process).close()
                     return run, _failure(run.folder / "train.log", log_start, process.returncode)
             time.sleep(_POLL_SECONDS)
+
+
+def _input_of(process: subprocess.Popen) -> IO[bytes]:
+    assert process.stdin is not None, "each is started with a pipe"
+    return process.stdin
 
 
 def _failure(log: Path, start: int, code: int) -> str | None:

@@ -13,7 +13,7 @@ import numpy as np
 from scipy.stats import ttest_rel
 
 from ada_ensemble_tf.comparison.arrays import load_array
-from ada_ensemble_tf.evaluation.delong import compare_placements, delong, placements, two_sided
+from ada_ensemble_tf.evaluation.delong import DeLong, compare_placements, delong, placements, two_sided
 
 LEVEL = 0.05
 RULE = (
@@ -75,7 +75,8 @@ def all_pairs(
         order: all labels, best first.
     """
     pairs = [(better, worse) for i, better in enumerate(order) for worse in order[i + 1 :]]
-    results, known = {pair: [] for pair in pairs}, load_array(labels)
+    results: dict[tuple[str, str], list[DeLong]] = {pair: [] for pair in pairs}
+    known = load_array(labels)
     # Seed by seed, so that memory holds one seed's placements of all models and no more.
     for seed in sorted({seed for files in predictions.values() for seed in files}):
         files = {label: by_seed[seed] for label, by_seed in predictions.items() if seed in by_seed}
@@ -114,7 +115,7 @@ def paired_t(values: Sequence[float], others: Sequence[float]) -> float | None:
     return float(ttest_rel(values, others).pvalue)
 
 
-def _verdict(results) -> Verdict:
+def _verdict(results: Sequence[DeLong]) -> Verdict:
     if not results:
         return Verdict(float("nan"), None, None, False)
     aucs, bests = [r.auc for r in results], [r.other_auc for r in results]

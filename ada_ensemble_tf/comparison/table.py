@@ -103,7 +103,7 @@ class Table:
         correlated = any(CORRELATION in row for row in rows)
         if correlated:
             titles.append("expert correlation")
-        lines = [f"- {name}: {text}" for name, text in (self.header | self._measured()).items()]
+        lines = [f"- {name}: {text}" for name, text in {**self.header, **self._measured()}.items()]
         lines += ["", "| " + " | ".join(titles) + " |", "|---" * len(titles) + "|"]
         for row in rows:
             last = [f"{row[CORRELATION]:.3f}" if CORRELATION in row else ""] if correlated else []
@@ -116,7 +116,7 @@ class Table:
         names = ["label", "model", "config_hash", "seeds_asked", "seeds_done", "seeds_failed"]
         names += [f"{metric}_{part}" for metric in METRICS for part in ("mean", "std")] + [*FIGURES, CORRELATION]
         names += ["auc_difference", "p_delong", "p_delong_holm", "p_paired_t", "mark", "failure"]
-        common = self.header | self._measured()
+        common = {**self.header, **self._measured()}
         text = io.StringIO()
         writer = csv.DictWriter(text, names + list(common), restval="", lineterminator="\n")
         writer.writeheader()

@@ -130,10 +130,10 @@ class Tuning:
         complete = [trial for trial in ended if trial.state == TrialState.COMPLETE]
         if not complete:
             return None
-        trial = max(complete, key=lambda trial: trial.value)
+        trial = max(complete, key=_auc)
         return {
             "values": trial.user_attrs["values"],
-            "validation_auc": trial.value,
+            "validation_auc": _auc(trial),
             "trials": len(ended),
             "failed": len(ended) - len(complete),
             "fingerprint": self.fingerprint,
@@ -209,3 +209,8 @@ def _suggest(trial: Trial, name: str, allowed: Range) -> Any:
     if isinstance(allowed, LogUniform):
         return trial.suggest_float(name, allowed.low, allowed.high, log=True)
     return trial.suggest_int(name, allowed.low, allowed.high, step=allowed.step)
+
+
+def _auc(trial: FrozenTrial) -> float:
+    assert trial.value is not None, "a complete trial has a value"
+    return trial.value

@@ -6,7 +6,9 @@ Started by `ada_ensemble_tf.comparison.runs.Workers`, which puts a pickled (Run,
 import os
 import pickle
 import threading
-from typing import BinaryIO
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
 from ml_collections import ConfigDict
@@ -16,8 +18,11 @@ from ada_ensemble_tf.comparison.runs import END, HPARAMS_FOLDER, PROBABILITIES, 
 from ada_ensemble_tf.training.stopping import StopRequest
 from data_pipelines.errors import run_main
 
+if TYPE_CHECKING:
+    from data_pipelines.read.dataset import PreparedData
 
-def main(argv) -> None:
+
+def main(argv: Sequence[str]) -> None:
     """Runs what stdin says."""
     del argv
     # Not sys.stdin: Python waits for a reader of that when it ends.
@@ -32,12 +37,12 @@ def main(argv) -> None:
     data, config = open_data(run.data_dir), ConfigDict(run.config).lock()
     results = train(config, data, run.folder, score_test=run.labels_file is not None, stop=stop)
     if run.labels_file is not None:
-        _save_predictions(run, data)
+        _save_predictions(run, run.labels_file, data)
     write_hparams(run.folder / HPARAMS_FOLDER, run.hparams, results)
     save_json(run.folder / "run.json", {"jobs": jobs})
 
 
-def _save_predictions(run: Run, data) -> None:
+def _save_predictions(run: Run, labels_file: Path, data: "PreparedData") -> None:
     from ada_ensemble_tf.evaluation.scoring import Scorer
     from ada_ensemble_tf.trained.workdir import Workdir
 
@@ -46,8 +51,8 @@ def _save_predictions(run: Run, data) -> None:
         batches = data.evaluation("test", run.config["eval_batch_size"])
         labels, probabilities, _ = Scorer(model).score(batches)
     save_array(run.folder / PROBABILITIES, probabilities.astype(np.float32))
-    if not run.labels_file.exists():
-        save_array(run.labels_file, labels.astype(np.uint8))
+    if not labels_file.exists():
+        save_array(labels_file, labels.astype(np.uint8))
 
 
 def _listen_to_parent(pipe: BinaryIO, stop: StopRequest) -> None:

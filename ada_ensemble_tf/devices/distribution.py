@@ -2,6 +2,7 @@
 
 import contextlib
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import keras
 import numpy as np
@@ -112,11 +113,11 @@ class Distribution:
 
         # No autograph: no model uses Python control flow, and converting it would take most of the tracing time.
         @tf.autograph.experimental.do_not_convert
-        def on_replica(*rows):
+        def on_replica(*rows: tf.Tensor) -> dict[str, tf.Tensor]:
             logs = update(*tf.nest.map_structure(self._part, rows))
             return _of_all_replicas(logs, self.stop_flag.read_value())
 
-        def run(*rows):
+        def run(*rows: tf.Tensor) -> dict[str, tf.Tensor]:
             return tf.nest.map_structure(self._local, self._several.run(on_replica, rows))
 
         return run
@@ -135,7 +136,7 @@ class Distribution:
         assert self.strategy is not None
         return self.strategy
 
-    def _local(self, value):
+    def _local(self, value: Any) -> tf.Tensor:
         return self._several.experimental_local_results(value)[0]
 
     def _part(self, rows: tf.Tensor) -> tf.Tensor:
@@ -195,11 +196,11 @@ class Distribution:
         whole = np.stack([part[: size * count].reshape(count, size, columns) for part in parts], axis=1)
         return np.concatenate([whole.reshape(-1, columns), *(part[size * count :] for part in parts)])
 
-    def _sum_of_workers(self, numbers):
+    def _sum_of_workers(self, numbers: tf.Tensor) -> tf.Tensor:
         return self._local(self._several.run(replicas.global_sum, (numbers,)))
 
-    def _rows_of_workers(self, rows):
-        def part_of_all(rows):
+    def _rows_of_workers(self, rows: tf.Tensor) -> tf.Tensor:
+        def part_of_all(rows: tf.Tensor) -> tf.Tensor:
             part = tf.reshape(rows, [self._local_replicas, -1, tf.shape(rows)[1]])[
                 replicas.index() % self._local_replicas
             ]

@@ -69,5 +69,5 @@ def _box(x: float, y: float, width: float, height: float, before: float) -> tupl
     return left, left + width, y - height / 2.0, y + height / 2.0
 
 
-def _overlap(one, other) -> bool:
+def _overlap(one: Sequence[float], other: Sequence[float]) -> bool:
     return one[0] < other[1] and other[0] < one[1] and one[2] < other[3] and other[2] < one[3]

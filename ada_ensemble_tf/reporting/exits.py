@@ -78,7 +78,8 @@ def latencies(
     """
     found = []
     for batch in batches:
-        inputs, seconds = take(batch), {name: [] for name in functions}
+        inputs = take(batch)
+        seconds: dict[str, list[float]] = {name: [] for name in functions}
         for call in range(WARM_UP + calls):
             for name, function in functions.items():
                 started = time.perf_counter()

@@ -19,7 +19,8 @@ SEED = 20230128
 def information(gates: np.ndarray, classes: np.ndarray) -> tuple[float, float]:
     """Normalised mutual information of classes `[N]` with the largest of gates `[N, E]`, and with the kept ones."""
     kept = (gates > 0.0) @ (1 << np.arange(gates.shape[1]))
-    return tuple(float(normalized_mutual_info_score(classes, choices)) for choices in (gates.argmax(axis=1), kept))
+    with_largest = float(normalized_mutual_info_score(classes, gates.argmax(axis=1)))
+    return with_largest, float(normalized_mutual_info_score(classes, kept))
 
 
 def shares(gates: np.ndarray, classes: np.ndarray, count: int) -> np.ndarray:

@@ -2,10 +2,12 @@
 
 import io
 import re
+from typing import Any, Literal
 
 from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.typing import RcKeyType
 
 COLORS = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#b8a900", "#6a51a3")
 """Colours that colour-blind readers can tell apart (Okabe and Ito), in this order; further choices start over."""
@@ -13,7 +15,7 @@ GREY = "#8a8f98"
 WIDTH = 8.0
 """Width in inches of a figure across the page."""
 
-_STYLE = {
+_STYLE: dict[RcKeyType, Any] = {
     "font.size": 9.0,
     "axes.spines.top": False,
     "axes.spines.right": False,
@@ -39,7 +41,7 @@ def title(axes: Axes, text: str) -> None:
     axes.set_title(text, loc="left", fontsize=10.0, fontweight="bold")
 
 
-def barely_grid(axes: Axes, axis: str = "y") -> None:
+def barely_grid(axes: Axes, axis: Literal["x", "y"] = "y") -> None:
     """Adds thin grid lines behind the drawing."""
     axes.grid(axis=axis, color="#e4e6ea", linewidth=0.8)
     axes.set_axisbelow(True)

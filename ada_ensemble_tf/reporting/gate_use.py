@@ -38,7 +38,9 @@ def gate_uses(gates: Mapping[str, np.ndarray], choices: Mapping[str, Sequence[st
         gates: `[N, E]` by place, as `AdaEnsemble.gates` returns them.
         choices: the choices' names, by the same places.
     """
-    depths, uses, layer = exit_depths(gates) if gates else None, [], 0
+    if not gates:
+        return []
+    depths, uses, layer = exit_depths(gates), [], 0
     for place, values in gates.items():
         if place != DEPTH:
             layer += 1
@@ -76,7 +78,10 @@ def gate_use_figure(uses: Sequence[GateUse]) -> Figure:
     routed.set_yticks(places, [])
     longest = max((use.choices for use in uses), key=len)
     handles = [loads.bar(0, 0, color=color(j)) for j in range(len(longest))]
-    figure.legend(handles, longest, loc="outside lower center", ncols=min(len(longest), 6), frameon=False, fontsize=8)
+    # A legend takes containers of bars too, which the stubs leave out.
+    figure.legend(  # type: ignore[call-overload]
+        handles, longest, loc="outside lower center", ncols=min(len(longest), 6), frameon=False, fontsize=8
+    )
     return figure
 
 

@@ -133,11 +133,12 @@ class Gathering:
             return []
 
         @tf.function(input_signature=[self._model.input_signature])
-        def shares(inputs):
+        def shares(inputs: Inputs) -> dict[str, tf.Tensor]:
             reports = self._model.forward(inputs, training=False).reports
             return {place: tf.stack([r.load, r.routed, r.probability]) for place, r in reports.items()}
 
-        totals, rows = {}, 0
+        totals: dict[str, np.ndarray] = {}
+        rows = 0
         for one in _batches(inputs, self._batch):
             count = len(ids_of(one))
             totals = {place: totals.get(place, 0.0) + count * _float(s) for place, s in shares(one).items()}

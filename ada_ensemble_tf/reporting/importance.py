@@ -62,7 +62,10 @@ def permutation_importance(
     orders = [np.random.default_rng([seed, repeat]).permutation(len(ids)) for repeat in range(repeats)]
     found, progress = [], Progress("permutation importance", len(columns), show)
     for number, (field, where) in enumerate(columns.items(), 1):
-        scores = [score(_moved(ids, where.ids, order), _moved(values, where.values, order)) for order in orders]
+        scores = [
+            score(_moved(ids, where.ids, order), None if values is None else _moved(values, where.values, order))
+            for order in orders
+        ]
         losses = np.array([auc - metrics.auc(labels, one) for one in scores])
         found.append(Importance(field, losses, np.array([metrics.logloss(labels, one) - logloss for one in scores])))
         progress.update(number * repeats * len(ids), number)
@@ -89,8 +92,8 @@ def importance_figure(found: Sequence[Importance]) -> Figure:
     return figure
 
 
-def _moved(table: np.ndarray | None, columns: slice, order: np.ndarray) -> np.ndarray | None:
-    if table is None or columns.start == columns.stop:
+def _moved(table: np.ndarray, columns: slice, order: np.ndarray) -> np.ndarray:
+    if columns.start == columns.stop:
         return table
     moved = table.copy()
     moved[:, columns] = table[order, columns]

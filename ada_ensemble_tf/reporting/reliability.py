@@ -59,7 +59,9 @@ def reliability_figure(labels: np.ndarray, probabilities: np.ndarray, bins: int 
     """
     curve = reliability_bins(labels, probabilities, bins)
     figure, (axes, counts) = new_figure(width=5.2, height=5.2, rows=2)
-    axes.get_gridspec().set_height_ratios([3, 1])
+    grid = axes.get_gridspec()
+    assert grid is not None, "new_figure lays the panels out in one"
+    grid.set_height_ratios([3, 1])
     right = 1.1 * curve.predicted.max()
     axes.plot([0, right], [0, right], color=GREY, linewidth=1, linestyle="--", label="calibrated")
     errors = np.maximum([curve.observed - curve.low, curve.high - curve.observed], 0.0)

@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from absl import flags
@@ -19,10 +20,15 @@ from absl import flags
 from data_pipelines.errors import UserError, run_main
 from data_pipelines.ranges import NOT_NEGATIVE, POSITIVE, define_float
 
+if TYPE_CHECKING:
+    # They import TensorFlow, which takes seconds.
+    from ada_ensemble_tf.serving.golden_rows import GoldenRows
+    from ada_ensemble_tf.serving.session import ServingSession
+
 _SIZES = ["1", "64", "512", "4096"]
 
 
-def main(argv) -> int:
+def main(argv: Sequence[str]) -> int:
     """Runs the load test and prints its results; returns the exit code."""
     del argv
     from ada_ensemble_tf.serving.golden_rows import GoldenRows
@@ -51,8 +57,8 @@ class Load:
     """Requests from many threads, and their results.
 
     Args:
-        session: a `ServingSession`.
-        rows: `GoldenRows`; batches are filled by cycling through them.
+        session: answers the requests.
+        rows: batches are filled by cycling through them.
         sizes: rows per request.
         tolerance: largest relative difference allowed in a click probability.
 
@@ -62,7 +68,7 @@ class Load:
         memory: samples of (seconds since the start, bytes of the process).
     """
 
-    def __init__(self, session, rows, sizes: Sequence[int], tolerance: float):
+    def __init__(self, session: "ServingSession", rows: "GoldenRows", sizes: Sequence[int], tolerance: float):
         self._session, self._rows, self._tolerance = session, rows, tolerance
         self._cases = [(signature, size) for size in sizes for signature in session.signatures]
         self.problems: list[str] = []

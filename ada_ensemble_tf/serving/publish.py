@@ -4,7 +4,7 @@ import contextlib
 import logging
 import os
 import shutil
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ import tensorflow as tf
 from ada_ensemble_tf.evaluation import metrics
 from ada_ensemble_tf.evaluation.scoring import Scorer
 from ada_ensemble_tf.inference.raw_text import random_ids, raw_text
+from ada_ensemble_tf.layers.embedding import Inputs
 from ada_ensemble_tf.models import CTRModel
 from ada_ensemble_tf.serving import model_card
 from ada_ensemble_tf.serving.golden_rows import GoldenRows, golden_rows
@@ -185,15 +186,15 @@ def _change(before: Mapping[str, float], after: Mapping[str, float]) -> str:
     return f"On {before['rows']:,} test rows: {', '.join(figures)}."
 
 
-def _by_ids(session: ServingSession):
-    def score(inputs):
+def _by_ids(session: ServingSession) -> Callable[[Inputs], np.ndarray]:
+    def score(inputs: Inputs) -> np.ndarray:
         named = inputs if isinstance(inputs, Mapping) else {"ids": inputs}
         return session("ids", {name: tensor.numpy() for name, tensor in named.items()})["ctr"]
 
     return score
 
 
-def _figures(score, batches: Iterable[tuple[Any, tf.Tensor]]) -> dict[str, float]:
+def _figures(score: Callable[[Inputs], np.ndarray], batches: Iterable[tuple[Any, tf.Tensor]]) -> dict[str, float]:
     scored = [(labels.numpy(), score(inputs)) for inputs, labels in batches]
     labels, probabilities = (np.concatenate(parts) for parts in zip(*scored, strict=True))
     return metrics.all_metrics(labels, probabilities)

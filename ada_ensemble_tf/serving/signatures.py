@@ -1,6 +1,8 @@
 """The exported model: raw columns in, click probability out."""
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import tensorflow as tf
 
@@ -97,7 +99,7 @@ class _Signatures:
         )
         self._score_examples = tf.function(self._score_serialized, input_signature=[strings], autograph=False)
         columns = {name: tf.TensorSpec([None], tf.string, name=name) for name in self.arguments.values()}
-        functions = {
+        functions: dict[str, tuple[Callable[..., Any], dict[str, tf.TensorSpec]]] = {
             "serving_default": (self._serve, columns),
             "examples": (self._serve_examples, {"examples": strings}),
             "ids": (self._serve_inputs, specs if isinstance(specs, dict) else {"ids": specs}),
@@ -165,6 +167,6 @@ def set_methods(folder: str | Path) -> None:
     updater.save()
 
 
-def _traced(function, specs: dict[str, tf.TensorSpec]):
+def _traced(function: Callable[..., Any], specs: dict[str, tf.TensorSpec]) -> Any:
     named = {name: tf.TensorSpec(spec.shape, spec.dtype, name=name) for name, spec in specs.items()}
     return tf.function(function, autograph=False).get_concrete_function(**named)

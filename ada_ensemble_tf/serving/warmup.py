@@ -4,6 +4,8 @@ TensorFlow optimises a signature's graph at the first request, which takes secon
 """
 
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -70,7 +72,7 @@ def replay_warmup(folder: str | Path, session: ServingSession) -> int:
     return count
 
 
-def _log(messages, signature: str, feed: dict[str, np.ndarray], name: str):
+def _log(messages: ModuleType, signature: str, feed: dict[str, np.ndarray], name: str) -> Any:
     log = messages.prediction_log_pb2.PredictionLog()
     if signature in ("classify", "regress"):
         request = (log.classify_log if signature == "classify" else log.regress_log).request
@@ -85,7 +87,7 @@ def _log(messages, signature: str, feed: dict[str, np.ndarray], name: str):
     return log
 
 
-def _messages():
+def _messages() -> ModuleType:
     try:
         from tensorflow_serving import apis
         from tensorflow_serving.apis import prediction_log_pb2  # noqa: F401 - makes it an attribute of apis

@@ -99,10 +99,10 @@ def dense_for_the_full(expert: Experts, x0: tf.Tensor, x: tf.Tensor, gates: tf.T
     for j in range(EXPERTS):
         column = gates[:, j]
 
-        def on_all(j=j, column=column):
+        def on_all(j: int = j, column: tf.Tensor = column) -> tf.Tensor:
             return expert(j, x0, x) * column[:, None]
 
-        def on_some(j=j, column=column):
+        def on_some(j: int = j, column: tf.Tensor = column) -> tf.Tensor:
             rows = tf.where(column > 0.0)[:, 0]
             output = expert(j, take_rows(x0, rows), take_rows(x, rows)) * tf.gather(column, rows)[:, None]
             return tf.math.unsorted_segment_sum(output, rows, tf.shape(x)[0])
@@ -154,7 +154,15 @@ def drawn_gates(random: np.random.Generator, batch_size: int, k: int) -> np.ndar
     return gates
 
 
-def make_call(form: Form, x0, x, upstream, gates, kernels, k: int) -> Callable[[], list[tf.Tensor]]:
+def make_call(
+    form: Form,
+    x0: tf.Tensor,
+    x: tf.Tensor,
+    upstream: tf.Tensor,
+    gates: tf.Tensor,
+    kernels: Sequence[tf.Tensor],
+    k: int,
+) -> Callable[[], list[tf.Tensor]]:
     """A call that gives the sum over the experts and its gradients to x0, x and kernels."""
 
     @tf.function

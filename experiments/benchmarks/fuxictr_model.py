@@ -23,7 +23,7 @@ import argparse
 import json
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 # Set before Ray is imported, because a measurement should not send usage statistics.
@@ -69,7 +69,7 @@ class Network(BaseModel):
     def forward(self, inputs: dict) -> dict:
         """{"y_pred": click probabilities [B, 1]} of a batch of FuxiCTR's loaders."""
         x0 = self.embedding_layer(self.get_inputs(inputs), flatten_emb=True)
-        if self.crosses is None:
+        if self.crosses is None or self.normalize is None:
             logit = self.fc(self.dnn(x0))
         else:
             x0 = self.normalize(x0)
@@ -80,9 +80,9 @@ class Network(BaseModel):
 class TimedBatches:
     """The first `warmup` + `steps` batches of a loader, one epoch after the other, with the seconds of the latter."""
 
-    def __init__(self, loader, warmup: int, steps: int):
+    def __init__(self, loader: Iterable[dict], warmup: int, steps: int):
         self.loader, self.warmup, self.steps = loader, warmup, steps
-        self.seconds = self.rows = 0
+        self.seconds, self.rows = 0.0, 0
 
     def __len__(self) -> int:
         # One more than there are: FuxiCTR evaluates after the last batch of an epoch, and that must not be timed.

@@ -140,7 +140,7 @@ def _our_rate(setup: Setup, model: str, data: PreparedData, precision: str, seed
 
 
 def _fuxictr_rate(setup: Setup, model: str, fuxictr_dir: Path, seed: int) -> float:
-    options = {name: flags.FLAGS[name].value for name in ("warmup", "steps", "reading")}
+    options: dict[str, Any] = {name: flags.FLAGS[name].value for name in ("warmup", "steps", "reading")}
     return run_fuxictr(setup, "rate", model, fuxictr_dir, seed=seed, **options)["examples_per_second"]
 
 

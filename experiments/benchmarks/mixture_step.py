@@ -57,9 +57,9 @@ def main(argv: Sequence[str]) -> None:
             ratio = seconds / times["DenseMoE"]
             print(f"| {name} | {seconds * 1e3:.1f} | {ratio:.2f} | {rate / 1e9:.0f} | {shares[name]:.0%} |")
         print()
-        for name, target in TARGETS.items():
+        for name, most in TARGETS.items():
             ratio = times[name] / times["DenseMoE"]
-            print(verdict(f"{title}, {name}: at most {target:.2f} of DenseMoE", ratio <= target, f"{ratio:.2f}"))
+            print(verdict(f"{title}, {name}: at most {most:.2f} of DenseMoE", ratio <= most, f"{ratio:.2f}"))
         ratio = times["K = 3, exits"] / times["K = 3"]
         target = f"{title}, exits: at most {TARGET_EXITS:.2f} of full depth"
         print(verdict(target, ratio <= TARGET_EXITS, f"{ratio:.2f}"))

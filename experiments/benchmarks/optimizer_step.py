@@ -57,11 +57,11 @@ def main(argv: Sequence[str]) -> None:
     print(f"\nV = {values.peer_size:,}".ljust(25), *(title.rjust(15) for title in ("ours", "Keras", "Keras/ours")))
     for name, peer in PEERS.items():
         makers = {"ours": ROW_SPARSE[name], "Keras": peer}
-        tables = {side: Table(make(), values.peer_size, positions, gradient) for side, make in makers.items()}
-        medians = timed(tables, values.repeats)
-        ratio = medians["Keras"] / medians["ours"]
-        print(name.ljust(24), *(f"{medians[side] * 1e3:15.2f}" for side in makers), f"{ratio:15.1f}", flush=True)
-        del tables
+        sides = {side: Table(make(), values.peer_size, positions, gradient) for side, make in makers.items()}
+        times = timed(sides, values.repeats)
+        ratio = times["Keras"] / times["ours"]
+        print(name.ljust(24), *(f"{times[side] * 1e3:15.2f}" for side in makers), f"{ratio:15.1f}", flush=True)
+        del sides
         gc.collect()
     print()
     for name, spread in spreads.items():

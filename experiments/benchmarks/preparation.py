@@ -125,8 +125,8 @@ def csv_files(workdir: Path, rows: int) -> Path:
     csv_dir = workdir / f"{rows}_csv"
     if not csv_dir.exists():
         names = ["label", *(f"I{number}" for number in range(1, 14)), *(f"C{number}" for number in range(1, 27))]
-        options = {"separator": "\t", "has_header": False, "new_columns": names, "infer_schema": False}
-        frame = pl.read_csv(_raw(workdir, rows), **options)
+        raw = _raw(workdir, rows)
+        frame = pl.read_csv(raw, separator="\t", has_header=False, new_columns=names, infer_schema=False)
         train, valid = rows * 7 // 10, rows // 10
         with made_once(csv_dir) as directory:
             frame[:train].write_csv(directory / "train.csv")

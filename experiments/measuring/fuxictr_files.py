@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import keras
 import numpy as np
 import polars as pl
 import tensorflow as tf
@@ -25,7 +26,8 @@ def write_rows(data: PreparedData, directory: Path) -> None:
     ids, labels = (np.concatenate(arrays) for arrays in zip(*batches, strict=True))
     columns = {field.name: ids[:, i] - field.offset for i, field in enumerate(data.schema.fields)}
     columns["label"] = labels.astype(np.int32)
-    np.savez(directory / "train.npz", **columns)
+    # To mypy, a column could be called "allow_pickle".
+    np.savez(directory / "train.npz", **columns)  # type: ignore[arg-type]
     pl.DataFrame(columns).write_parquet(directory / "train.parquet")
     write_complete(directory / "feature_map.json", json_bytes(feature_map(data.schema)).decode())
 
@@ -66,9 +68,9 @@ def training_loss(model: DCNV2 | DNN, data: PreparedData, rows: int) -> float:
     return float(tf.add_n(list(terms.values())))
 
 
-def _dense(name: str, layer) -> dict[str, np.ndarray]:
+def _dense(name: str, layer: keras.layers.Layer) -> dict[str, np.ndarray]:
     return {f"{name}.weight": layer.kernel.numpy().T, f"{name}.bias": layer.bias.numpy()}
 
 
-def _norm(name: str, layer) -> dict[str, np.ndarray]:
+def _norm(name: str, layer: keras.layers.Layer) -> dict[str, np.ndarray]:
     return {f"{name}.weight": layer.gamma.numpy(), f"{name}.bias": layer.beta.numpy()}

@@ -3,6 +3,7 @@
 import statistics
 import time
 from collections.abc import Callable, Mapping
+from typing import TypeVar
 
 import keras
 import numpy as np
@@ -11,6 +12,7 @@ import tensorflow as tf
 from ada_ensemble_tf.optimizers import make_optimizer
 from data_pipelines.errors import UserError
 
+Name = TypeVar("Name", int, str)
 IDS = 4096 * 39
 DIMENSION = 16
 BATCHES = 8
@@ -39,7 +41,7 @@ class Table:
         optimizer.build([table])
 
         @tf.function(input_signature=[tf.TensorSpec([IDS], tf.int32)])
-        def step(ids):
+        def step(ids: tf.Tensor) -> tf.Tensor:
             optimizer.apply([tf.IndexedSlices(gradient, ids, tf.constant([rows, DIMENSION]))], [table])
             return tf.identity(optimizer.iterations)
 
@@ -66,12 +68,12 @@ def batches(distinct: int) -> tuple[np.ndarray, tf.Tensor]:
     return rng.permuted(np.concatenate([skewed, each], axis=1), axis=1), tf.constant(gradient)
 
 
-def timed(tables: Mapping, repeats: int) -> dict:
+def timed(tables: Mapping[Name, Table], repeats: int) -> dict[Name, float]:
     """The median seconds of each table's steps; the tables take turns."""
     for table in tables.values():
         for _ in range(BATCHES):
             table()
-    seconds = {name: [] for name in tables}
+    seconds: dict[Name, list[float]] = {name: [] for name in tables}
     for _ in range(repeats):
         for name, table in tables.items():
             seconds[name].append(table())

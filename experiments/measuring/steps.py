@@ -3,7 +3,9 @@
 import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
+import keras
 import numpy as np
 import tensorflow as tf
 
@@ -19,13 +21,13 @@ EXIT_SHARES = (0.0653, 0.1936, 0.6643, 0.0768)
 
 
 def make_mixture(
-    cls: type[AdaEnsemble],
+    cls: Callable[..., AdaEnsemble],
     num_rows: int,
     exits: bool = False,
     num_fields: int = FIELDS,
     num_layers: int = LAYERS,
     expert_shares: Sequence[float] = EXPERT_SHARES,
-    **arguments,
+    **arguments: Any,
 ) -> AdaEnsemble:
     """A compiled mixture past its annealing whose gates choose with given shares.
 
@@ -46,7 +48,7 @@ def make_mixture(
         dimension=DIMENSION,
         num_layers=num_layers,
         anneal_steps=0,
-        expert_prior=expert_shares,
+        expert_prior=tuple(expert_shares),
         depth_objective="straight_through" if exits else "none",
         l2=1e-4,
         **arguments,
@@ -59,11 +61,11 @@ def make_mixture(
     return model
 
 
-def choose_by_shares(gate, shares: Sequence[float], seed: int) -> None:
+def choose_by_shares(gate: keras.layers.Layer, shares: Sequence[float], seed: int) -> None:
     """Makes the largest score of a row fall on choice j with probability `shares[j]`, the next ones accordingly."""
     computed, log_shares = gate.logits, np.log(np.array(shares, np.float32))
 
-    def logits(x0, training=False):
+    def logits(x0: tf.Tensor, training: bool = False) -> tf.Tensor:
         scores = computed(x0, training)
         uniform = tf.random.stateless_uniform(tf.shape(scores), [0, seed], 1e-6, 1.0 - 1e-6)
         # Gumbel's trick: the largest of log share + noise is a draw by the shares, the k largest are draws without
