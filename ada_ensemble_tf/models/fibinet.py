@@ -27,7 +27,7 @@ class FiBiNET(CTRModel):
     Args:
         dimension: D, the size of an embedding.
         reduction: the factor by which the squeeze-and-excitation reduces the number of fields.
-        bilinear: who has a matrix: one for "all" fields, one for "each" field or one per "interaction"; see
+        bilinear: the matrices: one for "all" fields, one for "each" field or one per "interaction"; see
             `BilinearInteraction`.
         hidden_units, activation, normalization, dropout: for the dense layers; see `MLP`.
         embedding_normalization: normalisation of the embeddings: "batch", "layer" or "none". The paper has
