@@ -55,6 +55,8 @@ def objectives() -> Study:
         "joint": ("ada_ensemble", {"training": "joint"}),
         "straight_through": ("ada_ensemble", {"model.depth_objective": "straight_through"}),
         "expected": ("ada_ensemble", {"model.depth_objective": "expected"}),
+        "compared": ("ada_ensemble", {"model.depth_objective": "compared"}),
+        "compared_supervised": ("ada_ensemble", {"model.depth_objective": "compared", "model.deep_supervision": 0.1}),
         "no_annealing": ("ada_ensemble", {"model.anneal_epochs": 0.0}),
         "gates_read_gradient": ("ada_ensemble", {"model.gate.stop_gradient": False}),
         "temperature_0.2": ("ada_ensemble", {"model.gate.initial_temperature": 0.2}),
