@@ -10,6 +10,8 @@ same rows, and its FLOPs. For several runs a last table has the mean difference 
 Of validation only the rows are read that the gates have not learned from.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 import tensorflow as tf
 from absl import flags
@@ -60,7 +62,7 @@ def score(workdir: str, split: str, rows: int | None) -> Scored:
     )
 
 
-def main(argv) -> None:
+def main(argv: Sequence[str]) -> None:
     """Prints the tables."""
     del argv
     runs = []

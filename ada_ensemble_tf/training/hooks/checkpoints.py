@@ -2,10 +2,14 @@
 
 import logging
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ada_ensemble_tf.trained.checkpoint import Checkpoint
 from ada_ensemble_tf.training.hooks.base import Hook, Stop
 from data_pipelines.errors import UserError
+
+if TYPE_CHECKING:
+    from ada_ensemble_tf.training.loop import TrainingLoop
 
 logger = logging.getLogger(__name__)
 
@@ -22,7 +26,7 @@ class Checkpoints(Hook):
     def __init__(self, folder: Path):
         self._folder = folder
 
-    def begin(self, loop):
+    def begin(self, loop: "TrainingLoop") -> None:
         model, self._is_chief = loop.model, loop.distribution.is_chief
         state = sorted((v for hook in loop.hooks for v in hook.state), key=lambda v: v.name)
         self._last = Checkpoint(self._folder / "last", [*model.variables, *model.optimizer_variables, *state])

@@ -1,11 +1,15 @@
 """Evaluation on the validation split, and early stopping."""
 
 import logging
+from typing import TYPE_CHECKING
 
 import tensorflow as tf
 
 from ada_ensemble_tf.evaluation import metrics
 from ada_ensemble_tf.training.hooks.base import Hook, Stop
+
+if TYPE_CHECKING:
+    from ada_ensemble_tf.training.loop import TrainingLoop
 
 logger = logging.getLogger(__name__)
 
@@ -33,7 +37,7 @@ class Evaluation(Hook):
         self.evaluations_since_best = tf.Variable(0, name="evaluations_since_best", dtype=tf.int64)
         self.state = (self.best_auc, self.best_step, self.evaluations_since_best)
 
-    def begin(self, loop):
+    def begin(self, loop: "TrainingLoop") -> None:
         self._model, self._evaluator, self._stages = loop.model, loop.evaluator, loop.plan.stages
 
     def at_stop(self, stop: Stop):

@@ -2,9 +2,13 @@
 
 import contextlib
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ada_ensemble_tf.training.hooks.base import Hook, Steps
 from ada_ensemble_tf.training.monitoring.tensorboard import profile
+
+if TYPE_CHECKING:
+    from ada_ensemble_tf.training.loop import TrainingLoop
 
 
 class Profile(Hook):
@@ -18,7 +22,7 @@ class Profile(Hook):
     def __init__(self, folder: Path, steps: int):
         self._folder, self._left, self._profiling = folder, steps, False
 
-    def begin(self, loop):
+    def begin(self, loop: "TrainingLoop") -> None:
         if self._left:
             self._left = loop.plan.whole_calls(self._left)
         self._is_chief = loop.distribution.is_chief

@@ -2,10 +2,14 @@
 
 import logging
 import time
+from typing import TYPE_CHECKING
 
 import tensorflow as tf
 
 from ada_ensemble_tf.training.hooks.base import Hook, Steps, Stop
+
+if TYPE_CHECKING:
+    from ada_ensemble_tf.training.loop import TrainingLoop
 
 logger = logging.getLogger(__name__)
 
@@ -23,7 +27,7 @@ class Progress(Hook):
         self._timed_steps = tf.Variable(0, name="timed_steps", dtype=tf.int64)
         self.state = (self._seconds, self._timed_steps)
 
-    def begin(self, loop):
+    def begin(self, loop: "TrainingLoop") -> None:
         self._max_steps = loop.plan.max_steps
 
     def after_steps(self, steps: Steps):

@@ -2,11 +2,15 @@
 
 import functools
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ada_ensemble_tf.training.graph_loop import WAIT
 from ada_ensemble_tf.training.hooks.base import Hook, Steps, Stop
 from ada_ensemble_tf.training.monitoring import dashboard
 from ada_ensemble_tf.training.monitoring.tensorboard import TensorBoardWriter
+
+if TYPE_CHECKING:
+    from ada_ensemble_tf.training.loop import TrainingLoop
 
 CORRELATION_ROWS = 2048
 """Validation rows for TensorBoard's correlation of experts: enough to follow it, and cheap."""
@@ -22,7 +26,7 @@ class TensorBoard(Hook):
     def __init__(self, folder: Path):
         self._folder = folder
 
-    def begin(self, loop):
+    def begin(self, loop: "TrainingLoop") -> None:
         self._model, self._batch_size, self._evaluator = loop.model, loop.config.batch_size, loop.evaluator
         self._stages, self._is_chief = loop.plan.stages, loop.distribution.is_chief
         self._writer = TensorBoardWriter(self._folder if self._is_chief else None)
