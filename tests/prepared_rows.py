@@ -33,7 +33,8 @@ def write_rows(path: Path, rows: dict[str, int], files: int, with_values: bool =
     fields, offset = [], 0
     for one in inputs:
         size, width = (sum(rows.values()) if one.name == "row" else 3), one.max_values
-        fields.append(Field(one.name, one.transform, size, offset, one.column, (), one.separator, width))
+        parameters = (0.0, 1.0) if "value" in one.transform else ()
+        fields.append(Field(one.name, one.transform, size, offset, one.column, parameters, one.separator, width))
         offset += size
     raw_format = RawFormat("madeup", "label")
     schema = Schema(raw_format, tuple(fields))
