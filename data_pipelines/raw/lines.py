@@ -14,7 +14,7 @@ from data_pipelines.raw.quoting import record_ends, stray_quote
 CHUNK_BYTES = 32 << 20
 MAX_LINE_BYTES = 64 << 20
 """A longer line is an error: without a bound, a file without line ends would be read whole."""
-_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -77,8 +77,8 @@ def read_lines(
                 raise damaged(part.path, error) from None
             left = None if left is None else left - len(read)
             data = rest + read
-            if first_line == 1 and data.startswith(_BYTE_ORDER_MARK):
-                data = data[len(_BYTE_ORDER_MARK) :]
+            if first_line == 1 and data.startswith(BYTE_ORDER_MARK):
+                data = data[len(BYTE_ORDER_MARK) :]
             if not read:
                 if not data:
                     return

@@ -15,6 +15,7 @@ from data_pipelines.fields.declarations import RawFormat
 from data_pipelines.fields.kinds import Kind, description, is_of_kind
 from data_pipelines.fields.labels import NO_LABEL, label_description, label_values
 from data_pipelines.names import shown
+from data_pipelines.raw.lines import BYTE_ORDER_MARK
 from data_pipelines.raw.quoting import record_ends, unquoted
 
 _SHOWN_VALUE_LENGTH = 60
@@ -121,6 +122,9 @@ def _parse(
 ) -> pa.RecordBatch:
     if not data:
         return coded({name: [] for name in wanted})
+    if data.startswith(BYTE_ORDER_MARK):
+        # Only a file's own mark is none of its text, and that is gone by now; Arrow drops one from whatever it parses.
+        data = BYTE_ORDER_MARK + data
     table = pyarrow.csv.read_csv(
         pa.BufferReader(data),
         pyarrow.csv.ReadOptions(column_names=list(layout), block_size=block_bytes),

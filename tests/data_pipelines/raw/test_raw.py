@@ -7,6 +7,7 @@ from raw_rows import rows_of, write
 
 from data_pipelines.errors import UserError
 from data_pipelines.fields.columns import texts
+from data_pipelines.fields.declarations import Input, RawFormat
 from data_pipelines.formats.criteo import FORMAT, inputs
 from data_pipelines.raw import RawReader
 from data_pipelines.raw.lines import FilePart, count_lines
@@ -30,6 +31,14 @@ def test_rows_are_the_text_of_the_log(tmp_path, chunk_bytes):
     rows, numbers = rows_of(read_raw([write(tmp_path / "a.txt", lines)], chunk_bytes=chunk_bytes))
     assert rows == [tuple(line.split("\t")) for line in lines]
     assert numbers == list(range(200))
+
+
+@pytest.mark.parametrize("chunk_bytes", [1, 8, 1 << 20])
+def test_a_byte_order_mark_within_a_log_is_text_wherever_a_chunk_begins(tmp_path, chunk_bytes):
+    table = RawFormat("tabular", "y", delimiter=",", has_header=True)
+    path = write(tmp_path / "a.csv", ["a,y", "\ufeffx,1", "x,0", "\ufeffx,1"])
+    rows, _ = rows_of(RawReader(table, (Input("a", "a"),), [path], chunk_bytes=chunk_bytes))
+    assert rows == [("1", "\ufeffx"), ("0", "x"), ("1", "\ufeffx")]
 
 
 def test_gzip_crlf_and_no_last_line_end_equal_plain(tmp_path):
