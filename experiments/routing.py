@@ -19,10 +19,6 @@ from data_pipelines.errors import UserError, run_main
 from data_pipelines.fields.schema import Schema
 from data_pipelines.fields.vocabulary import Vocabularies
 
-_WORKDIR = flags.DEFINE_string("workdir", None, "Directory of a trained AdaEnsemble.", required=True)
-_FIELD = flags.DEFINE_string("field", None, "Field to compare with; by default the planted group.")
-_ROWS = flags.DEFINE_integer("rows", 100_000, "Test rows to read, rounded up to whole batches.", lower_bound=1)
-
 
 def classes_of(ids: np.ndarray, schema: Schema, vocabularies: Vocabularies, field: str | None):
     """(class of each row `[N]`, names of the classes) for ids `[N, C]`: the field's levels or the planted groups."""
@@ -64,7 +60,7 @@ def main(argv: Sequence[str]) -> None:
     from ada_ensemble_tf.layers.embedding import ids_of
     from ada_ensemble_tf.trained.workdir import Workdir
 
-    workdir = Workdir(_WORKDIR.value)
+    workdir = Workdir(flags.FLAGS.workdir)
     model, data, schema = workdir.load_model(), workdir.open_data(), workdir.schema()
     if not hasattr(model, "gates"):
         raise UserError(f"{workdir.path}: {model.name} has no gates per row; use an ada_ensemble or dense_moe")
@@ -72,14 +68,18 @@ def main(argv: Sequence[str]) -> None:
     for inputs, labels in data.evaluation("test", 8192):
         batches.append((ids_of(inputs).numpy(), {place: gates.numpy() for place, gates in model.gates(inputs).items()}))
         rows += len(labels)
-        if rows >= _ROWS.value:
+        if rows >= flags.FLAGS.rows:
             break
     gates = {place: np.concatenate([one[place] for _, one in batches]) for place in batches[0][1]}
     ids = np.concatenate([one for one, _ in batches])
-    classes, names = classes_of(ids, schema, Vocabularies.load(workdir.path, schema), _FIELD.value)
-    print(f"{rows} test rows, {_FIELD.value or 'planted group'}\n")
+    classes, names = classes_of(ids, schema, Vocabularies.load(workdir.path, schema), flags.FLAGS.field)
+    print(f"{rows} test rows, {flags.FLAGS.field or 'planted group'}\n")
     print(report(gates, model.choice_names(), classes, names))
 
 
 if __name__ == "__main__":
+    # Here, so that importing this module leaves the flags of other command lines alone.
+    flags.DEFINE_string("workdir", None, "Directory of a trained AdaEnsemble.", required=True)
+    flags.DEFINE_string("field", None, "Field to compare with; by default the planted group.")
+    flags.DEFINE_integer("rows", 100_000, "Test rows to read, rounded up to whole batches.", lower_bound=1)
     run_main(main)

@@ -147,7 +147,7 @@ def test_only_what_is_missing_or_interrupted_is_trained(compared, studies, argum
 
 def test_other_data_is_refused(compared, studies, prepared_criteo):
     planned = plan(compared[0], studies, prepared_criteo)
-    with pytest.raises(UserError, match="fingerprint .*, but .* has 0123"):
+    with pytest.raises(UserError, match="fingerprint .*, which now is 0123"):
         planned[0].check_same("0123")
 
 

@@ -52,7 +52,7 @@ def test_prepare_and_prepare_again(criteo_raw_file, tmp_path):
         (["--dataset=movies"], "value should be one of <criteo|avazu|ipinyou|ipinyou_contest|tabular>"),
         (["--dataset=tabular"], "--schema says what the columns of --dataset=tabular are"),
         (["--with_hour"], "--with_hour is for avazu; criteo has no such column"),
-        (["--clicks=clk.txt"], "--clicks: criteo has a label column"),
+        (["--clicks=setup.cfg"], "--clicks: criteo has a label column"),
         (["--memory_gb=0.5"], "--memory_gb=0.5 is too small: at least 0.7"),
         (["--memory_gb=nan"], "flag --memory_gb=nan: should be a finite number above 0; got nan"),
         (["--split=nan,nan,nan"], "--split should be three positive shares that sum to 1, got (nan, nan, nan)"),
