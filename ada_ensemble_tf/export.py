@@ -75,6 +75,7 @@ def _rows(workdir: "Workdir", schema: "Schema") -> dict[str, list[str]] | None:
     from data_pipelines.fields.columns import texts
     from data_pipelines.fields.vocabulary import Vocabularies
     from data_pipelines.raw import RawReader
+    from data_pipelines.read.inputs import ids_of, values_of
 
     if _RAW.value:
         for chunk in RawReader(schema.format, schema.fields, raw_files(_RAW.value), label="ignored"):
@@ -92,8 +93,8 @@ def _rows(workdir: "Workdir", schema: "Schema") -> dict[str, list[str]] | None:
         logger.info("rows are made from the vocabularies, because the prepared data is not available: %s", error)
         return None
     for inputs, _ in data.evaluation("test", _ROWS.value).take(1):
-        ids, values = (inputs["ids"], inputs["values"].numpy()) if schema.value_fields else (inputs, None)
-        return raw_text(Vocabularies.load(workdir.path, schema), ids.numpy(), values)
+        ids, values = (None if one is None else one.numpy() for one in (ids_of(inputs), values_of(inputs)))
+        return raw_text(Vocabularies.load(workdir.path, schema), ids, values)
     return None
 
 

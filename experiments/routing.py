@@ -57,8 +57,8 @@ def report(
 def main(argv: Sequence[str]) -> None:
     """Prints the tables."""
     del argv
-    from ada_ensemble_tf.layers.embedding import ids_of
     from ada_ensemble_tf.trained.workdir import Workdir
+    from data_pipelines.read.inputs import ids_of
 
     workdir = Workdir(flags.FLAGS.workdir)
     model, data, schema = workdir.load_model(), workdir.open_data(), workdir.schema()

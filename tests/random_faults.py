@@ -71,11 +71,13 @@ def read_prepared(path: Path) -> list[Any]:
 
 def read_workdir(path: Path) -> list[Any]:
     """What evaluate, predict, export, report and a training that goes on start from."""
+    from ada_ensemble_tf.evaluation.unknown_ids import FILE as UNKNOWN_IDS
     from ada_ensemble_tf.reporting.learning_curves import read_curves
     from ada_ensemble_tf.trained.checkpoint import check_saves
     from ada_ensemble_tf.trained.run_files import load_data_file
     from ada_ensemble_tf.trained.workdir import Workdir
     from data_pipelines.fields.vocabulary import Vocabularies
+    from data_pipelines.json_files import load_json
 
     workdir = Workdir(path)
     check_saves(path / "checkpoints" / "last")
@@ -83,6 +85,7 @@ def read_workdir(path: Path) -> list[Any]:
     levels = Vocabularies.load(path, workdir.schema()).levels
     curves = [read_curves(path / "tensorboard" / name) for name in ("training", "validation")]
     files = [workdir.config(), workdir.results(), load_data_file(path), workdir.model_name(), workdir.schema()]
+    files.append(load_json(path / UNKNOWN_IDS))
     return [weights, {name: known.to_list() for name, known in levels.items()}, curves, files]
 
 

@@ -7,9 +7,9 @@ from ml_collections import ConfigDict
 from ada_ensemble_tf.devices.distribution import Distribution
 from ada_ensemble_tf.evaluation.expert_correlation import ExpertCorrelation
 from ada_ensemble_tf.evaluation.scoring import Scorer
-from ada_ensemble_tf.layers.embedding import Inputs
 from ada_ensemble_tf.models import CTRModel
 from data_pipelines.read.dataset import PreparedData
+from data_pipelines.read.inputs import Inputs
 
 
 class Evaluator:

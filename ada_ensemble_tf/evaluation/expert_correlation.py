@@ -6,8 +6,8 @@ import numpy as np
 import tensorflow as tf
 
 from ada_ensemble_tf.evaluation.metrics import cross_expert_correlation
-from ada_ensemble_tf.layers.embedding import Inputs
 from ada_ensemble_tf.models import CTRModel
+from data_pipelines.read.inputs import Inputs
 
 
 class ExpertCorrelation:

@@ -6,8 +6,8 @@ import numpy as np
 import tensorflow as tf
 
 from ada_ensemble_tf.devices.distribution import Distribution
-from ada_ensemble_tf.layers.embedding import Inputs
 from ada_ensemble_tf.models import CTRModel
+from data_pipelines.read.inputs import Inputs
 
 
 class Scorer:

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from ada_ensemble_tf.layers.embedding import Inputs, ids_of
 from data_pipelines.fields.schema import Schema
 from data_pipelines.json_files import load_json
+from data_pipelines.read.inputs import Inputs, ids_of
 
 logger = logging.getLogger(__name__)
 

@@ -10,9 +10,9 @@ import tensorflow as tf
 from ada_ensemble_tf.inference import transforms
 from ada_ensemble_tf.inference.readings import read
 from ada_ensemble_tf.inference.request_checks import number_of_rows
-from ada_ensemble_tf.layers.embedding import Inputs
 from data_pipelines.fields.schema import PADDING, Field, Schema
 from data_pipelines.fields.vocabulary import Vocabularies
+from data_pipelines.read.inputs import Inputs
 
 _FIRST_LINE = "<field>=<level>"
 """The asset's first line. TensorFlow's tables refuse an empty file, which fields without levels would give."""

@@ -10,7 +10,6 @@ import tensorflow as tf
 
 from ada_ensemble_tf.evaluation.scoring import Scorer
 from ada_ensemble_tf.evaluation.unknown_ids import UnknownFields
-from ada_ensemble_tf.layers.embedding import Inputs
 from ada_ensemble_tf.models import CTRModel
 from data_pipelines.errors import UserError, is_disk_full
 from data_pipelines.fields.schema import Schema
@@ -18,6 +17,7 @@ from data_pipelines.fields.vocabulary import Vocabularies
 from data_pipelines.output import complete_file
 from data_pipelines.progress import Progress
 from data_pipelines.raw import RawReader
+from data_pipelines.read.inputs import Inputs, make_inputs
 
 logger = logging.getLogger(__name__)
 
@@ -70,4 +70,4 @@ def score_raw(
 def encoded(vocabularies: Vocabularies, columns: pa.RecordBatch) -> Inputs:
     """Encodes raw columns (`RawChunk.columns`) as the model's inputs, in NumPy arrays."""
     ids = vocabularies.encode(columns)
-    return {"ids": ids, "values": vocabularies.values(columns)} if vocabularies.schema.value_fields else ids
+    return make_inputs(ids, vocabularies.values(columns) if vocabularies.schema.value_fields else None)

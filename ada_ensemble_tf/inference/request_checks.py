@@ -4,8 +4,8 @@ from collections.abc import Callable, Mapping
 
 import tensorflow as tf
 
-from ada_ensemble_tf.layers.embedding import Inputs, ids_of
 from data_pipelines.fields.schema import PADDING, Schema
+from data_pipelines.read.inputs import Inputs, ids_of, values_of
 
 
 def check(holds: tf.Tensor, message: Callable[[], tf.Tensor]) -> tf.Operation:
@@ -67,7 +67,7 @@ def checked_inputs(inputs: Inputs, schema: Schema) -> Inputs:
 
     checks = [check(tf.reduce_all(fits), id_message)]
     if schema.value_fields:
-        finite = tf.math.is_finite(inputs["values"])
+        finite = tf.math.is_finite(values_of(inputs))
         value_names = [schema.fields[i].name for i in schema.value_fields]
 
         def value_message():

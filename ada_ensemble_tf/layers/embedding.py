@@ -1,20 +1,13 @@
-"""One embedding table for all fields, and what models take as inputs."""
+"""One embedding table for all fields."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, TypeAlias
+from typing import Any
 
 import keras
 import tensorflow as tf
 
 from ada_ensemble_tf.layers.fields import Shape
-
-Inputs: TypeAlias = tf.Tensor | Mapping[str, tf.Tensor]
-"""What models take: ids `[B, C]`, or {"ids": ids, "values": float `[B, N]`} if fields have floats."""
-
-
-def ids_of(inputs: Inputs) -> tf.Tensor:
-    """The ids `[B, C]` of inputs."""
-    return inputs["ids"] if isinstance(inputs, Mapping) else inputs
+from data_pipelines.read.inputs import Inputs, ids_of, named, values_of
 
 
 @keras.saving.register_keras_serializable(package="ada_ensemble_tf")
@@ -137,8 +130,8 @@ class FusedEmbedding(keras.layers.Layer):
         """(ids, values or None) of inputs."""
         columns, count = len(self.field_of_column), len(self.value_rows)
         ids, values = inputs, None
-        if count and isinstance(inputs, Mapping) and inputs.keys() == {"ids", "values"}:
-            ids, values = inputs["ids"], inputs["values"]
+        if count and named(inputs).keys() == {"ids", "values"}:
+            ids, values = ids_of(inputs), values_of(inputs)
         if not _is_matrix(ids, "is_integer", columns) or (count and not _is_matrix(values, "is_floating", count)):
             form = f"ids must be a [B, {columns}] matrix of integers"
             if count:

@@ -11,7 +11,6 @@ from ada_ensemble_tf import losses
 from ada_ensemble_tf.arguments import ArgumentError, Count, CountOrZero, Normalization, Share, Shares, Weight
 from ada_ensemble_tf.experts import ExpertNames
 from ada_ensemble_tf.gates import Gate, make_gate, prior_shares
-from ada_ensemble_tf.layers.embedding import Inputs
 from ada_ensemble_tf.layers.estimator import Estimator
 from ada_ensemble_tf.layers.normalization import make_normalization
 from ada_ensemble_tf.models.base import CTRModel, Forward
@@ -20,6 +19,7 @@ from ada_ensemble_tf.moe.fusion import FusionActivation
 from ada_ensemble_tf.moe.schedule import StepSchedule
 from ada_ensemble_tf.moe.sparse_moe import Dispatcher
 from ada_ensemble_tf.updates.bilevel import Logs, Update
+from data_pipelines.read.inputs import Inputs
 
 RELEASED_EXPERTS = ("gated_dense", "cross", "polynomial", "convolution", "attention")
 """The experts of the original release."""

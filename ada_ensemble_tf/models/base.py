@@ -24,10 +24,11 @@ from ada_ensemble_tf.arguments import (
 )
 from ada_ensemble_tf.gates import Gate, GateReport
 from ada_ensemble_tf.keras_private import all_layers
-from ada_ensemble_tf.layers.embedding import FusedEmbedding, Inputs, ids_of
+from ada_ensemble_tf.layers.embedding import FusedEmbedding
 from ada_ensemble_tf.layers.fields import Shape
 from ada_ensemble_tf.layers.precision import full_precision, layers_of
 from ada_ensemble_tf.updates.bilevel import BilevelModel
+from data_pipelines.read.inputs import Inputs, ids_of, make_inputs
 
 ValueRows = Annotated[
     tuple[tuple[CountOrZero, CountOrZero], ...], Meta(description="be pairs of a field's position and a row")
@@ -145,7 +146,7 @@ class CTRModel(BilevelModel):
     def input_signature(self) -> Inputs:
         """The inputs of `forward` as tf.TensorSpec: int32 ids `[B, C]`, or a dictionary of ids and float32 values."""
         ids = tf.TensorSpec([None, sum(self.widths) if self.widths else self.num_fields], tf.int32)
-        return {"ids": ids, "values": tf.TensorSpec([None, len(self.value_rows)])} if self.value_rows else ids
+        return make_inputs(ids, tf.TensorSpec([None, len(self.value_rows)]) if self.value_rows else None)
 
     def make_embedding(
         self, dimension: int, name: str, initial_scale: float = 0.01, exact: bool = False

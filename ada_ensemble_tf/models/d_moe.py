@@ -7,7 +7,6 @@ import keras
 import tensorflow as tf
 
 from ada_ensemble_tf.arguments import ArgumentError, Count, Normalization, Share, SomeCounts, Weight
-from ada_ensemble_tf.layers.embedding import Inputs
 from ada_ensemble_tf.layers.estimator import Estimator
 from ada_ensemble_tf.layers.normalization import make_normalization
 from ada_ensemble_tf.layers.precision import Activation
@@ -15,6 +14,7 @@ from ada_ensemble_tf.losses.decorrelation import decorrelation_loss
 from ada_ensemble_tf.models.base import CTRModel, Forward
 from ada_ensemble_tf.models.interaction_expert import INTERACTIONS, Interaction, InteractionExpert, Interactions
 from ada_ensemble_tf.models.softmax_gate import SoftmaxGate
+from data_pipelines.read.inputs import Inputs
 
 
 @keras.saving.register_keras_serializable(package="ada_ensemble_tf")

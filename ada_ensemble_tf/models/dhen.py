@@ -8,13 +8,13 @@ from msgspec import Meta
 
 from ada_ensemble_tf.arguments import ArgumentError, Count, CountOrZero, Counts, Normalization, Share
 from ada_ensemble_tf.dhen import DHENLayer, ModuleNames
-from ada_ensemble_tf.layers.embedding import Inputs
 from ada_ensemble_tf.layers.estimator import Estimator
 from ada_ensemble_tf.layers.fields import Shape
 from ada_ensemble_tf.layers.mlp import MLP
 from ada_ensemble_tf.layers.normalization import make_normalization
 from ada_ensemble_tf.layers.precision import Activation
 from ada_ensemble_tf.models.base import CTRModel, Forward
+from data_pipelines.read.inputs import Inputs
 
 Depth = Annotated[int, Meta(ge=1, le=8, description="lie between 1 and 8")]
 

@@ -8,10 +8,10 @@ import tensorflow as tf
 from ada_ensemble_tf import losses
 from ada_ensemble_tf.arguments import Count, Normalization, Share
 from ada_ensemble_tf.experts import ExpertNames
-from ada_ensemble_tf.layers.embedding import Inputs
 from ada_ensemble_tf.models.ada_ensemble import RELEASED_EXPERTS
 from ada_ensemble_tf.models.base import CTRModel, Forward
 from ada_ensemble_tf.models.single_expert import SingleExpert
+from data_pipelines.read.inputs import Inputs
 
 
 @keras.saving.register_keras_serializable(package="ada_ensemble_tf")

@@ -6,8 +6,8 @@ import keras
 import tensorflow as tf
 
 from ada_ensemble_tf.arguments import Count
-from ada_ensemble_tf.layers.embedding import Inputs
 from ada_ensemble_tf.models.base import CTRModel, Forward
+from data_pipelines.read.inputs import Inputs
 
 
 def pairwise_term(x0: tf.Tensor, num_fields: int) -> tf.Tensor:

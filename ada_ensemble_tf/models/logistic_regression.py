@@ -5,8 +5,8 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from ada_ensemble_tf.layers.embedding import Inputs
 from ada_ensemble_tf.models.base import CTRModel, Forward
+from data_pipelines.read.inputs import Inputs
 
 
 @keras.saving.register_keras_serializable(package="ada_ensemble_tf")

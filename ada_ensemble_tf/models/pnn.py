@@ -8,11 +8,11 @@ import tensorflow as tf
 from msgspec import Meta
 
 from ada_ensemble_tf.arguments import ArgumentError, Count, Normalization, Share, SomeCounts
-from ada_ensemble_tf.layers.embedding import Inputs
 from ada_ensemble_tf.layers.estimator import Estimator
 from ada_ensemble_tf.layers.mlp import MLP
 from ada_ensemble_tf.layers.precision import Activation
 from ada_ensemble_tf.models.base import CTRModel, Forward
+from data_pipelines.read.inputs import Inputs
 
 Products = Annotated[
     tuple[Literal["inner", "outer"], ...], Meta(min_length=1, description="be one or both of 'inner' and 'outer'")

@@ -8,11 +8,11 @@ import tensorflow as tf
 from ada_ensemble_tf.arguments import Count, Normalization, Share
 from ada_ensemble_tf.experts import ExpertName, make_expert
 from ada_ensemble_tf.layers.dropout import make_dropout
-from ada_ensemble_tf.layers.embedding import Inputs
 from ada_ensemble_tf.layers.estimator import Estimator
 from ada_ensemble_tf.layers.normalization import make_normalization
 from ada_ensemble_tf.layers.precision import upcast
 from ada_ensemble_tf.models.base import CTRModel, Forward
+from data_pipelines.read.inputs import Inputs
 
 
 @keras.saving.register_keras_serializable(package="ada_ensemble_tf")

@@ -8,11 +8,12 @@ import tensorflow as tf
 from msgspec import Meta
 
 from ada_ensemble_tf.arguments import ArgumentError, Count, CountOrZero, Normalization, Share, SomeCounts
-from ada_ensemble_tf.layers.embedding import FusedEmbedding, Inputs, ids_of
+from ada_ensemble_tf.layers.embedding import FusedEmbedding
 from ada_ensemble_tf.layers.estimator import Estimator
 from ada_ensemble_tf.layers.mlp import MLP
 from ada_ensemble_tf.layers.precision import Activation, full_precision
 from ada_ensemble_tf.models.base import CTRModel, Forward
+from data_pipelines.read.inputs import Inputs, ids_of
 
 Crosses = Annotated[tuple[tuple[CountOrZero, ...], ...], Meta(description="be lists of fields' positions")]
 

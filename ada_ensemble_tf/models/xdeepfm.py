@@ -7,12 +7,12 @@ import tensorflow as tf
 
 from ada_ensemble_tf.arguments import Count, Normalization, Share, SomeCounts
 from ada_ensemble_tf.layers.cin import CompressedInteractionNetwork
-from ada_ensemble_tf.layers.embedding import Inputs
 from ada_ensemble_tf.layers.estimator import Estimator
 from ada_ensemble_tf.layers.mlp import MLP
 from ada_ensemble_tf.layers.normalization import make_normalization
 from ada_ensemble_tf.layers.precision import Activation
 from ada_ensemble_tf.models.base import CTRModel, Forward
+from data_pipelines.read.inputs import Inputs
 
 
 @keras.saving.register_keras_serializable(package="ada_ensemble_tf")

@@ -8,10 +8,10 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from ada_ensemble_tf.layers.embedding import Inputs
 from ada_ensemble_tf.models import AdaEnsemble, CTRModel
 from ada_ensemble_tf.moe import propagate
 from ada_ensemble_tf.reporting.evidence import Latency
+from data_pipelines.read.inputs import Inputs
 
 CALLS = 40
 """Timed calls of each kind and batch size, after `WARM_UP` untimed ones: enough for a ninth decile."""

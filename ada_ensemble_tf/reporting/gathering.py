@@ -8,7 +8,6 @@ import tensorflow as tf
 
 from ada_ensemble_tf.evaluation.intervals import auc_interval
 from ada_ensemble_tf.evaluation.scoring import Scorer
-from ada_ensemble_tf.layers.embedding import Inputs, ids_of
 from ada_ensemble_tf.reporting import exits
 from ada_ensemble_tf.reporting.costs import Cost
 from ada_ensemble_tf.reporting.evidence import Evidence
@@ -21,6 +20,7 @@ from data_pipelines.errors import UserError
 from data_pipelines.fields.schema import Schema
 from data_pipelines.fields.vocabulary import Vocabularies
 from data_pipelines.progress import Progress
+from data_pipelines.read.inputs import Inputs, ids_of, make_inputs, values_of
 
 logger = logging.getLogger(__name__)
 
@@ -152,12 +152,10 @@ class Gathering:
         few = _first(inputs, min(self._importance_rows, len(ids_of(inputs))))
 
         def score(ids: np.ndarray, values: np.ndarray | None) -> np.ndarray:
-            moved = ids if values is None else {"ids": ids, "values": values}
-            return np.concatenate([scorer(one) for one in _batches(moved, self._batch)])
+            return np.concatenate([scorer(one) for one in _batches(make_inputs(ids, values), self._batch)])
 
-        values = few["values"] if isinstance(few, dict) else None
         ids = ids_of(few)
-        return permutation_importance(score, labels[: len(ids)], ids, values, columns, show=logger.info)
+        return permutation_importance(score, labels[: len(ids)], ids, values_of(few), columns, show=logger.info)
 
     def _facts(self, rows: int) -> dict[str, str]:
         data, results = self._data, self._results
@@ -195,7 +193,7 @@ def value_name(schema: Schema, vocabularies: Vocabularies, field: str, id: int) 
 def _first(inputs: Inputs, count: int) -> Inputs:
     """The first rows; if there are fewer, they repeat."""
     places = np.arange(count) % len(ids_of(inputs))
-    return {name: one[places] for name, one in inputs.items()} if isinstance(inputs, dict) else inputs[places]
+    return tf.nest.map_structure(lambda one: one[places], inputs)
 
 
 def _float(tensor: tf.Tensor) -> np.ndarray:
@@ -213,6 +211,4 @@ def _batches(inputs: Inputs, size: int) -> Iterator[Inputs]:
 
 
 def _numpy(batches: list[Inputs], rows: int) -> Inputs:
-    if isinstance(batches[0], dict):
-        return {name: np.concatenate([one[name].numpy() for one in batches])[:rows] for name in batches[0]}
-    return np.concatenate([one.numpy() for one in batches])[:rows]
+    return tf.nest.map_structure(lambda *parts: np.concatenate([one.numpy() for one in parts])[:rows], *batches)

@@ -20,6 +20,7 @@ from data_pipelines.fields.schema import Schema
 from data_pipelines.fields.served_names import argument_names
 from data_pipelines.fields.vocabulary import Vocabularies
 from data_pipelines.json_files import as_type, parse_json, shortened
+from data_pipelines.read.inputs import named
 
 ODD_TEXTS = ("", UNSEEN, "x" * 2000, "-9223372036854775809", "1e400")
 """Missing, unseen, oversized and out-of-range text; each gives a row with this text in all columns."""
@@ -118,7 +119,7 @@ def golden_rows(
     return GoldenRows(
         columns={names[column]: text for column, text in columns.items()},
         examples=make_examples(columns, schema, example_numbers),
-        inputs=inputs if isinstance(inputs, Mapping) else {"ids": inputs},
+        inputs=named(inputs),
         ctr=model(tf.nest.map_structure(tf.constant, inputs)).numpy(),
         real=real,
     )

@@ -14,7 +14,6 @@ import tensorflow as tf
 from ada_ensemble_tf.evaluation import metrics
 from ada_ensemble_tf.evaluation.scoring import Scorer
 from ada_ensemble_tf.inference.raw_text import random_ids, raw_text
-from ada_ensemble_tf.layers.embedding import Inputs
 from ada_ensemble_tf.models import CTRModel
 from ada_ensemble_tf.serving import model_card
 from ada_ensemble_tf.serving.golden_rows import GoldenRows, golden_rows
@@ -30,6 +29,7 @@ from data_pipelines.fields.schema import Schema
 from data_pipelines.fields.vocabulary import Vocabularies
 from data_pipelines.locks import alone_in
 from data_pipelines.output import SUFFIX
+from data_pipelines.read.inputs import Inputs, named
 
 logger = logging.getLogger(__name__)
 
@@ -188,8 +188,7 @@ def _change(before: Mapping[str, float], after: Mapping[str, float]) -> str:
 
 def _by_ids(session: ServingSession) -> Callable[[Inputs], np.ndarray]:
     def score(inputs: Inputs) -> np.ndarray:
-        named = inputs if isinstance(inputs, Mapping) else {"ids": inputs}
-        return session("ids", {name: tensor.numpy() for name, tensor in named.items()})["ctr"]
+        return session("ids", {name: tensor.numpy() for name, tensor in named(inputs).items()})["ctr"]
 
     return score
 

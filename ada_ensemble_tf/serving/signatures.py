@@ -8,12 +8,12 @@ import tensorflow as tf
 
 from ada_ensemble_tf.inference.encoder import RawEncoder
 from ada_ensemble_tf.inference.request_checks import checked_inputs
-from ada_ensemble_tf.layers.embedding import Inputs
 from ada_ensemble_tf.models import CTRModel
 from ada_ensemble_tf.serving.examples import parse_examples
 from ada_ensemble_tf.serving.tables import Storage, StoredTables
 from data_pipelines.fields.schema import Schema
 from data_pipelines.fields.served_names import argument_names
+from data_pipelines.read.inputs import Inputs, make_inputs, named
 
 _PLAIN = Storage()
 _METHODS = {"classify": "tensorflow/serving/classify", "regress": "tensorflow/serving/regress"}
@@ -102,7 +102,7 @@ class _Signatures:
         functions: dict[str, tuple[Callable[..., Any], dict[str, tf.TensorSpec]]] = {
             "serving_default": (self._serve, columns),
             "examples": (self._serve_examples, {"examples": strings}),
-            "ids": (self._serve_inputs, specs if isinstance(specs, dict) else {"ids": specs}),
+            "ids": (self._serve_inputs, named(specs)),
             "classify": (self._classify, {"inputs": strings}),
             "regress": (self._regress, {"inputs": strings}),
         }
@@ -131,7 +131,7 @@ class _Signatures:
         return {"ctr": self._score(self._encode_named(text))}
 
     def _serve_inputs(self, ids: tf.Tensor, values: tf.Tensor | None = None) -> dict[str, tf.Tensor]:
-        inputs = ids if values is None else {"ids": ids, "values": values}
+        inputs = make_inputs(ids, values)
         return {"ctr": self._score(checked_inputs(inputs, self._schema))}
 
     def _serve_examples(self, examples: tf.Tensor) -> dict[str, tf.Tensor]:

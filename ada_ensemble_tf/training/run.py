@@ -17,7 +17,6 @@ from ada_ensemble_tf.devices.distribution import Distribution
 from ada_ensemble_tf.devices.strategies import make_distribution
 from ada_ensemble_tf.evaluation import metrics, unknown_ids
 from ada_ensemble_tf.evaluation.scoring import Scorer
-from ada_ensemble_tf.layers.embedding import Inputs
 from ada_ensemble_tf.models import CTRModel
 from ada_ensemble_tf.trained.config_ranges import check_config
 from ada_ensemble_tf.trained.run_files import difference
@@ -29,6 +28,7 @@ from ada_ensemble_tf.training.stopping import StopRequest
 from data_pipelines.errors import UserError
 from data_pipelines.json_files import save_json
 from data_pipelines.read.dataset import PreparedData
+from data_pipelines.read.inputs import Inputs
 
 logger = logging.getLogger(__name__)
 

@@ -8,12 +8,12 @@ import tensorflow as tf
 
 from ada_ensemble_tf.devices import replicas
 from ada_ensemble_tf.gates.scalars import report_scalars
-from ada_ensemble_tf.layers.embedding import Inputs, ids_of
 from ada_ensemble_tf.layers.normalization import frozen_statistics
 from ada_ensemble_tf.losses import log_loss
 from ada_ensemble_tf.updates.finite import FiniteCheck
 from ada_ensemble_tf.updates.second_order import second_order_gate_gradients
 from ada_ensemble_tf.updates.stages import Stage
+from data_pipelines.read.inputs import Inputs, ids_of
 
 Update = Literal["weights", "gates", "joint"]
 """What an update changes: W, alpha, or both on the same rows."""

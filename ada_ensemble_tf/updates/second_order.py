@@ -8,8 +8,8 @@ import keras
 import tensorflow as tf
 
 from ada_ensemble_tf.keras_private import random_states
-from ada_ensemble_tf.layers.embedding import Inputs, ids_of
 from ada_ensemble_tf.optimizers.sparse import sum_duplicates
+from data_pipelines.read.inputs import Inputs, ids_of
 
 if TYPE_CHECKING:
     from ada_ensemble_tf.updates.bilevel import BilevelModel

@@ -11,6 +11,7 @@ import numpy as np
 from data_pipelines.doctor.duplicates import RowKeys, row_hash
 from data_pipelines.fields.rules import LARGEST_VALUE
 from data_pipelines.fields.schema import PADDING, Schema
+from data_pipelines.read.inputs import ids_of, values_of
 from data_pipelines.read.preparation import SPLITS
 
 if TYPE_CHECKING:
@@ -122,7 +123,7 @@ def count_rows(data: "PreparedData", keys: RowKeys, seen: Callable[[int], None])
             continue
         with data.reading():
             for inputs, label in data.evaluation(split, BATCH_ROWS).as_numpy_iterator():
-                ids, values = (inputs["ids"], inputs["values"]) if isinstance(inputs, dict) else (inputs, None)
+                ids, values = ids_of(inputs), values_of(inputs)
                 found[split].add(ids, values, label)
                 hashes = row_hash(ids) if values is None else row_hash([*ids.T, *values.T])
                 keys.add(hashes, label == 1, group)

@@ -92,10 +92,6 @@ class Schema:
                     f"field {field.name}: expected size >= 1, width 1 to {MAX_WIDTH} and offset {offset}, "
                     f"got size {field.size}, width {field.width} and offset {field.offset}"
                 )
-            if field.has_value and len(field.parameters) != 2:
-                raise UserError(
-                    f"field {field.name}: expected mean and standard deviation as parameters, got {field.parameters}"
-                )
             if list(field.parameters) != sorted(field.parameters) and not field.has_value:
                 raise UserError(f"field {field.name}: boundaries of bins should rise, got {field.parameters}")
             if field.transform in TIME_TRANSFORMS and not field.reading.time:

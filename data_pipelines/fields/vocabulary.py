@@ -120,6 +120,11 @@ class Vocabularies:
                 raise UserError(
                     f"{path}: {len(found[field.name])} levels, but the schema has {field.size - 1}; {way_out}"
                 )
+            if field.has_value and len(field.parameters) != 2:
+                raise UserError(
+                    f"{checksums.directory / 'schema.json'}: field {field.name}: expected mean and deviation as "
+                    f"parameters, got {field.parameters}; {way_out}"
+                )
             if field.transform == "text":
                 _check_canonical(found[field.name], path)
         return cls(schema, found)

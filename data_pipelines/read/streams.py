@@ -16,6 +16,7 @@ from collections.abc import Sequence
 import tensorflow as tf
 
 from data_pipelines.errors import UserError
+from data_pipelines.read.inputs import Inputs, make_inputs
 
 CYCLE_FILES = 8
 """Files read in turn. Part of the order of rows, hence a constant and not a matter of the machine's cores."""
@@ -25,7 +26,6 @@ BUFFER_WINDOWS = 8
 """Windows whose blocks are shuffled together before they are cut into windows."""
 PARALLEL_FILES = CYCLE_FILES
 """Files opened at once; no part of the order."""
-Inputs = tf.Tensor | dict[str, tf.Tensor]
 Rows = tuple[Inputs, tf.Tensor]
 
 
@@ -155,11 +155,11 @@ def decode(serialized: tf.Tensor, files: BlockFiles) -> Rows:
     label = tf.io.decode_raw(block["label"], tf.uint8)
     rows = tf.shape(label)[0]
     ids = tf.io.decode_raw(block["ids"], tf.int32, little_endian=True)
-    inputs = ids = tf.reshape(ids, [rows, files.num_columns])
+    ids, values = tf.reshape(ids, [rows, files.num_columns]), None
     if files.num_values:
         values = tf.io.decode_raw(block["values"], tf.float32, little_endian=True)
-        inputs = {"ids": ids, "values": tf.reshape(values, [rows, files.num_values])}
-    return inputs, tf.cast(label, tf.float32)
+        values = tf.reshape(values, [rows, files.num_values])
+    return make_inputs(ids, values), tf.cast(label, tf.float32)
 
 
 def _epoch_windows(files: BlockFiles, key: tf.Tensor) -> tf.data.Dataset:

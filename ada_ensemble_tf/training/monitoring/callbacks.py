@@ -7,8 +7,8 @@ import keras
 import tensorflow as tf
 
 from ada_ensemble_tf.gates.scalars import report_scalars
-from ada_ensemble_tf.layers.embedding import Inputs, ids_of
 from ada_ensemble_tf.training.monitoring.dead_experts import dead_in_reports
+from data_pipelines.read.inputs import Inputs, ids_of
 
 
 class GateReports(keras.callbacks.Callback):

@@ -4,7 +4,6 @@ import numpy as np
 import tensorflow as tf
 
 from ada_ensemble_tf.evaluation.unknown_ids import UnknownIds
-from ada_ensemble_tf.layers.embedding import Inputs, ids_of
 from ada_ensemble_tf.models import CTRModel
 from ada_ensemble_tf.reporting.alluvial import DEPTH, alluvial_figure
 from ada_ensemble_tf.reporting.figures import png
@@ -13,6 +12,7 @@ from ada_ensemble_tf.reporting.reliability import reliability_figure
 from ada_ensemble_tf.training.monitoring.dead_experts import dead_in_use
 from ada_ensemble_tf.training.monitoring.embedding_norms import EmbeddingNorms
 from data_pipelines.fields.schema import Schema
+from data_pipelines.read.inputs import Inputs, ids_of
 
 ROWS = 8192
 """Validation rows for the figures on gates and ids: enough to know a share to a percent, and cheap."""

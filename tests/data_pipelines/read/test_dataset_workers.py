@@ -8,6 +8,7 @@ from prepared_rows import write_rows
 from data_pipelines.errors import UserError
 from data_pipelines.read import streams
 from data_pipelines.read.dataset import open_data
+from data_pipelines.read.inputs import ids_of
 
 
 @pytest.fixture(scope="module")
@@ -24,7 +25,7 @@ def many_files(tmp_path_factory):
 def batches(dataset, count=-1) -> list:
     """Batches as (rows of ids, labels)."""
     taken = dataset.take(count).as_numpy_iterator()
-    return [(inputs["ids"] if isinstance(inputs, dict) else inputs, label) for inputs, label in taken]
+    return [(ids_of(inputs), label) for inputs, label in taken]
 
 
 def check_union(read, workers, batch_size, steps):
