@@ -44,7 +44,7 @@ def load_distribution_loss(load: tf.Tensor, probability: tf.Tensor, prior: tf.Te
     With a uniform prior it is the balance loss E * sum_j f_j P_j of equation 13.
 
     Args:
-        load: `[E]`, f: share of rows whose largest gate is j; no gradient flows through it.
+        load: `[E]`, f: share of rows whose largest gate is j, or that keep j; no gradient flows through it.
         probability: `[E]`, P: mean router probability before top-K.
         prior: `[E]`, w: expected shares, which sum to 1.
 

@@ -15,6 +15,7 @@ from ada_ensemble_tf.layers.estimator import Estimator
 from ada_ensemble_tf.layers.normalization import make_normalization
 from ada_ensemble_tf.models.base import CTRModel, Forward
 from ada_ensemble_tf.moe import AuxiliaryLosses, SparseMoE, annealing_schedules, propagate
+from ada_ensemble_tf.moe.auxiliary_losses import Load
 from ada_ensemble_tf.moe.fusion import FusionActivation
 from ada_ensemble_tf.moe.schedule import StepSchedule
 from ada_ensemble_tf.moe.sparse_moe import Dispatcher
@@ -64,6 +65,8 @@ class AdaEnsemble(CTRModel):
         depth_prior: the expected share of each exit; the shares sum to 1. None means uniform.
         expert_load_weight: lambda_1 of equation 18, the coefficient of the experts' balance losses over all layers.
         depth_load_weight: lambda_2 of equation 18, the coefficient of the exits' balance loss.
+        load: which rows count as the load of an expert or exit in equation 16: those whose largest gate it is,
+            "largest", or all that keep it, "dispatched", as in the original release.
         z_weight: the coefficient of the router z-loss (arXiv 2202.08906) of all gates.
         depth_objective: what teaches the depth gate: "compared", "straight_through" or "expected", see above. "none"
             has no depth gate: every row runs through all layers.
@@ -109,6 +112,7 @@ class AdaEnsemble(CTRModel):
         depth_prior: Shares | None = None,
         expert_load_weight: Weight = 0.01,
         depth_load_weight: Weight = 0.01,
+        load: Load = "largest",
         z_weight: Weight = 0.0,
         depth_objective: Literal["compared", "straight_through", "expected", "none"] = "straight_through",
         deep_supervision: Weight = 0.0,
@@ -141,6 +145,7 @@ class AdaEnsemble(CTRModel):
             depth_load_weight=depth_load_weight,
             z_weight=z_weight,
             decorrelation_weight=decorrelation_weight,
+            load=load,
         )
         self.depth_objective = depth_objective
         self.deep_supervision = deep_supervision

@@ -2,11 +2,14 @@
 
 import dataclasses
 from collections.abc import Sequence
+from typing import Literal
 
 import tensorflow as tf
 
 from ada_ensemble_tf.gates import GateReport
 from ada_ensemble_tf.losses import load_distribution_loss
+
+Load = Literal["largest", "dispatched"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -20,6 +23,8 @@ class AuxiliaryLosses:
         depth_load_weight: lambda_2 of the same equation.
         z_weight: coefficient of the router z-loss of all gates.
         decorrelation_weight: coefficient of the Cross-Expert De-Correlation loss.
+        load: which rows count as a choice's load in equation 16: those whose largest gate it is, "largest", or all that
+            keep it, "dispatched", as in the original release.
 
     Raises:
         ValueError: if `decorrelation_weight` is negative.
@@ -31,6 +36,7 @@ class AuxiliaryLosses:
     depth_load_weight: float
     z_weight: float
     decorrelation_weight: float
+    load: Load = "largest"
 
     def __post_init__(self):
         if self.decorrelation_weight < 0.0:
@@ -47,10 +53,10 @@ class AuxiliaryLosses:
         terms, reports = {}, [*([] if depth is None else [depth]), *layers]
         if gated:
             prior = tf.constant(self.expert_prior)
-            distribution = [load_distribution_loss(r.load, r.probability, prior) for r in layers]
+            distribution = [self._load_distribution(r, prior) for r in layers]
             terms["expert_distribution"] = self.expert_load_weight * tf.add_n(distribution)
         if depth is not None:
-            distribution = load_distribution_loss(depth.load, depth.probability, tf.constant(self.depth_prior))
+            distribution = self._load_distribution(depth, tf.constant(self.depth_prior))
             terms["depth_distribution"] = self.depth_load_weight * distribution
         if self.z_weight:
             terms["router_z"] = self.z_weight * tf.add_n([r.z for r in reports])
@@ -59,3 +65,7 @@ class AuxiliaryLosses:
             terms["decorrelation"] = self.decorrelation_weight * tf.add_n(losses)
         terms["gate_penalty"] = tf.add_n([r.penalty for r in reports])
         return terms
+
+    def _load_distribution(self, report: GateReport, prior: tf.Tensor) -> tf.Tensor:
+        load = report.load if self.load == "largest" else report.routed
+        return load_distribution_loss(load, report.probability, prior)

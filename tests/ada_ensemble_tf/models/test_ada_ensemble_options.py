@@ -100,6 +100,7 @@ def test_keras_round_trip_keeps_weights_compilation_and_optimizers(tmp_path):
     [
         ({"k": 4}, "k must lie between 1 and the 3 experts; received 4"),
         ({"num_layers": 0}, "num_layers must be a whole number of at least 1; received 0"),
+        ({"load": "kept"}, "load must be 'largest' or 'dispatched'; received 'kept'"),
         ({"depth_objective": "mixed"}, "depth_objective must be .* or 'none'; received 'mixed'"),
         (
             {"expert_prior": (0.5, 0.5)},

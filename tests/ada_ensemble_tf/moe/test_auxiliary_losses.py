@@ -50,6 +50,14 @@ def test_coefficients_switch_the_other_terms_on():
     assert float(terms["decorrelation"]) == 2.0 * (0.25 + 0.75)
 
 
+def test_the_load_of_dispatched_rows_by_hand():
+    # All keep both but one row of the second layer, which keeps the first expert alone.
+    terms = dataclasses.replace(LOSSES, load="dispatched").terms(LAYERS, DEPTH, gated=True)
+    first, second = 1.0 * 0.5 / 0.25 + 1.0 * 0.5 / 0.75, 1.0 * 0.75 / 0.25 + 0.5 * 0.25 / 0.75
+    assert float(terms["expert_distribution"]) == pytest.approx(0.1 * (first + second))
+    assert float(terms["depth_distribution"]) == pytest.approx(0.2 * (0.25 / 0.5 + 0.75 / 0.5))
+
+
 def test_a_fusion_has_no_shares_to_expect():
     assert_terms(LOSSES.terms(LAYERS, None, gated=False), {"gate_penalty": 0.5})
 
