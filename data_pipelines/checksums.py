@@ -1,10 +1,10 @@
-"""Checksums of a directory's files, in its file SHA256SUMS: a damaged file is refused when it is read.
+"""Checksums of a directory's files, stored in SHA256SUMS. Reading a damaged file is an error.
 
-The file has the form of the tool sha256sum, so `sha256sum -c SHA256SUMS` checks a copy of the directory without this
-project. Its first line is a comment with the checksum of the lines after it.
+The file has the format of sha256sum, so `sha256sum -c SHA256SUMS` checks a copy of the directory without this project.
+Its first line is a comment with the checksum of the lines after it.
 
-A process may be killed at any moment while it replaces a file. So a file's new checksum is listed beside the old one
-before the file is replaced, and the old one is dropped afterwards: whatever is on disk is right by one of the two.
+A process can be killed while it replaces a file. Therefore the new checksum is added before the file is replaced, and
+the old one is removed afterwards. The file on disk always matches one of the two.
 """
 
 import hashlib
@@ -24,7 +24,7 @@ _ATTEMPTS = 3
 
 
 def way_out_of(directory: str | Path) -> str:
-    """What to do about a damaged file of a directory; which kind of directory it is shows in its files."""
+    """What to do about a damaged file. It depends on the kind of directory, which the directory's files show."""
     has = {path.name for path in Path(directory).glob("*")}
     if has & {"saved_model.pb", "assets.extra"}:
         return "export the model again"
@@ -37,8 +37,8 @@ class Checksums:
     """The checksums of a directory's files.
 
     Args:
-        directory: need not have any yet; what is read must be listed.
-        way_out: ends all error messages; by default that of the kind of directory.
+        directory: need not have checksums yet; only listed files can be read.
+        way_out: ends all error messages; depends on the kind of directory by default.
 
     Raises:
         UserError: SHA256SUMS is damaged.
@@ -56,11 +56,11 @@ class Checksums:
 
     @property
     def names(self) -> list[str]:
-        """The names of the files that are listed, relative to the directory."""
+        """The names of the listed files, relative to the directory."""
         return list(self._known)
 
     def read(self, name: str) -> bytes:
-        """What a file holds.
+        """The content of a file.
 
         Raises:
             UserError: it is missing, a symbolic link, not listed or damaged. The message names it and the way out.
@@ -74,13 +74,13 @@ class Checksums:
         return self._verified(name, path, load)
 
     def check(self, *names: str) -> None:
-        """Reads files, which may be large, and checks them. Raises as `read` does."""
+        """Checks files, which may be large. Raises the errors of `read`."""
         for name in names:
             path = self._listed(name)
             self._verified(name, path, partial(_sum_alone, path))
 
     def write(self, files: Mapping[str, bytes]) -> None:
-        """Writes files, each complete whenever it is there, and lists them; others stay as they are.
+        """Writes files and lists their checksums. A file never appears incomplete. Other files stay unchanged.
 
         Raises:
             UserError: a name leads out of the directory, or over a symbolic link.
@@ -95,7 +95,7 @@ class Checksums:
         self._list({name: (one,) for name, one in new.items()})
 
     def write_new(self, files: Iterable[tuple[str, bytes]]) -> None:
-        """Writes (name, content) one after another into a directory that nothing reads before all are there."""
+        """Writes (name, content) one by one into a directory that nobody reads before all files exist."""
         new = {}
         for name, data in files:
             path = path_inside(self.directory, name)
@@ -106,10 +106,10 @@ class Checksums:
         self._list(new)
 
     def copy(self, source: "Checksums", names: Iterable[str]) -> None:
-        """Copies files, checked, from another directory; those that are the same already are left alone.
+        """Copies files from another directory and checks them. Files that are already the same are not written again.
 
         Raises:
-            UserError: as `read` of the source and `write` do.
+            UserError: the errors of the source's `read` and of `write`.
         """
         for name in names:
             path, data = path_inside(self.directory, name), source.read(name)
@@ -117,18 +117,18 @@ class Checksums:
                 self.write({name: data})
 
     def add(self, names: Iterable[str]) -> None:
-        """Lists files that are there already."""
+        """Lists files that already exist."""
         new = {name: (sha256_of(path_inside(self.directory, name)),) for name in names}
         self._load()
         self._list(new)
 
     def only(self, names: Iterable[str]) -> None:
-        """Lists files that are there already instead of all that were listed before."""
+        """Lists files that already exist, and drops all other entries."""
         self._known = {name: (sha256_of(path_inside(self.directory, name)),) for name in names}
         self._save()
 
     def remove(self, name: str) -> None:
-        """Removes a file, if it is there, and its checksum."""
+        """Removes a file, if it exists, and its checksum."""
         path_inside(self.directory, name).unlink(missing_ok=True)
         self._load()
         if self._known.pop(name, None) is not None:
@@ -150,7 +150,7 @@ class Checksums:
     def _verified(self, name: str, path: Path, load: Callable[[], tuple[bytes, str]]) -> bytes:
         for attempt in range(_ATTEMPTS):
             if attempt:
-                # Another process may just have replaced the file.
+                # Another process may have replaced the file in the meantime.
                 self._load()
             try:
                 data, found = load()

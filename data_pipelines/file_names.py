@@ -1,4 +1,4 @@
-"""Names of fields as names of files, and paths that stay inside their directory."""
+"""File names made of field names, and paths that stay inside their directory."""
 
 import hashlib
 import string
@@ -9,21 +9,21 @@ from pathlib import Path
 from data_pipelines.errors import UserError
 
 LONGEST = 120
-"""Characters of a file name that a field's name may take; file systems end at 255 bytes."""
+"""The longest encoded field name, in characters. File systems allow 255 bytes."""
 _SAFE = frozenset((string.ascii_letters + string.digits + "_-.").encode())
 _CAPITALS = frozenset(string.ascii_uppercase.encode())
 
 
 def file_names(names: Iterable[str]) -> dict[str, str]:
-    """A safe file name for each of several names; different names get different ones on every file system.
+    """A safe file name for each name. Different names get different file names on every file system.
 
-    ASCII letters, digits, `_`, `-` and `.` stay as they are, so most names are their own file names. All else, and a
-    leading dot, is percent-encoded as in a URL: `urllib.parse.unquote` gives it back. Where names differ in upper and
-    lower case alone, their capitals are encoded too. A name that gets longer than `LONGEST` is cut, and ends in `%-`,
-    which no encoded name holds, and a hash of the name.
+    ASCII letters, digits, `_`, `-` and `.` are kept, so most names are their own file names. All other characters, and
+    a leading dot, are percent-encoded as in URLs; `urllib.parse.unquote` decodes them. If names differ only in case,
+    their capitals are encoded too. An encoded name longer than `LONGEST` is truncated; it ends in `%-`, which no
+    encoded name contains, and a hash of the name.
 
     Raises:
-        UserError: a name is no valid Unicode text.
+        UserError: a name is not valid Unicode text.
     """
     names = list(names)
     count = Counter(name.lower() for name in names)
@@ -34,7 +34,7 @@ def _file_name(name: str, safe: frozenset[int]) -> str:
     try:
         data = name.encode("utf-8")
     except UnicodeEncodeError:
-        raise UserError(f"field {name!r}: the name is no valid Unicode text; give it another one") from None
+        raise UserError(f"field {name!r}: the name is not valid Unicode text; choose another one") from None
     encoded = "".join(chr(byte) if byte in safe else f"%{byte:02X}" for byte in data)
     if encoded.startswith("."):
         encoded = "%2E" + encoded[1:]
@@ -44,13 +44,13 @@ def _file_name(name: str, safe: frozenset[int]) -> str:
 
 
 def path_inside(directory: str | Path, name: str) -> Path:
-    """The path of a file of a directory by its relative name, such as `vocabulary/shop.txt`.
+    """The path of a file in a directory by its relative name, such as `vocabulary/shop.txt`.
 
-    The directory itself may be a symbolic link. Nothing below it may be one: a directory that came from elsewhere must
-    not lead to files that are not its own.
+    The directory itself may be a symbolic link, but nothing below it: a directory from elsewhere must not lead to files
+    outside it.
 
     Raises:
-        UserError: the name leads out of the directory, or a part of it is a symbolic link.
+        UserError: the name leads out of the directory, or a part of the path is a symbolic link.
     """
     path = Path(directory)
     parts = name.split("/")

@@ -1,4 +1,4 @@
-"""JSON files with checked content."""
+"""Reading and writing JSON files with validation."""
 
 import json
 import re
@@ -17,17 +17,17 @@ _SHOWN = 60
 
 
 def canonical_json(value: Any) -> str:
-    """One text per value: sorted keys, no spaces."""
+    """JSON text that is the same for equal values: sorted keys, no spaces."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
 
 
 def json_bytes(value: Any) -> bytes:
-    """Readable JSON (UTF-8). Numbers that are not finite, which JSON does not have, become null."""
+    """Readable JSON (UTF-8). Numbers that are not finite become null, because JSON has no form for them."""
     return (json.dumps(_finite(value), indent=1, ensure_ascii=False, allow_nan=False) + "\n").encode()
 
 
 def save_json(path: str | Path, value: Any) -> None:
-    """Writes readable JSON (UTF-8) and lists its checksum in the file's directory; complete whenever it is there."""
+    """Writes readable JSON (UTF-8) and lists its checksum in the directory. The file never appears incomplete."""
     path = Path(path)
     Checksums(path.parent).write({path.name: json_bytes(value)})
 
@@ -37,15 +37,15 @@ def load_json(path: str | Path, type: type[T], way_out: str | None = None) -> T:
 @overload
 def load_json(path: str | Path, type: Any = Any, way_out: str | None = None) -> Any: ...
 def load_json(path: str | Path, type: Any = Any, way_out: str | None = None) -> Any:
-    """Reads a JSON file of a directory that has checksums.
+    """Reads a JSON file in a directory with checksums.
 
     Args:
         path: the file.
-        type: what it should hold, see `as_type`.
-        way_out: ends all error messages; by default that of the kind of directory.
+        type: the expected type, see `as_type`.
+        way_out: ends all error messages; depends on the kind of directory by default.
 
     Raises:
-        UserError: the file is missing, damaged or does not hold what it should; the message names file, key and value.
+        UserError: the file is missing, damaged or of another type. The message names the file, the key and the value.
     """
     path = Path(path)
     data = Checksums(path.parent, way_out).read(path.name)
@@ -53,7 +53,7 @@ def load_json(path: str | Path, type: Any = Any, way_out: str | None = None) -> 
 
 
 def load_user_json(path: str | Path, way_out: str) -> Any:
-    """Reads a JSON file that a user wrote. Raises UserError, ending in `way_out`, where it is missing or malformed."""
+    """Reads a JSON file that a user wrote. Raises UserError, ending in `way_out`, if it is missing or malformed."""
     try:
         return parse_json(Path(path).read_bytes(), str(path), way_out)
     except FileNotFoundError:
@@ -61,11 +61,11 @@ def load_user_json(path: str | Path, way_out: str) -> Any:
 
 
 def parse_json(data: bytes, source: str, way_out: str) -> Any:
-    """What JSON text says, in plain dictionaries, lists, texts and numbers.
+    """Parses JSON text into plain dictionaries, lists, strings and numbers.
 
     Raises:
-        UserError: it is no valid JSON in UTF-8, has NaN or infinite numbers, a key twice in an object, or is nested too
-            deeply. The message begins with `source` and ends in `way_out`.
+        UserError: the text is not valid JSON in UTF-8, has NaN or infinite numbers, repeats a key in an object, or is
+            nested too deeply. The message begins with `source` and ends in `way_out`.
     """
     try:
         text = data.decode("utf-8-sig")
@@ -76,17 +76,17 @@ def parse_json(data: bytes, source: str, way_out: str) -> Any:
 
 
 def as_type(value: Any, type: Any, source: str, way_out: str | None = None, closed: bool = True) -> Any:
-    """A value of `parse_json` as a dataclass, or as what other annotation there is.
+    """Converts a value of `parse_json` to a dataclass or another annotated type.
 
     Args:
-        value: plain dictionaries, lists, texts and numbers.
-        type: what it should be.
-        source: begins error messages, usually the file's path.
-        way_out: ends them; by default that of the kind of directory that the file is in.
-        closed: whether other keys are refused.
+        value: plain dictionaries, lists, strings and numbers.
+        type: the expected type.
+        source: begins error messages; usually the file's path.
+        way_out: ends error messages; depends on the kind of the file's directory by default.
+        closed: whether unknown keys are errors.
 
     Raises:
-        UserError: it does not fit. The message names `source`, the place and what is there.
+        UserError: the value is of another type. The message names `source`, the place and the value found.
     """
     end = f"; {way_out or way_out_of(Path(source).parent)}"
     try:
@@ -108,7 +108,7 @@ def _plain_words(reason: str) -> str:
 
 
 def _at(value: Any, place: str) -> str | None:
-    """The value at a place as msgspec writes it, shortened; None where the place does not say which it is."""
+    """The value at a place in msgspec's notation, shortened; None if the place is ambiguous."""
     for key, index in re.findall(r"([^.\[\]]+)|\[(\d+|\.\.\.)\]", place):
         try:
             value = value[int(index)] if index else value[key]
@@ -172,10 +172,10 @@ def _finite(value: Any) -> Any:
 def checked_keys(
     value: Any, types: Mapping[str, type | UnionType], source: str, optional: tuple[str, ...] = ()
 ) -> dict[str, Any]:
-    """Returns `value` if it is a dictionary with these keys and types; only `optional` ones may be missing.
+    """Returns `value` if it is a dictionary with these keys and types. Only `optional` keys may be missing.
 
     Raises:
-        UserError: naming the source and the first key that is missing, unknown or of the wrong type.
+        UserError: a key is missing, unknown or of the wrong type. The message names the source and the first such key.
     """
     if not isinstance(value, dict):
         raise UserError(f"{source}: expected an object, got {type(value).__name__}")

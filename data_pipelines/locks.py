@@ -1,9 +1,9 @@
 """One process at a time in a directory.
 
-The lock is the kernel's, on a file that says who holds it. The kernel lets go of it when its process dies, however it
-dies; on a network file system the server does so once it has not heard of a dead machine for its lease (90 seconds for
-NFS, by default). So a lock file that is left behind is stale, and whoever comes next takes it over: what it says of its
-owner is only for the message.
+The kernel holds the lock, on a file that names the owner. The kernel releases the lock when the owner dies, for
+whatever reason. On a network file system the server releases it when the lease of a dead machine expires (after 90
+seconds by default for NFS). A leftover lock file is therefore stale, and the next process takes it over. The file's
+content is used only for messages.
 """
 
 import contextlib
@@ -24,20 +24,20 @@ logger = logging.getLogger(__name__)
 
 LOCK_FILE = ".lock"
 PATIENCE_SECONDS = 1.0
-"""So long an owner may take to end: one that lost its parent, or was killed, holds the lock for a moment more."""
+"""How long to wait for the owner. A killed process, or one whose parent died, can hold its lock for a moment longer."""
 _POLL_SECONDS = 0.05
 
 
 @contextlib.contextmanager
 def alone_in(directory: Path, way_out: str) -> Iterator[None]:
-    """Makes a directory and keeps others out of it for as long as the block runs, or this process lives.
+    """Creates a directory and locks it until the block ends or this process dies.
 
     Args:
-        directory: what is written to.
-        way_out: ends the message, e.g. "choose another --out".
+        directory: where the block writes.
+        way_out: ends the error message, e.g. "choose another --out".
 
     Raises:
-        UserError: another process is at work there; the message names its host and number.
+        UserError: another process holds the lock; the message names its host and process ID.
     """
     directory.mkdir(parents=True, exist_ok=True)
     with alone_at(directory, directory / LOCK_FILE, way_out):
@@ -46,16 +46,16 @@ def alone_in(directory: Path, way_out: str) -> Iterator[None]:
 
 @contextlib.contextmanager
 def alone_at(output: Path, lock_file: Path, way_out: str) -> Iterator[None]:
-    """The same with a lock file in another place, for an output that is not there yet; `output` is what is locked."""
+    """Locks `output`, which need not exist yet, by a lock file elsewhere; otherwise as `alone_in`."""
     descriptor = _acquire(output, lock_file, way_out)
     try:
         owner = {"host": socket.gethostname(), "process": os.getpid(), "since": _now()}
-        with contextlib.suppress(OSError):  # a full disk is for the work itself to tell
+        with contextlib.suppress(OSError):  # the block itself reports a full disk
             os.ftruncate(descriptor, 0)
             os.pwrite(descriptor, json.dumps(owner).encode(), 0)
         yield
     finally:
-        # Removed while it is held: those who opened it meanwhile see that it is gone, and make a new one.
+        # Removed before the lock is released: a waiting process sees that the file is gone and creates a new one.
         with contextlib.suppress(OSError):
             lock_file.unlink()
         os.close(descriptor)
@@ -78,7 +78,7 @@ def _acquire(output: Path, lock_file: Path, way_out: str) -> int:
             if error.errno not in (errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP):
                 os.close(descriptor)
                 raise
-            logger.warning("%s: this file system has no locks; see that no other process writes here", output)
+            logger.warning("%s: this file system has no locks; make sure that no other process writes here", output)
             return descriptor
         except BaseException:
             with contextlib.suppress(OSError):
@@ -91,7 +91,7 @@ def _acquire(output: Path, lock_file: Path, way_out: str) -> int:
 
 
 def _is_file(descriptor: int, path: Path) -> bool:
-    """Whether an open file still has its name."""
+    """Whether a path still names an open file."""
     try:
         return os.path.samestat(os.fstat(descriptor), os.stat(path))
     except FileNotFoundError:
@@ -103,7 +103,7 @@ def _busy(descriptor: int) -> str:
         owner = json.loads(os.pread(descriptor, 1 << 12, 0))
         return f"process {owner['process']} on {owner['host']} has been at work here since {owner['since']}"
     except (ValueError, KeyError, TypeError):
-        # Between taking the lock and saying so.
+        # The owner has taken the lock but not yet written its name.
         return "another process is at work here"
 
 

@@ -1,4 +1,4 @@
-"""A file that appears under its name only once it is complete."""
+"""Files that appear under their final names only when they are complete."""
 
 import contextlib
 import errno
@@ -16,24 +16,24 @@ from typing import IO
 from data_pipelines.errors import UserError
 
 SUFFIX = ".incomplete"
-"""Ends the names of files that are being written, or were when their process was killed."""
+"""The suffix of files that are being written, or that a killed process left."""
 
 
 @contextlib.contextmanager
 def complete_file(path: str | Path, mode: str = "w") -> Iterator[IO]:
-    """Yields a file to write. It gets its name when the block ends without an error, and is removed on an error.
+    """Yields a file to write. It gets its name if the block ends without an error; an error removes it.
 
-    Symbolic links are followed: the file that they lead to gets the new content, and the links stay. A file that is
-    replaced passes its permissions on; one with several names (hard links) keeps them all. What cannot be replaced is
-    written straight through: pipes, devices, this process's open files (/dev/stdout, /dev/fd/N), and a file in a
-    directory that takes no new files.
+    Symbolic links are followed: their target gets the new content, and the links stay. A replacement takes over the
+    permissions of the old file. A file with several names (hard links) keeps them all. Targets that cannot be replaced
+    are written directly: pipes, devices, this process's open files (/dev/stdout, /dev/fd/N), and a file in a directory
+    where no file can be created.
 
     Args:
         path: the file.
-        mode: "w" for UTF-8 text with the line ends that are written, "wb" for bytes.
+        mode: "w" for UTF-8 text, whose line ends are written unchanged; "wb" for bytes.
 
     Raises:
-        UserError: there is no directory for it.
+        UserError: its directory does not exist.
         OSError: it cannot be written, or the disk is full.
     """
     if (descriptor := _open_file(Path(path))) is not None:
@@ -66,26 +66,26 @@ def complete_file(path: str | Path, mode: str = "w") -> Iterator[IO]:
 
 
 def write_complete(path: str | Path, text: str) -> None:
-    """Writes UTF-8 text as `complete_file` does."""
+    """Writes UTF-8 text with `complete_file`."""
     with complete_file(path) as file:
         file.write(text)
 
 
 def beside_output(path: str | Path) -> IO[str]:
-    """Where to tell about an output: standard output, or standard error if `path` names standard output itself."""
+    """Where messages about an output go: standard output, or standard error if `path` is standard output itself."""
     return sys.stderr if _open_file(Path(path)) == 1 else sys.stdout
 
 
 def is_written_through(path: str | Path) -> bool:
-    """Whether a path names a pipe, a device or an open file: something that has no place for other files beside it."""
+    """Whether a path names a pipe, a device or an open file. No other file can be created next to these."""
     status = _status(path)
     return _open_file(Path(path)) is not None or (status is not None and not stat.S_ISREG(status.st_mode))
 
 
 def remove_left(folder: str | Path, pattern: str = f"*{SUFFIX}") -> None:
-    """Removes the files of a folder that `complete_file` was writing when its process was killed.
+    """Removes the files that `complete_file` was writing in a folder when its process was killed.
 
-    A file that is still being written is locked by its writer, and stays.
+    A file that is still being written stays: its writer holds a lock on it.
     """
     for path in Path(folder).glob(pattern):
         if path.is_symlink() or not path.is_file():
@@ -107,7 +107,7 @@ def _opened(file: str | Path | int, mode: str) -> IO:
 
 
 def _open_file(path: Path) -> int | None:
-    """N, where a path leads to this process's open file N."""
+    """N if a path leads to this process's open file N."""
     for _ in range(40):  # as many links as the kernel follows
         parent = os.path.realpath(path.parent)
         if parent in (f"/proc/{os.getpid()}/fd", "/dev/fd") and path.name.isdecimal():
@@ -119,12 +119,12 @@ def _open_file(path: Path) -> int | None:
 
 
 def _new_file(target: Path, before: os.stat_result | None) -> tuple[int, str]:
-    """A new file beside `target`, locked, with the permissions it is to have: (descriptor, path)."""
+    """Creates a locked file in the directory of `target`, with its final permissions: (descriptor, path)."""
     while True:
         descriptor, name = tempfile.mkstemp(SUFFIX, f"{target.name}.", target.parent)
         with contextlib.suppress(OSError):  # some file systems have no locks
             fcntl.flock(descriptor, fcntl.LOCK_EX)
-        # Before it was locked, another process may have taken it for one left behind.
+        # Another process may have removed it as a leftover before it was locked.
         if os.path.exists(name):
             break
         os.close(descriptor)
@@ -145,7 +145,7 @@ def _give_name(temporary: str, target: Path, before: os.stat_result | None) -> N
             os.replace(temporary, target)
             return
         except OSError as error:
-            # A file that is mounted by itself has a name that cannot be given away.
+            # A file that is a mount point cannot be renamed over.
             if error.errno != errno.EBUSY:
                 raise
     shutil.copyfile(temporary, target)

@@ -1,4 +1,4 @@
-"""What a number or a name may be, and the line that says so where it is something else."""
+"""Allowed ranges of numbers and names, and the error for any other value."""
 
 import dataclasses
 import math
@@ -15,12 +15,12 @@ class Range:
     """Finite numbers between two bounds.
 
     Attributes:
-        low: the smallest, or where `above` is set what they must exceed.
-        high: the largest, or where `below` is set what they must stay under.
+        low: the lower bound.
+        high: the upper bound.
         above: whether `low` itself is out of range.
         below: whether `high` itself is out of range.
-        whole: whether only integers count.
-        optional: whether None is allowed, for what can be left out.
+        whole: whether only integers are allowed.
+        optional: whether None is allowed.
     """
 
     low: float = -math.inf
@@ -53,7 +53,7 @@ class Range:
 
 
 class OneOf(tuple[str, ...]):
-    """A choice of names."""
+    """The allowed names."""
 
     def __str__(self) -> str:
         return f"one of {', '.join(map(repr, self))}"
@@ -68,13 +68,13 @@ COUNT = Range(1, whole=True)
 
 
 def check_range(name: str, value: Any, allowed: Allowed) -> None:
-    """Raises UserError, naming what it is of, the value and the range, for a value out of range."""
+    """Raises UserError for a value out of range. The message gives the name, the value and the range."""
     if value not in allowed:
         raise UserError(f"{name} should be {allowed}; got {value!r}")
 
 
 def define_float(name: str, default: float, help_text: str, allowed: Range) -> flags.FlagHolder[float]:
-    """A flag of the command line with a range; absl's own bounds let NaN pass."""
+    """Defines a command-line flag with a range. absl's own bounds accept NaN."""
     holder = flags.DEFINE_float(name, default, help_text)
 
     def is_allowed(value: float) -> bool:
@@ -87,7 +87,7 @@ def define_float(name: str, default: float, help_text: str, allowed: Range) -> f
 
 
 def check_each(name: str, values: Sequence[Any], allowed: Allowed) -> None:
-    """`check_range` of each of several values, by its place."""
+    """Calls `check_range` for each of several values, named by its index."""
     if not isinstance(values, Sequence) or isinstance(values, str):
         raise UserError(f"{name} should be a sequence of numbers; got {values!r}")
     for place, value in enumerate(values):

@@ -1,4 +1,4 @@
-"""Raw files -> a prepared directory: the stages, and when there is nothing to do."""
+"""Raw files to a prepared directory: runs the stages, or detects that nothing is left to do."""
 
 import dataclasses
 import hashlib
@@ -37,7 +37,7 @@ from data_pipelines.read.records import write_tfds_metadata
 
 
 class Engine(Protocol):
-    """Who does the work: `engines.local.LocalEngine` or `engines.spark.SparkEngine`. Both give the same files."""
+    """Does the work: `engines.local.LocalEngine` or `engines.spark.SparkEngine`. Both write the same files."""
 
     def count(self, source: Source, staging: Staging) -> tuple[Vocabularies, Counted]:
         """Counts levels over the training split, and rows."""
@@ -59,8 +59,8 @@ def build(
 ) -> None:
     """Prepares raw files into `data_dir`, which appears only when it is complete.
 
-    The result depends on the raw rows and the options alone. If `data_dir` already holds it, nothing is done; if
-    an earlier call was killed, this one goes on after the last stage that it finished.
+    The result depends only on the raw rows and the options. If `data_dir` already holds the result, nothing is done.
+    If an earlier call was killed, this call resumes after the last finished stage.
 
     Args:
         options: see `Options`.
@@ -89,7 +89,7 @@ def build(
     if _is_prepared(final, *request, show):
         return
     with locked(final):
-        # Another process may just have ended.
+        # Another process may have prepared it in the meantime.
         if _is_prepared(final, *request, show):
             return
         with staged_directory(final, _identity(*request, engine)) as staging:
@@ -105,7 +105,7 @@ def _prepare(
     staging: Staging,
     show: Callable[[str], None],
 ) -> None:
-    """Does the stages that are not done."""
+    """Runs the unfinished stages."""
     if staging.stage:
         vocabularies = Vocabularies.load(staging.path, Schema.load(staging.path / "schema.json"))
         counted = Counted.from_json(staging.found, str(staging.stage_file))
@@ -130,7 +130,7 @@ def _is_prepared(
     max_bad_rows: int,
     show: Callable[[str], None],
 ) -> bool:
-    """Whether the directory holds what is asked for. Raises UserError where it holds something else."""
+    """Whether the directory holds the requested data. Raises UserError if it holds something else."""
     if not final.exists() or (final.is_dir() and not any(final.iterdir())):
         return False
     _check_same(final, options, raw, clicks, max_bad_rows)
@@ -167,7 +167,7 @@ def _describe(
 def _identity(
     options: Options, raw: Sequence[RawFile], clicks: Sequence[RawFile], max_bad_rows: int, engine: Engine
 ) -> str:
-    """Differs between works whose files must not be mixed; of two engines one cannot go on where the other stopped."""
+    """Differs between preparations whose files must not be mixed. One engine cannot resume the work of the other."""
     files = [dataclasses.asdict(file) for file in (*raw, *clicks)]
     name = type(engine).__name__
     text = canonical_json([FORMAT_VERSION, msgspec.to_builtins(options), files, len(clicks), max_bad_rows, name])
@@ -203,7 +203,7 @@ def _check_same(
 
 
 def _fields_text(one: Options, other: Options) -> str:
-    """The data set and what it has otherwise than the other: of the format, and of the first field that differs."""
+    """Describes the data set and its differences from the other: in the format and in the first field that differs."""
     text = f"{one.format.name} of {len(one.inputs)} fields"
     if one.format != other.format and one.format.name == other.format.name:
         text += f" with {_own(one.format, other.format)}"
@@ -218,7 +218,7 @@ def _fields_text(one: Options, other: Options) -> str:
 
 
 def _own(one: RawFormat | Input, other: RawFormat | Input) -> str:
-    """The attributes of one that the other has otherwise."""
+    """The attributes of one whose values differ in the other."""
     names = [field.name for field in dataclasses.fields(one)]
     return ", ".join(f"{name}={getattr(one, name)!r}" for name in names if getattr(one, name) != getattr(other, name))
 

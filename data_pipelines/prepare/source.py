@@ -1,4 +1,4 @@
-"""What is prepared, and what counting it gives: the same for every engine."""
+"""The input of a preparation and the result of counting it; the same for every engine."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -18,7 +18,7 @@ from data_pipelines.read.preparation import SPLITS, Options
 
 @dataclasses.dataclass(frozen=True)
 class Source:
-    """Raw files and what is to be made of them.
+    """Raw files and how to prepare them.
 
     Attributes:
         options: see `Options`.
@@ -34,11 +34,11 @@ class Source:
 
     @cached_property
     def clicks(self) -> ClickLog | None:
-        """The clicks, read once. Raises UserError where they are given and the format has labels."""
+        """The clicks, read once. Raises UserError if click logs are given although the format has labels."""
         return read_clicks(self.click_files, self.options.format)
 
     def reader(self, chunk_bytes: int, files: Sequence | None = None, first_row: int = 0) -> RawReader:
-        """A reader of all files, or of `files` (paths or `FilePart`s) whose first row has number `first_row`."""
+        """A reader of all files, or of `files` (paths or `FilePart`s), whose first row has the number `first_row`."""
         options = self.options
         return RawReader(
             options.format,
@@ -62,7 +62,7 @@ class _Counted:
 
 
 class Counted:
-    """Rows by split and label, and rows left out."""
+    """Numbers of rows by split and label, and of rows left out."""
 
     def __init__(self) -> None:
         self._rows = np.zeros((len(SPLITS), 2), np.int64)
@@ -73,7 +73,7 @@ class Counted:
         self._rows += np.bincount(split * 2 + label, minlength=self._rows.size).reshape(self._rows.shape)
 
     def merge(self, other: "Counted") -> None:
-        """Adds what was counted elsewhere."""
+        """Adds another count."""
         self._rows += other._rows
         self.bad_rows += other.bad_rows
 

@@ -1,4 +1,4 @@
-"""A directory that appears under its name only once it is complete."""
+"""A directory that appears under its final name only when it is complete."""
 
 import contextlib
 import dataclasses
@@ -27,13 +27,13 @@ class _Stage:
 
 
 class Staging:
-    """The directory while it is being made, and the last stage of the work that is done in it.
+    """A directory under construction, and the last finished stage of the work in it.
 
     Attributes:
         path: where files are written.
-        final: what it will be called.
+        final: the final path.
         stage: name of the last finished stage, "" before the first.
-        found: what that stage left to know.
+        found: the result of that stage.
     """
 
     def __init__(self, path: Path, final: Path, identity: str, stage: str = "", found: Any = None):
@@ -46,7 +46,7 @@ class Staging:
         return self.path / _STAGE_FILE
 
     def finish(self, stage: str, found: Any) -> None:
-        """Notes that a stage is done; `found` is of plain dictionaries, lists and numbers."""
+        """Records that a stage is finished. `found` consists of plain dictionaries, lists and numbers."""
         self.stage, self.found = stage, found
         save_json(self.path / _STAGE_FILE, {"identity": self._identity, "stage": stage, "found": found})
 
@@ -55,16 +55,16 @@ class Staging:
 def staged_directory(final: Path, identity: str) -> Iterator[Staging]:
     """Yields a directory beside `final` and renames it to `final` when the block ends without an error.
 
-    On an error it is removed. After a kill it stays behind, as after an interruption once a stage is finished: the next
-    run of the same work goes on after that stage, and one of other work removes it. A lock (`locks.py`), which dies
-    with its process, tells a run that was killed from one that is still going on. Call it from within `locked`.
+    An error removes it. A kill leaves it behind, and so does an interruption after a finished stage. The next run of
+    the same work resumes after that stage; a run of other work removes the directory. A lock (`locks.py`), which is
+    released when its process dies, distinguishes a killed run from one in progress. Call this within `locked`.
 
     Args:
         final: the directory to make.
-        identity: tells this work from other work.
+        identity: identifies the work.
 
     Raises:
-        UserError: the disk is full (naming the directory and what is free).
+        UserError: the disk is full. The message names the directory and the free space.
     """
     path = final.parent / (final.name + SUFFIX)
     staging = None
@@ -73,13 +73,13 @@ def staged_directory(final: Path, identity: str) -> Iterator[Staging]:
         staging = _left_behind(path, final, identity)
         yield staging
         Checksums(path).remove(_STAGE_FILE)
-        # Left by a worker of a cluster that was killed.
+        # Left by a killed worker of a cluster.
         remove_left(path)
         os.rename(path, final)
     except BaseException as error:
         if staging is None:
             if isinstance(error, KeyboardInterrupt):
-                # What an earlier run left is not ours to remove; a directory that was just made is empty.
+                # Files of an earlier run must stay; only a directory that was just created is empty.
                 with contextlib.suppress(OSError):
                     path.rmdir()
             raise
@@ -98,10 +98,10 @@ def staged_directory(final: Path, identity: str) -> Iterator[Staging]:
 
 @contextlib.contextmanager
 def locked(final: Path) -> Iterator[None]:
-    """Keeps other processes from making the same directory for as long as the block runs.
+    """Keeps other processes from making the same directory until the block ends.
 
     Raises:
-        UserError: another process is making it; the message names its host and number.
+        UserError: another process is making it. The message names its host and process ID.
     """
     final.parent.mkdir(parents=True, exist_ok=True)
     with alone_at(final, final.parent / (final.name + SUFFIX + LOCK_FILE), "choose another --data_dir"):
@@ -109,7 +109,7 @@ def locked(final: Path) -> Iterator[None]:
 
 
 def _left_behind(path: Path, final: Path, identity: str) -> Staging:
-    """What an earlier run left, if it can be used."""
+    """The usable work of an earlier run; otherwise an empty directory."""
     why = "had not finished its first stage"
     if (path / _STAGE_FILE).is_file():
         try:

@@ -1,4 +1,4 @@
-"""What a raw file is stored as: text, plain or compressed, or Parquet; anything else is refused by its name."""
+"""Detects how a raw file is stored: plain text, compressed text or Parquet. Other formats are errors that name them."""
 
 import bz2
 import gzip
@@ -12,7 +12,7 @@ import pyarrow as pa
 from data_pipelines.errors import UserError
 
 DAMAGE = (EOFError, OSError, zlib.error, lzma.LZMAError)
-"""What readers of compressed files raise where they are cut off or damaged."""
+"""Errors of readers of compressed files that are truncated or damaged."""
 _PARQUET = b"PAR1"
 _COMPRESSIONS = {
     b"\x1f\x8b": "gzip",
@@ -49,10 +49,10 @@ _REFUSED = (
 
 
 def is_parquet(path: Path) -> bool:
-    """Whether a file is Parquet; else it is text, plain or compressed.
+    """Whether a file is Parquet; otherwise it is plain or compressed text.
 
     Raises:
-        UserError: it is neither, or compressed and damaged in its first bytes.
+        UserError: the file is neither, or is compressed and its first bytes are damaged.
     """
     with path.open("rb") as stored:
         head = stored.read(_HEAD_BYTES)
@@ -79,7 +79,7 @@ def is_compressed(path: Path) -> bool:
 
 
 def decompressed(stored: BinaryIO) -> BinaryIO:
-    """The text of a file that was opened at its start: itself where it is not compressed."""
+    """The decompressed text of a file opened at its start; the file itself if it is not compressed."""
     name = _compression(stored.read(_HEAD_BYTES))
     stored.seek(0)
     if name is None:
@@ -104,6 +104,6 @@ def _refuse(head: bytes, path: Path, where: str) -> None:
         if head[offset:].startswith(magic):
             raise UserError(f"{path}: {name}{where}; {way_out.replace('FILE', path.name, 1)}")
     for name, zeros in (("UTF-16LE", head[1::2]), ("UTF-16BE", head[::2])):
-        # Every second byte of ASCII text in UTF-16 is zero; no log in UTF-8 is half NULs.
+        # Every second byte of ASCII text in UTF-16 is zero; a log in UTF-8 does not consist of half NULs.
         if len(zeros) > 1 and zeros.count(0) > 0.9 * len(zeros) and head.count(0) < 0.6 * len(head):
             raise UserError(f"{path}: UTF-16 text{where}; {_CONVERT.format(name).replace('FILE', path.name, 1)}")

@@ -1,4 +1,4 @@
-"""From what a command line names to raw files: commas, folders, patterns, pipes."""
+"""Resolves command-line values to raw files: commas, folders, patterns, pipes."""
 
 import atexit
 import csv
@@ -22,14 +22,14 @@ HELP = "a file, folder of part files or pattern; repeat the flag, or separate by
 def raw_files(values: Sequence[str]) -> list[Path]:
     """The raw files that flags name, in order.
 
-    A value is one path if there is such a path, commas and all; else it is a list that commas separate, in which a path
-    in double quotes may hold commas. A folder is its part files by name, in which folders called key=value are gone
-    into; names that begin with "_" or "." (markers like _SUCCESS) and files without a byte are left out. A pattern
-    (`*`, `?`, `[..]`) is the files that fit, by name, likewise. What can be read only once, a pipe, is copied to a
-    temporary file of this process first.
+    A value is one path if that path exists, even if it contains commas. Otherwise it is a comma-separated list, in
+    which paths in double quotes may contain commas. A folder stands for its part files in name order, including those
+    in subfolders named key=value. Names that begin with "_" or "." (markers such as _SUCCESS) and empty files are
+    skipped. A pattern (`*`, `?`, `[..]`) stands for the matching files in name order, with the same exceptions. A pipe,
+    which can be read only once, is first copied to a temporary file of this process.
 
     Raises:
-        UserError: there is no such file, a folder or pattern gives none, or a folder holds other folders.
+        UserError: a file does not exist, a folder or pattern has no files, or a folder contains other folders.
     """
     return [file for value in values for name in _names(value) for file in _files(name)]
 
@@ -75,7 +75,7 @@ def _is_data(path: Path) -> bool:
 
 
 def _copied(path: Path) -> Path:
-    """A copy of what can be read only once; a log is read for its columns, its fingerprint and its rows."""
+    """A copy of a pipe. A log is read several times: for its columns, its fingerprint and its rows."""
     if not (stat.S_ISFIFO(path.stat().st_mode) or stat.S_ISSOCK(path.stat().st_mode)):
         raise UserError(f"{path}: is a device, not a file; write the log to a file and name that")
     copy = _folder() / f"{len(os.listdir(_folder()))}-{path.name}"

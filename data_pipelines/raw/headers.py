@@ -1,4 +1,4 @@
-"""Which columns a raw file has, how it writes them, and whether files go together."""
+"""The columns and layout of a raw file, and whether several files fit together."""
 
 import csv
 import dataclasses
@@ -24,7 +24,8 @@ class Layout:
     """A file's columns.
 
     Attributes:
-        raw_format: that of the log as this file has it: Parquet or text, whatever the log's other files are.
+        raw_format: the log's format as used by this file, which may be Parquet or text independently of the other
+            files.
         names: of the columns, in order.
     """
 
@@ -35,14 +36,15 @@ class Layout:
 def read_layout(path: Path, raw_format: RawFormat, wanted: Sequence[str], label_ignored: bool) -> Layout:
     """The layout of a file, from its header or first line.
 
-    A file is Parquet if its first bytes say so, and its columns are found by name, also where the format is one of
-    text. A text file of a Parquet log has a header, and the delimiter by which all wanted columns are in it.
+    A file is Parquet if its first bytes say so. Its columns are then found by name, even if the format is a text
+    format. A text file of a Parquet log must have a header. Its delimiter is the one that finds the most wanted
+    columns.
 
     Args:
         path: the file.
         raw_format: how the log's files look.
         wanted: the columns that will be read.
-        label_ignored: a log without a header may lack the label; its first line tells.
+        label_ignored: whether a log without a header may lack the label; its first line shows whether it does.
 
     Raises:
         UserError: the file is missing, empty, or neither text nor Parquet.
@@ -72,13 +74,13 @@ def read_layout(path: Path, raw_format: RawFormat, wanted: Sequence[str], label_
 def check_layouts(
     layouts: Mapping[Path, Layout], raw_format: RawFormat, columns: Sequence[str], label_ignored: bool
 ) -> None:
-    """Sees that the files have what is read of them, and go together.
+    """Checks that the files have the columns that are read, and that they fit together.
 
     Args:
         layouts: of each file.
         raw_format: names the label column.
         columns: those that fields read.
-        label_ignored: the label column need not be there.
+        label_ignored: whether the label column may be missing.
 
     Raises:
         UserError: a file lacks a column or has other columns than the first.
@@ -99,7 +101,7 @@ def check_layouts(
 
 
 def _missing(path: Path, layout: Layout, missing: str, wanted: Sequence[str], raw_format: RawFormat) -> str:
-    """What to say of a column that a file lacks."""
+    """The message about a column that a file lacks."""
     text = layout.raw_format
     place = f"{path}: the file" if text.is_parquet else f"{path}:1: the header"
     what = f"label column {missing!r}" if missing == raw_format.label else f"column {missing!r}"
@@ -156,7 +158,7 @@ def _split(text: str, raw_format: RawFormat) -> list[str]:
 
 
 def _text_format(raw_format: RawFormat, first: str, wanted: Sequence[str]) -> RawFormat:
-    """How a text file of a Parquet log looks: by the delimiter that gives the most of the wanted columns."""
+    """The layout of a text file of a Parquet log, with the delimiter that finds the most wanted columns."""
     formats = [
         dataclasses.replace(raw_format, delimiter=delimiter, has_header=True, quoted=delimiter != "\t")
         for delimiter in _DELIMITERS
@@ -167,7 +169,7 @@ def _text_format(raw_format: RawFormat, first: str, wanted: Sequence[str]) -> Ra
 def _other_delimiter(
     first: str, raw_format: RawFormat, width: Callable[[int], bool] | None, wanted: Sequence[str] = ()
 ) -> str | None:
-    """The name of a delimiter that gives a number of columns that fits, or all of those wanted."""
+    """The name of a delimiter that gives a fitting number of columns, or all wanted columns."""
     for delimiter, name in _DELIMITERS.items():
         found = _split(first, dataclasses.replace(raw_format, delimiter=delimiter))
         if delimiter != raw_format.delimiter and (width(len(found)) if width else set(wanted) <= set(found)):

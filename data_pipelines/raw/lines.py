@@ -1,4 +1,4 @@
-"""Byte chunks of a plain or compressed text file, cut at the ends of records."""
+"""Reads a plain or compressed text file in byte chunks that end at record ends."""
 
 import dataclasses
 from collections.abc import Iterator
@@ -13,7 +13,7 @@ from data_pipelines.raw.quoting import record_ends, stray_quote
 
 CHUNK_BYTES = 32 << 20
 MAX_LINE_BYTES = 64 << 20
-"""A longer line is an error: without a bound, a file without line ends would be read whole."""
+"""A longer line is an error. Without a bound, a file without line ends would be read into memory as a whole."""
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
@@ -39,10 +39,10 @@ class LineChunk:
     r"""Whole records of a file.
 
     Attributes:
-        data: the records, each ended by "\n"; "\r\n" is already "\n", and any other "\r" is a NUL (both
-            are never part of a level, and CSV parsers disagree about a lone "\r").
+        data: the records, each ended by "\n". "\r\n" is replaced by "\n", and any other "\r" by NUL. Neither is ever
+            part of a level, and CSV parsers disagree about a lone "\r".
         first_line: 1-based number of the first line in the file.
-        bytes_read: bytes of the file part, as stored, consumed so far.
+        bytes_read: stored bytes of the file part that have been read so far.
     """
 
     data: bytes
@@ -53,13 +53,13 @@ class LineChunk:
 def read_lines(
     part: FilePart, raw_format: RawFormat, skip_header: bool, chunk_bytes: int = CHUNK_BYTES
 ) -> Iterator[LineChunk]:
-    """Reads whole records in chunks of about `chunk_bytes`; the last line need not be ended.
+    """Reads whole records in chunks of about `chunk_bytes`. The last line need not have a line end.
 
     Args:
         part: what to read.
-        raw_format: says whether values may be quoted.
-        skip_header: leave out the file's first record.
-        chunk_bytes: of text, held at once.
+        raw_format: determines whether values may be quoted.
+        skip_header: whether to skip the file's first record.
+        chunk_bytes: bytes of text in memory at once.
 
     Raises:
         UserError: a compressed file is truncated or damaged, a line is longer than `MAX_LINE_BYTES`, or a quote
@@ -108,7 +108,7 @@ def read_lines(
 
 
 def count_lines(part: FilePart) -> int:
-    """Line feeds of a part of a plain file, plus one where its last line has none."""
+    """The number of line feeds in a part of a plain file, plus one if its last line has none."""
     lines, last = 0, b"\n"
     with part.path.open("rb") as file:
         file.seek(part.start)
@@ -123,7 +123,7 @@ def _last_end(data: bytes, path: Path, first_line: int, raw_format: RawFormat, l
         return data.rfind(b"\n") + 1
     bytes_ = np.frombuffer(data, np.uint8)
     stray = stray_quote(bytes_, raw_format.delimiter)
-    # At the chunk's end what follows a quote is not known yet, nor is what a "\r" there is.
+    # At the chunk's end it is not known yet what follows a quote or a "\r".
     if stray is not None and (last or stray < len(data) - 1 - data.endswith(b"\r")):
         line = first_line + data.count(b"\n", 0, stray)
         raise UserError(

@@ -78,7 +78,7 @@ def test_field_names_are_safe_file_names_that_can_be_read_back():
     for name, file in found.items():
         assert file.isascii() and not set("/\\\0\n") & set(file) and not file.startswith(".") and len(file) <= LONGEST
         assert unquote(file) == name or len(name) == 300
-    with pytest.raises(UserError, match="no valid Unicode text"):
+    with pytest.raises(UserError, match="not valid Unicode text"):
         file_names(["\ud800"])
     schema = Schema(RawFormat("tiny", "label"), (Field("../../secret/x", "text", 3, 0),))
     assert schema.vocabulary_files == {"../../secret/x": "vocabulary/%2E.%2F..%2Fsecret%2Fx.txt"}
