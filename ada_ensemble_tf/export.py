@@ -93,8 +93,8 @@ def _rows(workdir: "Workdir", schema: "Schema") -> dict[str, list[str]] | None:
         logger.info("rows are made from the vocabularies, because the prepared data is not available: %s", error)
         return None
     for inputs, _ in data.evaluation("test", _ROWS.value).take(1):
-        ids, values = (None if one is None else one.numpy() for one in (ids_of(inputs), values_of(inputs)))
-        return raw_text(Vocabularies.load(workdir.path, schema), ids, values)
+        ids, values = ids_of(inputs).numpy(), values_of(inputs)
+        return raw_text(Vocabularies.load(workdir.path, schema), ids, None if values is None else values.numpy())
     return None
 
 
