@@ -1,7 +1,7 @@
 """Bi-level training: gates learn on their own rows, weights on the training rows, in turn."""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal
 
 import keras
 import tensorflow as tf
@@ -11,18 +11,16 @@ from ada_ensemble_tf.gates.scalars import report_scalars
 from ada_ensemble_tf.layers.normalization import frozen_statistics
 from ada_ensemble_tf.losses import log_loss
 from ada_ensemble_tf.updates.finite import FiniteCheck
+from ada_ensemble_tf.updates.grouped import OPTIMIZERS, GroupedModel, Logs
 from ada_ensemble_tf.updates.second_order import second_order_gate_gradients
 from ada_ensemble_tf.updates.stages import Stage
 from data_pipelines.read.inputs import Inputs, ids_of
 
 Update = Literal["weights", "gates", "joint"]
 """What an update changes: W, alpha, or both on the same rows."""
-OPTIMIZERS = ("embedding_optimizer", "weight_optimizer", "gate_optimizer")
-
-Logs: TypeAlias = dict[str, tf.Tensor]
 
 
-class BilevelModel(keras.Model):
+class BilevelModel(GroupedModel):
     """A model whose `train_step` alternates between updates of its gates and of its weights.
 
     Algorithm 2 of AdaEnsemble (arXiv 2301.08353), after DARTS (arXiv 1806.09055). Alpha is `gate_variables`; W is
@@ -139,8 +137,7 @@ class BilevelModel(keras.Model):
             raise ValueError("each group of variables needs its own optimizer; received the same one twice")
         for optimizer, variables in groups:
             optimizer.build(variables)
-        self._auc = keras.metrics.AUC(num_thresholds=10_000, name="auc")
-        self._log_loss = keras.metrics.Mean(name="log_loss")
+        self.make_metrics()
         self._weight_step = self._make_weight_step()
 
     def _make_weight_step(self):
@@ -151,39 +148,12 @@ class BilevelModel(keras.Model):
         update = self._on_replicas(self._update_weights)
         return tf.function(update, reduce_retracing=True, experimental_attributes={"_noinline": True})
 
-    def groups(self) -> dict[str, tuple[keras.optimizers.Optimizer, list[keras.Variable]]]:
-        """(optimiser, variables) of each group that has variables."""
-        groups = {
-            "embedding": (self.embedding_optimizer, self.embedding_variables),
-            "weight": (self.weight_optimizer, self.weight_variables),
-            "gate": (self.gate_optimizer, self.gate_variables),
-        }
-        return {name: group for name, group in groups.items() if group[1]}
-
-    @property
-    def optimizer_variables(self) -> list[keras.Variable]:
-        """All state of the optimisers."""
-        return [v for optimizer, _ in self.groups().values() for v in optimizer.variables]
-
-    def get_compile_config(self):
-        """The optimisers and xi, stored in `.keras` files; None before `compile`."""
-        if not self.compiled:
-            return None
-        return {"xi": self.xi} | {
-            name: keras.saving.serialize_keras_object(getattr(self, name)) for name in OPTIMIZERS if getattr(self, name)
-        }
-
     def compile_from_config(self, config: Mapping[str, Any]) -> None:
         """Compiles the model with the config from `get_compile_config`."""
         optimizers = {
             name: keras.saving.deserialize_keras_object(config[name]) for name in OPTIMIZERS if name in config
         }
         self.compile(**optimizers, xi=config["xi"])
-
-    @property
-    def metrics(self):
-        """The metrics `evaluate` reports; `ada_ensemble_tf.evaluation.metrics` has exact ones over whole splits."""
-        return [self._auc, self._log_loss] if hasattr(self, "_auc") else []
 
     def train_step(self, data: Any) -> dict[str, tf.Tensor]:
         """Trains on one element; returns the loss and its LogLoss term. `training_logs` returns all terms."""
@@ -241,9 +211,7 @@ class BilevelModel(keras.Model):
         self.step.assign_add(1)
         return logs
 
-    def _gate_step(
-        self, inputs: Inputs, labels: tf.Tensor, train_inputs: Inputs, train_labels: tf.Tensor
-    ) -> Logs:
+    def _gate_step(self, inputs: Inputs, labels: tf.Tensor, train_inputs: Inputs, train_labels: tf.Tensor) -> Logs:
         with frozen_statistics():
             if self.xi:
                 gradients, logs = second_order_gate_gradients(
@@ -285,16 +253,3 @@ class BilevelModel(keras.Model):
     def choice_names(self) -> dict[str, list[str]]:
         """The names of each gate's choices, by the gate's name in the reports."""
         return {}
-
-    def test_step(self, data: tuple[Inputs, tf.Tensor]) -> Logs:
-        """Updates the metrics with (inputs, labels)."""
-        inputs, labels = data
-        forward = self.forward(inputs, training=False)
-        self._log_loss.update_state(tf.nn.sigmoid_cross_entropy_with_logits(labels=labels, logits=forward.logit))
-        self._auc.update_state(labels, tf.sigmoid(forward.logit))
-        return {metric.name: metric.result() for metric in self.metrics}
-
-    def predict_step(self, data: Any) -> tf.Tensor:
-        """Click probabilities `[B]` for inputs or (inputs, labels)."""
-        inputs = data[0] if isinstance(data, tuple) else data
-        return self(inputs, training=False)

@@ -72,9 +72,7 @@ def _shift(variables: Sequence[keras.Variable], gradients: Sequence[Any], scale:
 
 
 @contextlib.contextmanager
-def _restored(
-    model: "BilevelModel", weights: Sequence[keras.Variable], batches: Sequence[Inputs]
-) -> Iterator[None]:
+def _restored(model: "BilevelModel", weights: Sequence[keras.Variable], batches: Sequence[Inputs]) -> Iterator[None]:
     """Restores `weights` after the block.
 
     Of the embedding tables, only the rows that `batches` read are saved, so no other rows may change.
