@@ -13,12 +13,12 @@ from absl import logging as absl_logging
 class UserError(ValueError):
     """What a user can put right: wrong data, a wrong flag, a taken port, a loss that is not finite.
 
-    The message is one sentence or two: it names the file, line, field and value, and says what to do.
+    The message is one or two sentences: it names the file, line, field and value, and says what to do.
     """
 
 
 class Stopped(Exception):
-    """The process was asked to end and has left its work in order; the message says how to go on."""
+    """The process was asked to end and has left its work in order; the message says how to continue."""
 
 
 STOPPED = 75
@@ -26,7 +26,7 @@ STOPPED = 75
 
 
 def extra_missing(what: str, package: str, extra: str) -> UserError:
-    """The error for a package that is not there, of one of setup.cfg's extras."""
+    """The error for a missing package that one of setup.cfg's extras installs."""
     return UserError(f"{what} needs {package}: .venv/bin/pip install -e '.[{extra}]' in the checkout")
 
 
@@ -73,10 +73,10 @@ def _guarded(main: Callable[[Sequence[str]], int | None]) -> Callable[[Sequence[
 
 
 def _show_progress() -> None:
-    """Lets this project's INFO messages through, with the time of day; other libraries keep to warnings.
+    """Lets this project's INFO messages through, with the time of day; other libraries show warnings only.
 
-    TensorFlow, which no command has imported yet, reads its level from the environment; what it says while it loads
-    heeds none.
+    No command has imported TensorFlow yet, so it will read its level from the environment. What it prints while it
+    loads ignores every level.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "1")
     absl_logging.get_absl_handler().setFormatter(logging.Formatter("%(asctime)s %(message)s", "%H:%M:%S"))
@@ -92,14 +92,14 @@ def _parse_flags(argv: Sequence[str]) -> list[str]:
     except flags.Error as error:
         message = _one_line(error)
         if "Traceback (most recent call last)" in message:
-            # ml_collections puts the config function's whole traceback into the message; its end says it all.
+            # ml_collections puts the config function's whole traceback into the message; its last line is enough.
             message = f"{message.split(': ')[0]}: {str(error).strip().splitlines()[-1]}"
     except (AttributeError, KeyError) as error:
         # For an unknown key ml_collections raises either KeyError or AttributeError(KeyError).
         cause = error.args[0] if error.args and isinstance(error.args[0], KeyError) else error
         message = _one_line(cause)
         if isinstance(cause, KeyError):
-            message = f"unknown config key {message}; get_config in the config file shows the keys there are"
+            message = f"unknown config key {message}; get_config in the config file shows the known keys"
     except (TypeError, ValueError, OSError, ImportError) as error:
         message = _one_line(error)
     sys.exit(_complain(message))

@@ -1,4 +1,4 @@
-"""Progress lines: rows, rows a second, share of the bytes, time left."""
+"""Progress lines: rows, rows per second, share of the bytes, time left."""
 
 import time
 from collections.abc import Callable
@@ -7,14 +7,14 @@ _SECONDS_BETWEEN_LINES = 2.0
 
 
 class Progress:
-    """Shows how far a pass over `total` (bytes, say) is, at most every two seconds."""
+    """Shows the progress of a pass over `total` units, such as bytes, at most every two seconds."""
 
     def __init__(self, title: str, total: int, show: Callable[[str], None]):
         self._title, self._total, self._show = title, total, show
         self._start = self._shown = time.monotonic()
 
     def update(self, rows: int, done: int) -> None:
-        """`rows` so far, and how much of `total` they are. Gzip files count by compressed position."""
+        """Reports `rows` so far and their part of `total`. Gzip files count by compressed position."""
         now = time.monotonic()
         if now - self._shown < _SECONDS_BETWEEN_LINES:
             return

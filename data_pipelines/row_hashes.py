@@ -32,7 +32,7 @@ def split_of_rows(row_numbers: np.ndarray, shares: Sequence[float], seed: int) -
     Args:
         row_numbers: int64 [n].
         shares: they sum to 1; a row falls into each with that probability, exact to 2^-52.
-        seed: other seeds give other splits.
+        seed: different seeds give different splits.
 
     Returns:
         int64 [n].
@@ -45,5 +45,5 @@ def split_of_rows(row_numbers: np.ndarray, shares: Sequence[float], seed: int) -
 def bucket_of_rows(row_numbers: np.ndarray, buckets: int | np.ndarray, seed: int) -> np.ndarray:
     """A uniformly random bucket of each row: int64 [n] in [0, buckets); `buckets` may differ from row to row."""
     hashes = row_hashes(row_numbers, seed, BUCKET_SALT)
-    # The high 32 bits scaled: a remainder would favour low buckets and divides slowly.
+    # Scales the high 32 bits: a remainder would favour low buckets, and division is slow.
     return ((hashes >> np.uint64(32)) * np.asarray(buckets).astype(np.uint64) >> np.uint64(32)).astype(np.int64)

@@ -2,14 +2,14 @@
 
     python -m data_pipelines.synthetic --rows=1000000 --out=train.txt [--seed=0]
 
-Beside train.txt stands train.txt.json with those figures. C17 names a row's group, and each group needs other
+It writes those figures to train.txt.json beside train.txt. C17 names a row's group, and each group needs different
 interactions. With latents z of mean 0 and variance 1 over the rows that have a value, 0 where it is missing:
 
     logit = bias + sum over terms t of the row's group and of "every":
             weight_t / sqrt(R_t) * sum_{r < R_t} prod_{c in t} z_{c,r}(value of column c)
 
     group      rows   terms (`TERMS`)
-    every      100 %  weak effects of C1, C13, C20, C25, I5, I13; the columns named nowhere are nuisance
+    every      100 %  weak effects of C1, C13, C20, C25, I5, I13; columns not named here are nuisance
     additive    34 %  C14 + I6 + I11
     pair        30 %  C2 x C8 (R = 2), C23 x I9
     triple      36 %  C5 x C6 x I7, C9 x C18 x I8; and, weaker, their pairs, whose gradient leads there
@@ -74,7 +74,7 @@ LATENT_RANK = {"C2": 2, "C8": 2}  # 1 for the others
 BASE_RATE, CHUNK_ROWS = 0.25, 100_000
 FIGURES = ("rows", "base_rate", "bayes_auc", "bayes_logloss")
 _MODEL_VERSION, _MODEL_SEED, _CALIBRATION_ROWS, _BINS = 1, 230108353, 200_000, 256
-_LEVELS_WITH_EFFECT = 60  # what rarer levels do could not be learned, yet would count as reachable AUC
+_LEVELS_WITH_EFFECT = 60  # effects of rarer levels could not be learned but would count as reachable AUC
 _HEX = pl.Series([f"{number:04x}" for number in range(1 << 16)])
 _Draw = dict[str, tuple[np.ndarray, np.ndarray]]  # column -> its integers or level ranks [n], missing [n]
 
@@ -89,7 +89,7 @@ class Chunk(NamedTuple):
 
 
 def generate(rows: int, seed: int = 0, chunk_rows: int = CHUNK_ROWS) -> Iterator[Chunk]:
-    """Yields `rows` rows in chunks; a chunk depends on its size, its number and `seed` alone.
+    """Yields `rows` rows in chunks; a chunk depends only on its size, its number and `seed`.
 
     Raises:
         UserError: rows or chunk_rows below 1, or a negative seed.
@@ -109,7 +109,7 @@ def generate(rows: int, seed: int = 0, chunk_rows: int = CHUNK_ROWS) -> Iterator
 
 
 def group_of(levels: pl.Series) -> np.ndarray:
-    """Indices into `GROUPS`, int8 [n], of the texts of C17. UserError: a text that is no level of it."""
+    """Indices into `GROUPS`, int8 [n], of the texts of C17. UserError: a text is not one of its levels."""
     known = _text(GROUP_COLUMN, np.arange(len(GROUP_OF_RANK)), np.zeros(len(GROUP_OF_RANK), bool))
     if not levels.is_in(known.implode()).all() or levels.null_count():
         raise UserError(f"{GROUP_COLUMN} should hold only {', '.join(known)}, got others")
@@ -119,17 +119,17 @@ def group_of(levels: pl.Series) -> np.ndarray:
 def write(out: str | Path, rows: int, seed: int = 0, show: Callable[[str], None] = print) -> dict:
     """Writes the rows (gzip if `out` ends in .gz) and, as `out`.json, the figures that it returns.
 
-    The rows get their name last, when all is complete. A pipe or device gets the rows alone. Memory: a chunk, and some
-    60 bytes a row for the AUC.
+    The file of rows gets its name last, when everything is complete. A pipe or device gets only the rows. Memory: one
+    chunk, and about 60 bytes per row for the AUC.
 
     Raises:
-        UserError: bad arguments, or `out` exists and holds other rows (the same ones are left alone).
+        UserError: bad arguments, or `out` exists and holds different rows (the same rows are left alone).
         OSError: the directory cannot be written, or the disk is full.
     """
     out, request = Path(out), {"rows": rows, "seed": seed, "model_version": _MODEL_VERSION}
     beside = None if is_written_through(out) else out.with_name(out.name + ".json")
     if beside is not None and not os.access(out.parent, os.W_OK):
-        raise UserError(f"{out.parent} is no directory that can be written; make it or choose another --out")
+        raise UserError(f"{out.parent} is not a directory that can be written; make it or choose another --out")
     if beside is not None and out.exists():
         found = load_figures(beside, f"delete it and {out}, or choose another --out") if beside.exists() else {}
         if request.items() <= found.items():
@@ -155,7 +155,7 @@ def write(out: str | Path, rows: int, seed: int = 0, show: Callable[[str], None]
 
 
 def main(argv: Sequence[str]) -> None:
-    """Runs `write` on the flags and prints what a model can reach at best."""
+    """Runs `write` on the flags and prints the best figures that a model can reach."""
     del argv
     show = functools.partial(print, flush=True, file=beside_output(flags.FLAGS.out))
     figures = write(flags.FLAGS.out, flags.FLAGS.rows, flags.FLAGS.seed, show)
@@ -208,17 +208,17 @@ def _logit_less_bias(draw: _Draw, latents: dict[str, np.ndarray], groups: np.nda
 
 @functools.cache
 def _model() -> tuple[dict[str, np.ndarray], float]:
-    """The latent tables and the bias that gives `BASE_RATE`, both set on rows of the model's own."""
+    """The latent tables and the bias that gives `BASE_RATE`, both set on the model's own sample of rows."""
     rng = np.random.Generator(np.random.Philox(_MODEL_SEED))
     draw, latents = _draw(rng, _CALIBRATION_ROWS), {}
     for name in sorted({name for _, columns, _ in TERMS for name in columns}):
         rank = LATENT_RANK.get(name, 1)
         if name in NUMERIC:
-            # A wave over the bins: smooth, yet not monotone, so that no single slope stands in for it.
+            # A wave over the bins: smooth but not monotone, so that no single slope can replace it.
             speed, phase = rng.uniform(0.6, 1.0, rank), rng.uniform(0, 2 * np.pi, rank)
             table, used = np.sin(np.sqrt(np.arange(_BINS))[:, None] * speed + phase), _BINS
         else:
-            # Away from zero, or else most products of three would be too small to be seen.
+            # Kept away from zero; otherwise most products of three would be too small to notice.
             table = rng.uniform(0.5, 1.5, (_BINS, rank)) * rng.choice([-1, 1], (_BINS, rank))
             used = _LEVELS_WITH_EFFECT
         counts = np.bincount(_table_rows(name, *draw[name]), minlength=_BINS + 1)[:_BINS, None]
@@ -234,7 +234,7 @@ def _figures(labels: np.ndarray, probabilities: np.ndarray, groups: np.ndarray) 
     found = []
     for rows in (groups >= 0, *(groups == index for index in range(len(GROUPS)))):
         truth = labels[rows], probabilities[rows]
-        known = len(np.unique(labels[rows])) == 2  # or else there is no AUC, and JSON has null but no NaN
+        known = len(np.unique(labels[rows])) == 2  # otherwise there is no AUC, and JSON has null but no NaN
         scores = (float(score(*truth)) if known else None for score in (roc_auc_score, log_loss))
         base_rate = float(labels[rows].mean()) if rows.any() else None
         found.append(dict(zip(FIGURES, (int(rows.sum()), base_rate, *scores), strict=True)))
@@ -247,5 +247,5 @@ if __name__ == "__main__":
     # Here, so that importing this module leaves the flags of other command lines alone.
     flags.DEFINE_integer("rows", None, "Number of rows.", required=True)
     flags.DEFINE_string("out", None, "File to write, gzip if it ends in .gz.", required=True)
-    flags.DEFINE_integer("seed", 0, "Of the rows; the click model is the same for all.")
+    flags.DEFINE_integer("seed", 0, "Seed of the rows; the click model is the same for all seeds.")
     run_main(main)

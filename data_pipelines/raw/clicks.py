@@ -12,7 +12,7 @@ from data_pipelines.fields.columns import texts
 from data_pipelines.fields.declarations import Input, RawFormat
 
 _BETWEEN = "\t"
-"""Joins the columns of a key; no value of a tab-separated log holds one."""
+"""Joins the columns of a key; no value in a tab-separated log contains it."""
 
 
 class ClickLog:
@@ -23,7 +23,7 @@ class ClickLog:
 
     @classmethod
     def read(cls, files: Sequence[str | Path], raw_format: RawFormat) -> "ClickLog":
-        """Reads click logs, which look as the impressions do. Raises UserError as `RawReader` does."""
+        """Reads click logs, which have the format of the impressions. Raises UserError as `RawReader` does."""
         from data_pipelines.raw import RawReader
 
         inputs = [Input(name, name) for name in raw_format.click_key]
@@ -37,7 +37,7 @@ class ClickLog:
 
 
 def read_clicks(files: Sequence[str | Path], raw_format: RawFormat) -> ClickLog | None:
-    """The clicks, or None without files. Raises UserError where files are given and the format has labels."""
+    """The clicks, or None without files. Raises UserError if files are given and the format has labels."""
     if files and not raw_format.click_key:
         raise UserError(f"--clicks: {raw_format.name} has a label column; leave the click logs out")
     return ClickLog.read(files, raw_format) if files else None

@@ -17,13 +17,13 @@ from data_pipelines.raw.parquet_text import check_types, column_text, warn_of_ro
 from data_pipelines.raw.validation import BadRow, without_bad_values
 
 _BYTES_A_ROW = 256
-"""A guess, for reading about as much at once as of text files."""
+"""A guess, so that about as much is read at once as from text files."""
 _BARE = RawFormat("", "")
 
 
 @contextlib.contextmanager
 def opened(path: Path) -> Iterator[pyarrow.parquet.ParquetFile]:
-    """Opens a file; damage in it, then or later, is a UserError."""
+    """Opens a file; damage found then or later becomes a UserError."""
     try:
         with pyarrow.parquet.ParquetFile(path) as file:
             yield file
@@ -38,19 +38,19 @@ def read_parquet(
     chunk_bytes: int,
     raw_format: RawFormat = _BARE,
 ) -> Iterator[tuple[pa.RecordBatch, np.ndarray, list[BadRow], float]]:
-    """Yields (good rows as `columns.coded`, which rows they are, the bad ones, share of the file read).
+    """Yields (good rows as `columns.coded`, which rows they are, the bad rows, share of the file read).
 
-    Values become text as `parquet_text` says; null is "". A list becomes its values joined by the column's separator.
+    `parquet_text` says how values become text; null is "". A list becomes its values joined by the column's separator.
 
     Args:
         path: the file.
         kinds: the columns to read, each with the kinds of text it must hold.
-        separators: of the columns of multi-valued fields.
-        chunk_bytes: about what to hold at once.
-        raw_format: says what a label is.
+        separators: the separators of the columns of multi-valued fields.
+        chunk_bytes: about how much to hold in memory at once.
+        raw_format: says what counts as a label.
 
     Raises:
-        UserError: the file is damaged, or a column is of a type that is no text.
+        UserError: the file is damaged, or the type of a column has no form as text.
     """
     with opened(path) as file:
         check_types(file.schema_arrow, list(kinds), separators, path)

@@ -1,17 +1,18 @@
-"""The text of Parquet's types, which is that of the same values in a CSV file.
+"""Turns values of Parquet's types into the text that the same values have in a CSV file.
 
-Read are:
+These types are read:
 
-* text, also as dictionary or as binary in UTF-8;
-* integers; floats, of which whole ones below 2^63 are written as integers, and NaN is missing; decimals, without
-  zeros for a fraction;
+* text, also as a dictionary or as binary data in UTF-8;
+* integers; floats, where whole numbers below 2^63 are written as integers and NaN is missing; decimals, without a
+  fraction of zeros;
 * booleans, as true and false;
-* dates as 2014-10-21, times as 23:00:00, timestamps as 2014-10-21 23:00:00, with the second's fraction only where
-  there is one, and of a column with a zone, the zone's time and offset (23:00:00+02:00);
-* lists of any of these, as a multi-valued field's values, those missing left out;
-* columns without a type, all of which is missing.
+* dates as 2014-10-21, times as 23:00:00, timestamps as 2014-10-21 23:00:00; fractions of a second appear only if they
+  are not zero; a column with a time zone gives the zone's local time and offset (23:00:00+02:00);
+* lists of any of these, as the values of a multi-valued field; missing values are left out;
+* columns without a type, where every value is missing.
 
-Structs, maps, lists of those or of lists, durations, intervals and extension types have no one text: they are refused.
+Structs, maps, lists of those or of lists, durations, intervals and extension types have no unique text form and are
+refused.
 """
 
 import logging
@@ -33,11 +34,11 @@ _SCALARS = (
     *(types.is_binary, types.is_large_binary, types.is_binary_view, types.is_fixed_size_binary),
 )
 _LARGEST_EXACT = 2**53
-"""Of floats, beyond which neighbouring integers are one float."""
+"""Beyond this, neighbouring integers become the same float."""
 
 
 def is_list(kind: pa.DataType) -> bool:
-    """Whether a type is a list's."""
+    """Whether a type is a list type."""
     return types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind)
 
 
@@ -51,12 +52,12 @@ def has_text(kind: pa.DataType) -> bool:
 
 
 def check_types(schema: pa.Schema, columns: Sequence[str], separators: Mapping[str, str], path: Path) -> None:
-    """Raises UserError where a column's type has no text, or is a list's and no multi-valued field reads it."""
+    """Raises UserError if a column's type has no text form, or if it is a list that no multi-valued field reads."""
     for name in columns:
         kind = schema.field(name).type
         if not has_text(kind):
             raise UserError(
-                f"{path}: column {shown(name)} is of type {kind}, which has no one text; write what it holds into "
+                f"{path}: column {shown(name)} is of type {kind}, which has no unique text form; write its values to "
                 "columns of text or numbers, or leave the field out"
             )
         if is_list(kind) and name not in separators:
@@ -66,7 +67,7 @@ def check_types(schema: pa.Schema, columns: Sequence[str], separators: Mapping[s
 
 
 def column_text(column: pl.Series, path: Path, separator: str | None) -> pl.Series:
-    """The text [n] of a column; null where it is missing. Raises UserError where binary data is no text."""
+    """The text [n] of a column; null where it is missing. Raises UserError if binary data is not text."""
     if not isinstance(column.dtype, pl.List | pl.Array):
         return _scalar_text(column, path)
     assert separator is not None, "check_types refuses lists without one"
@@ -85,7 +86,7 @@ def column_text(column: pl.Series, path: Path, separator: str | None) -> pl.Seri
 
 
 def warn_of_rounded(column: pl.Series, path: Path, warned: set[str]) -> None:
-    """Says, once a column, that floats beyond 2^53 may be integers that were rounded: two ids may have become one."""
+    """Warns once per column that floats beyond 2^53 may be rounded integers: two ids may have become one."""
     kind = column.dtype.inner if isinstance(column.dtype, pl.List) else column.dtype
     if column.name in warned or not kind.is_float():
         return
@@ -94,8 +95,8 @@ def warn_of_rounded(column: pl.Series, path: Path, warned: set[str]) -> None:
     if largest is not None and largest >= _LARGEST_EXACT:
         warned.add(column.name)
         logging.warning(
-            "%s: column %s holds floats beyond 2^53, where neighbouring integers are one float; write ids as integers "
-            "or text",
+            "%s: column %s holds floats beyond 2^53, where neighbouring integers become the same float; write ids "
+            "as integers or text",
             path, shown(column.name),
         )  # fmt: skip
 

@@ -1,7 +1,7 @@
-"""Where records of delimited text end when values may be in double quotes.
+"""Finds where records of delimited text end if values may be in double quotes.
 
-A quote that opens a value stands at the value's beginning; inside, a doubled quote is a quote. So outside of quotes
-the number of quotes so far is even.
+An opening quote is the first character of its value. Inside a quoted value, a doubled quote stands for one quote. So
+the number of quotes so far is even at every position outside quotes.
 """
 
 import numpy as np
@@ -16,7 +16,7 @@ def record_ends(data: np.ndarray, quoted: bool) -> np.ndarray:
 
 
 def unquoted(data: np.ndarray, positions: np.ndarray) -> np.ndarray:
-    """Those of the positions (rising) that are outside of quotes."""
+    """The positions (in rising order) that are outside quotes."""
     quotes = np.flatnonzero(data == _QUOTE)
     return positions[np.searchsorted(quotes, positions) % 2 == 0]
 

@@ -26,7 +26,7 @@ from data_pipelines.raw.validation import BadRow, Problem, parse_rows
 
 _SHOWN_BAD_ROWS = 5
 FEW_BAD = 0.2
-"""Share of bad rows up to which leaving them out is a way."""
+"""Leaving bad rows out is suggested only up to this share of bad rows."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,7 +34,7 @@ class RawChunk:
     """Consecutive good rows of a raw log.
 
     Attributes:
-        columns: the log's own text of the columns that fields read (see `columns.coded`), "" is missing.
+        columns: the log's own text in the columns that fields read (see `columns.coded`); "" is missing.
         label: uint8 [n], or None where the log has no labels.
         row_numbers: int64 [n], each row's number over all rows of all files in order. Bad rows have a
             number too, so that the numbers of the others do not depend on them.
@@ -51,28 +51,28 @@ class RawReader:
     """Iterates over the `RawChunk`s of raw files; may be iterated again.
 
     Args:
-        raw_format: how the files look; a file that is Parquet is read as such, whatever the others are.
-        fields: what is read of them.
+        raw_format: how the files look; a Parquet file is read as Parquet, whatever the other files are.
+        fields: what to read from them.
         files: plain or compressed text, or Parquet; read in this order.
-        max_bad_rows: leave out and count up to so many bad rows over all files.
-        label: "required", or "ignored", where labels are not asked for: the label column may be missing (as in
-            Kaggle's test.txt) or hold anything.
-        chunk_bytes: text parsed at once.
-        clicks: tells the positives of a format that has a `click_key` instead of a label column.
+        max_bad_rows: leave out and count up to this many bad rows over all files.
+        label: "required" or "ignored". If ignored, the label column may be missing (as in Kaggle's test.txt) or hold
+            anything.
+        chunk_bytes: bytes of text parsed at once.
+        clicks: identifies the positives of a format that has a `click_key` instead of a label column.
         first_row: number of the first row.
-        on_bad_row: called with each bad row, as "file:line: problem"; bad rows are then no error, however many.
+        on_bad_row: called with each bad row, as "file:line: problem"; no number of bad rows then raises an error.
 
     Attributes:
         has_label: whether the rows have labels.
         bad_rows: bad rows left out by the last pass so far.
-        rows: rows seen by the last pass so far, bad ones too.
+        rows: rows seen by the last pass so far, including bad ones.
         total_bytes: size of all files, as stored.
         way_to_declare: what to write into the schema file so that the first bad labels or values of the last pass can
-            be read; "" where nothing would help.
+            be read; "" if nothing would help.
 
     Raises:
-        UserError: a file is missing or empty, lacks a column, has other columns than the first, is a damaged
-            compressed file or neither text nor Parquet; while iterating, a row is bad.
+        UserError: a file is missing or empty, lacks a column, has other columns than the first file, is a damaged
+            compressed file, or is neither text nor Parquet; while iterating, a row is bad.
     """
 
     def __init__(
@@ -135,7 +135,7 @@ class RawReader:
             if self.rows == rows_before:
                 empty = empty or part.path
             done += (part.end or part.path.stat().st_size) - part.start
-        # Writers of part files leave some without rows.
+        # Programs that write part files may leave some of them without rows.
         if empty and not self.rows:
             raise UserError(f"{empty}: has a header but no rows; remove it from --raw")
         if self.bad_rows:
@@ -176,12 +176,12 @@ class RawReader:
         return any(field.column == self._format.label for field in self._fields)
 
     def _way_out(self, columns: pa.RecordBatch, good: np.ndarray, bad: Sequence[BadRow], what: str) -> str:
-        """What to do about the first row that is too bad, if it is one of a chunk's."""
+        """What to do about the row that exceeds the bound on bad rows, if it is in this chunk."""
         if not bad:
             return ""
         if self._ignores_label:
             return f"fix the {what} or take it out"
-        # The row that ends reading, if it is one of these; a pass that only reports bad rows ends at none.
+        # The row that ends reading, if it is in this chunk; no row ends a pass that only reports bad rows.
         deciding = 0 if self._on_bad_row else self._max_bad_rows - self.bad_rows
         if deciding >= len(bad):
             return ""

@@ -1,6 +1,6 @@
 """Lines of a raw log -> columns of good rows, and what is wrong with the others.
 
-A chunk is parsed as it is; only where the parser or a value complains are its lines looked at one by one.
+A chunk is first parsed as a whole. Its lines are examined one by one only if the parser fails or a value is bad.
 """
 
 import dataclasses
@@ -28,7 +28,7 @@ class Problem:
 
     Attributes:
         text: names the field and its value.
-        column: of a bad value; "" where the row itself is malformed.
+        column: the column of a bad value; "" if the row itself is malformed.
         kind: what the value should be; "label" for a label.
         value: the bad value.
     """
@@ -71,7 +71,7 @@ def parse_rows(
         if columns.num_rows != _records(data, raw_format):
             raise pa.ArrowInvalid("empty lines were skipped")
     except pa.ArrowInvalid:
-        # A bad line, or just one that is longer than a block.
+        # The chunk has a bad line, or merely one that is longer than a block.
         (data, kept), whole, problems = _whole_rows(data, layout, wanted, raw_format)
         columns = _parse(kept, layout, wanted, raw_format, max(len(kept), 1))
         if columns.num_rows != whole.sum():
@@ -86,7 +86,7 @@ def parse_rows(
 def without_bad_values(
     columns: pa.RecordBatch, kinds: Mapping[str, Sequence[str | Kind]], raw_format: RawFormat
 ) -> tuple[pa.RecordBatch, np.ndarray, dict[int, Problem]]:
-    """(rows whose values are of their columns' kinds, which rows those are, the first problem of each other row)."""
+    """(rows whose values have their columns' kinds, which rows those are, the first problem of each other row)."""
     good = np.ones(columns.num_rows, bool)
     problems: dict[int, Problem] = {}
     for row, problem in _value_problems(columns, kinds, raw_format):
@@ -98,7 +98,7 @@ def without_bad_values(
 def _value_problems(
     columns: pa.RecordBatch, kinds: Mapping[str, Sequence[str | Kind]], raw_format: RawFormat
 ) -> list[tuple[int, Problem]]:
-    """(row, problem) of values that are not of their column's kinds, in the order of the columns."""
+    """(row, problem) for values that do not have their column's kinds, in the order of the columns."""
     found = []
     for name in columns.schema.names:
         for kind in kinds[name]:
@@ -123,7 +123,7 @@ def _parse(
     if not data:
         return coded({name: [] for name in wanted})
     if data.startswith(BYTE_ORDER_MARK):
-        # Only a file's own mark is none of its text, and that is gone by now; Arrow drops one from whatever it parses.
+        # The byte order mark of the file itself is already gone, so one here is text. Arrow drops it from any input.
         data = BYTE_ORDER_MARK + data
     table = pyarrow.csv.read_csv(
         pa.BufferReader(data),
@@ -159,7 +159,7 @@ def _whole_rows(
     if raw_format.quoted:
         delimiters = unquoted(bytes_, delimiters)
     fields = np.diff(np.searchsorted(delimiters, ends), prepend=0) + 1
-    # An empty line of a log of one column could not be told from none.
+    # In a log with one column, an empty line could not be told from a missing one.
     whole = (fields == len(layout)) & (ends - starts > 1)
     problems = {
         int(i): Problem(f"the line has {fields[i]} fields instead of {len(layout)}") for i in np.flatnonzero(~whole)

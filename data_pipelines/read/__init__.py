@@ -1,1 +1,1 @@
-"""Prepared data: what stands in its directory, and how it becomes batches."""
+"""Prepared data: what its directory holds, and how it becomes batches."""

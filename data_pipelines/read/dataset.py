@@ -1,7 +1,7 @@
 """Prepared data as tf.data pipelines: training, gate and evaluation batches, and the bi-level pairing.
 
-Legend: B batch, C columns of ids, N fields with values. `inputs` are ids int32 [B, C], or where the schema has value
-fields {"ids": them, "values": float32 [B, N]}.
+Legend: B batch, C columns of ids, N fields with values. `inputs` are ids int32 [B, C], or, if the schema has value
+fields, {"ids": ids, "values": float32 [B, N]}.
 """
 
 import contextlib
@@ -18,7 +18,7 @@ from data_pipelines.read.preparation import SPLITS, Preparation, Shard, load_com
 from data_pipelines.read.streams import BlockFiles, Part, Worker
 
 GATE_SHARES = {"train": 0.1, "validation": 0.5}
-"""Share of a split that goes to the gate stream, where the caller does not say."""
+"""Default share of a split that goes to the gate stream."""
 _TRAIN_STREAM, _GATE_STREAM = 1, 2
 
 
@@ -26,10 +26,10 @@ _TRAIN_STREAM, _GATE_STREAM = 1, 2
 class PreparedData:
     """A complete prepared directory; made by `open_data`.
 
-    Of several workers, each reads the same stream in global batches of `workers` times B rows and delivers its own B of
-    each: worker 0 the first ones, and so on. So a step's rows over all workers are the batch that one process would
-    read with that batch size. A shorter last batch is cut into nearly equal parts; where they are fewer rows than
-    workers, some get a batch of none, so that all make the same number of steps.
+    Several workers all read the same stream in global batches of `workers` times B rows. Each delivers its own B rows
+    of a global batch: worker 0 the first B, and so on. So the rows of a step over all workers are the batch that one
+    process would read with the global batch size. A shorter last batch is cut into nearly equal parts. If it has fewer
+    rows than there are workers, some get an empty batch, so that all run the same number of steps.
 
     Attributes:
         path: the directory.
@@ -79,13 +79,13 @@ class PreparedData:
         worker: int = 0,
         workers: int = 1,
     ) -> tf.data.Dataset:
-        """Training batches (inputs, label float32 [B]); every row once an epoch, each in a new order.
+        """Training batches (inputs, label float32 [B]); every row once per epoch, each epoch in a new order.
 
         Args:
             batch_size: B, of each worker.
             seed: fixes the order of all epochs.
-            start_row: rows already consumed, by all workers; the stream goes on exactly where one from 0 would
-                be. Whole epochs are skipped by arithmetic, rows of the current one at the rate of reading.
+            start_row: rows already consumed, by all workers; the stream continues exactly where one from 0 would
+                be. Whole epochs are skipped by arithmetic; rows of the current epoch are skipped by reading them.
             gate_share: leave out the rows that `gate(source="train", share=gate_share)` delivers.
             epochs: end after this many epochs (counted from row 0), with a last batch that may be shorter;
                 None is endless, with exactly B rows a batch, running across epoch ends.
@@ -114,10 +114,9 @@ class PreparedData:
             batch_size: B, of each worker.
             seed: fixes the order of all epochs.
             start_row: rows already consumed, by all workers.
-            source: "train" takes a share of the training split, which `train(gate_share=share)` then leaves
-                out; "validation" one of the validation split, which `evaluation("validation",
-                gate_share=share)` then leaves out, so that early stopping reads rows the gates have not
-                learned from.
+            source: "train" takes a share of the training split; `train(gate_share=share)` then leaves it out.
+                "validation" takes a share of the validation split; `evaluation("validation", gate_share=share)`
+                then leaves it out, so that early stopping reads rows the gates have not learned from.
             share: of the rows of `source`; None is 0.1 of "train" or 0.5 of "validation".
             worker: whose rows, from 0.
             workers: how many workers there are.
@@ -152,7 +151,7 @@ class PreparedData:
 
     @contextlib.contextmanager
     def reading(self) -> Iterator[None]:
-        """Wraps a loop over batches: damage met while reading becomes a UserError that names the file."""
+        """Wraps a loop over batches: damage found while reading becomes a UserError that names the file."""
         try:
             yield
         except (tf.errors.DataLossError, tf.errors.InvalidArgumentError) as error:
@@ -162,7 +161,7 @@ class PreparedData:
             raise UserError(damage) from error
 
     def find_damage(self) -> str | None:
-        """Reads all record files, checksums included: what is wrong with the first bad one, or None."""
+        """Reads all record files and checks their checksums; says what is wrong with the first bad one, or None."""
         for split in SPLITS:
             for shard in self._shards(split):
                 path, problem = self.path / shard.file, None
@@ -172,7 +171,7 @@ class PreparedData:
                     if rows != shard.rows:
                         problem = f"{rows} rows instead of {shard.rows}"
                 except (tf.errors.DataLossError, tf.errors.InvalidArgumentError) as error:
-                    # TensorFlow puts the op's name before what it says.
+                    # TensorFlow puts the op's name before its message.
                     problem = error.message.split("\n")[0].split("}} ")[-1]
                 if problem:
                     return f"{path}: damaged record file ({problem}); prepare the data again"
@@ -208,7 +207,7 @@ class PreparedData:
         rows = self.part_rows(split, part.start, part.end)
         if not rows:
             raise UserError(
-                f"{self.path}: rows {part.start:g} to {part.end:g} of each block of {split} are none; "
+                f"{self.path}: the part {part.start:g} to {part.end:g} of each block of {split} has no rows; "
                 f"the split has {self.rows[split]} rows: use another gate share"
             )
         return rows
@@ -228,7 +227,7 @@ def open_data(data_dir: str | Path) -> PreparedData:
     """Opens a prepared directory and checks that it is complete.
 
     Raises:
-        UserError: a file is missing, malformed or of another size than recorded; the message names it.
+        UserError: a file is missing, malformed or not of the recorded size; the message names it.
     """
     return PreparedData(Path(data_dir), *load_complete(data_dir))
 
@@ -242,7 +241,7 @@ def pair(train: tf.data.Dataset, gate: tf.data.Dataset, weight_steps: int) -> tf
         weight_steps: t.
 
     Returns:
-        {"train": (inputs, label [t, B]), each tensor of t batches; "gate": (inputs, label [B])}.
+        {"train": (inputs, label [t, B]), each tensor holds t batches; "gate": (inputs, label [B])}.
 
     Raises:
         UserError: `weight_steps` is below 1.

@@ -1,4 +1,4 @@
-"""What models take as inputs, and the only place that asks which of its two forms they have."""
+"""What models take as inputs. This is the only module that asks which of the two forms they have."""
 
 from collections.abc import Mapping
 from typing import Any, TypeAlias
@@ -10,7 +10,7 @@ Inputs: TypeAlias = tf.Tensor | Mapping[str, tf.Tensor]
 
 
 def make_inputs(ids: Any, values: Any | None) -> Inputs:
-    """Inputs of ids and, unless None, values."""
+    """Makes inputs from ids and, unless None, values."""
     return ids if values is None else {"ids": ids, "values": values}
 
 

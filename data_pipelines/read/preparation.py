@@ -16,13 +16,13 @@ from data_pipelines.json_files import as_type, canonical_json, load_json, save_j
 FILE_NAME = "preparation.json"
 FORMAT_VERSION = 3
 METADATA = ("dataset_info.json", "features.json")
-"""What TensorFlow Datasets reads."""
+"""The files that TensorFlow Datasets reads."""
 SPLITS = ("train", "validation", "test")
 
 
 @dataclasses.dataclass(frozen=True)
 class Options:
-    """What the rows of a prepared directory depend on, beside the raw files.
+    """What the rows of a prepared directory depend on besides the raw files.
 
     Attributes:
         format: how the raw files look.
@@ -30,8 +30,8 @@ class Options:
         min_count: levels seen less often in the training split share the out-of-vocabulary row, in fields
             without a threshold of their own.
         split: shares of train, validation and test; they sum to 1.
-        seed: of the split and of the shuffle on disk.
-        block_rows: rows of a full block, that is of a TFRecord record.
+        seed: seeds the split and the shuffle on disk.
+        block_rows: rows in a full block, which is one TFRecord record.
     """
 
     format: RawFormat
@@ -45,7 +45,7 @@ class Options:
         """Raises UserError for values out of range."""
         if self.min_count < 1:
             raise UserError(f"--min_count should be at least 1, got {self.min_count}")
-        # Written so that NaN, for which no comparison holds, is refused.
+        # Written so that NaN is refused: every comparison with it is false.
         if len(self.split) != 3 or not (all(share > 0 for share in self.split) and abs(sum(self.split) - 1) <= 1e-9):
             raise UserError(f"--split should be three positive shares that sum to 1, got {self.split}")
         if self.seed < 0 or self.seed >= 2**63:
@@ -89,7 +89,7 @@ class Shard:
     def __post_init__(self) -> None:
         """Raises UserError where the name leads out of the directory or a number is below 0."""
         if "/" in self.file or "\0" in self.file or self.file in ("", ".", ".."):
-            raise UserError(f"{self.file!r} is no name of a record file")
+            raise UserError(f"{self.file!r} is not a valid name for a record file")
         if min(self.rows, self.blocks, self.size) < 0:
             raise UserError(f"{self.file}: rows, blocks and size should be at least 0")
 
@@ -101,7 +101,7 @@ class Preparation:
     Attributes:
         options: see `Options`.
         raw: the raw files in the order they were read.
-        clicks: the click logs, of formats without a label column.
+        clicks: the click logs, for formats without a label column.
         bad_rows: raw lines left out, as tolerated by `--max_bad_rows`.
         positives: rows with label 1, by split.
         shards: record files in order, by split.
@@ -117,7 +117,7 @@ class Preparation:
     schema_fingerprint: str
 
     def __post_init__(self) -> None:
-        """Raises UserError where splits or numbers do not go together."""
+        """Raises UserError if splits or numbers contradict each other."""
         for name, by_split in (("shards", self.shards), ("positives", self.positives)):
             if set(by_split) != set(SPLITS):
                 raise UserError(f"{name}: should be of {', '.join(SPLITS)}, got {', '.join(by_split) or 'none'}")
@@ -171,8 +171,8 @@ class Preparation:
 def load_complete(data_dir: str | Path) -> tuple[Schema, Preparation]:
     """Reads a prepared directory's schema and preparation, and checks its files.
 
-    Everything but the record files is compared with its checksum. Of record files the size is checked here; their
-    records have checksums of their own, which are compared whenever rows are read.
+    All files except the record files are compared with their checksums. Only the size of record files is checked here:
+    their records have checksums of their own, which are compared whenever rows are read.
 
     Raises:
         UserError: a file is missing, damaged or malformed; the message names it.
@@ -196,4 +196,3 @@ def load_complete(data_dir: str | Path) -> tuple[Schema, Preparation]:
             raise UserError(f"{file}: {size} bytes instead of {shard.size}; prepare the data again")
     Checksums(path).check(*METADATA, *schema.vocabulary_files.values())
     return schema, preparation
-

@@ -1,8 +1,8 @@
 """Block records: the files of prepared rows.
 
 A TFRecord record is one tf.Example that holds a block of rows as raw little-endian bytes, declared to
-TensorFlow Datasets as tensors with bytes encoding, so that `tfds.builder_from_directory` reads the folder
-too. Readers take the features they know by name.
+TensorFlow Datasets as tensors with bytes encoding, so that `tfds.builder_from_directory` can also
+read the folder. Readers pick the features they know by name.
 
 Legend: C columns of ids, N fields with values, n rows of a block.
 """
@@ -57,7 +57,7 @@ def write_shard(path: Path, rows: np.ndarray, block_rows: int) -> Shard:
 
 
 def write_blocks(file: IO[bytes], rows: np.ndarray, block_rows: int) -> None:
-    """Writes rows [n] (of `row_dtype`) as records, a block each."""
+    """Writes rows [n] (of `row_dtype`) as records, one block per record."""
     for start in range(0, len(rows), block_rows):
         write_record(file, example(rows[start : start + block_rows]))
 
@@ -97,10 +97,10 @@ def write_tfds_metadata(
 
 
 def write_record(file: IO[bytes], data: bytes) -> None:
-    """Appends a TFRecord: length, its checksum, the data and theirs.
+    """Appends a TFRecord: the length, its checksum, the data and their checksum.
 
-    The few lines of the format stand here because importing TensorFlow for them takes seconds and 400 MB, more than
-    all else that preparing a small log needs.
+    These few lines implement the format here because importing TensorFlow takes seconds and 400 MB, more than
+    everything else that preparing a small log needs.
     """
     length = struct.pack("<Q", len(data))
     file.write(length + _checksum(length))
@@ -109,9 +109,9 @@ def write_record(file: IO[bytes], data: bytes) -> None:
 
 
 def damaged_record(data: bytes) -> int | None:
-    """The place in a TFRecord file's bytes where a record with a wrong checksum begins, or None.
+    """The position in a TFRecord file's bytes where the first record with a wrong checksum begins, or None.
 
-    A last record that is cut off is none: a process that was killed leaves one.
+    A last record that is cut off does not count: a process that was killed leaves one.
     """
     start = 0
     while start + 12 <= len(data):
@@ -128,7 +128,7 @@ def damaged_record(data: bytes) -> int | None:
 
 
 def example(rows: np.ndarray) -> bytes:
-    """Rows [n] as a serialized tf.Example: for each of their names, in order, a list of one text of bytes."""
+    """Rows [n] as a serialized tf.Example: for each of their names, in order, a list of one byte string."""
     # The nesting of messages in example.proto: Example { Features { map entry { key, Feature { BytesList } } } }.
     entries = [
         _message(1, _message(1, name.encode()), _message(2, _message(1, _message(1, rows[name].tobytes()))))

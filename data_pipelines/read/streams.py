@@ -5,8 +5,8 @@ the order of blocks within a buffer, and the rows within windows of several bloc
 rows keeps the rate at millions of rows a second; every random draw is stateless in (seed, epoch, position),
 so a stream does not depend on threads or on TensorFlow's global seed and can start anywhere.
 
-Legend: B batch, C columns of ids, N fields with values. `inputs` are ids int32 [B, C], or where there are values
-{"ids": them, "values": float32 [B, N]}.
+Legend: B batch, C columns of ids, N fields with values. `inputs` are ids int32 [B, C], or, if there are values,
+{"ids": ids, "values": float32 [B, N]}.
 """
 
 import dataclasses
@@ -19,13 +19,13 @@ from data_pipelines.errors import UserError
 from data_pipelines.read.inputs import Inputs, make_inputs
 
 CYCLE_FILES = 8
-"""Files read in turn. Part of the order of rows, hence a constant and not a matter of the machine's cores."""
+"""Files read in turn. It affects the order of rows, so it is a constant that does not depend on the cores."""
 WINDOW_ROWS = 32_768
 """Rows permuted together, at least one block."""
 BUFFER_WINDOWS = 8
 """Windows whose blocks are shuffled together before they are cut into windows."""
 PARALLEL_FILES = CYCLE_FILES
-"""Files opened at once; no part of the order."""
+"""Files open at the same time; it does not affect the order."""
 Rows = tuple[Inputs, tf.Tensor]
 
 
@@ -49,15 +49,15 @@ class Worker:
     """Which rows of each global batch a stream delivers: [floor(index n / count), floor((index + 1) n / count)) of n.
 
     Attributes:
-        index: of the worker, from 0.
-        count: of workers; a whole global batch has count B rows, B for each.
+        index: the worker's number, from 0.
+        count: number of workers; a whole global batch has count B rows, B for each worker.
     """
 
     index: int = 0
     count: int = 1
 
     def __post_init__(self) -> None:
-        """Raises UserError where there is no such worker."""
+        """Raises UserError if there is no such worker."""
         if not 0 <= self.index < self.count:
             raise UserError(f"worker should be 0 to workers - 1, got worker {self.index} of workers {self.count}")
 
@@ -82,7 +82,7 @@ class BlockFiles:
 
     @property
     def window_blocks(self) -> int:
-        """Blocks permuted together."""
+        """Number of blocks permuted together."""
         return max(1, WINDOW_ROWS // self.block_rows)
 
 
@@ -92,7 +92,7 @@ def in_order(files: BlockFiles, batch_size: int, worker: Worker = Worker()) -> t
     Args:
         files: the record files.
         batch_size: B.
-        worker: whose rows of each batch of `worker.count` B rows to deliver.
+        worker: the worker whose rows of each batch of `worker.count` B rows are delivered.
     """
     blocks = tf.data.TFRecordDataset(list(files.paths)).batch(files.window_blocks)
     rows = blocks.map(lambda serialized: decode(serialized, files), tf.data.AUTOTUNE, deterministic=True)
@@ -109,18 +109,18 @@ def shuffled(
     epochs: int | None = None,
     worker: Worker = Worker(),
 ) -> tf.data.Dataset:
-    """Passes in a new order each: (inputs, label float32 [B]).
+    """Passes over the split, each in a new order: (inputs, label float32 [B]).
 
     Args:
         files: the record files.
         batch_size: B.
-        seed: with `stream` and the epoch's number it fixes the order.
-        stream: tells streams of one seed apart (training, gate).
-        first_epoch: number of the epoch to start in.
-        skip_rows: rows of that epoch to leave out.
-        epochs: the number of the epoch to end before, with a last batch that may be shorter; None is endless,
-            with batches of exactly B rows that run across epoch ends.
-        worker: whose rows of each batch of `worker.count` B rows to deliver.
+        seed: fixes the order, together with `stream` and the epoch's number.
+        stream: distinguishes streams with the same seed (training, gate).
+        first_epoch: number of the epoch to start with.
+        skip_rows: rows of that epoch to skip.
+        epochs: the number of the epoch to stop before; the last batch may then be shorter. None is endless: all
+            batches have exactly B rows and run across epoch ends.
+        worker: the worker whose rows of each batch of `worker.count` B rows are delivered.
     """
     numbers = tf.data.Dataset.counter(first_epoch) if epochs is None else tf.data.Dataset.range(first_epoch, epochs)
     windows = numbers.flat_map(lambda epoch: _epoch_windows(files, _fold(tf.constant([seed, stream], tf.int64), epoch)))
@@ -139,9 +139,9 @@ def shuffled(
 def decode(serialized: tf.Tensor, files: BlockFiles) -> Rows:
     """Rows of several serialized blocks: string [blocks] -> (inputs of n rows, label float32 [n]).
 
-    Other features of a block are skipped. Raises InvalidArgumentError where the features differ in length.
+    Other features of a block are skipped. Raises InvalidArgumentError if the features differ in length.
     """
-    # Bytes a row of each feature.
+    # Bytes per row of each feature.
     widths = {"ids": 4 * files.num_columns, "label": 1} | ({"values": 4 * files.num_values} if files.num_values else {})
     block = tf.io.parse_example(serialized, dict.fromkeys(widths, tf.io.FixedLenFeature([], tf.string)))
     if files.part != Part():
@@ -150,7 +150,7 @@ def decode(serialized: tf.Tensor, files: BlockFiles) -> Rows:
         start = _floor_share(files.part.start, rows)
         length = _floor_share(files.part.end, rows) - start
         block = {name: tf.strings.substr(block[name], start * w, length * w) for name, w in widths.items()}
-    # Joined before decoding, because decode_raw wants texts of one length and last blocks are shorter.
+    # Joined before decoding: decode_raw needs strings of equal length, and last blocks are shorter.
     block = {name: tf.strings.reduce_join(text) for name, text in block.items()}
     label = tf.io.decode_raw(block["label"], tf.uint8)
     rows = tf.shape(label)[0]
@@ -184,7 +184,7 @@ def _fold(key: tf.Tensor, number: tf.Tensor | int) -> tf.Tensor:
 
 
 def _floor_share(share: float, rows: tf.Tensor) -> tf.Tensor:
-    # float64 like Python's own arithmetic, so that `Part.rows` counts the same.
+    # float64, as in Python's own arithmetic, so that `Part.rows` gives the same count.
     return tf.cast(tf.floor(tf.constant(share, tf.float64) * tf.cast(rows, tf.float64)), tf.int32)
 
 
@@ -206,5 +206,5 @@ def _batches(rows: tf.data.Dataset, batch_size: int, worker: Worker, endless: bo
 def _rows_of(worker: Worker, batch: Rows, size: int | None) -> Rows:
     rows = tf.size(batch[1], tf.int64)
     start, end = (rows * index // worker.count for index in (worker.index, worker.index + 1))
-    # A known number of rows stays known.
+    # Keeps the static number of rows if it is known.
     return tf.nest.map_structure(lambda x: tf.ensure_shape(x[start:end], [size, *x.shape[1:]]), batch)

@@ -183,7 +183,7 @@ def test_wrong_requests_say_what_should_hold(tmp_path):
         next(synthetic.generate(1, seed=-1))
     with pytest.raises(UserError, match="chunk_rows should be at least 1, got 0"):
         next(synthetic.generate(1, chunk_rows=0))
-    with pytest.raises(UserError, match="no directory that can be written"):
+    with pytest.raises(UserError, match="not a directory that can be written"):
         synthetic.write(tmp_path / "missing" / "train.txt", 1, show=_silent)
     assert list(tmp_path.iterdir()) == []
 

@@ -1,1 +1,1 @@
-"""Who prepares: one machine or a Spark cluster. Both give the same files."""
+"""The engines that prepare data: one machine or a Spark cluster. Both write the same files."""

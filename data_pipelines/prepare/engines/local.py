@@ -40,8 +40,8 @@ class LocalEngine:
     """Counts and writes on this machine.
 
     Args:
-        memory_gb: a bound on the memory of all of it, GiB.
-        show: gets progress lines.
+        memory_gb: the most memory that preparation may take, in GiB.
+        show: called with each progress line.
     """
 
     def __init__(self, memory_gb: float, show: Callable[[str], None]):
@@ -101,7 +101,7 @@ class LocalEngine:
             written += shard.rows
             progress.update(written, written)
             yield split, shard
-        # A run that was killed right after this line has left none.
+        # The spool is already gone if an earlier run was killed right after this line.
         with contextlib.suppress(FileNotFoundError):
             directory.rmdir()
 
@@ -126,12 +126,10 @@ class LocalEngine:
 
 
 def _check_space(staging: Staging, row_bytes: int) -> None:
-    # Bucket files go as record files come, so the peak is the rows once and a bucket or so.
+    # Each bucket file is deleted once its record file is written, so the peak is all rows plus about one bucket.
     free = shutil.disk_usage(staging.path.parent).free
     if free < row_bytes:
         raise UserError(
             f"{staging.final}: not enough space: about {row_bytes:,} bytes needed, {free:,} free; "
             "free some space or choose another --data_dir"
         )
-
-

@@ -1,8 +1,8 @@
 """How preparation keeps within `--memory_gb`.
 
-What takes memory, by measurement (experiments/benchmarks/preparation.py): the libraries; about `_CHUNK_FACTOR` times
-the text of a chunk while it is parsed, counted and encoded; counts, held back to a budget; the vocabularies, once
-all fields' are known; and a bucket of the shuffle, twice.
+Measurement (experiments/benchmarks/preparation.py) shows what takes memory: the libraries; about `_CHUNK_FACTOR` times
+the text of a chunk while it is parsed, counted and encoded; the counts, which are kept within a budget; the
+vocabularies, once those of all fields are known; and two copies of a bucket of the shuffle.
 """
 
 import dataclasses
@@ -17,19 +17,19 @@ _LIBRARIES = 450 << 20
 _MIN_CHUNK_BYTES = 1 << 20
 _CHUNK_FACTOR = 16
 _COUNT_BYTES = 96 << 20
-"""More would hold more levels for longer, but not make counting faster where they are too many anyway."""
+"""A larger budget would keep more levels for longer. It would not speed counting up once there are too many."""
 _LEVEL_BYTES = 120
-"""Of memory for a level that is kept: its text, its place in the index, and room to sort."""
+"""Bytes of memory for each level that is kept: its text, its place in the index, and room to sort."""
 
 
 @dataclasses.dataclass(frozen=True)
 class MemoryPlan:
-    """Who may hold how much.
+    """How the memory is shared out.
 
     Attributes:
-        chunk_bytes: raw text parsed at once.
-        count_bytes: counts of levels in memory.
-        max_levels: levels of all vocabularies together.
+        chunk_bytes: bytes of raw text parsed at once.
+        count_bytes: bytes that the counts of levels may take.
+        max_levels: the most levels that all vocabularies together may have.
     """
 
     chunk_bytes: int
@@ -38,7 +38,7 @@ class MemoryPlan:
 
     @classmethod
     def within(cls, memory_gb: float) -> "MemoryPlan":
-        """Shares `memory_gb` (GiB) out. Raises UserError where that is too little to work in, or not there."""
+        """Shares out `memory_gb` (GiB). Raises UserError if it is too little, or more than the machine has."""
         least = (_LIBRARIES + 2 * _CHUNK_FACTOR * _MIN_CHUNK_BYTES + (256 << 20)) / _GIB
         if memory_gb < least:
             raise UserError(f"--memory_gb={memory_gb:g} is too small: at least {least:.2f} is needed")
@@ -50,7 +50,7 @@ class MemoryPlan:
         return cls(max(chunk, _MIN_CHUNK_BYTES), min(_COUNT_BYTES, room // 6), room // 3 // _LEVEL_BYTES)
 
     def check_levels(self, levels: int) -> None:
-        """Raises UserError where the vocabularies would not fit."""
+        """Raises UserError if the vocabularies would not fit."""
         if levels > self.max_levels:
             more = (levels - self.max_levels) * 3 * _LEVEL_BYTES / _GIB
             raise UserError(

@@ -1,4 +1,4 @@
-"""Raw files cut into parts that can be read apart, with the number of each part's first row."""
+"""Cuts raw files into parts that can be read independently, and numbers the first row of each part."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -28,14 +28,14 @@ class NumberedPart:
 def cut(files: Sequence[Path], raw_format: RawFormat, part_bytes: int = PART_BYTES) -> list[FilePart]:
     """Parts of about `part_bytes`, in order; their first lines are not known yet.
 
-    Compressed files, Parquet files and text with quotes (in which a line end need not end a row) stay whole. Raises
-    UserError for text of a log that is declared as Parquet, whose delimiter is not known.
+    Compressed files, Parquet files and text with quotes (where a line end need not end a row) stay whole. Raises
+    UserError for a text file in a log that is declared as Parquet, because its delimiter is unknown.
     """
     parts = []
     for path in files:
         if raw_format.is_parquet and not is_parquet(path):
             raise UserError(
-                f"{path}: no Parquet file; for --engine=spark say in the schema what it is, "
+                f"{path}: not a Parquet file; for --engine=spark, declare its format in the schema, "
                 'such as "file": {"format": "csv"}'
             )
         if raw_format.quoted or is_parquet(path) or is_compressed(path):
@@ -49,7 +49,7 @@ def cut(files: Sequence[Path], raw_format: RawFormat, part_bytes: int = PART_BYT
 
 
 def count_rows(part: FilePart, raw_format: RawFormat) -> tuple[int, int]:
-    """(lines, rows, good or bad) of a part; a header is a line but no row."""
+    """(lines, rows, good or bad) of a part; a header counts as a line but not as a row."""
     if is_parquet(part.path):
         with opened(part.path) as file:
             return 0, file.metadata.num_rows
@@ -63,7 +63,7 @@ def count_rows(part: FilePart, raw_format: RawFormat) -> tuple[int, int]:
 
 
 def numbered(parts: Sequence[FilePart], counts: Sequence[tuple[int, int]]) -> list[NumberedPart]:
-    """The parts with their first lines and rows; `counts` are of `count_rows`."""
+    """The parts with their first lines and rows; `counts` come from `count_rows`."""
     found, row, line = [], 0, 1
     for part, (lines, rows) in zip(parts, counts, strict=True):
         line = 1 if part.start == 0 else line
@@ -73,7 +73,7 @@ def numbered(parts: Sequence[FilePart], counts: Sequence[tuple[int, int]]) -> li
 
 
 def _line_start(path: Path, at: int) -> int:
-    """The first byte from `at` on that begins a line."""
+    """The position of the first byte at or after `at` that begins a line."""
     with path.open("rb") as file:
         file.seek(at - 1)
         while read := file.read(_LINE_BYTES):

@@ -1,4 +1,4 @@
-"""Making the next item while the last one is used."""
+"""Makes the next item while the current one is in use."""
 
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -8,7 +8,7 @@ T = TypeVar("T")
 
 
 def read_ahead(items: Iterable[T]) -> Iterator[T]:
-    """Yields the items in order; one thread makes the next one meanwhile. At most two are held."""
+    """Yields the items in order; a thread makes the next one meanwhile. At most two are in memory."""
     iterator = iter(items)
     with ThreadPoolExecutor(1, thread_name_prefix="read_ahead") as thread:
         following = thread.submit(next, iterator, _END)

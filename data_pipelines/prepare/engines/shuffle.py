@@ -17,23 +17,23 @@ from data_pipelines.row_hashes import bucket_of_rows
 
 BUCKET_BYTES = 64 << 20
 MIN_BUCKET_ROWS = 1024
-"""Below this a split gets one file; it also makes an empty bucket practically impossible."""
+"""A split with fewer rows gets one file. This also makes an empty bucket practically impossible."""
 PARALLEL_FILES = 4
-"""Files that even a small split is spread over, for parallel reading."""
+"""Even a small split is spread over this many files, for parallel reading."""
 
 
 class Buckets:
     """Which bucket each row goes to, over all splits.
 
     Args:
-        rows: of each split, by its name.
+        rows: number of rows by split name.
         row_bytes: size of a row.
-        block_rows: rows of a full block.
-        seed: of the draw.
+        block_rows: rows in a full block.
+        seed: seeds the draw.
 
     Attributes:
         names: (split, number within the split) of each bucket.
-        counts: buckets of each split, by its name.
+        counts: number of buckets by split name.
     """
 
     def __init__(self, rows: Mapping[str, int], row_bytes: int, block_rows: int, seed: int):
@@ -47,7 +47,7 @@ class Buckets:
         self._first = np.cumsum([0, *self._number[:-1]])
 
     def scatter(self, rows: np.ndarray, split: np.ndarray, row_numbers: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
-        """Yields (bucket, its rows in order) of rows [n] with their splits [n] and numbers [n]; none for empty ones."""
+        """Yields (bucket, its rows in order) of rows [n] with splits [n] and numbers [n]; skips empty buckets."""
         bucket = self._first[split] + bucket_of_rows(row_numbers, self._number[split], self._seed)
         order = np.argsort(bucket.astype(np.uint16 if len(self.names) < 2**16 else np.int64), kind="stable")
         rows = rows[order]
@@ -62,8 +62,8 @@ class DiskShuffle:
 
     Args:
         directory: where the bucket files are.
-        buckets: which there are.
-        dtype: of a row, see `records.row_dtype`.
+        buckets: how rows are assigned to buckets.
+        dtype: dtype of a row, see `records.row_dtype`.
     """
 
     def __init__(self, directory: Path, buckets: Buckets, dtype: np.dtype):
@@ -72,9 +72,9 @@ class DiskShuffle:
         """Rows of each bucket."""
 
     def add(self, rows: np.ndarray, split: np.ndarray, row_numbers: np.ndarray) -> None:
-        """Scatters rows [n] with their splits [n] and numbers [n], which grow from call to call."""
+        """Scatters rows [n] with their splits [n] and numbers [n]; the numbers grow from call to call."""
         for bucket, chosen in self._buckets.scatter(rows, split, row_numbers):
-            # Opened for each write: there may be more buckets than a process may have files.
+            # Opened for each write: there may be more buckets than files a process may have open.
             with self._path(bucket).open("ab") as file:
                 file.write(chosen.data.cast("B"))
             self.rows[bucket] += len(chosen)
@@ -84,9 +84,9 @@ class DiskShuffle:
     ) -> Iterator[tuple[str, Shard]]:
         """Permutes each bucket and writes it as a record file; yields (split, record file).
 
-        Raises UserError where a bucket file has not its number of rows.
+        Raises UserError if a bucket file has the wrong number of rows.
 
-        Removes the bucket files as it goes; record files that an interrupted call completed are taken as they are.
+        Removes the bucket files as it goes. Keeps record files that an interrupted call completed.
         """
         for bucket, (split, number) in enumerate(self._buckets.names):
             path = directory / shard_name(dataset, split, number, self._buckets.counts[split])

@@ -1,9 +1,9 @@
-"""Preparation on Spark, for logs that outgrow one machine: the same vocabularies and record files as on one.
+"""Preparation on Spark, for logs that outgrow one machine: the same vocabularies and record files as `local` makes.
 
 The driver cuts the raw files into parts; tasks parse parts and count levels, which Spark adds up; the driver keeps the
-vocabularies of frequent levels; tasks encode parts and send each row to its bucket; a task a bucket permutes it and
-writes the record file. Raw files and --data_dir must be on a file system that driver and workers share, and each
-worker needs this package for the same Python (which PYSPARK_PYTHON names where it is not at the driver's path).
+vocabularies of frequent levels; tasks encode parts and send each row to its bucket; one task per bucket permutes
+it and writes the record file. Raw files and --data_dir must be on a file system that driver and workers share. Each
+worker needs this package for the same Python; PYSPARK_PYTHON names that Python if its path differs from the driver's.
 """
 
 import contextlib
@@ -38,8 +38,8 @@ class SparkEngine:
     """Counts and writes on a Spark cluster.
 
     Args:
-        master: its URL, such as spark://host:7077; None is all cores of this machine.
-        show: gets progress lines.
+        master: the cluster's URL, such as spark://host:7077; None uses all cores of this machine.
+        show: called with each progress line.
 
     Raises:
         UserError: PySpark or Java is missing, or the master cannot be reached.
@@ -98,7 +98,7 @@ class SparkEngine:
         encode = partial(spark_tasks.encode_parts, source, staging.path, buckets, dtype)
         directory = staging.path
 
-        # Spark tells from the annotations what is passed, so no partial.
+        # Spark reads from the annotations what to pass, so this cannot be a partial.
         def write(table: pa.Table) -> pa.Table:
             return spark_tasks.write_bucket(options, directory, buckets, dtype, table)
 
@@ -127,13 +127,13 @@ class SparkEngine:
         return self._parts
 
     def _each(self, parts: list[NumberedPart], task: Callable, schema: str) -> Any:
-        """A data frame of what `task` gives for each part; a part is a task of its own."""
+        """A data frame of what `task` returns for the parts; each part is a task of its own."""
         ids = self._session.range(0, len(parts), 1, len(parts))
         return ids.mapInArrow(partial(spark_tasks.run, task, parts), schema)
 
 
 class _FrequentLevels:
-    """`LevelCounts` that are complete."""
+    """`LevelCounts` whose counts are already complete."""
 
     def __init__(self, names: list[str], frequent: pl.DataFrame, longest: dict[str, int]):
         self._names, self._frequent, self._longest = names, frequent, longest
@@ -157,7 +157,7 @@ def _session(master: str) -> Any:
     os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
     builder = SparkSession.builder.master(master).appName("ada_ensemble_tf prepare")
     builder = builder.config("spark.sql.shuffle.partitions", 64).config("spark.ui.enabled", "false")
-    # A task reads much and writes much: one that fails for bad input would only do so again.
+    # Tasks read and write a lot, and one that fails on bad input would only fail again.
     session = builder.config("spark.task.maxFailures", 2).getOrCreate()
     session.sparkContext.setLogLevel("ERROR")
     return session
@@ -177,7 +177,7 @@ def _check_java() -> None:
 
 @contextlib.contextmanager
 def _clear_errors() -> Iterator[None]:
-    """A task's UserError comes back as Spark's own error with a traceback inside; this takes the message out."""
+    """A task's UserError comes back inside the traceback of Spark's own error; this extracts its message."""
     try:
         yield
     except Exception as error:
@@ -185,5 +185,3 @@ def _clear_errors() -> Iterator[None]:
         if found is None:
             raise
         raise UserError(found.group(1).strip()) from None
-
-

@@ -26,9 +26,9 @@ from data_pipelines.row_hashes import split_of_rows
 
 PART_SCHEMA = "part int, lines long, rows long"
 COUNT_SCHEMA = "field int, level string, count long, note binary"
-"""A level's count in one part; or, where field is -1, what else is known of the part."""
+"""A level's count in one part; or, where field is -1, a note with everything else about the part."""
 ROWS_SCHEMA = "bucket int, first_row long, rows binary"
-"""Encoded rows of one chunk that go into one bucket, and the number of the chunk's first row."""
+"""The encoded rows of one chunk that belong to one bucket, and the number of the chunk's first row."""
 SHARD_SCHEMA = "bucket int, rows long"
 _COUNT_BYTES = 256 << 20
 _LEVELS_A_BATCH = 1 << 18
@@ -72,7 +72,7 @@ def count_parts(source: Source, number: int, part: NumberedPart) -> Iterator[pa.
 
 
 def read_note(note: bytes) -> tuple[Counted, np.ndarray, np.ndarray, dict[str, int]]:
-    """What a part's note says: rows, the sample's hashes and numbers, the longest lists by field."""
+    """The content of a part's note: rows, the sample's hashes and numbers, the longest lists by field."""
     arrays = np.load(io.BytesIO(note))
     rest = json.loads(arrays["rest"].tobytes())
     return Counted.from_json(rest["counted"], "a task's counts"), arrays["hashes"], arrays["values"], rest["longest"]
@@ -102,13 +102,13 @@ def encode_parts(
 def write_bucket(
     options: Options, data_dir: Path, buckets: Buckets, dtype: np.dtype, table: pa.Table
 ) -> pa.Table:
-    """Writes the record file of one bucket from all its rows, in the order of the raw log; gives `SHARD_SCHEMA`."""
+    """Writes the record file of one bucket from all its rows, in the order of the raw log; yields `SHARD_SCHEMA`."""
     table = table.sort_by("first_row")
     rows = np.frombuffer(b"".join(table["rows"].to_pylist()), dtype)
     bucket = table["bucket"][0].as_py()
     split, number = buckets.names[bucket]
     final = data_dir / shard_name(options.format.name, split, number, buckets.counts[split])
-    # Spark may run a task twice, even at once; either file is the right one.
+    # Spark may run a task twice, even at the same time; both write the same file.
     with complete_file(final, "wb") as file:
         write_blocks(file, permuted(rows, split, number, options.seed), options.block_rows)
     return pa.table({"bucket": pa.array([bucket], pa.int32()), "rows": pa.array([len(rows)], pa.int64())})
@@ -116,7 +116,7 @@ def write_bucket(
 
 @lru_cache(maxsize=1)
 def _vocabularies(data_dir: Path) -> Vocabularies:
-    # A worker's process runs many tasks.
+    # One worker process runs many tasks.
     return Vocabularies.load(data_dir, Schema.load(data_dir / "schema.json"))
 
 

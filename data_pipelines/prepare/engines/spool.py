@@ -1,9 +1,9 @@
 """Checked rows on disk between counting and encoding, so that text is parsed once.
 
-A chunk of rows is an Arrow file with its columns as distinct texts and codes, a fraction of the text's size.
+Each chunk of rows is an Arrow file. It stores columns as distinct texts and codes, in a fraction of the text's size.
 
 The spool and the buckets are scratch space without checksums. No other run, machine or person reads them, so they are
-trusted as memory is; what stays of them, the record files, has checksums. How many rows they give is compared.
+trusted as memory is. The record files, which remain, have checksums. Only the number of rows read back is checked.
 """
 
 from collections.abc import Iterator
@@ -23,7 +23,7 @@ class Spool:
     """Chunks of rows in a directory, in order.
 
     Args:
-        directory: of the chunks' files; made if needed.
+        directory: holds the chunks' files; created if needed.
     """
 
     def __init__(self, directory: Path):

@@ -17,7 +17,7 @@ def config(**changes) -> str:
     return json.dumps({"cluster": {"worker": WORKERS}, "task": {"type": "worker", "index": 1}} | changes)
 
 
-def test_workers_and_which_this_is(monkeypatch):
+def test_tf_config_gives_the_workers_and_the_index_of_this_one(monkeypatch):
     monkeypatch.setenv("TF_CONFIG", config())
     assert read_cluster() == Cluster(("a:1", "b:2"), 1)
     monkeypatch.setenv("TF_CONFIG", config(task={"type": "worker", "index": "0"}))
@@ -32,12 +32,12 @@ def test_a_chief_comes_before_the_workers(monkeypatch):
 
 
 @pytest.mark.parametrize("text", ["", " ", "{}", '{"cluster": {}}'])
-def test_none_is_named(monkeypatch, text):
+def test_tf_config_without_a_cluster_gives_none(monkeypatch, text):
     monkeypatch.setenv("TF_CONFIG", text)
     assert read_cluster() is None
 
 
-def test_one_worker_alone_is_no_cluster(monkeypatch):
+def test_a_single_worker_is_not_a_cluster(monkeypatch):
     monkeypatch.setenv("TF_CONFIG", config(cluster={"worker": ["a:1"]}, task={"type": "worker", "index": 0}))
     assert read_cluster() is None
 
@@ -67,7 +67,7 @@ def test_one_worker_alone_is_no_cluster(monkeypatch):
         (config(task={"type": "worker", "index": "one"}), "received 'one'"),
     ],
 )
-def test_what_is_wrong_is_named(monkeypatch, text, what):
+def test_errors_name_what_is_wrong_in_tf_config(monkeypatch, text, what):
     monkeypatch.setenv("TF_CONFIG", text)
     with pytest.raises(UserError) as error:
         read_cluster()

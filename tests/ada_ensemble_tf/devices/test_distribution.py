@@ -28,7 +28,7 @@ def test_one_device_by_default():
     assert distribution.worker_batch(7) == 7
 
 
-def test_what_does_not_divide_is_refused():
+def test_a_batch_that_replicas_cannot_share_equally_is_refused():
     distribution = Distribution()
     distribution.replicas, distribution.workers = 4, 2
     assert distribution.worker_batch(12) == 6
@@ -37,7 +37,7 @@ def test_what_does_not_divide_is_refused():
 
 
 @pytest.mark.parametrize("rows", [24, 25, 29, 35, 5, 2])
-def test_rows_of_workers_come_back_in_the_order_of_the_file(rows):
+def test_rows_of_all_workers_come_back_in_file_order(rows):
     file, size = np.arange(2 * rows, dtype=np.float32).reshape(-1, 2), 4
     batches = [[], [], []]
     for start in range(0, rows, 3 * size):
@@ -56,7 +56,7 @@ def test_without_a_strategy_sums_are_the_tensors_themselves():
     np.testing.assert_array_equal(replicas.of_all(x), [[1.0, 2.0]])
 
 
-def test_all_learn_that_one_replica_is_asked_to_stop():
+def test_all_replicas_learn_when_one_is_asked_to_stop():
     distribution = Distribution()
     assert int(distribution.stop_asked({})) == 0 and not distribution.stop_asked_anywhere()
     distribution.stop_flag.assign(1)

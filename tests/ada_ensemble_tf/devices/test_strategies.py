@@ -21,7 +21,7 @@ def test_wrong_strategies(monkeypatch):
         make_distribution("none")
 
 
-def test_workers_with_the_same_software_are_let_pass():
+def test_workers_with_the_same_software_are_accepted():
     check_same_software([("worker 0 of 2 (a:1)", FACTS), ("worker 1 of 2 (b:1)", dict(FACTS))])
 
 
@@ -34,7 +34,7 @@ def test_workers_with_the_same_software_are_let_pass():
         ({"devices": "1 GPU"}, "c:1) trains on 1 GPU, worker 0 (a:1) on 2 GPU"),
     ],
 )
-def test_another_version_or_other_devices_are_refused_by_name(other, message):
+def test_a_worker_with_another_version_or_other_devices_is_refused(other, message):
     told = [("worker 0 (a:1)", FACTS), ("worker 1 (b:1)", FACTS), ("worker 2 (c:1)", FACTS | other)]
     with pytest.raises(UserError) as error:
         check_same_software(told)

@@ -9,7 +9,7 @@ from ada_ensemble_tf.devices.watch import Watch
 CLUSTER = Cluster(("a:1", "b:2", "c:3"), 1)
 
 
-def test_a_worker_that_waits_too_long_ends_and_says_for_whom_where_and_what_to_do(capsys):
+def test_a_worker_that_waits_too_long_ends_with_a_clear_message(capsys):
     left, codes = threading.Event(), []
     watch = Watch(CLUSTER, 0.05, leave=lambda code: (codes.append(code), left.set()))
     watch.follow(lambda: 64)
@@ -24,7 +24,7 @@ def test_a_worker_that_waits_too_long_ends_and_says_for_whom_where_and_what_to_d
     watch.close()
 
 
-def test_what_moves_is_not_ended():
+def test_a_worker_that_makes_progress_is_not_ended():
     """Progress comes first from steps within a graph, then from calls of `doing` between them."""
     codes, steps = [], iter(range(10**9))
     watch = Watch(CLUSTER, 2.0, leave=codes.append)

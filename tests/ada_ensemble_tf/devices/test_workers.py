@@ -99,7 +99,7 @@ def exchanged(tmp_path_factory) -> dict[str, np.ndarray]:
     return dict(np.load(out))
 
 
-def test_a_killed_worker_changes_nothing_and_the_number_of_workers_neither(alone, prepared_criteo, tmp_path):
+def test_killing_a_worker_or_changing_the_number_of_workers_changes_no_result(alone, prepared_criteo, tmp_path):
     """Two workers, one of which is killed on the way, then one process from their checkpoint."""
     workdir = tmp_path / "two"
     arguments = arguments_of("ada_ensemble", ADA_ENSEMBLE, TO_STEP[64], prepared_criteo)
@@ -126,7 +126,7 @@ def several_values(tmp_path_factory) -> Path:
     return path
 
 
-def test_a_model_without_gates_on_two_workers_of_which_the_chief_alone_writes(several_values, tmp_path):
+def test_only_the_chief_writes_when_two_workers_train_a_model_without_gates(several_values, tmp_path):
     options = COMMON | {"model.hidden_units": (8,), "profile": 2}
     config = config_of("dcn_v2", options, TO_STEP[32])
     keras.utils.clear_session()
@@ -143,7 +143,7 @@ def test_a_model_without_gates_on_two_workers_of_which_the_chief_alone_writes(se
     assert [len(files) for files in profiles] == [1, 1]
 
 
-def test_two_workers_of_which_one_is_asked_to_end_stop_after_the_same_step(several_values, tmp_path):
+def test_both_workers_stop_after_the_same_step_when_one_is_asked_to_end(several_values, tmp_path):
     workdir, options = tmp_path / "asked", COMMON | {"model.hidden_units": (8,)}
     processes = start(arguments_of("dcn_v2", options, 100_000.0, several_values), workdir, 2)
     try:
@@ -188,7 +188,7 @@ def test_normalisation_is_over_the_rows_of_all_replicas(exchanged):
         np.testing.assert_allclose(exchanged["variance"][replica], 0.9 + 0.1 * exchanged["rows"].var(axis=0), rtol=1e-5)
 
 
-def test_replicas_draw_different_noise_and_the_first_that_of_one_process(exchanged):
+def test_replicas_draw_different_noise_and_the_first_draws_that_of_one_process(exchanged):
     assert 0.1 < np.mean(exchanged["noise_0"] != exchanged["noise_1"]) < 0.9
     one = keras.layers.Dropout(0.5, seed=3)
     np.testing.assert_array_equal(exchanged["noise_0"], one(tf.ones([64, 1]), training=True))

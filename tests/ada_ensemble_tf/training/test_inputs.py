@@ -33,7 +33,7 @@ def compiled_model(data, xi=0.0, **arguments) -> AdaEnsemble:
     return model
 
 
-def test_what_a_schema_says_of_a_model():
+def test_a_schema_gives_the_sizes_of_a_model():
     fields = (Field("a", "text", 5, 0), Field("b", "value", 3, 5), Field("c", "text", 2, 8, separator="|", width=4))
     schema = Schema(RawFormat("x", "label"), (*fields, Field("d", "log_value", 2, 10)))
     expected = {"num_rows": 12, "num_fields": 4, "widths": (1, 1, 4, 1), "value_rows": [(1, 6), (3, 11)]}

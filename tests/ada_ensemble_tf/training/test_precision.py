@@ -117,7 +117,7 @@ def test_gates_and_fusions_are_float32(dispatcher):
         assert layer.gate(x0, k=2)[0].dtype == tf.float32
 
 
-def test_the_policy_is_left_as_it_was(prepared_criteo):
+def test_the_previous_policy_is_restored(prepared_criteo):
     config, data = config_for("dnn"), open_data(prepared_criteo)
     config.precision = "bfloat16"
     model = build_model(config, data)

@@ -33,7 +33,7 @@ def becomes(condition) -> bool:
 
 
 @pytest.mark.parametrize("number", stopping.SIGNALS)
-def test_during_steps_the_first_signal_asks_and_a_later_one_ends_at_once(left, number, monkeypatch):
+def test_during_steps_a_first_signal_asks_and_a_second_ends_at_once(left, number, monkeypatch):
     flag, stop = tf.Variable(0, dtype=tf.int64), StopRequest()
     stop.listen(flag)
     with stop.in_steps():
@@ -48,7 +48,7 @@ def test_during_steps_the_first_signal_asks_and_a_later_one_ends_at_once(left, n
         assert becomes(lambda: left == [128 + number])
 
 
-def test_before_and_after_steps_there_is_nothing_to_wait_for(left, capsys):
+def test_a_signal_after_the_steps_ends_the_process_at_once(left, capsys):
     flag, stop = tf.Variable(0, dtype=tf.int64), StopRequest()
     stop.listen(flag)
     with stop.in_steps():
@@ -58,7 +58,7 @@ def test_before_and_after_steps_there_is_nothing_to_wait_for(left, capsys):
     assert "stopped: asked to end by SIGTERM; the same command goes on" in capsys.readouterr().err
 
 
-def test_who_started_the_process_may_ask_from_a_thread(left):
+def test_the_starter_of_the_process_may_ask_from_a_thread(left):
     flag, stop = tf.Variable(0, dtype=tf.int64), StopRequest()
     stop.listen(flag)
     with stop.in_steps():

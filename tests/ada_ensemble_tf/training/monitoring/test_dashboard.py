@@ -48,7 +48,7 @@ def predictions() -> np.ndarray:
     return np.random.default_rng(3).beta(2.0, 6.0, 5000).astype(np.float32)
 
 
-def test_norms_and_zero_rows_are_those_of_numpy_over_several_chunks(monkeypatch):
+def test_norms_and_zero_rows_match_numpy_over_several_chunks(monkeypatch):
     monkeypatch.setattr(embedding_norms, "CHUNK", 16)
     model = DNN(num_rows=37, num_fields=2, dimension=3, hidden_units=(4,))
     table = np.random.default_rng(0).normal(size=(37, 3)).astype(np.float32)
@@ -112,7 +112,7 @@ def test_a_model_without_gates_has_no_alluvial_diagram(predictions):
     assert not any(tag.startswith(("layer_", "depth")) for tag in scalars)
 
 
-def test_without_experts_gates_there_is_no_alluvial_diagram(predictions):
+def test_a_model_without_expert_gates_has_no_alluvial_diagram(predictions):
     model = small_model(dispatcher="bit_fusion")
     _, images = Dashboard(model, SCHEMA)(labels_of(predictions), predictions, healthy_ids())
     assert images.keys() == {"calibration/reliability"}

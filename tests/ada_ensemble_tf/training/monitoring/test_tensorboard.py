@@ -71,7 +71,7 @@ def values(points) -> list[float]:
     return [float(point.value) for point in points]
 
 
-def test_a_users_hook_is_told_of_all_ends_the_training_and_keeps_its_state(trained):
+def test_a_user_hook_sees_all_events_can_end_training_and_keeps_its_state(trained):
     events, _, _, hook, folder = trained
     points = events["validation"]["mine/stops"]
     assert [(point.step, float(point.value)) for point in points] == [(8, 1.0), (16, 2.0)]
@@ -83,12 +83,12 @@ def test_a_users_hook_is_told_of_all_ends_the_training_and_keeps_its_state(train
     assert saved.get_tensor(name) == 2
 
 
-def test_time_that_training_waits_for_rows_is_a_share(trained):
+def test_waiting_for_rows_is_reported_as_a_share_of_time(trained):
     waits = values(trained[0]["training"]["input/wait"])
     assert len(waits) > 2 and all(0.0 < wait < 1.0 for wait in waits)
 
 
-def test_out_of_vocabulary_shares_are_those_of_the_rows(trained):
+def test_out_of_vocabulary_shares_match_the_rows(trained):
     events, _, rows, *_ = trained
     # The first id of a field is its unknown value; the columns are row, price, three of genres, and age.
     unknown = np.array([0, 940, 943, 943, 943, 946])
