@@ -14,9 +14,9 @@ from absl import flags
 
 from ada_ensemble_tf.comparison.comparing import compare, plan
 from ada_ensemble_tf.comparison.configs import Variants, load_study
+from ada_ensemble_tf.configs.models import MODELS
+from ada_ensemble_tf.configs.overrides import parse
 from data_pipelines.errors import UserError, run_main
-from experiments.models import MODELS
-from experiments.overrides import parse
 
 _CONFIG = flags.DEFINE_string("config", None, "FILE.py of experiments/, without a model.", required=True)
 _MODELS = flags.DEFINE_list("models", None, "Comma-separated models, or 'all'.")

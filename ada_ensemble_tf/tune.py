@@ -13,17 +13,17 @@ from absl import flags
 
 from ada_ensemble_tf.comparison.configs import make_config
 from ada_ensemble_tf.comparison.runs import Workers
+from ada_ensemble_tf.configs.models import MODELS
+from ada_ensemble_tf.configs.overrides import parse
+from ada_ensemble_tf.configs.search_spaces import SPACES
 from data_pipelines.errors import extra_missing, run_main
 from data_pipelines.locks import alone_in
 from data_pipelines.read.preparation import load_complete
-from experiments.models import MODELS
-from experiments.overrides import parse
-from experiments.search_spaces import SPACES
 
 _CONFIG = flags.DEFINE_string("config", None, "FILE.py of experiments/, without a model.", required=True)
 _MODELS = flags.DEFINE_list("models", None, "Models with commas between, or 'all'.", required=True)
 _TRIALS = flags.DEFINE_integer("trials", 20, "Trials of each model; the first is the config as it is.", lower_bound=1)
-_SPACE = flags.DEFINE_enum("space", "paper", sorted(SPACES), "A search space of experiments/search_spaces.py.")
+_SPACE = flags.DEFINE_enum("space", "paper", sorted(SPACES), "A search space of configs/search_spaces.py.")
 _DATA_DIR = flags.DEFINE_string("data_dir", None, "Prepared data; its test split is not scored.", required=True)
 _OUT = flags.DEFINE_string("out", None, "Where trials go.", required=True)
 _JOBS = flags.DEFINE_integer("jobs", 1, "Trainings that run at once; they share the cores.", lower_bound=1)

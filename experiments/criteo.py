@@ -6,7 +6,7 @@ On the full data the paper (arXiv 2301.08353, table 1) reports test AUC 0.8132 a
 
 from ml_collections import ConfigDict
 
-from experiments import defaults
+from ada_ensemble_tf.configs import defaults
 
 
 def get_config(model: str = "ada_ensemble") -> ConfigDict:

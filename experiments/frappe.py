@@ -3,10 +3,12 @@
 Ten categorical columns; 57,722 rows in the sample that the tests use. experiments/frappe_schema.json describes them.
 """
 
+from pathlib import Path
+
 from ml_collections import ConfigDict
 
-from experiments import defaults
-from experiments.models import WITH_PRIORS, set_priors
+from ada_ensemble_tf.configs import defaults
+from ada_ensemble_tf.configs.models import WITH_PRIORS, set_priors
 
 
 def get_config(model: str = "ada_ensemble") -> ConfigDict:
@@ -22,4 +24,4 @@ def get_config(model: str = "ada_ensemble") -> ConfigDict:
         config.model.num_layers = 3
         set_priors(config.model, depth_prior=(0.3, 0.4, 0.3))
         config.model.dropout = 0.3
-    return defaults.apply_tuned(config, "frappe")
+    return defaults.apply_tuned(config, Path(__file__).parent / "tuned" / "frappe.json")

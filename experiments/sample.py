@@ -6,8 +6,8 @@ are not normalised, because that would amplify their noise.
 
 from ml_collections import ConfigDict
 
-from experiments import defaults
-from experiments.models import WITH_PRIORS, set_priors
+from ada_ensemble_tf.configs import defaults
+from ada_ensemble_tf.configs.models import WITH_PRIORS, set_priors
 
 
 def get_config(model: str = "ada_ensemble") -> ConfigDict:

@@ -1,9 +1,11 @@
 """Synthetic rows in Criteo's format with a planted click model, sized for a laptop."""
 
+from pathlib import Path
+
 from ml_collections import ConfigDict
 
-from experiments import defaults
-from experiments.models import WITH_PRIORS, set_priors
+from ada_ensemble_tf.configs import defaults
+from ada_ensemble_tf.configs.models import WITH_PRIORS, set_priors
 
 
 def get_config(model: str = "ada_ensemble") -> ConfigDict:
@@ -26,4 +28,4 @@ def get_config(model: str = "ada_ensemble") -> ConfigDict:
         # There are many rows: half an epoch is enough for the first two stages, so most of a short run is the last
         # stage.
         config.model.stage_epochs = (0.5, 0.5)
-    return defaults.apply_tuned(config, "synthetic")
+    return defaults.apply_tuned(config, Path(__file__).parent / "tuned" / "synthetic.json")

@@ -10,11 +10,11 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
+from ada_ensemble_tf.configs.overrides import override
 from ada_ensemble_tf.trained import config_ranges
 from ada_ensemble_tf.trained.run_files import flat
 from data_pipelines.errors import UserError
 from data_pipelines.json_files import canonical_json
-from experiments.overrides import override
 
 Variants = dict[str, tuple[str, dict[str, Any]]]
 """By label: a model, and the values by which its config differs from the data set's."""

@@ -25,13 +25,13 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 
 from ada_ensemble_tf.comparison.configs import config_hash
 from ada_ensemble_tf.comparison.runs import HPARAMS_FOLDER, Run, Workers
+from ada_ensemble_tf.configs.defaults import Tuned, load_tuned
+from ada_ensemble_tf.configs.overrides import override
+from ada_ensemble_tf.configs.search_spaces import Choice, LogUniform, Range, Space, overrides, present
 from ada_ensemble_tf.trained.run_files import flat
 from data_pipelines.errors import UserError
 from data_pipelines.locks import LOCK_FILE, alone_at
 from data_pipelines.output import is_written_through, write_complete
-from experiments.defaults import Tuned, load_tuned
-from experiments.overrides import override
-from experiments.search_spaces import Choice, LogUniform, Range, Space, overrides, present
 
 logger = logging.getLogger(__name__)
 

@@ -18,7 +18,7 @@ class Evaluator:
     Args:
         model: a compiled `CTRModel`.
         data: the prepared data.
-        config: see `experiments/defaults.py`.
+        config: see `ada_ensemble_tf/configs/defaults.py`.
         distribution: the replicas and workers that train together.
         gate_source: the split that gives gates a share of its rows; None if gates have no rows of their own.
     """

@@ -1,4 +1,4 @@
-"""The allowed values of the trainer's config keys; the defaults are in `experiments/defaults.py`.
+"""The allowed values of the trainer's config keys; the defaults are in `ada_ensemble_tf/configs/defaults.py`.
 
 A model's constructor declares the allowed values of its own keys.
 """

@@ -35,7 +35,7 @@ class TrainingLoop:
     Args:
         model: a compiled `CTRModel`.
         data: the prepared data.
-        config: see `experiments/defaults.py`.
+        config: see `ada_ensemble_tf/configs/defaults.py`.
         workdir: the directory for checkpoints and TensorBoard files.
         distribution: the replicas and workers that train together; the model must be made within its scope. All workers
             need access to `workdir`; only the chief writes there. By default there is one device.

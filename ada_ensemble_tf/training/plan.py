@@ -18,7 +18,7 @@ class Plan:
     Args:
         model: a compiled `CTRModel`, before a checkpoint is restored.
         data: the prepared data.
-        config: see `experiments/defaults.py`.
+        config: see `ada_ensemble_tf/configs/defaults.py`.
         distribution: the replicas and workers that train together.
 
     Attributes:

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import keras
 from ml_collections import ConfigDict
 
+from ada_ensemble_tf.configs.overrides import override
 from ada_ensemble_tf.trained.run_files import load_results
 from ada_ensemble_tf.training.setup import build_model
 from data_pipelines.errors import UserError
@@ -21,7 +22,6 @@ from data_pipelines.read.dataset import PreparedData
 from experiments import criteo
 from experiments.measuring.fuxictr_files import training_loss, write_weights
 from experiments.measuring.processes import measured
-from experiments.overrides import override
 
 PROJECT = Path(__file__).resolve().parents[2]
 DIMENSION = 16

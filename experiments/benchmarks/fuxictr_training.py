@@ -37,6 +37,7 @@ from typing import Any
 
 from absl import flags
 
+from ada_ensemble_tf.configs.overrides import parse
 from data_pipelines.errors import run_main
 from data_pipelines.read.dataset import PreparedData, open_data
 from data_pipelines.synthetic import write
@@ -45,7 +46,6 @@ from experiments.benchmarks.preparation import csv_files, fuxictr_version
 from experiments.measuring import made_once, verdict
 from experiments.measuring.fuxictr_files import write_rows
 from experiments.measuring.processes import measured
-from experiments.overrides import parse
 
 TARGETS = {"float32": 1.2, "bfloat16": 2.0}
 """Target ratio of our examples/s in a precision to FuxiCTR's in float32."""

@@ -15,10 +15,10 @@ from ada_ensemble_tf.comparison import tuning as tuning_module
 from ada_ensemble_tf.comparison.configs import make_config
 from ada_ensemble_tf.comparison.runs import Workers
 from ada_ensemble_tf.comparison.tuning import Tuning, write_best
+from ada_ensemble_tf.configs import defaults
+from ada_ensemble_tf.configs.search_spaces import Choice, LogUniform
 from data_pipelines import locks
 from data_pipelines.errors import UserError
-from experiments import defaults
-from experiments.search_spaces import Choice, LogUniform
 
 RATE = "embedding_optimizer.learning_rate"
 SPACE = {RATE: LogUniform(1e-2, 1e-1), "embedding_optimizer.l2": Choice((0.1, 0.3, 1.0))}
@@ -48,7 +48,7 @@ def test_three_trials_write_a_file_that_configs_read(prepared_criteo, tmp_path):
     assert (best["trials"], best["failed"], best["validation_auc"]) == (3, 0, max(rates))
     assert best["values"] == {RATE: rates[max(rates)]}
     assert f"--config.{RATE}={rates[max(rates)]}" in printed
-    config = defaults.apply_tuned(defaults.config_for("logistic_regression"), "sample", tmp_path / "tuned")
+    config = defaults.apply_tuned(defaults.config_for("logistic_regression"), tmp_path / "tuned" / "sample.json")
     assert config.embedding_optimizer.learning_rate == rates[max(rates)]
     # All trials are done: nothing is trained.
     before = {folder: (folder / "train.log").stat().st_mtime_ns for folder in folders}

@@ -16,6 +16,7 @@ import tensorflow as tf
 from command_line import ROOT
 from prepared_rows import write_rows
 
+from ada_ensemble_tf.configs.overrides import override
 from ada_ensemble_tf.layers.normalization import RoutedBatchNormalization
 from ada_ensemble_tf.training.run import train
 from data_pipelines.checksums import Checksums
@@ -32,7 +33,6 @@ from experiments.measuring.worker_processes import (
     train_with_a_loss,
     worst_difference,
 )
-from experiments.overrides import override
 
 COMMON = {"batch_size": 128, "report_every": 4, "patience": 1000, "eval_batch_size": 100, "model.dimension": 2}
 ADA_ENSEMBLE = COMMON | {

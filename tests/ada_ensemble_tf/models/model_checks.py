@@ -8,9 +8,9 @@ import pytest
 import tensorflow as tf
 
 from ada_ensemble_tf import losses
+from ada_ensemble_tf.configs.defaults import config_for
 from ada_ensemble_tf.models import MODELS, CTRModel
 from ada_ensemble_tf.optimizers import GroupFtrl
-from experiments.defaults import config_for
 
 # Fields: one column of rows 0 to 2, three columns of rows 3 to 5, and a value whose row is 7.
 FIELDS = {"num_rows": 9, "num_fields": 3, "widths": (1, 3, 1), "value_rows": [(2, 7)]}

@@ -6,10 +6,10 @@ import pytest
 import tensorflow as tf
 from small_ada_ensemble import RELEASED, compile_model, small_model, some_ids, some_labels
 
+from ada_ensemble_tf.configs.defaults import config_for
 from ada_ensemble_tf.gates import GATES
 from ada_ensemble_tf.models import AdaEnsemble
 from ada_ensemble_tf.moe.schedule import StepSchedule
-from experiments.defaults import config_for
 
 
 def test_annealing_follows_the_step_and_survives_saving(tmp_path):

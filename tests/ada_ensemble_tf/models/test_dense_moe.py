@@ -6,9 +6,9 @@ import pytest
 import tensorflow as tf
 from model_checks import FIELDS, INPUTS, PLAIN, PLAIN_INPUTS, randomize
 
+from ada_ensemble_tf.configs.defaults import config_for
 from ada_ensemble_tf.models import AdaEnsemble, DenseMoE
 from ada_ensemble_tf.moe.schedule import StepSchedule
-from experiments.defaults import config_for
 
 SMALL = {"dimension": 4, "num_layers": 2, "experts": ("dense", "cross", "polynomial")}
 

@@ -13,8 +13,8 @@ from model_checks import (
     reference_normalization,
 )
 
+from ada_ensemble_tf.configs.defaults import config_for
 from ada_ensemble_tf.models import DNN, HiLoMoE
-from experiments.defaults import config_for
 
 
 def small_model(**arguments) -> HiLoMoE:

@@ -3,8 +3,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from ada_ensemble_tf.configs.defaults import config_for
 from ada_ensemble_tf.optimizers import Ftrl, GroupFtrl
-from experiments.defaults import config_for
 
 ROWS, WIDTH = 10, 3
 SETTINGS = {"learning_rate": 0.1, "beta": 0.5, "l1": 0.4, "l2": 0.05}

@@ -4,10 +4,10 @@ import math
 
 import pytest
 
+from ada_ensemble_tf.configs import defaults
+from ada_ensemble_tf.configs.models import MODELS
 from ada_ensemble_tf.trained.config_ranges import OPTIMIZER_RANGES, OPTIMIZERS, RANGES, check_config, flat
 from data_pipelines.errors import UserError
-from experiments import defaults
-from experiments.models import MODELS
 
 ROWS = "a whole number from 1 to 2147483647"
 EPOCHS = "a finite number above 0 and of at most 1e+09"

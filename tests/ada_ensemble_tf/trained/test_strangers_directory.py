@@ -15,6 +15,7 @@ import pytest
 from made_up_results import made_up_results
 
 from ada_ensemble_tf.comparison.runs import Run
+from ada_ensemble_tf.configs.defaults import load_tuned
 from ada_ensemble_tf.evaluation.unknown_ids import UnknownFields
 from ada_ensemble_tf.inference.raw_scores import encoded
 from ada_ensemble_tf.models import LogisticRegression, model_inputs
@@ -30,7 +31,6 @@ from data_pipelines.fields.columns import coded
 from data_pipelines.fields.vocabulary import Vocabularies
 from data_pipelines.json_files import json_bytes, save_json
 from data_pipelines.truth import load_truth
-from experiments.defaults import load_tuned
 
 GONE = object()
 """Instead of a value: the key is missing."""

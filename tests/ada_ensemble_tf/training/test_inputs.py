@@ -6,6 +6,7 @@ import pytest
 import tensorflow as tf
 from prepared_rows import write_rows
 
+from ada_ensemble_tf.configs.defaults import config_for
 from ada_ensemble_tf.evaluation.scoring import Scorer
 from ada_ensemble_tf.models import AdaEnsemble, LogisticRegression
 from ada_ensemble_tf.optimizers import GroupFtrl
@@ -15,7 +16,6 @@ from ada_ensemble_tf.training.setup import build_model, compile_model, model_inp
 from data_pipelines.fields.declarations import RawFormat
 from data_pipelines.fields.schema import Field, Schema
 from data_pipelines.read.dataset import pair
-from experiments.defaults import config_for
 
 SMALL = {"experts": ("dense", "cross"), "k": 1, "num_layers": 2, "dimension": 2, "gate": {"reduction": 2}}
 

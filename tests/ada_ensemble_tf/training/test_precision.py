@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from ada_ensemble_tf.configs.defaults import config_for
 from ada_ensemble_tf.evaluation.scoring import Scorer
 from ada_ensemble_tf.layers.precision import layers_of
 from ada_ensemble_tf.models import MODELS, CTRModel
@@ -17,7 +18,6 @@ from ada_ensemble_tf.training.run import score_split, train
 from ada_ensemble_tf.training.setup import build_model
 from data_pipelines.errors import UserError
 from data_pipelines.read.dataset import open_data
-from experiments.defaults import config_for
 
 # Fields: one column of rows 0 to 2, three columns of rows 3 to 5, and a value whose row is 7.
 FIELDS = {"num_rows": 9, "num_fields": 3, "widths": (1, 3, 1), "value_rows": [(2, 7)]}

@@ -10,6 +10,7 @@ import tensorflow as tf
 from prepared_rows import write_rows
 from tensorflow.python.framework.config import disable_op_determinism
 
+from ada_ensemble_tf.configs.defaults import config_for
 from ada_ensemble_tf.models import DNN, AdaEnsemble, HiLoMoE
 from ada_ensemble_tf.optimizers import GroupFtrl
 from ada_ensemble_tf.training.hooks import Hook
@@ -18,7 +19,6 @@ from ada_ensemble_tf.training.setup import build_model, compile_model, model_inp
 from ada_ensemble_tf.updates.stages import Stage, StageSchedule
 from data_pipelines.errors import Stopped, UserError
 from data_pipelines.read.dataset import pair
-from experiments.defaults import config_for
 
 # 600 training rows in batches of 32: 19 steps an epoch, so stages of 0.3 and 0.4 epochs begin at steps 6 and 14.
 SMALL = {"dimension": 2, "hidden_units": (5,), "num_layers": 2, "rank_experts": 2, "query_rank": 2}

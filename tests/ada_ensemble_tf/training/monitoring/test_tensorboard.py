@@ -9,12 +9,12 @@ from event_files import read_events
 from prepared_rows import write_rows
 from tensorboard.plugins.custom_scalar.layout_pb2 import Layout
 
+from ada_ensemble_tf.configs.defaults import config_for
 from ada_ensemble_tf.models import DNN, HiLoMoE
 from ada_ensemble_tf.training.hooks import Hook
 from ada_ensemble_tf.training.loop import TrainingLoop
 from ada_ensemble_tf.training.monitoring.layout import dashboard_layout
 from ada_ensemble_tf.training.setup import build_model, compile_model, seed_everything
-from experiments.defaults import config_for
 
 SMALL = {
     "dimension": 2, "num_layers": 2, "experts": ("dense", "cross"), "k": 1, "anneal_epochs": 0.2,

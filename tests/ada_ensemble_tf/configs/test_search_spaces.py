@@ -4,10 +4,10 @@ import json
 
 import pytest
 
-from experiments import defaults
-from experiments.models import MODELS
-from experiments.overrides import override, parse
-from experiments.search_spaces import LAYERS, SPACES, WIDTH, Choice, Int, overrides, paper, present, wide
+from ada_ensemble_tf.configs import defaults
+from ada_ensemble_tf.configs.models import MODELS
+from ada_ensemble_tf.configs.overrides import override, parse
+from ada_ensemble_tf.configs.search_spaces import LAYERS, SPACES, WIDTH, Choice, Int, overrides, paper, present, wide
 
 
 def lowest(space):
@@ -86,16 +86,16 @@ def test_override_sets_and_refuses():
         parse(["model.k"])
 
 
-def test_tuned_values_are_applied_to_their_model_only(tmp_path, monkeypatch):
-    monkeypatch.setattr(defaults, "TUNED", tmp_path)
+def test_tuned_values_are_applied_to_their_model_only(tmp_path):
+    file = tmp_path / "mine.json"
     plain = defaults.config_for("dnn").to_dict()
-    assert defaults.apply_tuned(defaults.config_for("dnn"), "mine").to_dict() == plain
-    (tmp_path / "mine.json").write_text(json.dumps({"dnn": {"values": {"model.hidden_units": [64, 64]}}}))
-    assert defaults.apply_tuned(defaults.config_for("dnn"), "mine").model.hidden_units == (64, 64)
-    assert defaults.apply_tuned(defaults.config_for("pnn"), "mine").model.hidden_units == (400, 400, 400)
-    (tmp_path / "mine.json").write_text(json.dumps({"dnn": {"values": {"model.gone": 1}}}))
+    assert defaults.apply_tuned(defaults.config_for("dnn"), file).to_dict() == plain
+    file.write_text(json.dumps({"dnn": {"values": {"model.hidden_units": [64, 64]}}}))
+    assert defaults.apply_tuned(defaults.config_for("dnn"), file).model.hidden_units == (64, 64)
+    assert defaults.apply_tuned(defaults.config_for("pnn"), file).model.hidden_units == (400, 400, 400)
+    file.write_text(json.dumps({"dnn": {"values": {"model.gone": 1}}}))
     with pytest.raises(ValueError, match="mine.json: config of dnn: there is no key 'model.gone'"):
-        defaults.apply_tuned(defaults.config_for("dnn"), "mine")
+        defaults.apply_tuned(defaults.config_for("dnn"), file)
 
 
 @pytest.mark.parametrize("dataset", ["frappe", "synthetic"])
@@ -103,7 +103,8 @@ def test_data_sets_read_their_tuned_values(dataset, tmp_path, monkeypatch):
     """After their own, so that these do not undo them."""
     module = __import__(f"experiments.{dataset}", fromlist=["get_config"])
     values = {"model.num_layers": 2, "model.depth_prior": None, "batch_size": 64}
-    (tmp_path / f"{dataset}.json").write_text(json.dumps({"ada_ensemble": {"values": values}}))
-    monkeypatch.setattr(defaults, "TUNED", tmp_path)
+    (tmp_path / "tuned").mkdir()
+    (tmp_path / "tuned" / f"{dataset}.json").write_text(json.dumps({"ada_ensemble": {"values": values}}))
+    monkeypatch.setattr(module, "__file__", str(tmp_path / f"{dataset}.py"))
     config = module.get_config("ada_ensemble")
     assert (config.model.num_layers, config.model.depth_prior, config.batch_size) == (2, None, 64)

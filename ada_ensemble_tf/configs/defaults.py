@@ -6,10 +6,10 @@ from typing import Any
 from ml_collections import ConfigDict
 from typing_extensions import NotRequired, TypedDict
 
+from ada_ensemble_tf.configs.models import WITH_PRIORS, model_config, set_priors
+from ada_ensemble_tf.configs.overrides import override
 from data_pipelines.errors import UserError
 from data_pipelines.json_files import as_type, load_user_json
-from experiments.models import WITH_PRIORS, model_config, set_priors
-from experiments.overrides import override
 
 
 def trainer() -> ConfigDict:
@@ -116,24 +116,18 @@ def paper_config(model: str) -> ConfigDict:
     return config
 
 
-TUNED = Path(__file__).parent / "tuned"
-"""The folder for values from `python -m ada_ensemble_tf.tune --write=experiments/tuned/<dataset>.json`."""
-
-
-def apply_tuned(config: ConfigDict, dataset: str, folder: Path | None = None) -> ConfigDict:
+def apply_tuned(config: ConfigDict, file: Path) -> ConfigDict:
     """Sets the values that were tuned for the config's model on a data set, if there are any, and returns the config.
 
     The command line can still override these keys.
 
     Args:
         config: a complete config, ready for a data set's `get_config` to return.
-        dataset: the file's name without ".json".
-        folder: the folder of the files; `TUNED` by default.
+        file: what `python -m ada_ensemble_tf.tune --write=FILE` wrote; it need not exist.
 
     Raises:
         UserError: the file is malformed or has a key that the model no longer has; the message names file and key.
     """
-    file = (folder or TUNED) / f"{dataset}.json"
     tuned = load_tuned(file)
     if config.model.name in tuned:
         try:

@@ -9,6 +9,7 @@ from ml_collections import config_flags
 import ada_ensemble_tf
 import experiments
 from ada_ensemble_tf.arguments import constructor_parameters
+from ada_ensemble_tf.configs import defaults, models
 from ada_ensemble_tf.gates import GATES, Gate
 from ada_ensemble_tf.models import MODELS
 from ada_ensemble_tf.models.keys import keys_of
@@ -16,7 +17,7 @@ from ada_ensemble_tf.training.setup import build_model
 from data_pipelines.errors import UserError
 from data_pipelines.fields.declarations import RawFormat
 from data_pipelines.fields.schema import Field, Schema
-from experiments import defaults, models, studies
+from experiments import studies
 
 SMALL = ("--config.model.dimension=2", "--config.precision=float32")
 

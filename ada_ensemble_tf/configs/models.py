@@ -1,6 +1,6 @@
 """Each model's own keys, `config.model`, as its constructor declares them.
 
-python -m experiments.models [MODEL ..]
+python -m ada_ensemble_tf.configs.models [MODEL ..]
 
 prints the keys of all models or of the given ones: name, default, meaning.
 """
