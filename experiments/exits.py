@@ -19,10 +19,6 @@ from absl import flags
 from ada_ensemble_tf.reporting.exit_comparison import Scored, compare, summary, table
 from data_pipelines.errors import UserError, run_main
 
-_WORKDIR = flags.DEFINE_list("workdir", None, "Directories of trained models, separated by commas.", required=True)
-_SPLIT = flags.DEFINE_enum("split", "test", ["validation", "test"], "Whose rows to score.")
-_ROWS = flags.DEFINE_integer("rows", None, "Rows to score, rounded up to whole batches; all by default.", lower_bound=2)
-
 
 def score(workdir: str, split: str, rows: int | None) -> Scored:
     """Scores a split's rows, or the first of them, with a trained model.
@@ -66,13 +62,17 @@ def main(argv: Sequence[str]) -> None:
     """Prints the tables."""
     del argv
     runs = []
-    for workdir in _WORKDIR.value:
-        scored = score(workdir, _SPLIT.value, _ROWS.value)
+    for workdir in flags.FLAGS.workdir:
+        scored = score(workdir, flags.FLAGS.split, flags.FLAGS.rows)
         runs.append(compare(scored))
-        print(f"{workdir}: {len(scored.labels)} {_SPLIT.value} rows\n\n{table(runs[-1])}\n", flush=True)
+        print(f"{workdir}: {len(scored.labels)} {flags.FLAGS.split} rows\n\n{table(runs[-1])}\n", flush=True)
     if len(runs) > 1:
         print(summary(runs))
 
 
 if __name__ == "__main__":
+    # Here, so that importing this module leaves the flags of other command lines alone.
+    flags.DEFINE_list("workdir", None, "Directories of trained models, separated by commas.", required=True)
+    flags.DEFINE_enum("split", "test", ["validation", "test"], "Whose rows to score.")
+    flags.DEFINE_integer("rows", None, "Rows to score, rounded up to whole batches; all by default.", lower_bound=2)
     run_main(main)

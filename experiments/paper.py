@@ -56,11 +56,6 @@ STUDIES: dict[str, dict[str, tuple[float | None, ...]]] = {
     "paper_figure5": {f"depth_{depth}": (None, None, None) for depth in (1, 2, 3, 4)},
 }
 
-_DATA_SET = flags.DEFINE_enum("data_set", "criteo", DATA_SETS, "A data set of the paper's table 1.")
-_STUDY = flags.DEFINE_enum("study", None, list(STUDIES), "A study of the paper on Criteo, instead of table 1.")
-_TABLES = flags.DEFINE_list("table", None, "table.csv of python -m ada_ensemble_tf.compare; several: commas between.")
-flags.mark_flag_as_required("table")
-
 
 def expected(data_set: str) -> dict[str, tuple[float, float]]:
     """(Test AUC, LogLoss) that the paper's table 1 reports on a data set, by model."""
@@ -100,10 +95,12 @@ def found(row: dict[str, str] | None, columns: int) -> list[str]:
 def main(argv: Sequence[str]) -> None:
     """Prints the table."""
     del argv
-    paths = [Path(name) for name in _TABLES.value or ()]
+    paths = [Path(name) for name in flags.FLAGS.table or ()]
     tables = [read(path) for path in paths]
-    paper: Mapping[str, tuple[float | None, ...]] = STUDIES[_STUDY.value] if _STUDY.value else expected(_DATA_SET.value)
-    names = ["AUC", "LogLoss", "FLOPs"][: 3 if _STUDY.value else 2]
+    paper: Mapping[str, tuple[float | None, ...]] = (
+        STUDIES[flags.FLAGS.study] if flags.FLAGS.study else expected(flags.FLAGS.data_set)
+    )
+    names = ["AUC", "LogLoss", "FLOPs"][: 3 if flags.FLAGS.study else 2]
     columns = [f"{place}: {name}" for place in ("paper", *(path.parent for path in paths)) for name in names]
     print("| | " + " | ".join(columns) + " |\n" + "|---" * (1 + len(columns)) + "|")
     present: set[str] = set().union(*tables)
@@ -115,4 +112,9 @@ def main(argv: Sequence[str]) -> None:
 
 
 if __name__ == "__main__":
+    # Here, so that importing this module leaves the flags of other command lines alone.
+    flags.DEFINE_enum("data_set", "criteo", DATA_SETS, "A data set of the paper's table 1.")
+    flags.DEFINE_enum("study", None, list(STUDIES), "A study of the paper on Criteo, instead of table 1.")
+    flags.DEFINE_list("table", None, "table.csv of python -m ada_ensemble_tf.compare; several: commas between.")
+    flags.mark_flag_as_required("table")
     run_main(main)

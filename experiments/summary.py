@@ -12,14 +12,11 @@ from ada_ensemble_tf.trained.run_files import load_results
 from data_pipelines.errors import run_main
 from data_pipelines.truth import load_truth
 
-_RUN = flags.DEFINE_string("run", None, "Directory with one working directory per model.", required=True)
-_TRUTH = flags.DEFINE_string("truth", None, "File that the generator wrote next to the synthetic rows.")
-
 
 def main(argv: Sequence[str]) -> None:
     """Prints the table."""
     del argv
-    run = Path(_RUN.value)
+    run = Path(flags.FLAGS.run)
     rows = []
     for file in sorted(run.glob("*/metrics.json")):
         metrics = load_results(file.parent)
@@ -30,8 +27,8 @@ def main(argv: Sequence[str]) -> None:
         )
     rows.sort(key=lambda row: row[1])
     best = None
-    if _TRUTH.value:
-        truth = load_truth(_TRUTH.value)
+    if flags.FLAGS.truth:
+        truth = load_truth(flags.FLAGS.truth)
         best = truth["bayes_auc"]
         if best is not None:
             rows.append(("Bayes-optimal", best, truth["bayes_logloss"], None))
@@ -50,4 +47,7 @@ def main(argv: Sequence[str]) -> None:
 
 
 if __name__ == "__main__":
+    # Here, so that importing this module leaves the flags of other command lines alone.
+    flags.DEFINE_string("run", None, "Directory with one working directory per model.", required=True)
+    flags.DEFINE_string("truth", None, "File that the generator wrote next to the synthetic rows.")
     run_main(main)

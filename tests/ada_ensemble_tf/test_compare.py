@@ -98,7 +98,7 @@ def test_a_failed_run_fails_alone_and_is_told(compared):
     row = table(out)["broken"]
     assert (row["seeds_done"], row["seeds_failed"], row["auc_mean"]) == ("0", "2", "")
     assert "no_such_function" in row["failure"] and "| 0 of 2, 2 failed (seed " in (out / "table.md").read_text()
-    assert len(re.findall(r"\d of 4 done: broken, seed [01]: failed: config.model: .*no_such_function", printed)) == 2
+    assert len(re.findall(r"\d of 4 done: broken, seed [01]: failed: config.model\b.*no_such_function", printed)) == 2
     assert len(re.findall(r"\d of 4 done: plain, seed [01]: AUC 0\.\d{5}; about", printed)) == 2
     assert "no_such_function" in (out / "broken" / "seed_1" / "train.log").read_text()
 
