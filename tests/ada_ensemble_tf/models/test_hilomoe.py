@@ -1,3 +1,4 @@
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -70,7 +71,9 @@ def test_it_starts_as_a_dnn_of_the_same_sizes():
 
 
 def test_dropout_is_for_training_only():
-    model = small_model(**FIELDS, dropout=0.9, normalization="none")
+    # Seeded: with few units, two draws can drop the same ones.
+    keras.utils.set_random_seed(0)
+    model = small_model(**FIELDS, dropout=0.5, normalization="none")
     randomize(model)
     logits = [model.forward(INPUTS, training=training).logit.numpy() for training in (False, False, True, True)]
     np.testing.assert_array_equal(logits[0], logits[1])

@@ -122,7 +122,7 @@ def test_files_that_are_refused(cases, tmp_path, name, message):
 
 def test_a_struct(cases, tmp_path):
     place = {"name": "place", "kind": "categorical"}
-    with pytest.raises(UserError, match="column place is of type struct<land: string, zone: int64>, which has no one"):
+    with pytest.raises(UserError, match="column place is of type struct<land: string, zone: int64>, which has no"):
         list(RawReader(*_schema(tmp_path, fields=(place,)), [cases / "struct.parquet"]))
     rows, _ = rows_of(RawReader(*_schema(tmp_path), [cases / "struct.parquet"]))
     assert len(rows) == 1500
