@@ -34,7 +34,10 @@ def trainer() -> ConfigDict:
             "max_epochs": 10.0,
             # Weight updates between evaluations; there is at least one evaluation per epoch.
             "eval_every": 2000,
-            # Evaluations without a better validation AUC before training stops.
+            # The validation metric that chooses the kept checkpoint and stops training early: "auc", "logloss" or
+            # "normalized_entropy". AUC ignores over-confidence: when AUC is best, LogLoss may be long past its best.
+            "monitor": "auc",
+            # Evaluations without a better value of this metric before training stops.
             "patience": 3,
             # Weight updates between progress lines and TensorBoard points.
             "report_every": 100,

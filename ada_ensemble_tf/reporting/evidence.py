@@ -33,6 +33,7 @@ class Evidence:
         model: the model's name.
         facts: facts about run and data, by name.
         results: what metrics.json holds.
+        monitor: the validation metric that chose the kept checkpoint, one of `config_ranges.MONITORED`.
         same_data: whether the data are those that the model was trained on.
         labels: the labels of the whole test split, `[N]`.
         probabilities: `[N]`.
@@ -71,5 +72,6 @@ class Evidence:
     costs: Sequence[Cost] = ()
     latencies: Sequence[Latency] = ()
     machine: str = ""
+    monitor: str = "auc"
     training: Mapping[str, Curve] = dataclasses.field(default_factory=dict)
     validation: Mapping[str, Curve] = dataclasses.field(default_factory=dict)

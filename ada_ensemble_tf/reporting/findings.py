@@ -14,6 +14,7 @@ from ada_ensemble_tf.reporting.gate_use import GateUse
 from ada_ensemble_tf.reporting.learning_curves import Curve
 from ada_ensemble_tf.reporting.slices import Slice
 from ada_ensemble_tf.reporting.vocabulary_coverage import Coverage
+from ada_ensemble_tf.trained.config_ranges import MONITORED
 
 DEAD_SHARE = 0.005
 """A choice with a smaller share of a gate's rows is dead: one row in 200 neither trains an expert nor repays its
@@ -61,7 +62,7 @@ def find(evidence: Evidence, intervals: Mapping[str, Interval], slices: Sequence
         *gate_findings(evidence.uses),
         *calibration_findings(evidence.labels, evidence.probabilities, intervals["calibration"]),
         *vocabulary_findings(evidence.coverage),
-        *training_findings(evidence.validation, evidence.results.get("best_step")),
+        *training_findings(evidence.validation, evidence.results.get("best_step"), evidence.monitor),
         *slice_findings(slices, evidence),
     ]
     return sorted(found, key=lambda one: one.severity != "problem")
@@ -199,7 +200,7 @@ def vocabulary_findings(coverage: Sequence[Coverage]) -> list[Finding]:
     return found
 
 
-def training_findings(validation: Mapping[str, Curve], best_step: int | None) -> list[Finding]:
+def training_findings(validation: Mapping[str, Curve], best_step: int | None, monitor: str = "auc") -> list[Finding]:
     """Signs of over-fitting, or of training that ended too soon."""
     if "metrics/logloss" not in validation or "metrics/auc" not in validation or best_step is None:
         return []
@@ -208,8 +209,9 @@ def training_findings(validation: Mapping[str, Curve], best_step: int | None) ->
     kept = losses.values[np.argmin(np.abs(losses.steps - best_step))]
     if kept > lowest * (1.0 + LOGLOSS_RISE):
         text = (
-            f"Over-confident at the kept checkpoint: by AUC step {best_step:,} is best, but its validation LogLoss "
-            f"{kept:.5f} is {kept / lowest - 1.0:.1%} above the lowest, {lowest:.5f}. Regularise more, or recalibrate."
+            f"Over-confident at the kept checkpoint: by {MONITORED[monitor].written} step {best_step:,} is best, but "
+            f"its validation LogLoss {kept:.5f} is {kept / lowest - 1.0:.1%} above the lowest, {lowest:.5f}. "
+            "Regularise more, recalibrate, or keep the checkpoint with the best LogLoss (config.monitor=logloss)."
         )
         found.append(Finding("note", "overconfident", text))
     if losses.steps[-1] > best_step and last > kept * (1.0 + LOGLOSS_RISE):

@@ -15,6 +15,7 @@ from ada_ensemble_tf.reporting.gate_use import GateUse, gate_uses
 from ada_ensemble_tf.reporting.importance import Columns, Importance, permutation_importance
 from ada_ensemble_tf.reporting.learning_curves import read_curves
 from ada_ensemble_tf.reporting.vocabulary_coverage import coverage
+from ada_ensemble_tf.trained.config_ranges import MONITORED
 from ada_ensemble_tf.trained.workdir import Workdir
 from data_pipelines.errors import UserError
 from data_pipelines.fields.schema import Schema
@@ -50,7 +51,9 @@ class Gathering:
         self._data, self._schema = workdir.open_data(data_dir), workdir.schema()
         self._rows, self._importance_rows = rows, importance_rows
         self._results = workdir.results()
-        self._batch = int(workdir.config()["eval_batch_size"])
+        config = workdir.config()
+        # Configs of earlier versions of this code have no monitor: it was AUC.
+        self._batch, self._monitor = int(config["eval_batch_size"]), config.get("monitor", "auc")
 
     def evidence(self) -> Evidence:
         """Everything that the report shows; logs its progress."""
@@ -75,6 +78,7 @@ class Gathering:
             model=self._workdir.model_name(),
             facts=self._facts(n),
             results=self._results,
+            monitor=self._monitor,
             same_data=self._results["data_fingerprint"] == self._data.fingerprint,
             labels=labels,
             probabilities=probabilities,
@@ -165,7 +169,7 @@ class Gathering:
             "rows read by the sections after Calibration": f"{rows:,} of test",
             "fields": f"{self._schema.num_fields}, {self._schema.num_rows:,} rows of the embedding table",
             "parameters": f"{results['parameters']:,}",
-            "kept checkpoint": f"step {results['best_step']:,}",
+            "kept checkpoint": f"step {results['best_step']:,}, best validation {MONITORED[self._monitor].written}",
             "versions": ", ".join(f"{name} {version}" for name, version in results["versions"].items()),
         }
 

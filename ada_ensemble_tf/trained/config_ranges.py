@@ -4,9 +4,26 @@ A model's constructor declares the allowed values of its own keys.
 """
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from data_pipelines.ranges import COUNT, NOT_NEGATIVE, POSITIVE, SHARE, Allowed, OneOf, Range, check_each, check_range
+
+
+class Monitored(NamedTuple):
+    """A validation metric that can choose the kept checkpoint."""
+
+    written: str
+    """Its name in messages."""
+    sign: float
+    """1 if a larger value is better, -1 if a smaller one is."""
+
+
+MONITORED = {
+    "auc": Monitored("AUC", 1.0),
+    "logloss": Monitored("LogLoss", -1.0),
+    "normalized_entropy": Monitored("normalized entropy", -1.0),
+}
+"""The values of `config.monitor`."""
 
 _ROWS = Range(1, 2**31 - 1, whole=True)
 _EPOCHS = Range(0.0, 1e9, above=True)
@@ -22,6 +39,7 @@ RANGES: dict[str, Allowed] = {
     "eval_batch_size": _ROWS,
     "max_epochs": _EPOCHS,
     "eval_every": COUNT,
+    "monitor": OneOf(MONITORED),
     "patience": COUNT,
     "report_every": COUNT,
     "profile": Range(0, whole=True),

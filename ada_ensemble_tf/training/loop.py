@@ -29,7 +29,7 @@ class TrainingLoop:
 
     It stops every `config.eval_every` weight updates, at least once per epoch. At each stop its hooks evaluate on the
     validation split and save all state: weights, optimisers, random state, early stopping. The position in the data
-    follows from the step. A second run on the same directory resumes there. The best weights by validation AUC are
+    follows from the step. A second run on the same directory resumes there. The best weights by `config.monitor` are
     stored separately, see `hooks.Evaluation`.
 
     Args:
@@ -62,7 +62,7 @@ class TrainingLoop:
         self._stop = stop or StopRequest()
         self.plan = Plan(model, data, config, self.distribution)
         self.evaluator = Evaluator(model, data, config, self.distribution, self.plan.gate_source)
-        self.evaluation, self.progress = Evaluation(config.patience), Progress(config.batch_size)
+        self.evaluation, self.progress = Evaluation(config.patience, config.monitor), Progress(config.batch_size)
         board = workdir / "tensorboard"
         self.hooks = (
             Profile(board, config.profile),

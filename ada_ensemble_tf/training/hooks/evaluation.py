@@ -1,11 +1,13 @@
 """Evaluation on the validation split, and early stopping."""
 
 import logging
+import math
 from typing import TYPE_CHECKING
 
 import tensorflow as tf
 
 from ada_ensemble_tf.evaluation import metrics
+from ada_ensemble_tf.trained.config_ranges import MONITORED
 from ada_ensemble_tf.training.hooks.base import Hook, Stop
 
 if TYPE_CHECKING:
@@ -15,27 +17,28 @@ logger = logging.getLogger(__name__)
 
 
 class Evaluation(Hook):
-    """Evaluates at each stop, records the best validation AUC, and stops training if it no longer improves.
+    """Evaluates at each stop, records the best value of a validation metric, and stops if it no longer improves.
 
-    An AUC counts only once K and depth have reached their final values, because only then does it measure what gets
+    A value counts only once K and depth have reached their final values, because only then does it measure what gets
     served. For a model with stages, it counts from the start of the last stage: a stage that leaves parts untrained
     ends after its steps, not by early stopping.
 
     Args:
-        patience: the number of evaluations without a better AUC after which training ends.
+        patience: the number of evaluations without a better value after which training ends.
+        monitor: the metric, one of `config_ranges.MONITORED`.
 
     Attributes:
-        best_auc: the best validation AUC so far.
-        best_step: the step of the best AUC.
+        best_value: the metric's best value so far.
+        best_step: the step of the best value.
         evaluations_since_best: the number of evaluations since then.
     """
 
-    def __init__(self, patience: int):
-        self._patience = patience
-        self.best_auc = tf.Variable(-1.0, name="best_auc", dtype=tf.float64)
+    def __init__(self, patience: int, monitor: str = "auc"):
+        self._patience, self._monitor, self._monitored = patience, monitor, MONITORED[monitor]
+        self.best_value = tf.Variable(-self._monitored.sign * math.inf, name="best_value", dtype=tf.float64)
         self.best_step = tf.Variable(0, name="best_step", dtype=tf.int64)
         self.evaluations_since_best = tf.Variable(0, name="evaluations_since_best", dtype=tf.int64)
-        self.state = (self.best_auc, self.best_step, self.evaluations_since_best)
+        self.state = (self.best_value, self.best_step, self.evaluations_since_best)
 
     def begin(self, loop: "TrainingLoop") -> None:
         self._model, self._evaluator, self._stages = loop.model, loop.evaluator, loop.plan.stages
@@ -46,9 +49,10 @@ class Evaluation(Hook):
         results = metrics.all_metrics(stop.labels, stop.probabilities)
         stop.figures |= results | {"flops_per_example": flops}
         annealed = stop.step >= self._model.annealing_steps()
-        stop.better = annealed and results["auc"] > float(self.best_auc.numpy())
+        value, sign = results[self._monitor], self._monitored.sign
+        stop.better = annealed and sign * value > sign * float(self.best_value.numpy())
         if stop.better:
-            self.best_auc.assign(results["auc"])
+            self.best_value.assign(value)
             self.best_step.assign(stop.step)
             self.evaluations_since_best.assign(0)
         elif annealed:
@@ -60,9 +64,10 @@ class Evaluation(Hook):
 
     def end(self):
         if self.enough():
-            logger.info("stopped early: no better validation AUC in %d evaluations", self._patience)
+            written = self._monitored.written
+            logger.info("stopped early: no better validation %s in %d evaluations", written, self._patience)
 
     def _standing(self, step: int, annealed: bool) -> str:
         if annealed:
-            return f"best {float(self.best_auc.numpy()):.5f}"
+            return f"best {self._monitored.written} {float(self.best_value.numpy()):.5f}"
         return self._stages.describe(step - 1) if self._stages.stages else "annealing"

@@ -123,6 +123,15 @@ def test_hints_of_training(losses, best, kinds):
     assert training_findings({}, best) == []
 
 
+def test_an_overconfident_checkpoint_says_which_metric_kept_it_and_which_would_not_have():
+    curves = {
+        "metrics/logloss": Curve(np.array([10, 20]), np.array([0.5, 0.6])),
+        "metrics/auc": Curve(np.array([10, 20, 30]), np.ones(3)),
+    }
+    (one,) = training_findings(curves, 20, "auc")
+    assert "by AUC step 20 is best" in one.message and "config.monitor=logloss" in one.message
+
+
 def test_a_slice_that_the_model_has_wrong_is_named():
     evidence = made_up_evidence()
     p, bad = evidence.probabilities.copy(), evidence.ids[:, 1] == 43

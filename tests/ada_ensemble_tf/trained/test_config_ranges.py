@@ -37,6 +37,7 @@ def test_all_defaults_are_in_range_and_all_of_the_trainers_numbers_have_one(mode
         ("max_epochs", 0.0, EPOCHS),
         ("seed", -1, "a whole number from 0 to 4294967295"),
         ("seed", 2**32, "a whole number from 0 to 4294967295"),
+        ("monitor", "ndcg", "one of 'auc', 'logloss', 'normalized_entropy'"),
         ("patience", 0, "a whole number of at least 1"),
         ("eval_every", 0, "a whole number of at least 1"),
         ("report_every", 0, "a whole number of at least 1"),

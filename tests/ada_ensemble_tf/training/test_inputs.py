@@ -115,4 +115,4 @@ def test_the_training_loop(data, tmp_path, training):
     loop = TrainingLoop(model, data, config, tmp_path)
     loop.run()
     evaluation = loop.evaluation
-    assert int(evaluation.best_step.numpy()) >= 19 and 0.0 <= float(evaluation.best_auc.numpy()) <= 1.0
+    assert int(evaluation.best_step.numpy()) >= 19 and 0.0 <= float(evaluation.best_value.numpy()) <= 1.0
