@@ -12,6 +12,7 @@ from ada_ensemble_tf.experts.dense import DenseExpert
 from ada_ensemble_tf.experts.gated_dense import GatedDenseExpert
 from ada_ensemble_tf.experts.gated_dnn import GatedDNNExpert
 from ada_ensemble_tf.experts.generalized_interaction import GeneralizedInteractionExpert
+from ada_ensemble_tf.experts.identity import IdentityExpert
 from ada_ensemble_tf.experts.interaction_machine import InteractionMachineExpert
 from ada_ensemble_tf.experts.kernel_product import (
     MatrixKernelProductExpert,
@@ -21,7 +22,10 @@ from ada_ensemble_tf.experts.kernel_product import (
 from ada_ensemble_tf.experts.logarithmic import LogarithmicExpert
 from ada_ensemble_tf.experts.polynomial import PolynomialExpert
 from ada_ensemble_tf.experts.residual_dnn import ResidualDNNExpert
+from ada_ensemble_tf.experts.self_gated_dnn import SelfGatedDNNExpert
 from ada_ensemble_tf.experts.subspace_crossing import SubspaceCrossingExpert
+from ada_ensemble_tf.experts.vector_cross import VectorCrossExpert
+from ada_ensemble_tf.experts.vector_dense import VectorDenseExpert
 
 EXPERTS: dict[str, type[Expert]] = {
     "dense": DenseExpert,
@@ -38,8 +42,12 @@ EXPERTS: dict[str, type[Expert]] = {
     "kernel_product_scalar": ScalarKernelProductExpert,
     "logarithmic": LogarithmicExpert,
     "gated_dnn": GatedDNNExpert,
+    "self_gated_dnn": SelfGatedDNNExpert,
     "residual_dnn": ResidualDNNExpert,
     "subspace_crossing": SubspaceCrossingExpert,
+    "vector_dense": VectorDenseExpert,
+    "vector_cross": VectorCrossExpert,
+    "identity": IdentityExpert,
 }
 
 ExpertName = Annotated[str, Among(EXPERTS)]

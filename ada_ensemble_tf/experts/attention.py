@@ -12,15 +12,17 @@ from ada_ensemble_tf.layers.fields import Shape
 
 @keras.saving.register_keras_serializable(package="ada_ensemble_tf")
 class AttentionExpert(Expert):
-    """Multi-head self-attention over the F tokens of size D, normalised, flattened, Dense to M.
+    """Multi-head self-attention over the F tokens of size D, normalised over the tokens, flattened, Dense to M.
 
-    AdaEnsemble (arXiv 2301.08353), equation 4, with the sizes of its original release.
+    AdaEnsemble (arXiv 2301.08353), equation 4. What the paper leaves open is as in its original release: an activation
+    of queries, keys, values and the output projection, instance normalisation (each of the inner elements over a row's
+    F tokens), and a linear last Dense.
 
     Args:
         num_fields: F.
         inner_size: width of queries, keys and values over all heads.
         heads: number of heads.
-        activation: a Keras activation, after the last Dense.
+        activation: a Keras activation, of queries, keys, values and output projection.
 
     Raises:
         ValueError: if the heads do not divide `inner_size`.
@@ -47,13 +49,14 @@ class AttentionExpert(Expert):
         tokens = (None, self.num_fields, self.dimension)
         inner = (None, self.num_fields, self.inner_size)
         # One product gives queries, keys and values.
-        self.query_key_value = Dense(3 * self.inner_size, name="query_key_value")
+        self.query_key_value = Dense(3 * self.inner_size, activation=self.activation, name="query_key_value")
         self.query_key_value.build(tokens)
-        self.mix = Dense(self.inner_size, name="mix")
+        self.mix = Dense(self.inner_size, activation=self.activation, name="mix")
         self.mix.build(inner)
-        self.normalize = keras.layers.LayerNormalization(epsilon=1e-5, name="normalize")
+        # As many groups as elements: instance normalisation.
+        self.normalize = keras.layers.GroupNormalization(groups=-1, epsilon=1e-3, name="normalize")
         self.normalize.build(inner)
-        self.project = Dense(self.width, activation=self.activation, name="project")
+        self.project = Dense(self.width, name="project")
         self.project.build((None, self.num_fields * self.inner_size))
 
     def call(self, x0: tf.Tensor, x: tf.Tensor) -> tf.Tensor:

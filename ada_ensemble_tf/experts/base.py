@@ -4,6 +4,7 @@ from typing import Any
 
 import keras
 
+from ada_ensemble_tf.arguments import check_arguments, constructor_parameters
 from ada_ensemble_tf.layers.fields import Shape, field_dimension
 
 
@@ -13,15 +14,24 @@ class Expert(keras.layers.Layer):
     x0 is the embedding output and x the previous layer's output. An expert has no residual and no outer
     normalisation: the MoE layer around it adds both. It must accept a batch of zero rows.
 
+    A constructor's annotations are checked: a type of `arguments.py` gives an argument its range.
+
     Args:
         num_fields: F; experts that work on fields read their input as `[B, F, D]`.
 
     Raises:
-        ValueError: if M is not a multiple of F.
+        ValueError: for arguments out of range, named in the message, or if M is not a multiple of F.
     """
 
     reads_x0 = False
     """Whether `call` uses x0. If not, the dispatcher does not move x0's rows."""
+
+    def __new__(cls, *arguments: Any, **named: Any) -> "Expert":
+        """Checks the arguments that experts declare, not those of all Keras layers."""
+        parameters = constructor_parameters(cls, Expert)
+        given = dict(zip(parameters, arguments, strict=False)) | named
+        check_arguments(parameters, {name: value for name, value in given.items() if name in parameters})
+        return super().__new__(cls, *arguments, **named)
 
     def __init__(self, num_fields: int, **kwargs: Any):
         super().__init__(**kwargs)

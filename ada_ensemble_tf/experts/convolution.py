@@ -8,21 +8,23 @@ import tensorflow as tf
 from ada_ensemble_tf.experts.base import Expert
 from ada_ensemble_tf.layers.dense import Dense
 from ada_ensemble_tf.layers.fields import Shape
+from ada_ensemble_tf.layers.precision import Activation
 
 
 @keras.saving.register_keras_serializable(package="ada_ensemble_tf")
 class ConvolutionExpert(Expert):
     """Dense to a short sequence, Conv1D, MaxPool1D, flatten, Dense to M (AdaEnsemble, arXiv 2301.08353, equation 3).
 
-    Sizes that the paper does not give are those of its original release. The convolution of the one-channel sequence is
-    a matrix product over its windows, because Keras' Conv1D fails for zero rows outside a graph on CPU.
+    What the paper does not give is as in its original release: the sizes, and no activation anywhere. The convolution
+    of the one-channel sequence is a matrix product over its windows, because Keras' Conv1D fails for zero rows outside
+    a graph on CPU.
 
     Args:
         num_fields: F; the sequence has F // 2 elements, or as many as one pool needs if that is more.
         filters: filters of the convolution.
         kernel_size: elements that a filter spans; no padding.
         pool_size: elements per pool.
-        activation: a Keras activation, applied after the last Dense.
+        activation: a Keras activation, of the first Dense and the convolution.
 
     Example:
         >>> x0 = x = tf.ones([2, 12])
@@ -39,7 +41,7 @@ class ConvolutionExpert(Expert):
         filters: int = 16,
         kernel_size: int = 4,
         pool_size: int = 2,
-        activation: str = "relu",
+        activation: Activation = "linear",
         **kwargs: Any,
     ):
         super().__init__(num_fields, **kwargs)
@@ -53,11 +55,11 @@ class ConvolutionExpert(Expert):
 
     def build(self, x0_shape: Shape, x_shape: Shape) -> None:
         super().build(x0_shape, x_shape)
-        self.fuse = Dense(self.length, name="fuse")
+        self.fuse = Dense(self.length, activation=self.activation, name="fuse")
         self.fuse.build(x_shape)
-        self.convolve = Dense(self.filters, activation="relu", name="convolve")
+        self.convolve = Dense(self.filters, activation=self.activation, name="convolve")
         self.convolve.build((None, self.positions, self.kernel_size))
-        self.project = Dense(self.width, activation=self.activation, name="project")
+        self.project = Dense(self.width, name="project")
         self.project.build((None, self.pooled * self.filters))
 
     def call(self, x0: tf.Tensor, x: tf.Tensor) -> tf.Tensor:

@@ -5,23 +5,27 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from ada_ensemble_tf.arguments import Count
 from ada_ensemble_tf.experts.base import Expert
 from ada_ensemble_tf.layers.dense import Dense
 from ada_ensemble_tf.layers.fields import Shape
+from ada_ensemble_tf.layers.precision import Activation
 
 
 @keras.saving.register_keras_serializable(package="ada_ensemble_tf")
 class GatedDNNExpert(Expert):
-    """Layers h' = a * sigmoid(V a + c) with a = activation(W h + b), the first h being x; then a Dense to M.
+    """Layers h' = 2 sigmoid(FFN(x)) * activation(W h + b), the first h being x; then a Dense to M.
 
-    The hidden gate of GateNet (arXiv 2007.03519): each layer gates its own outputs, element by element. All layers are
-    M / reduction wide. The `gated_dense` expert differs: it has one layer of full width, gated by x0.
+    The gated DNN of AdaEnsemble's original release (arXiv 2301.08353). Each layer has an FFN of its own, M -> M /
+    reduction -> M, which reads the expert's input x, not h. No gradient passes through the FFNs to x. All layers are M
+    wide, because in the release a gate is as wide as the input of its layer. The factor 2 makes a gate 1 where its FFN
+    outputs 0.
 
     Args:
         num_fields: F.
         num_layers: number of gated layers.
-        activation: a Keras activation, of the gated layers.
-        reduction: how many times narrower the gated layers are than M.
+        activation: a Keras activation, of the layers and inside the FFNs.
+        reduction: r, how many times narrower the FFNs' inner layers are than M.
 
     Raises:
         ValueError: for arguments out of range, named in the message.
@@ -32,17 +36,18 @@ class GatedDNNExpert(Expert):
         >>> expert(x0, x).shape
         TensorShape([2, 12])
         >>> expert.flops()
-        204
+        984
     """
 
     def __init__(
-        self, num_fields: int, num_layers: int = 2, activation: str = "relu", reduction: int = 4, **kwargs: Any
+        self,
+        num_fields: int,
+        num_layers: Count = 2,
+        activation: Activation = "relu",
+        reduction: Count = 16,
+        **kwargs: Any,
     ):
         super().__init__(num_fields, **kwargs)
-        if num_layers < 1:
-            raise ValueError(f"num_layers must be at least 1; received {num_layers}")
-        if reduction < 1:
-            raise ValueError(f"reduction must be at least 1; received {reduction}")
         self.num_layers = num_layers
         self.activation = activation
         self.reduction = reduction
@@ -50,28 +55,27 @@ class GatedDNNExpert(Expert):
     def build(self, x0_shape: Shape, x_shape: Shape) -> None:
         super().build(x0_shape, x_shape)
         self.inner_width = max(1, self.width // self.reduction)
-        self.hidden, self.gates = [], []
-        width = self.width
+        self.hidden, self.squeeze, self.excite = [], [], []
         for i in range(1, self.num_layers + 1):
-            self.hidden.append(Dense(self.inner_width, activation=self.activation, name=f"hidden_{i}"))
-            self.hidden[-1].build((None, width))
-            self.gates.append(Dense(self.inner_width, activation="sigmoid", name=f"gate_{i}"))
-            self.gates[-1].build((None, self.inner_width))
-            width = self.inner_width
+            self.hidden.append(Dense(self.width, activation=self.activation, name=f"hidden_{i}"))
+            self.squeeze.append(Dense(self.inner_width, activation=self.activation, name=f"squeeze_{i}"))
+            self.excite.append(Dense(self.width, activation="sigmoid", name=f"excite_{i}"))
+            for layer in (self.hidden[-1], self.squeeze[-1]):
+                layer.build((None, self.width))
+            self.excite[-1].build((None, self.inner_width))
         self.project = Dense(self.width, name="project")
-        self.project.build((None, width))
+        self.project.build((None, self.width))
 
     def call(self, x0: tf.Tensor, x: tf.Tensor) -> tf.Tensor:
-        for hidden, gate in zip(self.hidden, self.gates, strict=True):
-            x = hidden(x)
-            x = x * gate(x)
+        gated_by = tf.stop_gradient(x)
+        for hidden, squeeze, excite in zip(self.hidden, self.squeeze, self.excite, strict=True):
+            x = 2.0 * excite(squeeze(gated_by)) * hidden(x)
         return self.project(x)
 
     def flops(self) -> int:
-        """Per row: the hidden layers, their gates and the products with them, and the last Dense."""
-        inner, layers = self.inner_width, self.num_layers
-        squares = 2 * layers - 1
-        return 2 * inner * (2 * self.width + squares * inner) + layers * inner
+        """Per row: the layers with their FFNs and the products with the gates, and the last Dense."""
+        width, layers = self.width, self.num_layers
+        return 2 * width * ((layers + 1) * width + 2 * layers * self.inner_width) + layers * width
 
     def get_config(self) -> dict[str, Any]:
         return super().get_config() | {

@@ -78,9 +78,9 @@ class RoutedBatchNormalization(keras.layers.Layer):
         moving_mean = tf.convert_to_tensor(self.moving_mean)
         moving_variance = tf.convert_to_tensor(self.moving_variance)
         mean, variance = moving_mean, moving_variance
-        values = tf.cast(x, tf.float32)
+        values = tf.cast(x, self.variable_dtype)
         if training:
-            rows, total = global_sums(tf.cast(tf.shape(x)[0], tf.float32), tf.reduce_sum(values, axis=0))
+            rows, total = global_sums(tf.cast(tf.shape(x)[0], values.dtype), tf.reduce_sum(values, axis=0))
             enough = rows >= 2.0
             count = tf.maximum(rows, 1.0)
             batch_mean = total / count

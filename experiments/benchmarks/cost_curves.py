@@ -18,7 +18,7 @@ from data_pipelines.errors import UserError, run_main
 from experiments.measuring import steps
 
 BATCH, ROWS = 1024, 1_000_000
-LIKE_EXPERTS = ("cross", "polynomial", "gated_dense", "dense", "residual_dnn", "gated_dnn")
+LIKE_EXPERTS = ("cross", "polynomial", "gated_dense", "dense", "residual_dnn", "self_gated_dnn")
 
 
 def with_batch(size: int) -> tuple[AdaEnsemble, tuple]:

@@ -7,7 +7,7 @@ from ada_ensemble_tf.experts import ConvolutionExpert
 
 
 def looped_convolution(w: dict, x: np.ndarray, kernel_size: int, pool_size: int) -> np.ndarray:
-    """The expert without its last activation, one element at a time."""
+    """The expert without activations, one element at a time."""
     outputs = []
     for row in x:
         sequence = row @ w["fuse/kernel"] + w["fuse/bias"]
@@ -18,7 +18,7 @@ def looped_convolution(w: dict, x: np.ndarray, kernel_size: int, pool_size: int)
                 total = bias
                 for i in range(kernel_size):
                     total += w["convolve/kernel"][i, f] * sequence[start + i]
-                features.append(max(total, 0.0))
+                features.append(total)
             convolved.append(features)
         flat = []
         for start in range(0, len(convolved) - pool_size + 1, pool_size):
@@ -34,7 +34,7 @@ def looped_convolution(w: dict, x: np.ndarray, kernel_size: int, pool_size: int)
     [(15, 3, 2), (12, 3, 2), (10, 1, 4), (10, 1, 3), (8, 4, 1)],
 )
 def test_output_agrees_with_loops(num_fields, kernel_size, pool_size):
-    expert = ConvolutionExpert(num_fields, 3, kernel_size, pool_size, activation="linear")
+    expert = ConvolutionExpert(num_fields, 3, kernel_size, pool_size)
     x0, x = np.random.default_rng(0).normal(size=(2, 4, 2 * num_fields)).astype(np.float32)
     expert(x0, x)
     weights = random_weights(expert)
@@ -42,14 +42,15 @@ def test_output_agrees_with_loops(num_fields, kernel_size, pool_size):
     np.testing.assert_allclose(expert(x0, x), expected, rtol=1e-4, atol=1e-4)
 
 
-def test_last_activation_is_relu():
-    linear, relu = ConvolutionExpert(12, activation="linear"), ConvolutionExpert(12)
-    x0, x = np.random.default_rng(0).normal(size=(2, 4, 12)).astype(np.float32)
-    for expert in (linear, relu):
-        expert(x0, x)
-        random_weights(expert)
-    assert (linear(x0, x).numpy() < 0).any()
-    np.testing.assert_array_equal(relu(x0, x), np.maximum(linear(x0, x), 0))
+def test_an_activation_follows_the_first_dense_and_the_convolution():
+    expert = ConvolutionExpert(1, filters=1, kernel_size=1, pool_size=1, activation="relu")
+    expert.build((None, 1), (None, 1))
+    for layer, weights in ((expert.fuse, (1, 0)), (expert.convolve, (-1, 4)), (expert.project, (1, -10))):
+        layer.kernel.assign(np.full(layer.kernel.shape, weights[0]))
+        layer.bias.assign([weights[1]])
+    x = np.array([[-3], [1], [9]], np.float32)
+    # relu(x) = 0, 1, 9; relu(4 - that) = 4, 3, 0.
+    assert expert(x, x).numpy().tolist() == [[-6], [-7], [-10]]
 
 
 def test_gradients_agree_with_differences():

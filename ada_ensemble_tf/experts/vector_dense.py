@@ -1,0 +1,64 @@
+"""The vector-wise dense expert."""
+
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from ada_ensemble_tf.experts.base import Expert
+from ada_ensemble_tf.layers.dense import Dense
+from ada_ensemble_tf.layers.fields import Shape
+from ada_ensemble_tf.layers.precision import Activation
+
+
+@keras.saving.register_keras_serializable(package="ada_ensemble_tf")
+class VectorDenseExpert(Expert):
+    """activation(W X + b), X `[F, D]` and W `[F, F]`: the dense expert with whole fields in place of single elements.
+
+    The dense layer of AdaEnsemble's original release (arXiv 2301.08353) on x read as `[B, F, D]`: it mixes fields, in
+    the same way for each of the D elements, and adds one bias a field.
+
+    Args:
+        num_fields: F.
+        activation: a Keras activation.
+
+    Example:
+        >>> x0 = x = tf.ones([2, 12])
+        >>> expert = VectorDenseExpert(num_fields=3)
+        >>> expert(x0, x).shape
+        TensorShape([2, 12])
+        >>> expert.flops()
+        72
+    """
+
+    def __init__(self, num_fields: int, activation: Activation = "relu", **kwargs: Any):
+        super().__init__(num_fields, **kwargs)
+        self.activation = activation
+
+    def build(self, x0_shape: Shape, x_shape: Shape) -> None:
+        super().build(x0_shape, x_shape)
+        self.mix = Dense(self.num_fields, activation=self.activation, name="mix")
+        self.mix.build((None, self.dimension, self.num_fields))
+
+    def call(self, x0: tf.Tensor, x: tf.Tensor) -> tf.Tensor:
+        return mixed_fields(self.mix, x, self.num_fields)
+
+    def flops(self) -> int:
+        """Per row: W X."""
+        return 2 * self.num_fields * self.width
+
+    def get_config(self) -> dict[str, Any]:
+        return super().get_config() | {"activation": self.activation}
+
+
+def mixed_fields(mix: Dense, x: tf.Tensor, num_fields: int) -> tf.Tensor:
+    """x `[B, M]` with `mix`, which maps F values to F, applied to the fields, once for each of the D elements.
+
+    Example:
+        >>> mix = Dense(2, kernel_initializer="ones")
+        >>> mixed_fields(mix, tf.constant([[1.0, 2.0, 10.0, 20.0]]), num_fields=2).numpy()
+        array([[11., 22., 11., 22.]], dtype=float32)
+    """
+    width = x.shape[-1]
+    by_element = tf.transpose(tf.reshape(x, [-1, num_fields, width // num_fields]), [0, 2, 1])
+    return tf.reshape(tf.transpose(mix(by_element), [0, 2, 1]), [-1, width])
