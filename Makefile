@@ -9,10 +9,10 @@ ROWS ?= 500000
 MIN_COUNT ?= 20
 ifdef RAW
 RUN ?= runs/$(basename $(notdir $(RAW)))
-CONFIG ?= experiments/sample.py
+CONFIG ?= sample
 else
 RUN ?= runs/synthetic
-CONFIG ?= experiments/synthetic.py
+CONFIG ?= synthetic
 RAW := $(RUN)/train.txt
 TRUTH := $(RAW).json
 endif

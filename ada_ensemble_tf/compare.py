@@ -1,6 +1,6 @@
 """Compares models, or variants of one, over several seeds:
 
-python -m ada_ensemble_tf.compare --config=experiments/frappe.py --models=dnn,dcn_v2 --data_dir=DIR --out=DIR
+python -m ada_ensemble_tf.compare --config=frappe --models=dnn,dcn_v2 --data_dir=DIR --out=DIR
 
 --study=experiments/studies.py:paper_table2 instead of --models compares named variants, which may be of one model.
 
@@ -12,13 +12,12 @@ from pathlib import Path
 
 from absl import flags
 
-from ada_ensemble_tf.comparison.comparing import compare, plan
 from ada_ensemble_tf.comparison.configs import Variants, load_study
 from ada_ensemble_tf.configs.models import MODELS
 from ada_ensemble_tf.configs.overrides import parse
 from data_pipelines.errors import UserError, run_main
 
-_CONFIG = flags.DEFINE_string("config", None, "FILE.py of experiments/, without a model.", required=True)
+_CONFIG = flags.DEFINE_string("config", None, "NAME, such as criteo, or FILE.py; without a model.", required=True)
 _MODELS = flags.DEFINE_list("models", None, "Comma-separated models, or 'all'.")
 _STUDY = flags.DEFINE_string("study", None, "FILE.py:NAME of a function that returns variants by label.")
 _SEEDS = flags.DEFINE_integer("seeds", 3, "Trainings of each model, with seeds 0, 1, ..", lower_bound=1)
@@ -32,6 +31,8 @@ _TRUTH = flags.DEFINE_string("truth", None, "What the synthetic rows' generator 
 def main(argv: Sequence[str]) -> int:
     """Trains, and prints the table."""
     del argv
+    from ada_ensemble_tf.comparison.comparing import compare, plan
+
     if (_MODELS.value is None) == (_STUDY.value is None):
         raise UserError("give one of --models and --study")
     variants = load_study(_STUDY.value) if _STUDY.value else _variants(_MODELS.value or [])

@@ -1,6 +1,6 @@
 """Trains a model:
 
-python -m ada_ensemble_tf.train --config=experiments/criteo.py:ada_ensemble --data_dir=DIR --workdir=DIR
+python -m ada_ensemble_tf.train --config=criteo:ada_ensemble --data_dir=DIR --workdir=DIR
 
 Training uses all GPUs of the machine. To train on several machines, run the same command on each, with directories that
 all of them share, and with the environment variable TF_CONFIG, which names them, e.g. {"cluster": {"worker":
@@ -14,18 +14,17 @@ SIGTERM or Ctrl-C ends training after the next step, on all machines after the s
 from collections.abc import Sequence
 
 from absl import flags
-from ml_collections import config_flags
 
+from ada_ensemble_tf.configs.files import define_config
 from ada_ensemble_tf.trained.config_ranges import check_config
 from data_pipelines.errors import run_main
 from data_pipelines.read.dataset import open_data
 
-_CONFIG = config_flags.DEFINE_config_file("config", help_string="FILE.py:MODEL of experiments/.", lock_config=True)
+_CONFIG = define_config()
 _DATA_DIR = flags.DEFINE_string("data_dir", None, "Prepared data.", required=True)
 _WORKDIR = flags.DEFINE_string(
     "workdir", None, "Where the run goes; an interrupted run there is resumed.", required=True
 )
-flags.mark_flag_as_required("config")
 
 
 def main(argv: Sequence[str]) -> None:

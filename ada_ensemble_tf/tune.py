@@ -1,9 +1,9 @@
 """Tunes models on the validation split, each with the same number of trials:
 
-python -m ada_ensemble_tf.tune --config=experiments/frappe.py --models=dnn,dcn_v2 --trials=20 --data_dir=DIR --out=DIR
+python -m ada_ensemble_tf.tune --config=frappe --models=dnn,dcn_v2 --trials=20 --data_dir=DIR --out=DIR
 
-With --write=experiments/tuned/frappe.json the best values go where experiments/frappe.py reads them. A second run goes
-on where the first stopped.
+With --write=ada_ensemble_tf/configs/datasets/tuned/frappe.json the best values go where --config=frappe reads them. A
+second run goes on where the first stopped.
 """
 
 from collections.abc import Sequence
@@ -20,7 +20,7 @@ from data_pipelines.errors import extra_missing, run_main
 from data_pipelines.locks import alone_in
 from data_pipelines.read.preparation import load_complete
 
-_CONFIG = flags.DEFINE_string("config", None, "FILE.py of experiments/, without a model.", required=True)
+_CONFIG = flags.DEFINE_string("config", None, "NAME, such as criteo, or FILE.py; without a model.", required=True)
 _MODELS = flags.DEFINE_list("models", None, "Models with commas between, or 'all'.", required=True)
 _TRIALS = flags.DEFINE_integer("trials", 20, "Trials of each model; the first is the config as it is.", lower_bound=1)
 _SPACE = flags.DEFINE_enum("space", "paper", sorted(SPACES), "A search space of configs/search_spaces.py.")

@@ -25,9 +25,22 @@ STOPPED = 75
 """The exit code of a process that was asked to end: sysexits' EX_TEMPFAIL, "try again later"."""
 
 
+_EXTRA_OF = dict.fromkeys(
+    ("google_crc32c", "matplotlib", "scipy", "sklearn", "tensorboard", "tensorflow_datasets"), "train"
+) | {"optuna": "tune", "pyspark": "spark", "pandas": "spark", "tensorflow_serving": "serving"}
+"""By the name under which a package is imported: the extra of setup.cfg that installs it."""
+
+
 def extra_missing(what: str, package: str, extra: str) -> UserError:
     """The error for a missing package that one of setup.cfg's extras installs."""
-    return UserError(f"{what} needs {package}: .venv/bin/pip install -e '.[{extra}]' in the checkout")
+    here = f".venv/bin/pip install -e '.[{extra}]'"
+    return UserError(f"{what} needs {package}: pip install 'ada_ensemble_tf[{extra}]', or in a checkout {here}")
+
+
+def missing_package(error: ModuleNotFoundError) -> UserError | None:
+    """The error for a package that was not found, if one of setup.cfg's extras installs it."""
+    package = (error.name or "").partition(".")[0]
+    return extra_missing("this command", package, _EXTRA_OF[package]) if package in _EXTRA_OF else None
 
 
 def run_main(main: Callable[[Sequence[str]], int | None]) -> None:
@@ -64,6 +77,10 @@ def _guarded(main: Callable[[Sequence[str]], int | None]) -> Callable[[Sequence[
             return _complain(_one_line(stopped), STOPPED, "stopped")
         except KeyboardInterrupt:
             return _complain("interrupted", code=130)
+        except ModuleNotFoundError as error:
+            if (missing := missing_package(error)) is None:
+                raise
+            return _complain(str(missing))
         except Exception as error:
             if is_disk_full(error) or (_is_tensorflow_error(error) and type(error).__name__ == "DataLossError"):
                 return _complain(_one_line(error))

@@ -30,8 +30,6 @@ from typing import IO, NamedTuple, cast
 import numpy as np
 import polars as pl
 from absl import flags
-from scipy import optimize, special
-from sklearn.metrics import log_loss, roc_auc_score
 
 from data_pipelines.errors import UserError, run_main
 from data_pipelines.fields.rules import LOG_SQUARE_BOUNDARIES
@@ -97,12 +95,14 @@ def generate(rows: int, seed: int = 0, chunk_rows: int = CHUNK_ROWS) -> Iterator
     for name, value, least in (("rows", rows, 1), ("chunk_rows", chunk_rows, 1), ("seed", seed, 0)):
         if value < least:
             raise UserError(f"{name} should be at least {least}, got {value}")
+    from scipy.special import expit
+
     latents, bias = _model()
     for number, first in enumerate(range(0, rows, chunk_rows)):
         rng = np.random.Generator(np.random.Philox(np.random.SeedSequence(seed, spawn_key=(number,))))
         draw = _draw(rng, min(chunk_rows, rows - first))
         groups = np.array(GROUP_OF_RANK, np.int8)[draw[GROUP_COLUMN][0]]
-        probabilities = special.expit(_logit_less_bias(draw, latents, groups) + bias)
+        probabilities = expit(_logit_less_bias(draw, latents, groups) + bias)
         labels = (rng.random(len(groups)) < probabilities).astype(np.int8)
         columns = [pl.Series("label", labels), *(_text(name, *draw[name]) for name in draw)]
         yield Chunk(pl.DataFrame(columns), labels, probabilities, groups)
@@ -209,6 +209,8 @@ def _logit_less_bias(draw: _Draw, latents: dict[str, np.ndarray], groups: np.nda
 @functools.cache
 def _model() -> tuple[dict[str, np.ndarray], float]:
     """The latent tables and the bias that gives `BASE_RATE`, both set on the model's own sample of rows."""
+    from scipy import optimize, special
+
     rng = np.random.Generator(np.random.Philox(_MODEL_SEED))
     draw, latents = _draw(rng, _CALIBRATION_ROWS), {}
     for name in sorted({name for _, columns, _ in TERMS for name in columns}):
@@ -231,6 +233,8 @@ def _model() -> tuple[dict[str, np.ndarray], float]:
 
 
 def _figures(labels: np.ndarray, probabilities: np.ndarray, groups: np.ndarray) -> dict:
+    from sklearn.metrics import log_loss, roc_auc_score
+
     found = []
     for rows in (groups >= 0, *(groups == index for index in range(len(GROUPS)))):
         truth = labels[rows], probabilities[rows]

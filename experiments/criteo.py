@@ -1,14 +1,5 @@
-"""Criteo Display Advertising (Kaggle 2014): every model with the settings of AdaEnsemble's paper.
+"""`--config=criteo` as a file in the checkout, by the path that the pages of results/ name."""
 
-On the full data the paper (arXiv 2301.08353, table 1) reports test AUC 0.8132 and LogLoss 0.4394 for AdaEnsemble, and
-0.7924 and 0.4577 for logistic regression; `experiments/paper.py` has the whole table.
-"""
+from ada_ensemble_tf.configs.datasets.criteo import get_config
 
-from ml_collections import ConfigDict
-
-from ada_ensemble_tf.configs import defaults
-
-
-def get_config(model: str = "ada_ensemble") -> ConfigDict:
-    """The config of `model`."""
-    return defaults.paper_config(model)
+__all__ = ["get_config"]

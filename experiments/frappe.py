@@ -1,27 +1,5 @@
-"""Frappe app usage (Baltrunas et al., arXiv 1505.03014) with sampled negatives, as the neural-FM literature uses it.
+"""`--config=frappe` as a file in the checkout, by the path that the pages of results/ name."""
 
-Ten categorical columns; 57,722 rows in the sample that the tests use. experiments/frappe_schema.json describes them.
-"""
+from ada_ensemble_tf.configs.datasets.frappe import get_config
 
-from pathlib import Path
-
-from ml_collections import ConfigDict
-
-from ada_ensemble_tf.configs import defaults
-from ada_ensemble_tf.configs.models import WITH_PRIORS, set_priors
-
-
-def get_config(model: str = "ada_ensemble") -> ConfigDict:
-    """The config of `model`."""
-    config = defaults.config_for(model)
-    config.batch_size = 512
-    config.max_epochs = 15.0
-    config.eval_every = 200
-    config.patience = 2
-    # Weights and gates use all rows, because rows are few and bi-level training gained nothing (results/frappe.md).
-    config.training = "joint"
-    if model in WITH_PRIORS:
-        config.model.num_layers = 3
-        set_priors(config.model, depth_prior=(0.3, 0.4, 0.3))
-        config.model.dropout = 0.3
-    return defaults.apply_tuned(config, Path(__file__).parent / "tuned" / "frappe.json")
+__all__ = ["get_config"]

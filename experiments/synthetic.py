@@ -1,31 +1,5 @@
-"""Synthetic rows in Criteo's format with a planted click model, sized for a laptop."""
+"""`--config=synthetic` as a file in the checkout, by the path that the pages of results/ name."""
 
-from pathlib import Path
+from ada_ensemble_tf.configs.datasets.synthetic import get_config
 
-from ml_collections import ConfigDict
-
-from ada_ensemble_tf.configs import defaults
-from ada_ensemble_tf.configs.models import WITH_PRIORS, set_priors
-
-
-def get_config(model: str = "ada_ensemble") -> ConfigDict:
-    """The config of `model`."""
-    config = defaults.config_for(model)
-    config.batch_size = 1024
-    config.max_epochs = 3.0
-    config.eval_every = 500
-    # Sizes for a laptop, the same for all models.
-    sizes = {"dimension": 8, "hidden_units": (256, 256), "feature_maps": (32, 32), "subspaces": 8, "num_layers": 3}
-    for key, value in sizes.items():
-        # Some models have no dense layers by design.
-        if config.model.get(key):
-            config.model[key] = value
-    if model in WITH_PRIORS:
-        config.weight_optimizer.learning_rate = 3e-3
-        config.model.anneal_epochs = 0.5
-        set_priors(config.model, depth_prior=(0.3, 0.4, 0.3))
-    if model == "hilomoe":
-        # There are many rows: half an epoch is enough for the first two stages, so most of a short run is the last
-        # stage.
-        config.model.stage_epochs = (0.5, 0.5)
-    return defaults.apply_tuned(config, Path(__file__).parent / "tuned" / "synthetic.json")
+__all__ = ["get_config"]

@@ -28,7 +28,7 @@ def plan(
     """The runs of a comparison: OUT/<label>/seed_<n>, all labels with one seed before the next.
 
     Args:
-        config_file: the data set's config file.
+        config_file: the data set's config, by name or as a file.
         variants: what is compared.
         values: overrides for all variants; a variant's own take precedence.
         seeds: the number of seeds, which count from 0.

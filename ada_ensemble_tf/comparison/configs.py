@@ -10,6 +10,7 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
+from ada_ensemble_tf.configs.files import config_file
 from ada_ensemble_tf.configs.overrides import override
 from ada_ensemble_tf.trained import config_ranges
 from ada_ensemble_tf.trained.run_files import flat
@@ -20,19 +21,19 @@ Variants = dict[str, tuple[str, dict[str, Any]]]
 """By label: a model, and the values by which its config differs from the data set's."""
 
 
-def make_config(file: str | Path, model: str, values: Mapping[str, Any]) -> ConfigDict:
-    """The locked config that a file's `get_config(model)` returns, with other values for some keys.
+def make_config(place: str | Path, model: str, values: Mapping[str, Any]) -> ConfigDict:
+    """The locked config of a model, with other values for some keys; `config_file` says what `place` may be.
 
     Raises:
         UserError: for an unknown model, key or file, or a value of the wrong type or out of range.
     """
-    get_config = _function(Path(file), "get_config")
+    get_config = _function(config_file(place), "get_config")
     try:
         config = get_config(model)
         override(config, values)
         config_ranges.check_config(config.to_dict())
     except ValueError as error:
-        raise UserError(f"{file}: {error}") from error
+        raise UserError(f"{place}: {error}") from error
     return config.lock()
 
 

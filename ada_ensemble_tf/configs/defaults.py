@@ -13,7 +13,7 @@ from data_pipelines.json_files import as_type, load_user_json
 
 
 def trainer() -> ConfigDict:
-    """The keys for training; `experiments/<dataset>.py` adds `model` and what the data set needs."""
+    """The keys for training; `datasets/<name>.py` adds `model` and what the data set needs."""
     return ConfigDict(
         {
             "seed": 0,

@@ -78,7 +78,7 @@ def check_config(config: Mapping[str, Any]) -> None:
     """Checks that the values of all keys are in range.
 
     Args:
-        config: a config of `experiments/` as nested dictionaries; missing keys are skipped.
+        config: a config as nested dictionaries; missing keys are skipped.
 
     Raises:
         UserError: if a value is out of range; names key, value and range.

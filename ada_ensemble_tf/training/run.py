@@ -51,7 +51,7 @@ def train(
     Several devices or machines train together, see `devices.distribution`; only the chief writes.
 
     Args:
-        config: a config of `experiments/`.
+        config: a config, such as those of `configs/datasets/`.
         data: the prepared data.
         workdir: the working directory, see `ada_ensemble_tf.trained.workdir`.
         score_test: whether to score the test split; tuning does not.

@@ -11,8 +11,6 @@ Legend: L levels of a field.
 import dataclasses
 
 import numpy as np
-import scipy.stats
-import sklearn.metrics
 
 IMPROBABLE = 1e-6
 LEAKING_RATE = 0.95
@@ -70,14 +68,16 @@ def level_shift(train: np.ndarray, other: np.ndarray, min_count: int = 0, values
     table = table[:, table.sum(axis=0) * min(share, 1 - share) >= _MIN_EXPECTED]
     if table.shape[1] < 2:
         return None
-    found = scipy.stats.chi2_contingency(table, correction=False)
+    from scipy.stats import chi2, chi2_contingency
+
+    found = chi2_contingency(table, correction=False)
     pooled = table.sum(axis=0) / table.sum()
     shares = table / table.sum(axis=1, keepdims=True)
     deviations = np.sqrt(pooled * (1 - pooled) * (1 / table.sum(axis=1)).sum() * values_a_row)
     return Shift(
         distance=float(np.abs(shares[0] - shares[1]).sum() / 2),
         by_chance=float(np.sqrt(2 / np.pi) * deviations.sum() / 2),
-        p=float(scipy.stats.chi2.sf(found.statistic / values_a_row, found.dof)),
+        p=float(chi2.sf(found.statistic / values_a_row, found.dof)),
     )
 
 
@@ -88,11 +88,13 @@ def rate_shift(first: np.ndarray, second: np.ndarray) -> float:
         first: rows with label 0 and 1 of a split [2].
         second: the same of another.
     """
+    from scipy.stats import norm
+
     rows = np.array([first.sum(), second.sum()])
     pooled = (first[1] + second[1]) / max(rows.sum(), 1)
     deviation = np.sqrt(pooled * (1 - pooled) * (1 / np.maximum(rows, 1)).sum())
     difference = abs(first[1] / max(rows[0], 1) - second[1] / max(rows[1], 1))
-    return float(2 * scipy.stats.norm.sf(difference / deviation)) if deviation else 1.0
+    return float(2 * norm.sf(difference / deviation)) if deviation else 1.0
 
 
 def leaking_levels(counts: np.ndarray) -> np.ndarray:
@@ -103,11 +105,13 @@ def leaking_levels(counts: np.ndarray) -> np.ndarray:
     Args:
         counts: rows of each level with label 0 and 1 [L, 2].
     """
+    from scipy.stats import binom
+
     rows, positives = counts.sum(axis=1), counts[:, 1]
     if not rows.sum():
         return np.empty(0, np.int64)
     found = np.flatnonzero((positives >= LEAKING_RATE * rows) & (positives > 0))
-    tail = scipy.stats.binom.sf(positives[found] - 1, rows[found], positives.sum() / rows.sum())
+    tail = binom.sf(positives[found] - 1, rows[found], positives.sum() / rows.sum())
     found = found[tail * np.count_nonzero(rows) < IMPROBABLE]
     return found[np.argsort(-rows[found], kind="stable")]
 
@@ -125,8 +129,10 @@ def field_auc(train: np.ndarray, held_out: np.ndarray) -> float | None:
     if min(*train.sum(axis=0), *held_out.sum(axis=0)) < _MIN_OF_A_CLASS:
         return None
     base_rate = train[:, 1].sum() / train.sum()
+    from sklearn.metrics import roc_auc_score
+
     # One more row at the base rate, for levels that have no rows.
     rates = (train[:, 1] + base_rate) / (train.sum(axis=1) + 1)
     seen = held_out.any(axis=1)
     labels = np.repeat([0, 1], seen.sum())
-    return float(sklearn.metrics.roc_auc_score(labels, np.tile(rates[seen], 2), sample_weight=held_out[seen].T.ravel()))
+    return float(roc_auc_score(labels, np.tile(rates[seen], 2), sample_weight=held_out[seen].T.ravel()))

@@ -3,11 +3,12 @@
 python -m data_pipelines.prepare --dataset=criteo --raw=train.txt --data_dir=DIR
 """
 
+import importlib.util
 from collections.abc import Sequence
 
 from absl import flags
 
-from data_pipelines.errors import UserError, run_main
+from data_pipelines.errors import UserError, extra_missing, run_main
 from data_pipelines.formats import DATASETS, make_format
 from data_pipelines.prepare.build import build
 from data_pipelines.prepare.engines.local import LocalEngine
@@ -41,6 +42,9 @@ _SPARK_MASTER = flags.DEFINE_string("spark_master", None, "Spark master's URL; d
 def main(argv: Sequence[str]) -> None:
     """Runs `build` on the flags."""
     del argv
+    if importlib.util.find_spec("tensorflow_datasets") is None:
+        # Its metadata is written last, after hours for a large log.
+        raise extra_missing("preparing data", "tensorflow-datasets", "train")
     raw_format, inputs = make_format(_DATASET.value, _NUMERIC_BINS.value, _WITH_HOUR.value, _SCHEMA.value)
     options = Options(
         format=raw_format,

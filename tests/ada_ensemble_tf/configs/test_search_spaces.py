@@ -101,7 +101,7 @@ def test_tuned_values_are_applied_to_their_model_only(tmp_path):
 @pytest.mark.parametrize("dataset", ["frappe", "synthetic"])
 def test_data_sets_read_their_tuned_values(dataset, tmp_path, monkeypatch):
     """After their own, so that these do not undo them."""
-    module = __import__(f"experiments.{dataset}", fromlist=["get_config"])
+    module = __import__(f"ada_ensemble_tf.configs.datasets.{dataset}", fromlist=["get_config"])
     values = {"model.num_layers": 2, "model.depth_prior": None, "batch_size": 64}
     (tmp_path / "tuned").mkdir()
     (tmp_path / "tuned" / f"{dataset}.json").write_text(json.dumps({"ada_ensemble": {"values": values}}))

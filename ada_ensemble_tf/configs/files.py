@@ -1,0 +1,54 @@
+"""Where configs are: a data set's name or a path on the command line becomes a Python file."""
+
+from pathlib import Path
+
+from absl import flags
+from ml_collections import ConfigDict, config_flags
+from ml_collections.config_flags.config_flags import ConfigFileFlagParser
+
+from data_pipelines.errors import UserError
+
+_FOLDER = Path(__file__).parent / "datasets"
+
+
+def names() -> list[str]:
+    """The data sets whose configs are part of the package."""
+    return sorted(file.stem for file in _FOLDER.glob("*.py") if file.stem != "__init__")
+
+
+def config_file(place: str | Path) -> Path:
+    """The Python file of a config that is given by name or by path.
+
+    Args:
+        place: a name, such as "criteo", or a path, such as "mine/clicks.py".
+
+    Raises:
+        UserError: if there is neither a config of this name nor such a file.
+
+    Example:
+        >>> config_file("criteo").name
+        'criteo.py'
+    """
+    if str(place) in names():
+        return _FOLDER / f"{place}.py"
+    file = Path(place)
+    if not file.is_file() or file.suffix != ".py":
+        raise UserError(f"{place}: no such Python file; configs that need no file: {', '.join(names())}")
+    return file
+
+
+class _Parser(ConfigFileFlagParser):
+    """Parses NAME:MODEL as FILE.py:MODEL."""
+
+    def parse(self, path: str) -> ConfigDict:
+        place, colon, model = path.partition(":")
+        return super().parse(f"{config_file(place)}{colon}{model}")
+
+
+def define_config(values: flags.FlagValues = flags.FLAGS) -> flags.FlagHolder[ConfigDict]:
+    """Defines the required flag --config, by which a command reads a locked config, and --config.KEY=VALUE."""
+    help_string = "NAME:MODEL, such as criteo:dcn_v2, or FILE.py:MODEL."
+    holder = config_flags.DEFINE_config_file("config", help_string=help_string, flag_values=values)
+    values["config"].parser = _Parser(name="config", lock_config=True)
+    flags.mark_flag_as_required("config", values)
+    return holder

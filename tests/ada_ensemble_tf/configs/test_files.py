@@ -1,0 +1,50 @@
+"""Configs by name and by path."""
+
+import importlib
+import sys
+
+import pytest
+from absl import flags
+from command_line import ROOT
+
+from ada_ensemble_tf.comparison.configs import make_config
+from ada_ensemble_tf.configs import files
+from data_pipelines.errors import UserError
+
+
+@pytest.mark.parametrize("name", files.names())
+def test_a_name_and_the_path_in_the_checkout_are_one_config(name):
+    assert files.config_file(name).is_file()
+    by_path = importlib.import_module(f"experiments.{name}")
+    assert by_path.get_config is importlib.import_module(f"ada_ensemble_tf.configs.datasets.{name}").get_config
+    assert files.config_file(ROOT / f"experiments/{name}.py") == ROOT / f"experiments/{name}.py"
+
+
+def test_neither_name_nor_file(tmp_path):
+    (tmp_path / "values.txt").touch()
+    for place in ("critoe", tmp_path / "none.py", tmp_path / "values.txt"):
+        with pytest.raises(
+            UserError, match=f"{place}: no such Python file; configs that need no file: avazu, criteo, "
+        ):
+            files.config_file(place)
+
+
+def parsed(monkeypatch, *arguments: str):
+    """The value of the flag --config on a command line."""
+    monkeypatch.setattr(sys, "argv", ["train", *arguments])
+    values = flags.FlagValues()
+    holder = files.define_config(values)
+    values(sys.argv)
+    return holder.value
+
+
+def test_the_command_line_takes_names_outside_the_checkout(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    config = parsed(monkeypatch, "--config=criteo:dcn_v2", "--config.batch_size=64")
+    assert config.to_dict() == make_config("criteo", "dcn_v2", {"batch_size": 64}).to_dict() and config.is_locked
+    (tmp_path / "mine.py").write_text((ROOT / "ada_ensemble_tf/configs/datasets/sample.py").read_text())
+    assert parsed(monkeypatch, "--config=mine.py:dnn").to_dict() == make_config("sample", "dnn", {}).to_dict()
+    with pytest.raises(flags.IllegalFlagValueError, match="critoe: no such Python file; configs that need no file"):
+        parsed(monkeypatch, "--config=critoe:dnn")
+    with pytest.raises(flags.IllegalFlagValueError, match="--config must have a value"):
+        parsed(monkeypatch)

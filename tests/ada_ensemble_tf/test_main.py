@@ -1,0 +1,90 @@
+"""The `ada-ensemble` command."""
+
+import configparser
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import ada_ensemble_tf
+from ada_ensemble_tf import __main__ as command
+from data_pipelines.errors import _EXTRA_OF
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def ran(monkeypatch):
+    """What `main` would run: (module, sys.argv then)."""
+    calls = []
+    monkeypatch.setattr(command.runpy, "run_module", lambda module, **_: calls.append((module, sys.argv[1:])))
+    return calls
+
+
+@pytest.mark.parametrize("name", command.COMMANDS)
+def test_each_command_runs_its_module_with_the_rest_of_the_arguments(name, ran, monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["ada-ensemble", name, "--workdir=a", "--out=b"])
+    command.main()
+    module = command.COMMANDS[name][0]
+    assert ran == [(module, ["--workdir=a", "--out=b"])] and module.rpartition(".")[2] == name
+    path = ROOT / module.replace(".", "/")
+    assert path.with_suffix(".py").is_file() or (path / "__main__.py").is_file()
+
+
+def test_unknown_commands_help_and_version(monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["ada-ensemble", "trian"])
+    with pytest.raises(SystemExit, match="there is no command 'trian'; there are synthetic, doctor, prepare, train"):
+        command.main()
+    for arguments, shown in (([], "evaluate   score a split"), (["--version"], ada_ensemble_tf.__version__)):
+        monkeypatch.setattr(sys, "argv", ["ada-ensemble", *arguments])
+        command.main()
+        assert shown in capsys.readouterr().out
+
+
+def test_a_missing_package_is_one_line_that_names_the_extra(monkeypatch):
+    def run_module(module, **_):
+        raise ModuleNotFoundError("No module named 'sklearn.metrics'", name="sklearn.metrics")
+
+    monkeypatch.setattr(command.runpy, "run_module", run_module)
+    monkeypatch.setattr(sys, "argv", ["ada-ensemble", "evaluate"])
+    with pytest.raises(SystemExit, match=r"error: this command needs sklearn: pip install 'ada_ensemble_tf\[train\]'"):
+        command.main()
+
+
+def test_what_the_base_installation_lacks_is_what_the_messages_know():
+    """Import names and the packages of setup.cfg, less those of `dev` alone."""
+    packages = {
+        "google_crc32c": "google-crc32c",
+        "sklearn": "scikit-learn",
+        "tensorflow_datasets": "tensorflow-datasets",
+    }
+    packages["tensorflow_serving"] = "tensorflow-serving-api"
+    config = configparser.ConfigParser(interpolation=None)
+    config.read(ROOT / "setup.cfg")
+    for extra in ("train", "spark", "tune", "serving"):
+        listed = set(re.findall(r"^([\w-]+)", config["options.extras_require"][extra], re.MULTILINE))
+        known = {packages.get(name, name) for name, of in _EXTRA_OF.items() if of == extra}
+        assert listed == known, extra
+
+
+BASE_ONLY = """
+import sys
+class Missing:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in sys.argv[1].split(","):
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+sys.meta_path.insert(0, Missing())
+import ada_ensemble_tf
+assert "tensorflow" not in sys.modules
+import ada_ensemble_tf.inference.raw_scores, ada_ensemble_tf.trained.workdir, ada_ensemble_tf.predict
+"""
+
+
+def test_scoring_needs_the_base_installation_only():
+    """`import ada_ensemble_tf` does not load TensorFlow either."""
+    done = subprocess.run(
+        [sys.executable, "-c", BASE_ONLY, ",".join(_EXTRA_OF)], cwd=ROOT, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
