@@ -94,6 +94,10 @@ def _log_of_square(level: str, field: Field) -> str:
     return sign + str(_lower(rules.LOG_OF_SQUARE_BOUNDARIES, number))
 
 
+def _log1p_of_square(level: str, field: Field) -> str:
+    return str(_lower(rules.LOG1P_OF_SQUARE_BOUNDARIES, _after(rules.LOG_PREFIX, level)))
+
+
 def _lower(boundaries: np.ndarray, number: int) -> int:
     return int(boundaries[number - 1]) if number else 1
 
@@ -110,6 +114,7 @@ def _equal_frequency(level: str, field: Field) -> str:
 _TEXTS: dict[str, Callable[[str, Field], str]] = {
     "log_square": _log_square,
     "log_of_square": _log_of_square,
+    "log1p_of_square": _log1p_of_square,
     "equal_frequency": _equal_frequency,
     # 2014-10-19 was a Sunday.
     "hour_of_day": lambda level, field: written_time(datetime.datetime(2014, 10, 21, int(level)), field.reading.time),

@@ -111,10 +111,19 @@ def _log_square(text: tf.Tensor, parameters: tuple[float, ...]) -> tf.Tensor:
 
 def _log_of_square(text: tf.Tensor, parameters: tuple[float, ...]) -> tf.Tensor:
     v, readable = _int64(text)
-    magnitude = tf.abs(tf.maximum(v, -tf.int64.max))  # |-2^63| is not an int64; the bin is the same
-    number = tf.searchsorted(tf.constant(rules.LOG_OF_SQUARE_BOUNDARIES), magnitude, side="right")
+    number = tf.searchsorted(tf.constant(rules.LOG_OF_SQUARE_BOUNDARIES), _magnitude(v), side="right")
     level = _label(tf.where(v > 0, rules.LOG_PREFIX, rules.NEGATIVE_LOG_PREFIX), number)
     return _or_missing(tf.where(v == 0, rules.EXACT_PREFIX + "0", level), readable, text == "")
+
+
+def _log1p_of_square(text: tf.Tensor, parameters: tuple[float, ...]) -> tf.Tensor:
+    v, readable = _int64(text)
+    number = tf.searchsorted(tf.constant(rules.LOG1P_OF_SQUARE_BOUNDARIES), _magnitude(v), side="right")
+    return _or_missing(_label(rules.LOG_PREFIX, number), readable, text == "")
+
+
+def _magnitude(v: tf.Tensor) -> tf.Tensor:
+    return tf.abs(tf.maximum(v, -tf.int64.max))  # |-2^63| is not an int64; the bin is the same
 
 
 def _equal_frequency(text: tf.Tensor, parameters: tuple[float, ...]) -> tf.Tensor:
@@ -190,6 +199,7 @@ _RULES: dict[str, Callable[[tf.Tensor, tuple[float, ...]], tf.Tensor]] = {
     "text": lambda text, parameters: categories(text),
     "log_square": _log_square,
     "log_of_square": _log_of_square,
+    "log1p_of_square": _log1p_of_square,
     "equal_frequency": _equal_frequency,
     "value": _value,
     "log_value": _value,

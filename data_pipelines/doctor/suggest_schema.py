@@ -17,13 +17,13 @@ import polars as pl
 from data_pipelines.doctor.table_sample import LIST_SEPARATOR, TableSample
 from data_pipelines.errors import UserError
 from data_pipelines.fields.column_readings import ColumnReading, column_reading
-from data_pipelines.fields.declarations import MAX_VALUES, RawFormat
+from data_pipelines.fields.declarations import DEFAULT_BINS, MAX_VALUES, RawFormat
 from data_pipelines.fields.kinds import INTEGER, is_of_kind
 from data_pipelines.fields.labels import NO_LABEL, label_values
 from data_pipelines.fields.readings import Reading, read
 from data_pipelines.fields.rules import numbers, split_values, to_levels
 from data_pipelines.fields.times import EPOCH_UNITS
-from data_pipelines.formats.tabular import DEFAULT_BINS, parse_schema
+from data_pipelines.formats.tabular import parse_schema
 from data_pipelines.output import is_written_through, write_complete
 
 LABEL_NAMES = ("label", "click", "clicked", "is_click", "target", "y")

@@ -15,6 +15,7 @@ TRANSFORMS = {
     "text": "text",
     "log_square": "integer",
     "log_of_square": "integer",
+    "log1p_of_square": "integer",
     "equal_frequency": "number",
     "value": "number",
     "log_value": "number",
@@ -25,11 +26,15 @@ TRANSFORMS = {
 }
 """The rules from raw text to a level (`rules.py`), each with the kind of text that it reads (`kinds.py`)."""
 TIME_TRANSFORMS = tuple(transform for transform, kind in TRANSFORMS.items() if kind == "time")
+BINNINGS = ("log_square", "log_of_square", "log1p_of_square", "equal_frequency")
+"""Transforms that put numbers into bins."""
 VALUE_TRANSFORMS = ("value", "log_value")
 """Transforms that give a float beside the id."""
 MAX_VALUES = 16
 """Values kept of a multi-valued field whose schema does not say."""
 MAX_BINS = 4096
+DEFAULT_BINS = 10
+"""Bins of "equal_frequency" where no number is given."""
 
 
 @dataclasses.dataclass(frozen=True)

@@ -5,6 +5,7 @@ Numeric values become categorical bins (AdaEnsemble, arXiv 2301.08353, section 4
 * "log_square", by the winners of the Criteo Kaggle contest: floor(ln(v)^2) for an integer v > 2, else v itself. The
   two kinds of bins are named apart ("log:1" holds 3 and 4, "=1" holds 1), so negative numbers have bins of their own.
 * "log_of_square", as the paper prints it: floor(ln(v^2)), here with bins of their own for 0 and for negatives.
+* "log1p_of_square", as AdaEnsemble's release computes it: floor(ln(v^2 + 1)), v and -v in one bin, and 0 in that of 1.
 * "equal_frequency": "bin:i" is the i-th of bins that hold about equally many training rows each.
 * "value" and "log_value": one level, "value", with a float beside it (see `to_values`).
 * "price_bucket": 0, 1-10, 11-50, 51-100, 101+, of iPinYou's benchmark (Zhang et al., arXiv 1407.7073).
@@ -57,14 +58,14 @@ LARGEST_VALUE = 10.0
 _INT64_MAX = np.iinfo(np.int64).max
 
 
-def _boundaries(logarithm: Callable[[int], decimal.Decimal], first: int) -> np.ndarray:
-    """Smallest integers v with ln(v) >= logarithm(k), for k = first, first + 1, ..; up to the int64 maximum."""
-    # e^x is irrational for the x != 0 used here, and 60 digits are far more than the 19 of an int64, so
-    # rounding up cannot land on the wrong side of an integer.
+def _boundaries(smallest: Callable[[int], decimal.Decimal]) -> np.ndarray:
+    """Smallest integers v >= smallest(k), for k = 1, 2, ..; up to the int64 maximum."""
+    # Powers of e are irrational for the exponents used here, and 60 digits are far more than the 19 of an int64,
+    # so rounding up cannot land on the wrong side of an integer.
     values = []
     with decimal.localcontext(decimal.Context(prec=60)):
-        for k in range(first, 10**6):
-            value = int(logarithm(k).exp().to_integral_value(rounding=decimal.ROUND_CEILING))
+        for k in range(1, 10**6):
+            value = int(smallest(k).to_integral_value(rounding=decimal.ROUND_CEILING))
             if value > _INT64_MAX:
                 break
             values.append(value)
@@ -73,13 +74,17 @@ def _boundaries(logarithm: Callable[[int], decimal.Decimal], first: int) -> np.n
     return boundaries
 
 
-LOG_SQUARE_BOUNDARIES = _boundaries(lambda k: decimal.Decimal(k).sqrt(), first=1)
+LOG_SQUARE_BOUNDARIES = _boundaries(lambda k: decimal.Decimal(k).sqrt().exp())
 """int64 [1906]: element k-1 is the smallest integer v > 2 with floor(ln(v)^2) >= k (3, 5, 6, 8, 10, ...), so
 `searchsorted(LOG_SQUARE_BOUNDARIES, v, side="right")` is floor(ln(v)^2) for every v > 2."""
 
-LOG_OF_SQUARE_BOUNDARIES = _boundaries(lambda k: decimal.Decimal(k) / 2, first=1)
+LOG_OF_SQUARE_BOUNDARIES = _boundaries(lambda k: (decimal.Decimal(k) / 2).exp())
 """int64 [87]: element k-1 is the smallest integer v with floor(ln(v^2)) >= k (2, 3, 5, 8, 13, ...), so
 `searchsorted(LOG_OF_SQUARE_BOUNDARIES, v, side="right")` is floor(ln(v^2)) for every v >= 1."""
+
+LOG1P_OF_SQUARE_BOUNDARIES = _boundaries(lambda k: (decimal.Decimal(k).exp() - 1).sqrt())
+"""int64 [87]: element k-1 is the smallest integer v with floor(ln(v^2 + 1)) >= k (2, 3, 5, 8, 13, ...), so
+`searchsorted(LOG1P_OF_SQUARE_BOUNDARIES, v, side="right")` is floor(ln(v^2 + 1)) for every v >= 0."""
 
 
 def to_levels(text: pl.Series, transform: str, parameters: tuple[float, ...] = ()) -> pl.Series:
@@ -152,11 +157,20 @@ def _log_square(text: pl.Series, parameters: tuple[float, ...]) -> pl.Series:
 
 def _log_of_square(text: pl.Series, parameters: tuple[float, ...]) -> pl.Series:
     v, readable = _integers(text)
-    magnitude = np.abs(np.maximum(v, -_INT64_MAX))  # |-2^63| does not fit int64; the bin is the same
-    number = np.searchsorted(LOG_OF_SQUARE_BOUNDARIES, magnitude, side="right")
+    number = np.searchsorted(LOG_OF_SQUARE_BOUNDARIES, _magnitude(v), side="right")
     level = _label(LOG_PREFIX, number).zip_with(pl.Series(v > 0), _label(NEGATIVE_LOG_PREFIX, number))
     level = level.zip_with(pl.Series(v != 0), pl.Series([EXACT_PREFIX + "0"] * len(v), dtype=pl.String))
     return _or_missing(level, readable, text == "")
+
+
+def _log1p_of_square(text: pl.Series, parameters: tuple[float, ...]) -> pl.Series:
+    v, readable = _integers(text)
+    number = np.searchsorted(LOG1P_OF_SQUARE_BOUNDARIES, _magnitude(v), side="right")
+    return _or_missing(_label(LOG_PREFIX, number), readable, text == "")
+
+
+def _magnitude(v: np.ndarray) -> np.ndarray:
+    return np.abs(np.maximum(v, -_INT64_MAX))  # |-2^63| does not fit int64; the bin is the same
 
 
 def _equal_frequency(text: pl.Series, parameters: tuple[float, ...]) -> pl.Series:
@@ -217,6 +231,7 @@ _RULES: dict[str, Callable[[pl.Series, tuple[float, ...]], pl.Series]] = {
     "text": lambda text, parameters: canonical(text),
     "log_square": _log_square,
     "log_of_square": _log_of_square,
+    "log1p_of_square": _log1p_of_square,
     "equal_frequency": _equal_frequency,
     "value": _value,
     "log_value": _value,

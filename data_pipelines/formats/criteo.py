@@ -12,7 +12,7 @@ _CATEGORICAL = tuple(f"C{i}" for i in range(1, 27))
 FORMAT = RawFormat(name="criteo", label="label", columns=("label", *_NUMERIC, *_CATEGORICAL))
 
 
-def inputs(numeric_bins: str = "log_square") -> tuple[Input, ...]:
-    """All 39 columns; `numeric_bins` is "log_square" or "log_of_square"."""
-    numeric = tuple(Input(name, name, numeric_bins) for name in _NUMERIC)
-    return numeric + tuple(Input(name, name) for name in _CATEGORICAL)
+def inputs(numeric: str = "log_square", bin_count: int = 0) -> tuple[Input, ...]:
+    """All 39 columns, the integers by a rule of `declarations.BINNINGS`, with its number of bins, or as values."""
+    integers = tuple(Input(name, name, numeric, bins=bin_count) for name in _NUMERIC)
+    return integers + tuple(Input(name, name) for name in _CATEGORICAL)

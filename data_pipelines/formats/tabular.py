@@ -23,8 +23,8 @@ tsv). They have a header, or `columns` gives the names of all columns in order. 
 `column` (default: the name), and by kind:
 
 * categorical: `min_count` (default: the file's, else --min_count).
-* numeric: `bins` is "log_square" or "log_of_square" (integers; the default is --numeric_bins), "equal_frequency" with
-  `count` (10) of them, or "none": a float beside the id, standardised, of the value itself or its logarithm (`scale`:
+* numeric: `bins` is "log_square", "log_of_square" or "log1p_of_square" (integers), "equal_frequency" with `count` (10)
+  of them (the default is --numeric_bins, with --bin_count), or "none": a float beside the id, standardised, of the value itself or its logarithm (`scale`:
   "linear" or "log").
 * multi_valued: `separator` ("|"), `max_values` (16, the first ones), `min_count`; embedded by mean.
 * time: `part` is "hour_of_day" or "weekday"; `format` is YYMMDDHH, YYYYMMDDHH, YYYYMMDD, iso8601, unix_s, unix_ms or a
@@ -45,13 +45,12 @@ from types import UnionType
 from typing import Any
 
 from data_pipelines.errors import UserError
-from data_pipelines.fields.declarations import MAX_VALUES, Input, RawFormat
+from data_pipelines.fields.declarations import BINNINGS, DEFAULT_BINS, MAX_VALUES, Input, RawFormat
 from data_pipelines.fields.readings import Reading
 from data_pipelines.fields.schema import check_names
 from data_pipelines.fields.times import time_form
 from data_pipelines.json_files import checked_keys, load_user_json
 
-DEFAULT_BINS = 10
 _DELIMITERS = {"csv": ",", "tsv": "\t", "parquet": ""}
 _KEYS: dict[str, dict[str, type]] = {
     "categorical": {"min_count": int},
@@ -63,18 +62,26 @@ _OF_ALL_TEXT: dict[str, type] = {"missing": list, "trim": bool}
 _OF_NUMBERS: dict[str, type] = {"decimal": str, "thousands": str}
 
 
-def read_schema_file(path: str | Path, numeric_bins: str = "log_square") -> tuple[RawFormat, tuple[Input, ...]]:
+def read_schema_file(
+    path: str | Path, numeric_bins: str = "log_square", bin_count: int = 0
+) -> tuple[RawFormat, tuple[Input, ...]]:
     """The raw format and fields that a schema file describes.
 
     Raises:
         UserError: the file is missing or malformed; the message names the key.
     """
     content = load_user_json(path, way_out="write one, or let doctor --suggest_schema do it")
-    return parse_schema(content, str(path), numeric_bins)
+    return parse_schema(content, str(path), numeric_bins, bin_count)
 
 
-def parse_schema(value: Any, source: str, numeric_bins: str = "log_square") -> tuple[RawFormat, tuple[Input, ...]]:
-    """The same of a schema file's content; `source` is named in errors."""
+def parse_schema(
+    value: Any, source: str, numeric_bins: str = "log_square", bin_count: int = 0
+) -> tuple[RawFormat, tuple[Input, ...]]:
+    """The same of a schema file's content; `source` is named in errors.
+
+    `numeric_bins`, with its number of bins, is the rule of numeric fields that declare none.
+    """
+    default = {"bins": numeric_bins} | ({"count": bin_count} if bin_count else {})
     kinds: dict[str, type | UnionType] = {"label": str | dict, "file": dict, "min_count": int, "fields": list}
     value = checked_keys(value, kinds, source, optional=("file", "min_count"))
     if not value["fields"]:
@@ -84,7 +91,7 @@ def parse_schema(value: Any, source: str, numeric_bins: str = "log_square") -> t
     inputs = []
     for i, field in enumerate(value["fields"]):
         try:
-            inputs.append(_input(field, value.get("min_count"), numeric_bins, f"fields[{i}]", value.get("file", {})))
+            inputs.append(_input(field, value.get("min_count"), default, f"fields[{i}]", value.get("file", {})))
         except UserError as error:
             raise UserError(f"{source}: {error}") from None
         if inputs[-1].column == raw_format.label:
@@ -153,7 +160,7 @@ def _reading(field: dict[str, Any], file: dict[str, Any], place: str) -> Reading
         raise UserError(f"{place}: {error}") from None
 
 
-def _input(field: Any, min_count: int | None, numeric_bins: str, place: str, file: dict[str, Any]) -> Input:
+def _input(field: Any, min_count: int | None, default: dict[str, Any], place: str, file: dict[str, Any]) -> Input:
     kind = field.get("kind") if isinstance(field, dict) else None
     if kind not in _KEYS:
         raise UserError(f"{place}: 'kind' should be {', '.join(_KEYS)}; got {kind!r}")
@@ -176,15 +183,13 @@ def _input(field: Any, min_count: int | None, numeric_bins: str, place: str, fil
         return Input(name, column, field["part"], own, reading=reading)
     if kind == "categorical":
         return Input(name, column, "text", own, reading=reading)
-    return dataclasses.replace(_numeric(field, name, column, own, numeric_bins, place), reading=reading)
+    return dataclasses.replace(_numeric(field if "bins" in field else default | field, name, column, own, place), reading=reading)
 
 
-def _numeric(
-    field: dict[str, Any], name: str, column: str, min_count: int | None, numeric_bins: str, place: str
-) -> Input:
-    bins, scale = field.get("bins", numeric_bins), field.get("scale", "linear")
-    if bins not in ("log_square", "log_of_square", "equal_frequency", "none"):
-        raise UserError(f"{place}: 'bins' should be log_square, log_of_square, equal_frequency or none, got {bins!r}")
+def _numeric(field: dict[str, Any], name: str, column: str, min_count: int | None, place: str) -> Input:
+    bins, scale = field["bins"], field.get("scale", "linear")
+    if bins not in (*BINNINGS, "none"):
+        raise UserError(f"{place}: 'bins' should be {', '.join(BINNINGS)} or none, got {bins!r}")
     if "count" in field and bins != "equal_frequency":
         raise UserError(f"{place}: 'count' is for equal_frequency bins")
     if scale not in ("linear", "log") or ("scale" in field and bins != "none"):

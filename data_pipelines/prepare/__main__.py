@@ -9,7 +9,8 @@ from collections.abc import Sequence
 from absl import flags
 
 from data_pipelines.errors import UserError, extra_missing, run_main
-from data_pipelines.formats import DATASETS, make_format
+from data_pipelines.fields.declarations import BINNINGS, DEFAULT_BINS, MAX_BINS
+from data_pipelines.formats import DATASETS, NUMERIC, make_format
 from data_pipelines.prepare.build import build
 from data_pipelines.prepare.engines.local import LocalEngine
 from data_pipelines.prepare.engines.memory import DEFAULT_GB
@@ -29,8 +30,14 @@ _MAX_BAD_ROWS = flags.DEFINE_integer("max_bad_rows", 0, "Leave out and count up 
 _NUMERIC_BINS = flags.DEFINE_enum(
     "numeric_bins",
     "log_square",
-    ["log_square", "log_of_square"],
-    "floor(ln(v)^2) for v > 2, else v; or floor(ln(v^2)).",
+    BINNINGS,
+    "floor(ln(v)^2) for v > 2, else v; floor(ln(v^2)); floor(ln(v^2 + 1)); or bins of about equally many training rows.",
+)
+_BIN_COUNT = flags.DEFINE_integer(
+    "bin_count", None, f"Bins of --numeric_bins=equal_frequency, by default {DEFAULT_BINS}.", 2, MAX_BINS
+)
+_NUMERIC = flags.DEFINE_enum(
+    "numeric", "bins", NUMERIC, "Of criteo's integers: bins, or a standardised float beside the id (log: of ln(1 + v))."
 )
 _WITH_HOUR = flags.DEFINE_bool("with_hour", False, "Of avazu, hour of day and weekday as well.")
 _BLOCK_ROWS = flags.DEFINE_integer("block_rows", 4096, "Rows of a record.")
@@ -45,7 +52,9 @@ def main(argv: Sequence[str]) -> None:
     if importlib.util.find_spec("tensorflow_datasets") is None:
         # Its metadata is written last, after hours for a large log.
         raise extra_missing("preparing data", "tensorflow-datasets", "train")
-    raw_format, inputs = make_format(_DATASET.value, _NUMERIC_BINS.value, _WITH_HOUR.value, _SCHEMA.value)
+    raw_format, inputs = make_format(
+        _DATASET.value, _NUMERIC_BINS.value, _WITH_HOUR.value, _SCHEMA.value, _BIN_COUNT.value, _NUMERIC.value
+    )
     options = Options(
         format=raw_format,
         inputs=inputs,

@@ -30,6 +30,7 @@ def kinds(tmp_path_factory) -> Kinds:
         "text": ["a", "", "b c"],
         "log_square": ["=-1", "=0", "=2", "log:1", "log:9", ""],
         "log_of_square": ["=0", "log:0", "log:3", "-log:0", "-log:5", ""],
+        "log1p_of_square": ["log:0", "log:1", "log:9", ""],
         "equal_frequency": ["bin:0", "bin:1", "bin:2", "bin:3", ""],
         "value": ["value", ""],
         "log_value": ["value"],

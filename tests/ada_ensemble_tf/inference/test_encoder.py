@@ -21,6 +21,7 @@ INPUTS = (
     Input("words again", "b"),
     Input("log_square", "a", "log_square"),
     Input("log_of_square", "b", "log_of_square"),
+    Input("log1p_of_square", "a", "log1p_of_square"),
     Input("equal_frequency", "a", "equal_frequency", bins=8),
     Input("one_bin", "b", "equal_frequency", bins=8),
     Input("value", "a", "value"),
@@ -118,7 +119,7 @@ def test_no_bytes_fail_a_batch(prepared):
         b"-\xff",
     ]
     ids = in_graph(encoder, {"a": odd, "b": odd})["ids"]
-    columns = {field.name: i for i, field in enumerate(vocabularies.schema.fields[:13])}
+    columns = {field.name: i for i, field in enumerate(vocabularies.schema.fields[:14])}
     for name, column in columns.items():
         if name != "os_browser":
             assert (ids[:, column] == vocabularies.schema.fields[column].offset).all(), name

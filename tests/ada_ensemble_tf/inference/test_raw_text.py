@@ -20,7 +20,7 @@ def test_text_of_every_level_has_its_id_again(kinds):
     batch = coded(columns)
     np.testing.assert_array_equal(kinds.vocabularies.encode(batch), ids)
     starts = [field.offset + 1 for field in schema.fields if field.has_value]
-    known = ids[:, [4, 5]] == starts
+    known = ids[:, [5, 6]] == starts
     assert known.any() and not known.all()
     np.testing.assert_allclose(kinds.vocabularies.values(batch), np.where(known, values, 0.0), atol=1e-6)
     assert columns["text column"][:4] == [UNSEEN, "a", "", "b c"]
@@ -31,7 +31,7 @@ def test_text_of_every_level_has_its_id_again(kinds):
 def test_random_ids_are_of_their_fields(kinds):
     schema = kinds.vocabularies.schema
     ids, values = random_ids(schema, 200)
-    assert ids.shape == (200, 13) and values.shape == (200, 2)
+    assert ids.shape == (200, 14) and values.shape == (200, 2)
     assert (ids[:, :-2] >= 0).all() and (ids[:, -1] == PADDING).any() and (ids[:, -1] != PADDING).any()
     for i, field in enumerate(schema.fields):
         assert set(ids[:, i]) == set(range(field.offset, field.offset + field.size))

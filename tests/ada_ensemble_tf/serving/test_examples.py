@@ -43,7 +43,7 @@ def test_types(schema):
     assert set(feature_types(schema, "text").values()) == {tf.string}
     native = {name.removesuffix(" column"): dtype for name, dtype in feature_types(schema, "native").items()}
     assert [name for name, dtype in native.items() if dtype == tf.int64] == [
-        "log_square", "log_of_square", "price_bucket",
+        "log_square", "log_of_square", "log1p_of_square", "price_bucket",
     ]  # fmt: skip
     assert [name for name, dtype in native.items() if dtype == tf.float32] == ["equal_frequency", "value", "log_value"]
     with pytest.raises(ValueError, match="numbers must be one of .*; received 'floats'"):

@@ -45,13 +45,26 @@ def test_log_of_square_by_hand():
     ]
 
 
+def test_log1p_of_square_by_hand():
+    # ln 2 = .69, ln 5 = 1.6, ln 10 = 2.3, ln 10001 = 9.2; the sign and 0 against 1 are lost, as in the release.
+    values = ["-1", "0", "1", "2", "3", "100", "-100", "", "9223372036854775807", "-9223372036854775808"]
+    assert _levels(values, "log1p_of_square") == [
+        *["log:0", "log:0", "log:0", "log:1", "log:2", "log:9", "log:9"],
+        *["", "log:87", "log:87"],
+    ]
+
+
 def test_one_and_the_logarithmic_bin_one_do_not_collide():
     assert _levels([1]) != _levels([3])
 
 
 @pytest.mark.parametrize(
     "boundaries, exponent",
-    [(rules.LOG_SQUARE_BOUNDARIES, "square"), (rules.LOG_OF_SQUARE_BOUNDARIES, "double")],
+    [
+        (rules.LOG_SQUARE_BOUNDARIES, "square"),
+        (rules.LOG_OF_SQUARE_BOUNDARIES, "double"),
+        (rules.LOG1P_OF_SQUARE_BOUNDARIES, "plus one"),
+    ],
 )
 def test_boundaries_agree_with_decimal_logarithms(boundaries, exponent):
     decimal.getcontext().prec = 60
@@ -59,6 +72,9 @@ def test_boundaries_agree_with_decimal_logarithms(boundaries, exponent):
     for k, boundary in enumerate(boundaries.tolist(), start=1):
         for v, expected in ((boundary, k), (boundary - 1, k - 1)):
             if (v < 3 and exponent == "square") or v < 1:
+                continue
+            if exponent == "plus one":
+                assert math.floor(decimal.Decimal(v * v + 1).ln()) == expected
                 continue
             log = decimal.Decimal(v).ln()
             assert math.floor(log * log if exponent == "square" else 2 * log) == expected

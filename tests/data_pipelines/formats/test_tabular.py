@@ -96,11 +96,26 @@ def test_a_missing_or_malformed_file(tmp_path):
         make_format("tabular", schema_file=tmp_path / "s.json")
 
 
+def test_equal_frequency_bins_and_values_of_criteo():
+    binned = make_format("criteo", "equal_frequency", bin_count=7)[1]
+    assert [(one.transform, one.bins) for one in binned[12:14]] == [("equal_frequency", 7), ("text", 0)]
+    assert make_format("criteo", "equal_frequency")[1][0].bins == 10
+    assert [one.transform for one in make_format("criteo", numeric="value")[1][12:14]] == ["value", "text"]
+    schema = {"label": "y", "fields": [{"name": "a", "kind": "numeric"}, {"name": "b", "kind": "numeric"}]}
+    schema["fields"][1]["bins"] = "log_square"
+    found = parse_schema(schema, "s.json", "equal_frequency", 7)[1]
+    assert [(one.transform, one.bins) for one in found] == [("equal_frequency", 7), ("log_square", 0)]
+
+
 def test_options_that_a_data_set_does_not_have():
     for arguments, message in (
         (("movies",), "unknown dataset 'movies'; known: criteo, avazu"),
         (("criteo", "cube"), "--numeric_bins should be log_square"),
         (("avazu", "log_of_square"), "--numeric_bins: avazu has no integer columns"),
+        (("criteo", "log_of_square", False, None, 5), "--bin_count is for --numeric_bins=equal_frequency"),
+        (("avazu", "log_square", False, None, None, "value"), "--numeric is for criteo"),
+        (("criteo", "log_of_square", False, None, None, "value"), "--numeric=value makes no bins: leave out"),
+        (("criteo", "log_square", False, None, None, "text"), "--numeric should be bins, value or log_value"),
         (("ipinyou", "log_square", True), "--with_hour is for avazu"),
         (("tabular",), "--schema says what the columns of --dataset=tabular are"),
         (("criteo", "log_square", False, "s.json"), "--schema says"),

@@ -90,6 +90,15 @@ def test_several_files_of_every_kind_of_field(master, tmp_path):
     _check_same(master, raw, tmp_path, *make_format("tabular", schema_file=tmp_path / "schema.json"), *flags)
 
 
+@pytest.mark.parametrize("options", [{"numeric_bins": "equal_frequency", "bin_count": 7}, {"numeric": "value"}])
+def test_integers_of_criteo_in_equal_bins_and_as_values(master, tmp_path, options):
+    raw = [tmp_path / f"{number}.txt" for number in range(2)]
+    for number, path in enumerate(raw):
+        path.write_text("\n".join(criteo_lines(500, seed=number)) + "\n")
+    flags = [f"--{name}={value}" for name, value in options.items()]
+    _check_same(master, raw, tmp_path, *make_format("criteo", **options), *flags)
+
+
 def test_a_bad_row_is_one_clear_message(master, tmp_path):
     lines = criteo_lines(100, seed=1)
     lines[70] = lines[70].replace("\t", "\tx", 1)
