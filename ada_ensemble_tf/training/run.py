@@ -121,9 +121,7 @@ def _make_model(config: ConfigDict, data: PreparedData, distribution: Distributi
     """Makes the compiled model with its initial weights on all devices."""
     distribution.worker_batch(config.batch_size)
     if config.xi and distribution.replicas > 1:
-        raise UserError(
-            f"config.xi={config.xi}: the second-order gate update needs one device; set config.xi to 0"
-        )
+        raise UserError(f"config.xi={config.xi}: the second-order gate update needs one device; set config.xi to 0")
     seed_everything(config.seed, config.deterministic)
     with distribution.scope():
         model = build_model(config, data)

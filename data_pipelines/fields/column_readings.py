@@ -81,7 +81,7 @@ def column_reading(column: pl.Series) -> ColumnReading:
     if share >= 0.5:
         others = body.filter(~is_of_kind(body, "number")).unique().sort().head(3).to_list()
         shown = ", ".join(map(repr, others))
-        whys.append(f"{100 * share:.0f} % numbers; among the rest is {shown}: name it in \"missing\" if it means that")
+        whys.append(f'{100 * share:.0f} % numbers; among the rest is {shown}: name it in "missing" if it means that')
     return ColumnReading("text", text, keys, ", ".join(whys))
 
 

@@ -22,9 +22,7 @@ _LOG_COLUMNS = (
     *("bidprice", "payprice", "keypage", "advertiser", "usertag"),
 )
 FORMAT = RawFormat(name="ipinyou", label="click", has_header=True)
-CONTEST_FORMAT = RawFormat(
-    name="ipinyou_contest", label="click", columns=_LOG_COLUMNS, click_key=("bidid", "creative")
-)
+CONTEST_FORMAT = RawFormat(name="ipinyou_contest", label="click", columns=_LOG_COLUMNS, click_key=("bidid", "creative"))
 _TIMES = (Input("weekday", "weekday"), Input("hour", "hour"))
 _TIMESTAMP = Reading(time="YYYYMMDDHH")
 _CONTEST_TIMES = (

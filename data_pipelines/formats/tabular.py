@@ -24,8 +24,8 @@ tsv). They have a header, or `columns` gives the names of all columns in order. 
 
 * categorical: `min_count` (default: the file's, else --min_count).
 * numeric: `bins` is "log_square", "log_of_square" or "log1p_of_square" (integers), "equal_frequency" with `count` (10)
-  of them (the default is --numeric_bins, with --bin_count), or "none": a float beside the id, standardised, of the value itself or its logarithm (`scale`:
-  "linear" or "log").
+  of them (the default is --numeric_bins, with --bin_count), or "none": a float beside the id, standardised, of the
+  value itself or its logarithm (`scale`: "linear" or "log").
 * multi_valued: `separator` ("|"), `max_values` (16, the first ones), `min_count`; embedded by mean.
 * time: `part` is "hour_of_day" or "weekday"; `format` is YYMMDDHH, YYYYMMDDHH, YYYYMMDD, iso8601, unix_s, unix_ms or a
   pattern of strptime (`times.py`). Without `format`, all rows of the column must fit exactly one named form.
@@ -183,7 +183,8 @@ def _input(field: Any, min_count: int | None, default: dict[str, Any], place: st
         return Input(name, column, field["part"], own, reading=reading)
     if kind == "categorical":
         return Input(name, column, "text", own, reading=reading)
-    return dataclasses.replace(_numeric(field if "bins" in field else default | field, name, column, own, place), reading=reading)
+    declared = field if "bins" in field else default | field
+    return dataclasses.replace(_numeric(declared, name, column, own, place), reading=reading)
 
 
 def _numeric(field: dict[str, Any], name: str, column: str, min_count: int | None, place: str) -> Input:
@@ -193,7 +194,7 @@ def _numeric(field: dict[str, Any], name: str, column: str, min_count: int | Non
     if "count" in field and bins != "equal_frequency":
         raise UserError(f"{place}: 'count' is for equal_frequency bins")
     if scale not in ("linear", "log") or ("scale" in field and bins != "none"):
-        raise UserError(f"{place}: 'scale' is linear or log, of \"bins\": \"none\"; got {scale!r}")
+        raise UserError(f'{place}: \'scale\' is linear or log, of "bins": "none"; got {scale!r}')
     if bins == "none":
         return Input(name, column, "log_value" if scale == "log" else "value", min_count)
     if bins == "equal_frequency":

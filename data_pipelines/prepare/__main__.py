@@ -31,7 +31,7 @@ _NUMERIC_BINS = flags.DEFINE_enum(
     "numeric_bins",
     "log_square",
     BINNINGS,
-    "floor(ln(v)^2) for v > 2, else v; floor(ln(v^2)); floor(ln(v^2 + 1)); or bins of about equally many training rows.",
+    "floor(ln(v)^2) for v > 2, else v; floor(ln(v^2)); floor(ln(v^2 + 1)); or bins of about equally many rows.",
 )
 _BIN_COUNT = flags.DEFINE_integer(
     "bin_count", None, f"Bins of --numeric_bins=equal_frequency, by default {DEFAULT_BINS}.", 2, MAX_BINS

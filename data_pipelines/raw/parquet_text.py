@@ -61,9 +61,7 @@ def check_types(schema: pa.Schema, columns: Sequence[str], separators: Mapping[s
                 "columns of text or numbers, or leave the field out"
             )
         if is_list(kind) and name not in separators:
-            raise UserError(
-                f"{path}: column {shown(name)} holds lists; make it a multi-valued field with a separator"
-            )
+            raise UserError(f"{path}: column {shown(name)} holds lists; make it a multi-valued field with a separator")
 
 
 def column_text(column: pl.Series, path: Path, separator: str | None) -> pl.Series:

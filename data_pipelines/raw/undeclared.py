@@ -23,7 +23,10 @@ _CHUNK_BYTES = 8 << 20
 
 
 def with_time_forms(
-    inputs: Sequence[Input], raw_format: RawFormat, files: Sequence[str | Path], clicks: ClickLog | None = None,
+    inputs: Sequence[Input],
+    raw_format: RawFormat,
+    files: Sequence[str | Path],
+    clicks: ClickLog | None = None,
     show: Callable[[str], None] = lambda line: None,
 ) -> tuple[Input, ...]:
     """The fields, with a form for each time field.
@@ -61,7 +64,7 @@ def with_time_forms(
     names = {one: forms.only(one) for one, forms in found.items()}
     for one, name in names.items():
         clock = ", in UTC" if name in EPOCH_UNITS else ""
-        show(f"note: field {one.name}: times are read as {name}{clock}; declare it as the field's \"format\"")
+        show(f'note: field {one.name}: times are read as {name}{clock}; declare it as the field\'s "format"')
     return tuple(
         dataclasses.replace(one, reading=dataclasses.replace(one.reading, time=names[one])) if one in names else one
         for one in inputs
@@ -100,12 +103,12 @@ class _Forms:
             raise UserError(f"{place} is empty; leave the field out")
         if not self._examples:
             raise UserError(
-                f"{place} holds no times of a known form, but {self._other!r}; declare the field's \"format\": one of "
+                f'{place} holds no times of a known form, but {self._other!r}; declare the field\'s "format": one of '
                 f"{', '.join(FORMS)}, or a pattern such as %d.%m.%Y %H:%M"
             )
         examples = {name: self._examples[name] for name in self.left}
         if len(examples) > 1:
-            raise UserError(f"{place} may be of two forms: {readings_of(examples)}; declare the field's \"format\"")
+            raise UserError(f'{place} may be of two forms: {readings_of(examples)}; declare the field\'s "format"')
         (form,) = examples
         if field.transform == "hour_of_day" and not time_form(form).has_hour:
             raise UserError(f"{place} holds dates such as {examples[form]!r}, which have no hour; leave the field out")

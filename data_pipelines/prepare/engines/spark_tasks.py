@@ -99,9 +99,7 @@ def encode_parts(
         )
 
 
-def write_bucket(
-    options: Options, data_dir: Path, buckets: Buckets, dtype: np.dtype, table: pa.Table
-) -> pa.Table:
+def write_bucket(options: Options, data_dir: Path, buckets: Buckets, dtype: np.dtype, table: pa.Table) -> pa.Table:
     """Writes the record file of one bucket from all its rows, in the order of the raw log; yields `SHARD_SCHEMA`."""
     table = table.sort_by("first_row")
     rows = np.frombuffer(b"".join(table["rows"].to_pylist()), dtype)

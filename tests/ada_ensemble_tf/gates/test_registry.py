@@ -160,9 +160,7 @@ def test_one_choice_is_always_taken():
 
 
 def test_wrong_names():
-    with pytest.raises(
-        ValueError, match="name must be among dselect_k, gumbel_threshold, gumbel_top_k"
-    ):
+    with pytest.raises(ValueError, match="name must be among dselect_k, gumbel_threshold, gumbel_top_k"):
         make_gate("cosine", 3)
     with pytest.raises(
         ValueError, match="gate 'noisy_top_k' has no option jitter; it has reduction, .* stop_gradient; received 0.1$"

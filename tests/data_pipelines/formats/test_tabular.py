@@ -74,7 +74,7 @@ def _with_field(**field):
         (_with_field(kind="numeric", bins="deciles"), "'bins' should be log_square, .* got 'deciles'"),
         (_with_field(kind="numeric", count=3), "'count' is for equal_frequency bins"),
         (_with_field(kind="numeric", bins="equal_frequency", count=1), "field a: bins should be 2 to 4096"),
-        (_with_field(kind="numeric", scale="log"), "'scale' is linear or log, of \"bins\": \"none\""),
+        (_with_field(kind="numeric", scale="log"), '\'scale\' is linear or log, of "bins": "none"'),
         (_with_field(kind="multi_valued", separator=""), "'separator' should be text without line ends"),
         (_with_field(kind="multi_valued", max_values=0), "max_values=0"),
         (_with_field(kind="time"), "'part' should be hour_of_day or weekday, got None"),

@@ -69,7 +69,7 @@ def test_a_bad_value_is_told_with_the_key_that_reads_it(tmp_path, field, good, b
 
 def test_where_all_is_written_in_another_way_that_is_the_advice(tmp_path):
     (tmp_path / "t.csv").write_text("bought;n\n" + "1;1,5\n0;x\n0;7,25\n" * 20)
-    message = "t.csv:2: field n: '1,5' is not a number; give the field \"decimal\": \",\" in the schema$"
+    message = 't.csv:2: field n: \'1,5\' is not a number; give the field "decimal": "," in the schema$'
     with pytest.raises(UserError, match=message):
         build(Options(*_schema(NUMBERS, delimiter=";")), [tmp_path / "t.csv"], tmp_path / "d")
 
