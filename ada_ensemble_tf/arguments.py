@@ -31,6 +31,7 @@ Fraction = Annotated[float, Meta(ge=0.0, le=1.0, description="lie in [0, 1]")]
 Shares = Annotated[tuple[Positive, ...], Meta(description="be finite numbers above 0")]
 Names = Annotated[tuple[str, ...], Meta(min_length=1, description="be one or more names")]
 Normalization = Literal["batch", "layer", "none"]
+LayerNormalization = Literal["batch", "layer", "none", "pre"]
 
 
 @dataclasses.dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from typing import Any
 
 import keras
+import tensorflow as tf
 
 from ada_ensemble_tf.arguments import check_arguments, constructor_parameters
 from ada_ensemble_tf.layers.fields import Shape, field_dimension
@@ -40,6 +41,14 @@ class Expert(keras.layers.Layer):
     def build(self, x0_shape: Shape, x_shape: Shape) -> None:
         self.dimension = field_dimension(x_shape, self.num_fields)
         self.width = x_shape[-1]
+
+    def before_activation(self, x0: tf.Tensor, x: tf.Tensor, training: bool = False) -> tf.Tensor:
+        """`[B, M]`: what `activate` makes the output of; the output itself where no activation comes last."""
+        return self(x0, x, training=training)
+
+    def activate(self, x0: tf.Tensor, sums: tf.Tensor) -> tf.Tensor:
+        """The output `[B, M]`, of what comes before the last activation."""
+        return sums
 
     def compute_output_shape(self, x0_shape: Shape, x_shape: Shape) -> Shape:
         return x_shape

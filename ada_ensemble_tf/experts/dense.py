@@ -8,6 +8,7 @@ import tensorflow as tf
 from ada_ensemble_tf.experts.base import Expert
 from ada_ensemble_tf.layers.dense import Dense
 from ada_ensemble_tf.layers.fields import Shape
+from ada_ensemble_tf.layers.precision import apply_activation
 
 
 @keras.saving.register_keras_serializable(package="ada_ensemble_tf")
@@ -33,11 +34,17 @@ class DenseExpert(Expert):
 
     def build(self, x0_shape: Shape, x_shape: Shape) -> None:
         super().build(x0_shape, x_shape)
-        self.dense = Dense(self.width, activation=self.activation, name="dense")
+        self.dense = Dense(self.width, name="dense")
         self.dense.build(x_shape)
 
     def call(self, x0: tf.Tensor, x: tf.Tensor) -> tf.Tensor:
+        return self.activate(x0, self.dense(x))
+
+    def before_activation(self, x0: tf.Tensor, x: tf.Tensor, training: bool = False) -> tf.Tensor:
         return self.dense(x)
+
+    def activate(self, x0: tf.Tensor, sums: tf.Tensor) -> tf.Tensor:
+        return apply_activation(keras.activations.get(self.activation), sums)
 
     def flops(self) -> int:
         """Per row: W x."""

@@ -45,8 +45,8 @@ class GatedDenseExpert(DenseExpert):
         self.excite = Dense(self.width, activation="sigmoid", name="excite")
         self.excite.build((x0_shape[0], self.inner_width))
 
-    def call(self, x0: tf.Tensor, x: tf.Tensor) -> tf.Tensor:
-        return 2.0 * self.excite(self.squeeze(x0)) * self.dense(x)
+    def activate(self, x0: tf.Tensor, sums: tf.Tensor) -> tf.Tensor:
+        return 2.0 * self.excite(self.squeeze(x0)) * super().activate(x0, sums)
 
     def flops(self) -> int:
         """Per row: W x and the two layers of the FFN."""

@@ -28,6 +28,7 @@ class FusedEmbedding(keras.layers.Layer):
         widths: number of id columns of each of the F fields, C in total; None means one each.
         value_rows: (position of the field, row of its values) for each of the N fields with a float, in the order of
             the values' columns.
+        truncated: whether initial values beyond two standard deviations are drawn again.
 
     Call arguments:
         inputs: ids `[B, C]`, int32 or int64 row numbers of the fused table, in [0, V). In a field of several columns,
@@ -54,6 +55,7 @@ class FusedEmbedding(keras.layers.Layer):
         initial_scale: float = 0.01,
         widths: Sequence[int] | None = None,
         value_rows: Sequence[tuple[int, int]] = (),
+        truncated: bool = False,
         **kwargs: Any,
     ):
         # Under mixed precision, casting would copy the table, and values would lose digits.
@@ -67,6 +69,7 @@ class FusedEmbedding(keras.layers.Layer):
         self.initial_scale = initial_scale
         self.widths = None if widths is None else tuple(int(width) for width in widths)
         self.value_rows = tuple((int(field), int(row)) for field, row in value_rows)
+        self.truncated = truncated
 
     def build(self, inputs_shape: Shape | Mapping[str, Shape]) -> None:
         columns = ids_of(inputs_shape)[-1]
@@ -88,12 +91,9 @@ class FusedEmbedding(keras.layers.Layer):
         # Each field's index in [1, values ..], where the factor of its embedding stands.
         places = {field: 1 + i for i, field in enumerate(value_fields)}
         self.factor_places = [places.get(field, 0) for field in range(len(widths))]
-        self.table = self.add_weight(
-            name="table",
-            shape=(self.num_rows, self.dimension),
-            initializer=keras.initializers.RandomNormal(stddev=self.initial_scale),
-            autocast=False,
-        )
+        kind = keras.initializers.TruncatedNormal if self.truncated else keras.initializers.RandomNormal
+        shape, start = (self.num_rows, self.dimension), kind(stddev=self.initial_scale)
+        self.table = self.add_weight(name="table", shape=shape, initializer=start, autocast=False)
 
     def call(self, inputs: Inputs) -> tf.Tensor:
         ids, values = self._checked(inputs)
@@ -151,6 +151,7 @@ class FusedEmbedding(keras.layers.Layer):
             "initial_scale": self.initial_scale,
             "widths": None if self.widths is None else list(self.widths),
             "value_rows": [list(pair) for pair in self.value_rows],
+            "truncated": self.truncated,
         }
 
 

@@ -38,10 +38,12 @@ class RoutedBatchNormalization(keras.layers.Layer):
     Args:
         momentum: share of the old value that a moving statistic keeps in an update.
         epsilon: added to the variance.
+        affine: whether a learned scale and shift follow.
 
     Call arguments:
         x: `[B, M]`, B may be 0.
         training: whether to use (and update) the batch's statistics.
+        counted: `[B]` booleans, the rows that mean and variance cover; all by default. All rows are normalised.
 
     Returns:
         `[B, M]`.
@@ -55,18 +57,20 @@ class RoutedBatchNormalization(keras.layers.Layer):
         TensorShape([0, 1])
     """
 
-    def __init__(self, momentum: float = 0.9, epsilon: float = 1e-3, **kwargs: Any):
+    def __init__(self, momentum: float = 0.9, epsilon: float = 1e-3, affine: bool = True, **kwargs: Any):
         # Sums over rows need the digits that casting the input would drop.
         super().__init__(autocast=False, **kwargs)
         if not 0.0 <= momentum < 1.0:
             raise ValueError(f"momentum must lie in [0, 1); received {momentum}")
         self.momentum = momentum
         self.epsilon = epsilon
+        self.affine = affine
 
     def build(self, x_shape: Shape) -> None:
         shape = (x_shape[-1],)
-        self.gamma = self._add_vector("gamma", shape, "ones")
-        self.beta = self._add_vector("beta", shape, "zeros")
+        if self.affine:
+            self.gamma = self._add_vector("gamma", shape, "ones")
+            self.beta = self._add_vector("beta", shape, "zeros")
         self.moving_mean = self._add_vector("moving_mean", shape, "zeros", trainable=False)
         self.moving_variance = self._add_vector("moving_variance", shape, "ones", trainable=False)
 
@@ -74,31 +78,45 @@ class RoutedBatchNormalization(keras.layers.Layer):
         """A weight that mixed precision does not round."""
         return self.add_weight(name=name, shape=shape, initializer=initializer, trainable=trainable, autocast=False)
 
-    def call(self, x: tf.Tensor, training: bool = False) -> tf.Tensor:
+    def call(self, x: tf.Tensor, training: bool = False, counted: tf.Tensor | None = None) -> tf.Tensor:
         moving_mean = tf.convert_to_tensor(self.moving_mean)
         moving_variance = tf.convert_to_tensor(self.moving_variance)
         mean, variance = moving_mean, moving_variance
         values = tf.cast(x, self.variable_dtype)
         if training:
-            rows, total = global_sums(tf.cast(tf.shape(x)[0], values.dtype), tf.reduce_sum(values, axis=0))
+            share = None if counted is None else tf.cast(counted, values.dtype)
+            local = tf.cast(tf.shape(x)[0], values.dtype) if share is None else tf.reduce_sum(share)
+            rows, total = global_sums(local, _sum_of_rows(values, share))
             enough = rows >= 2.0
             count = tf.maximum(rows, 1.0)
             batch_mean = total / count
             # A sum of squares would cancel where the mean is large.
-            batch_variance = global_sum(tf.reduce_sum(tf.square(values - batch_mean), axis=0)) / count
+            batch_variance = global_sum(_sum_of_rows(tf.square(values - batch_mean), share)) / count
             mean = tf.where(enough, batch_mean, moving_mean)
             variance = tf.where(enough, batch_variance, moving_variance)
             if not _statistics_frozen.get():
                 self.moving_mean.assign_add((1.0 - self.momentum) * (mean - moving_mean))
                 self.moving_variance.assign_add((1.0 - self.momentum) * (variance - moving_variance))
-        scale = tf.convert_to_tensor(self.gamma) * tf.math.rsqrt(variance + self.epsilon)
+        scale = tf.math.rsqrt(variance + self.epsilon)
+        if not self.affine:
+            return tf.cast((values - mean) * scale, self.compute_dtype)
+        scale *= tf.convert_to_tensor(self.gamma)
         return tf.cast(values * scale + (self.beta - mean * scale), self.compute_dtype)
 
     def compute_output_shape(self, x_shape: Shape) -> Shape:
         return x_shape
 
     def get_config(self) -> dict[str, Any]:
-        return super().get_config() | {"momentum": self.momentum, "epsilon": self.epsilon}
+        return super().get_config() | {
+            "momentum": self.momentum,
+            "epsilon": self.epsilon,
+            "affine": self.affine,
+        }
+
+
+def _sum_of_rows(x: tf.Tensor, share: tf.Tensor | None) -> tf.Tensor:
+    """The sum over rows, of which each counts by its share."""
+    return tf.reduce_sum(x, axis=0) if share is None else tf.linalg.matvec(x, share, transpose_a=True)
 
 
 def make_normalization(name: str, layer_name: str, dtype: keras.DTypePolicy | None = None) -> keras.layers.Layer:

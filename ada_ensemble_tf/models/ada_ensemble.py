@@ -8,17 +8,14 @@ import keras
 import tensorflow as tf
 
 from ada_ensemble_tf import losses
-from ada_ensemble_tf.arguments import ArgumentError, Count, CountOrZero, Normalization, Share, Shares, Weight
+from ada_ensemble_tf.arguments import ArgumentError, Count, CountOrZero, Shares, Weight
 from ada_ensemble_tf.experts import ExpertNames
-from ada_ensemble_tf.gates import Gate, make_gate, prior_shares
-from ada_ensemble_tf.layers.estimator import Estimator
-from ada_ensemble_tf.layers.normalization import make_normalization
-from ada_ensemble_tf.models.base import CTRModel, Forward
-from ada_ensemble_tf.moe import AuxiliaryLosses, SparseMoE, annealing_schedules, propagate
+from ada_ensemble_tf.gates import prior_shares
+from ada_ensemble_tf.models.base import Forward
+from ada_ensemble_tf.models.expert_stack import ExpertStack
+from ada_ensemble_tf.moe import AuxiliaryLosses, annealing_schedules, load_factor, propagate
 from ada_ensemble_tf.moe.auxiliary_losses import Load
-from ada_ensemble_tf.moe.fusion import FusionActivation
 from ada_ensemble_tf.moe.schedule import StepSchedule
-from ada_ensemble_tf.moe.sparse_moe import Dispatcher
 from ada_ensemble_tf.updates.bilevel import Logs, Update
 from data_pipelines.read.inputs import Inputs
 
@@ -27,7 +24,7 @@ RELEASED_EXPERTS = ("gated_dense", "cross", "polynomial", "convolution", "attent
 
 
 @keras.saving.register_keras_serializable(package="ada_ensemble_tf")
-class AdaEnsemble(CTRModel):
+class AdaEnsemble(ExpertStack):
     """Stacked sparse mixtures of heterogeneous experts, with an early exit for each row (arXiv 2301.08353).
 
     The depth gate picks the layer after which a row exits, and a gate in each layer picks K of its experts. During
@@ -55,8 +52,6 @@ class AdaEnsemble(CTRModel):
     the default once those experiments have been run again.
 
     Args:
-        dimension: D, the size of an embedding.
-        num_layers: L, the number of MoE layers.
         experts: the names of the experts in each layer, see `ada_ensemble_tf.experts.EXPERTS`.
         k: the final K, the number of experts kept per row and layer.
         anneal_steps: weight updates over which K falls evenly from E to `k`, and the number of mixed exits from L to 1;
@@ -65,6 +60,9 @@ class AdaEnsemble(CTRModel):
         depth_prior: the expected share of each exit; the shares sum to 1. None means uniform.
         expert_load_weight: lambda_1 of equation 18, the coefficient of the experts' balance losses over all layers.
         depth_load_weight: lambda_2 of equation 18, the coefficient of the exits' balance loss.
+        load_anneal_steps: weight updates over which both load weights fall evenly to 0; 0 keeps them constant.
+        load_schedule: the factor of both load weights by training step, which replaces `load_anneal_steps`: a mapping
+            of "values" and of "boundaries", the steps from which the second value holds, the third, ..
         load: which rows count as the load of an expert or exit in equation 16: those whose largest gate it is,
             "largest", or all that keep it, "dispatched", as in the original release.
         z_weight: the coefficient of the router z-loss (arXiv 2202.08906) of all gates.
@@ -72,22 +70,9 @@ class AdaEnsemble(CTRModel):
             has no depth gate: every row runs through all layers.
         deep_supervision: the coefficient of the mean LogLoss of all exits on all training rows, which keeps an exit
             comparable even if few rows go there. Above 0, training runs every row through all layers.
-        normalization: normalisation of each layer's output: "batch", "layer" or "none".
-        embedding_normalization: normalisation of the embeddings, likewise; the multiplicative experts need an x0 of
-            unit scale.
-        gate: the kind of the depth gate and of the layers' gates: "name", one of `ada_ensemble_tf.gates.GATES`, and any
-            of its options.
-        dispatcher: how rows reach experts: "sparse", "dense", "vector_fusion" or "bit_fusion", see `SparseMoE`. With a
-            fusion the layers have no gates, and `k`, `expert_prior` and `expert_load_weight` have no effect.
-        fusion_activation: the activation of a fusion: "sigmoid", "smooth_step", "softmax" or "sparsemax", see
-            `SparseFusion`.
-        decorrelation_weight: the coefficient of the Cross-Expert De-Correlation loss (D-MoE, arXiv 2505.17925), summed
-            over layers. The loss compares each pair of experts on the rows that are routed to both.
-        dropout: the share of the experts' inputs that training sets to 0; gates and residuals are not affected.
         k_schedule: a schedule of K that replaces `k` and `anneal_steps`.
         depth_schedule: a schedule of the number of mixed exits that replaces `anneal_steps`; it must end in 1.
-        seed: the seed of the gates' noise.
-        **common: the arguments of all models, see `CTRModel`.
+        **stack: the arguments of the layers, see `ExpertStack`.
 
     Example:
         >>> model = AdaEnsemble(
@@ -98,13 +83,11 @@ class AdaEnsemble(CTRModel):
     """
 
     registered_name = "ada_ensemble"
-    epochs = MappingProxyType({"anneal_steps": 1.0})
+    epochs = MappingProxyType({"anneal_steps": 1.0, "load_anneal_steps": 0.0})
 
     def __init__(
         self,
         *,
-        dimension: Count = 16,
-        num_layers: Count = 4,
         experts: ExpertNames = RELEASED_EXPERTS,
         k: Count = 3,
         anneal_steps: CountOrZero = 0,
@@ -112,39 +95,29 @@ class AdaEnsemble(CTRModel):
         depth_prior: Shares | None = None,
         expert_load_weight: Weight = 0.01,
         depth_load_weight: Weight = 0.01,
+        load_anneal_steps: CountOrZero = 0,
+        load_schedule: Mapping[str, Any] | None = None,
         load: Load = "largest",
         z_weight: Weight = 0.0,
         depth_objective: Literal["compared", "straight_through", "expected", "none"] = "straight_through",
         deep_supervision: Weight = 0.0,
-        normalization: Normalization = "batch",
-        embedding_normalization: Normalization = "batch",
-        gate: Mapping[str, Any] = MappingProxyType({"name": "noisy_cosine"}),
-        dispatcher: Dispatcher = "sparse",
-        fusion_activation: FusionActivation = "softmax",
-        decorrelation_weight: Weight = 0.0,
-        dropout: Share = 0.0,
         k_schedule: StepSchedule | None = None,
         depth_schedule: StepSchedule | None = None,
-        seed: int = 0,
-        **common: Any,
+        **stack: Any,
     ):
-        super().__init__(**common)
         if k > len(experts):
             raise ArgumentError("k", f"lie between 1 and the {len(experts)} experts", k)
-        if decorrelation_weight and len(experts) < 2:
-            raise ArgumentError("decorrelation_weight", "be 0 for a single expert", decorrelation_weight)
         if deep_supervision and depth_objective == "none":
             raise ArgumentError("deep_supervision", "be 0 where depth_objective is 'none'", deep_supervision)
-        self.dimension = dimension
-        self.num_layers = num_layers
-        self.expert_names = tuple(experts)
+        super().__init__(experts=experts, **stack)
+        num_layers = self.num_layers
         self.auxiliary_losses = AuxiliaryLosses(
             expert_prior=prior_shares(expert_prior, len(experts), "expert_prior"),
             depth_prior=prior_shares(depth_prior, num_layers, "depth_prior"),
             expert_load_weight=expert_load_weight,
             depth_load_weight=depth_load_weight,
             z_weight=z_weight,
-            decorrelation_weight=decorrelation_weight,
+            decorrelation_weight=self.decorrelation_weight,
             load=load,
         )
         self.depth_objective = depth_objective
@@ -152,25 +125,10 @@ class AdaEnsemble(CTRModel):
         self.k_schedule, self.depth_schedule = annealing_schedules(
             len(experts), num_layers, k, anneal_steps, k_schedule, depth_schedule
         )
-        self.embedding = self.make_embedding(dimension, "embedding")
-        width = (None, self.num_fields * dimension)
-        self.normalize = make_normalization(embedding_normalization, "normalize")
-        self.normalize.build(width)
-        self.moe_layers, self.estimators = [], []
-        fused, decorrelate = dispatcher.endswith("_fusion"), decorrelation_weight > 0.0
-        for depth in range(1, num_layers + 1):
-            layer_gate = None if fused else _make_gate(gate, len(experts), seed + depth, "gate")
-            arguments = (self.num_fields, normalization, layer_gate, dispatcher, fusion_activation)
-            layer = SparseMoE(self.expert_names, *arguments, decorrelate, dropout, name=f"layer_{depth}")
-            layer.build(width, width)
-            estimator = Estimator(self.initial_logit, name=f"estimator_{depth}")
-            estimator.build(width)
-            self.moe_layers.append(layer)
-            self.estimators.append(estimator)
+        self.load_factor = load_factor(load_anneal_steps, load_schedule)
         self.depth_gate = None
         if depth_objective != "none":
-            self.depth_gate = _make_gate(gate, num_layers, seed, "depth_gate")
-            self.depth_gate.build(width)
+            self.depth_gate = self.make_depth_gate()
         else:
             # Only the last exit is ever used.
             for estimator in self.estimators[:-1]:
@@ -205,7 +163,8 @@ class AdaEnsemble(CTRModel):
         exits = tf.ones_like(gates) if every_exit else gates
         way = propagate(x0, exits, self.moe_layers, self.estimators, k, training, gate_training)
         gated = self.moe_layers[0].gate is not None
-        terms = self.auxiliary_losses.terms(way.reports, reports.get("depth"), gated)
+        factor = None if self.load_factor is None else self.load_factor(self.step)
+        terms = self.auxiliary_losses.terms(way.reports, reports.get("depth"), gated, factor)
         reports |= {layer.name: report for layer, report in zip(self.moe_layers, way.reports, strict=True)}
         logit = tf.reduce_sum(gates * way.exit_logits, axis=1)
         outputs = {f"output of {layer.name}": x for layer, x in zip(self.moe_layers, way.outputs, strict=True)}
@@ -261,11 +220,3 @@ class AdaEnsemble(CTRModel):
         forward, terms = super().loss_terms(inputs, labels, update)
         p, exit_logits = forward.reports["depth"].row_probability, tf.stop_gradient(every.exit_logits)
         return forward, terms | {"exit_comparison": losses.expected_log_loss(labels, exit_logits, p)}
-
-
-def _make_gate(options: Mapping[str, Any], num_choices: int, seed: int, layer_name: str) -> Gate:
-    named = {"name": "noisy_cosine", **options}
-    try:
-        return make_gate(**named, num_choices=num_choices, seed=seed, layer_name=layer_name)
-    except ArgumentError as error:
-        raise error.within("gate") from None

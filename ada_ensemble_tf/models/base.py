@@ -17,6 +17,7 @@ from ada_ensemble_tf.arguments import (
     CountOrZero,
     Counts,
     Number,
+    Positive,
     Weight,
     check_arguments,
     constructor_parameters,
@@ -77,6 +78,9 @@ class CTRModel(BilevelModel):
         value_rows: (position, row of read values) for each of the N fields with a float, see `FusedEmbedding`.
         l2: the coefficient of the sum of squares of all dense kernels.
         initial_logit: the initial bias of the estimators; the log-odds of the base rate is a good choice.
+        embedding_scale: the standard deviation of the embeddings' initial values; None means 1 / sqrt(D).
+        embedding_truncated: whether initial values beyond two standard deviations are drawn again. None and True are
+            AdaEnsemble's original release.
         name: the model's name; by default its name in `models.MODELS`.
 
     Raises:
@@ -129,6 +133,8 @@ class CTRModel(BilevelModel):
         value_rows: ValueRows = (),
         l2: Weight = 1e-4,
         initial_logit: Number = 0.0,
+        embedding_scale: Positive | None = 0.01,
+        embedding_truncated: bool = False,
         name: str | None = None,
     ):
         # No cast to bfloat16, which would round the floats that come with the ids; each layer casts its own inputs.
@@ -141,6 +147,8 @@ class CTRModel(BilevelModel):
         self.value_rows = tuple((position, row) for position, row in value_rows)
         self.l2 = l2
         self.initial_logit = initial_logit
+        self.embedding_scale = embedding_scale
+        self.embedding_truncated = embedding_truncated
 
     @property
     def input_signature(self) -> Inputs:
@@ -149,20 +157,21 @@ class CTRModel(BilevelModel):
         return make_inputs(ids, tf.TensorSpec([None, len(self.value_rows)]) if self.value_rows else None)
 
     def make_embedding(
-        self, dimension: int, name: str, initial_scale: float = 0.01, exact: bool = False
+        self, dimension: int, name: str, initial_scale: float | None = None, exact: bool = False
     ) -> FusedEmbedding:
         """Makes and builds an embedding table for all fields.
 
         Args:
             dimension: D.
             name: the layer's name.
-            initial_scale: the standard deviation of the initial values.
+            initial_scale: the standard deviation of the initial values; by default the model's `embedding_scale`.
             exact: whether its output is float32 even under mixed precision, as everything summed into a logit must be.
         """
         dtype = full_precision() if exact else None
-        embedding = FusedEmbedding(
-            self.num_rows, dimension, initial_scale, self.widths, self.value_rows, dtype=dtype, name=name
-        )
+        if initial_scale is None:
+            initial_scale = dimension**-0.5 if self.embedding_scale is None else self.embedding_scale
+        drawn = (initial_scale, self.widths, self.value_rows, self.embedding_truncated)
+        embedding = FusedEmbedding(self.num_rows, dimension, *drawn, dtype=dtype, name=name)
         embedding.build(tf.nest.map_structure(lambda spec: tuple(spec.shape), self.input_signature))
         return embedding
 

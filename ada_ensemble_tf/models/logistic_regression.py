@@ -17,7 +17,8 @@ class LogisticRegression(CTRModel):
     FTRL-Proximal, which is `GroupFtrl` on rows of width 1.
 
     Args:
-        **common: the arguments of all models except `l2`, see `CTRModel`; there are no dense kernels.
+        **common: the arguments of all models, see `CTRModel`, except `l2` (there are no dense kernels) and those of
+            initial embeddings (weights start at 0).
 
     Example:
         >>> model = LogisticRegression(num_rows=4, num_fields=2)
@@ -26,7 +27,7 @@ class LogisticRegression(CTRModel):
     """
 
     registered_name = "logistic_regression"
-    withheld = frozenset(("l2",))
+    withheld = frozenset(("l2", "embedding_scale", "embedding_truncated"))
 
     def __init__(self, **common: Any):
         super().__init__(l2=0.0, **common)

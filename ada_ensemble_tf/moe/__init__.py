@@ -1,6 +1,6 @@
 """Sparse mixture of experts: dispatchers, fusion, layer and dynamic propagation."""
 
-from ada_ensemble_tf.moe.annealing import annealing_schedules
+from ada_ensemble_tf.moe.annealing import annealing_schedules, load_factor
 from ada_ensemble_tf.moe.auxiliary_losses import AuxiliaryLosses
 from ada_ensemble_tf.moe.dense_dispatcher import DenseDispatcher
 from ada_ensemble_tf.moe.depth import Propagation, propagate
@@ -16,5 +16,6 @@ __all__ = [
     "SparseFusion",
     "SparseMoE",
     "annealing_schedules",
+    "load_factor",
     "propagate",
 ]

@@ -1,7 +1,10 @@
-"""The schedules of K and of the number of mixed exits."""
+"""The schedules of K, of the number of mixed exits and of the load weights."""
+
+from collections.abc import Mapping
+from typing import Any
 
 from ada_ensemble_tf.arguments import ArgumentError
-from ada_ensemble_tf.moe.schedule import StepSchedule, linear_annealing
+from ada_ensemble_tf.moe.schedule import EvenFall, Schedule, StepSchedule, linear_annealing, make_schedule
 
 
 def annealing_schedules(
@@ -42,3 +45,27 @@ def annealing_schedules(
         requirement = f"stay within {num_layers} layers and end in 1"
         raise ArgumentError("depth_schedule", requirement, depth_schedule.values)
     return k_schedule, depth_schedule
+
+
+def load_factor(anneal_steps: int, schedule: Mapping[str, Any] | None) -> Schedule | EvenFall | None:
+    """The factor of the load weights by training step; None where they are constant.
+
+    The paper weighs the balance of loads by a constant (AdaEnsemble, arXiv 2301.08353, equation 18), which then costs
+    prediction wherever one expert is best for most rows.
+
+    Args:
+        anneal_steps: weight updates over which it falls evenly from 1 to 0; 0 for none.
+        schedule: replaces the even fall; see `make_schedule`.
+
+    Raises:
+        ArgumentError: for a wrong schedule, or one together with `anneal_steps`.
+
+    Example:
+        >>> float(load_factor(anneal_steps=100, schedule=None)(25))
+        0.75
+    """
+    if schedule is None:
+        return EvenFall(anneal_steps) if anneal_steps else None
+    if anneal_steps:
+        raise ArgumentError("load_anneal_steps", "be 0 together with load_schedule", anneal_steps)
+    return make_schedule("load_schedule", schedule)

@@ -42,13 +42,20 @@ class AuxiliaryLosses:
         if self.decorrelation_weight < 0.0:
             raise ValueError(f"decorrelation_weight must not be negative; received {self.decorrelation_weight}")
 
-    def terms(self, layers: Sequence[GateReport], depth: GateReport | None, gated: bool) -> dict[str, tf.Tensor]:
+    def terms(
+        self,
+        layers: Sequence[GateReport],
+        depth: GateReport | None,
+        gated: bool,
+        load_factor: tf.Tensor | None = None,
+    ) -> dict[str, tf.Tensor]:
         """The terms by name, each a weighted scalar.
 
         Args:
             layers: the MoE layers' reports.
             depth: the depth gate's report, if there is one.
             gated: whether the layers have gates; fusions have no expected shares.
+            load_factor: a scalar factor of both load weights; none by default.
         """
         terms, reports = {}, [*([] if depth is None else [depth]), *layers]
         if gated:
@@ -58,6 +65,8 @@ class AuxiliaryLosses:
         if depth is not None:
             distribution = self._load_distribution(depth, tf.constant(self.depth_prior))
             terms["depth_distribution"] = self.depth_load_weight * distribution
+        if load_factor is not None:
+            terms = {name: load_factor * term for name, term in terms.items()}
         if self.z_weight:
             terms["router_z"] = self.z_weight * tf.add_n([r.z for r in reports])
         if self.decorrelation_weight:

@@ -40,10 +40,19 @@ class DenseDispatcher:
         """
         return dict.fromkeys(range(self.gates.shape[1]) if experts is None else experts, x)
 
-    def combine(self, outputs: Sequence[tf.Tensor]) -> tf.Tensor:
-        """`[B, M]`: the experts' outputs, each `[B, M]`, weighted by their gates and summed; bfloat16 in float32."""
-        columns = tf.unstack(self.gates, axis=1)
+    def combine(self, outputs: Sequence[tf.Tensor], weights: tf.Tensor | None = None) -> tf.Tensor:
+        """`[B, M]`: the experts' outputs, each `[B, M]`, weighted by their gates and summed; bfloat16 in float32.
+
+        Args:
+            outputs: one an expert.
+            weights: `[B, E]`, other weights than the gates.
+        """
+        columns = tf.unstack(self.gates if weights is None else weights, axis=1)
         return tf.add_n([upcast(output) * column[:, None] for output, column in zip(outputs, columns, strict=True)])
+
+    def routed(self, expert: int) -> tf.Tensor | None:
+        """`[B]` booleans: which of the rows that an expert receives are routed to it."""
+        return self.gates[:, expert] > 0.0
 
     def counts(self) -> tf.Tensor:
         """`[E]` float32: how many rows went to each expert, which is all of them."""

@@ -66,16 +66,25 @@ class SparseDispatcher:
         parts = tf.split(taken, tf.stack([tf.shape(self.rows[j])[0] for j in readers]), num=len(readers))
         return dict(zip(readers, parts, strict=True))
 
-    def combine(self, outputs: Sequence[tf.Tensor]) -> tf.Tensor:
+    def combine(self, outputs: Sequence[tf.Tensor], weights: tf.Tensor | None = None) -> tf.Tensor:
         """`[B, M]`: the experts' outputs, each `[B_j, M]`, weighted by their gates and summed in row order.
 
         The sum of bfloat16 outputs is float32.
+
+        Args:
+            outputs: one an expert.
+            weights: `[B, E]`, other weights than the gates.
         """
+        columns = self.columns if weights is None else tf.unstack(weights, axis=1)
         weighted = [
             upcast(output) * tf.gather(column, rows)[:, None]
-            for output, column, rows in zip(outputs, self.columns, self.rows, strict=True)
+            for output, column, rows in zip(outputs, columns, self.rows, strict=True)
         ]
         return tf.math.unsorted_segment_sum(tf.concat(weighted, axis=0), tf.concat(self.rows, axis=0), self.num_rows)
+
+    def routed(self, expert: int) -> tf.Tensor | None:
+        """None: all rows that an expert receives are routed to it."""
+        return None
 
     def counts(self) -> tf.Tensor:
         """`[E]` float32: how many rows went to each expert."""

@@ -1,18 +1,21 @@
-"""Piecewise-constant schedules of whole numbers over training steps."""
+"""Piecewise-constant schedules over training steps."""
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import keras
+import msgspec
 import tensorflow as tf
 
+from ada_ensemble_tf.arguments import ArgumentError, CountsOrZeros, Number, plain
 
-@keras.saving.register_keras_serializable(package="ada_ensemble_tf")
-class StepSchedule:
-    """A whole number that changes at given training steps, such as the K of annealed top-K gating.
 
-    AdaEnsemble (arXiv 2301.08353), section 3.3.2: K falls from the number of experts to its final value. The schedule
-    has no state. The model's step counter, one of its weights, says how far training has come, so a resumed, saved or
-    exported model has the right value.
+class Schedule:
+    """A number that changes at given training steps.
+
+    A schedule has no state. The model's step counter, one of its weights, says how far training has come, so a resumed,
+    saved or exported model has the right value.
 
     Args:
         values: the values, first to last.
@@ -20,16 +23,18 @@ class StepSchedule:
             last value from the last boundary on. One fewer than `values`, strictly increasing.
 
     Raises:
-        ValueError: if the lengths do not fit, the boundaries do not increase or a value is below 1.
+        ValueError: if the lengths do not fit or the boundaries do not increase.
 
     Example:
-        >>> k = StepSchedule([3, 2, 1], boundaries=[100, 200])
-        >>> [int(k(step)) for step in (0, 100, 250)]
-        [3, 2, 1]
+        >>> weight = Schedule([0.5, 0.0], boundaries=[100])
+        >>> [float(weight(step)) for step in (0, 100)]
+        [0.5, 0.0]
     """
 
-    def __init__(self, values: Sequence[int], boundaries: Sequence[int] = ()):
-        self.values = tuple(int(value) for value in values)
+    dtype = tf.float32
+
+    def __init__(self, values: Sequence[float], boundaries: Sequence[int] = ()):
+        self.values = tuple(values)
         self.boundaries = tuple(int(boundary) for boundary in boundaries)
         if len(self.values) != len(self.boundaries) + 1:
             raise ValueError(
@@ -38,11 +43,9 @@ class StepSchedule:
             )
         if any(a >= b for a, b in zip(self.boundaries, self.boundaries[1:], strict=False)):
             raise ValueError(f"schedule boundaries must increase; received {self.boundaries}")
-        if min(self.values) < 1:
-            raise ValueError(f"schedule values must be at least 1; received {self.values}")
 
     @property
-    def final(self) -> int:
+    def final(self) -> float:
         """The last value."""
         return self.values[-1]
 
@@ -52,9 +55,35 @@ class StepSchedule:
         return self.boundaries[-1] if self.boundaries else 0
 
     def __call__(self, step: tf.Tensor) -> tf.Tensor:
-        """The value at `step`, an int32 scalar."""
+        """The value at `step`, a scalar."""
         passed = tf.reduce_sum(tf.cast(tf.cast(step, tf.int64) >= tf.constant(self.boundaries, tf.int64), tf.int32))
-        return tf.gather(tf.constant(self.values, tf.int32), passed)
+        return tf.gather(tf.constant(self.values, self.dtype), passed)
+
+
+@keras.saving.register_keras_serializable(package="ada_ensemble_tf")
+class StepSchedule(Schedule):
+    """A `Schedule` of whole numbers, such as the K of annealed top-K gating.
+
+    AdaEnsemble (arXiv 2301.08353), section 3.3.2: K falls from the number of experts to its final value.
+
+    Args:
+        values, boundaries: see `Schedule`.
+
+    Raises:
+        ValueError: as for `Schedule`, and if a value is below 1.
+
+    Example:
+        >>> k = StepSchedule([3, 2, 1], boundaries=[100, 200])
+        >>> [int(k(step)) for step in (0, 100, 250)]
+        [3, 2, 1]
+    """
+
+    dtype = tf.int32
+
+    def __init__(self, values: Sequence[int], boundaries: Sequence[int] = ()):
+        super().__init__([int(value) for value in values], boundaries)
+        if min(self.values) < 1:
+            raise ValueError(f"schedule values must be at least 1; received {self.values}")
 
     def get_config(self) -> dict:
         """The arguments from which `from_config` makes this schedule."""
@@ -64,6 +93,60 @@ class StepSchedule:
     def from_config(cls, config: dict) -> "StepSchedule":
         """The schedule of `get_config`'s arguments."""
         return cls(**config)
+
+
+class EvenFall:
+    """A number that falls evenly from 1 at step 0 to 0 at step `steps`, and stays there.
+
+    Example:
+        >>> fall = EvenFall(steps=100)
+        >>> [float(fall(step)) for step in (0, 25, 200)]
+        [1.0, 0.75, 0.0]
+    """
+
+    def __init__(self, steps: int):
+        self.steps = steps
+
+    def __call__(self, step: tf.Tensor) -> tf.Tensor:
+        """The value at `step`, a float32 scalar."""
+        return tf.maximum(1.0 - tf.cast(step, tf.float32) / float(self.steps), 0.0)
+
+
+SCHEDULE = "map 'values' to numbers and 'boundaries' to the steps between them, increasing and one fewer"
+
+
+def make_schedule(
+    argument: str, given: Mapping[str, Any], at_least: float = 0.0, at_most: float = math.inf
+) -> Schedule:
+    """The schedule that a mapping of "values" and "boundaries" describes; "boundaries" may be left out for one value.
+
+    Args:
+        argument: the name of what is given.
+        given: the mapping.
+        at_least: the smallest allowed value.
+        at_most: the largest.
+
+    Raises:
+        ArgumentError: for anything else.
+
+    Example:
+        >>> make_schedule("load_schedule", {"values": (1, 0), "boundaries": (100,)}).values
+        (1.0, 0.0)
+    """
+    try:
+        described = msgspec.convert(plain(given), _Described)
+        schedule = Schedule(described.values, described.boundaries)
+    except ValueError:
+        raise ArgumentError(argument, SCHEDULE, given) from None
+    if not all(at_least <= value <= at_most for value in schedule.values):
+        bounds = f"of at least {at_least:g}" if at_most == math.inf else f"from {at_least:g} to {at_most:g}"
+        raise ArgumentError(argument, f"have values {bounds}", given)
+    return schedule
+
+
+class _Described(msgspec.Struct, forbid_unknown_fields=True):
+    values: tuple[Number, ...]
+    boundaries: CountsOrZeros = ()
 
 
 def linear_annealing(first: int, final: int, steps: int) -> StepSchedule:

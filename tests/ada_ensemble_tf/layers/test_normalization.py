@@ -189,3 +189,15 @@ def test_make_normalization_makes_each_kind():
 def test_make_normalization_refuses_other_names():
     with pytest.raises(ValueError, match="must be 'batch', 'layer' or 'none'; received 'group'"):
         make_normalization("group", "n")
+
+
+def test_only_counted_rows_make_the_statistics():
+    x = tf.constant([[1.0], [5.0], [100.0]])
+    layer = RoutedBatchNormalization(momentum=0.0, epsilon=0.0, affine=False)
+    normal = layer(x, training=True, counted=tf.constant([True, True, False]))
+    np.testing.assert_allclose(normal, [[-1.0], [1.0], [48.5]])
+    np.testing.assert_allclose([layer.moving_mean[0], layer.moving_variance[0]], [3.0, 4.0])
+    assert layer.trainable_variables == []
+    # One row has no variance: the moving statistics stay.
+    np.testing.assert_allclose(layer(x, training=True, counted=tf.constant([False, True, False])), [[-1], [1], [48.5]])
+    np.testing.assert_allclose(layer.moving_variance[0], 4.0)

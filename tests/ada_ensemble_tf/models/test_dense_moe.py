@@ -48,7 +48,8 @@ def test_saved_and_loaded(tmp_path):
 def test_takes_its_config():
     arguments = config_for("dense_moe").model.to_dict()
     assert arguments.pop("name") == "dense_moe"
-    arguments["anneal_steps"] = int(10 * arguments.pop("anneal_epochs"))
+    for kind in ("anneal", "load_anneal"):
+        arguments[f"{kind}_steps"] = int(10 * arguments.pop(f"{kind}_epochs"))
     assert DenseMoE(**PLAIN, **arguments).num_layers == 4
 
 

@@ -1,6 +1,6 @@
 import pytest
 
-from ada_ensemble_tf.moe import annealing_schedules
+from ada_ensemble_tf.moe import annealing_schedules, load_factor
 from ada_ensemble_tf.moe.schedule import StepSchedule
 
 
@@ -28,3 +28,25 @@ def test_own_ones_take_their_place():
 def test_wrong_schedules(k_schedule, depth_schedule, message):
     with pytest.raises(ValueError, match=message):
         annealing_schedules(3, 2, 1, 10, k_schedule, depth_schedule)
+
+
+def test_load_factor():
+    assert load_factor(0, None) is None
+    assert [float(load_factor(40, None)(step)) for step in (0, 10, 39, 40, 50)] == pytest.approx([1, 0.75, 0.025, 0, 0])
+    schedule = load_factor(0, {"values": [2, 0.5, 0], "boundaries": [10, 20]})
+    assert [float(schedule(step)) for step in (0, 9, 10, 19, 20, 99)] == [2, 2, 0.5, 0.5, 0, 0]
+
+
+@pytest.mark.parametrize(
+    "anneal_steps, schedule, message",
+    [
+        (5, {"values": [1.0]}, "load_anneal_steps must be 0 together with load_schedule; received 5"),
+        (0, {"values": [1.0, 0.0]}, r"load_schedule must map 'values' to numbers and 'boundaries' to .* received \{"),
+        (0, {"value": [1.0]}, "load_schedule must map 'values'"),
+        (0, {"values": [1.0, 0.5, 0.0], "boundaries": [20, 10]}, "load_schedule must map .* increasing"),
+        (0, {"values": [1.0, -0.5], "boundaries": [10]}, "load_schedule must have values of at least 0; received"),
+    ],
+)
+def test_wrong_load_factors(anneal_steps, schedule, message):
+    with pytest.raises(ValueError, match=message):
+        load_factor(anneal_steps, schedule)

@@ -1,0 +1,110 @@
+"""Stacked mixtures of experts with an estimator each: the layers of AdaEnsemble, without its losses and depths."""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any
+
+from ada_ensemble_tf.arguments import ArgumentError, Count, LayerNormalization, Normalization, Share, Weight
+from ada_ensemble_tf.experts import ExpertNames
+from ada_ensemble_tf.gates import Gate, make_gate
+from ada_ensemble_tf.layers.estimator import Estimator
+from ada_ensemble_tf.layers.normalization import make_normalization
+from ada_ensemble_tf.models.base import CTRModel
+from ada_ensemble_tf.moe import SparseMoE
+from ada_ensemble_tf.moe.expert_scale import ExpertScaleName
+from ada_ensemble_tf.moe.fusion import FusionActivation
+from ada_ensemble_tf.moe.sparse_moe import Dispatcher, ExpertNormalization
+
+
+class ExpertStack(CTRModel):
+    """Embedding, x0, L `SparseMoE` layers and L estimators, built; a subclass defines how rows run through them.
+
+    Args:
+        experts: the names of the experts in each layer, see `ada_ensemble_tf.experts.EXPERTS`.
+        dimension: D, the size of an embedding.
+        num_layers: L, the number of MoE layers.
+        normalization: normalisation of each layer's output: "batch", "layer" or "none". "pre" normalises what experts
+            read instead and leaves the sum of all layers as it is.
+        embedding_normalization: normalisation of the embeddings: "batch", "layer" or "none"; the multiplicative experts
+            need an x0 of unit scale.
+        expert_normalization: normalisation of each expert by itself: "none", "input" (what it reads), "output" (what it
+            gives) or "pre_activation" (before its last activation, else its output); see `SparseMoE`.
+        expert_scale: scale of the gated sum: "none", "sqrt_k", "k", "unweighted" or "learned"; see `ExpertScale`.
+        gate: the kind of the depth gate and of the layers' gates: "name", one of `ada_ensemble_tf.gates.GATES`, and any
+            of its options.
+        dispatcher: how rows reach experts: "sparse", "dense", "vector_fusion" or "bit_fusion", see `SparseMoE`. With a
+            fusion the layers have no gates, and `k`, `expert_prior` and `expert_load_weight` have no effect.
+        fusion_activation: the activation of a fusion: "sigmoid", "smooth_step", "softmax" or "sparsemax", see
+            `SparseFusion`.
+        decorrelation_weight: the coefficient of the Cross-Expert De-Correlation loss (D-MoE, arXiv 2505.17925), summed
+            over layers. The loss compares each pair of experts on the rows that are routed to both.
+        dropout: the share of the experts' inputs that training sets to 0; gates and residuals are not affected.
+        seed: the seed of the gates' noise.
+        **common: the arguments of all models, see `CTRModel`.
+    """
+
+    def __init__(
+        self,
+        *,
+        experts: ExpertNames,
+        dimension: Count = 16,
+        num_layers: Count = 4,
+        normalization: LayerNormalization = "batch",
+        embedding_normalization: Normalization = "batch",
+        expert_normalization: ExpertNormalization = "none",
+        expert_scale: ExpertScaleName = "none",
+        gate: Mapping[str, Any] = MappingProxyType({"name": "noisy_cosine"}),
+        dispatcher: Dispatcher = "sparse",
+        fusion_activation: FusionActivation = "softmax",
+        decorrelation_weight: Weight = 0.0,
+        dropout: Share = 0.0,
+        seed: int = 0,
+        **common: Any,
+    ):
+        super().__init__(**common)
+        if decorrelation_weight and len(experts) < 2:
+            raise ArgumentError("decorrelation_weight", "be 0 for a single expert", decorrelation_weight)
+        self.decorrelation_weight = decorrelation_weight
+        self.dimension = dimension
+        self.num_layers = num_layers
+        self.expert_names = tuple(experts)
+        self.embedding = self.make_embedding(dimension, "embedding")
+        self.feature_shape = (None, self.num_fields * dimension)
+        self.normalize = make_normalization(embedding_normalization, "normalize")
+        self.normalize.build(self.feature_shape)
+        self._gate_options = {"name": "noisy_cosine", **gate}
+        self._seed = seed
+        self.moe_layers, self.estimators = [], []
+        for depth in range(1, num_layers + 1):
+            fused = dispatcher.endswith("_fusion")
+            layer = SparseMoE(
+                self.expert_names,
+                self.num_fields,
+                normalization,
+                None if fused else self._make_gate(len(experts), depth, "gate"),
+                dispatcher,
+                fusion_activation,
+                decorrelation_weight > 0.0,
+                dropout,
+                expert_scale,
+                expert_normalization,
+                name=f"layer_{depth}",
+            )
+            layer.build(self.feature_shape, self.feature_shape)
+            estimator = Estimator(self.initial_logit, name=f"estimator_{depth}")
+            estimator.build(self.feature_shape)
+            self.moe_layers.append(layer)
+            self.estimators.append(estimator)
+
+    def make_depth_gate(self) -> Gate:
+        """A built gate over the L exits, of the same kind as the layers'."""
+        gate = self._make_gate(self.num_layers, 0, "depth_gate")
+        gate.build(self.feature_shape)
+        return gate
+
+    def _make_gate(self, num_choices: int, number: int, layer_name: str) -> Gate:
+        options, seed = self._gate_options, self._seed + number
+        try:
+            return make_gate(**options, num_choices=num_choices, seed=seed, layer_name=layer_name)
+        except ArgumentError as error:
+            raise error.within("gate") from None
