@@ -22,6 +22,25 @@ def random_states(model: keras.Model) -> list[keras.Variable]:
     return [generator.state for layer in all_layers(model) for generator in layer._seed_generators]
 
 
+def is_scheduled(optimizer: keras.optimizers.Optimizer) -> bool:
+    """Whether an optimiser's learning rate changes with its steps."""
+    return isinstance(optimizer._learning_rate, keras.optimizers.schedules.LearningRateSchedule)
+
+
+class ClippedSum(keras.optimizers.Optimizer):
+    """An optimiser that clips the sum over all replicas. Keras' own clip each replica's part of it."""
+
+    def clipped(self, gradients: GradientsAndVariables) -> GradientsAndVariables:
+        """The gradients as they are to be applied, from their sums over the replicas."""
+        raise NotImplementedError(f"{type(self).__name__} must define clipped")
+
+    def _all_reduce_sum_gradients(self, grads_and_vars: GradientsAndVariables) -> GradientsAndVariables:
+        return self.clipped(super()._all_reduce_sum_gradients(grads_and_vars))
+
+    def _clip_gradients(self, grads: Sequence[tf.Tensor | tf.IndexedSlices]) -> Sequence[tf.Tensor | tf.IndexedSlices]:
+        return grads
+
+
 class OpenOptimizer(keras.optimizers.Optimizer):
     """An optimiser whose exchange of gradients, clipping and update are for subclasses to define, by public names.
 

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from ml_collections import ConfigDict
+from ml_collections import ConfigDict, FieldReference
 from typing_extensions import NotRequired, TypedDict
 
 from ada_ensemble_tf.configs.models import WITH_PRIORS, model_config, set_priors
@@ -32,6 +32,8 @@ def trainer() -> ConfigDict:
             # Rows that each machine scores at once.
             "eval_batch_size": 8192,
             "max_epochs": 10.0,
+            # Above 0: training ends after this many weight updates, if not earlier.
+            "max_steps": 0,
             # Weight updates between evaluations; there is at least one evaluation per epoch.
             "eval_every": 2000,
             # The validation metric that chooses the kept checkpoint and stops training early: "auc", "logloss" or
@@ -39,6 +41,8 @@ def trainer() -> ConfigDict:
             "monitor": "auc",
             # Evaluations without a better value of this metric before training stops.
             "patience": 3,
+            # The weights that are evaluated and kept are the mean of those at the last so many evaluations.
+            "average_last": 1,
             # Weight updates between progress lines and TensorBoard points.
             "report_every": 100,
             # Above 0: a TensorBoard profile of this many weight updates, taken after the first report.
@@ -60,11 +64,23 @@ def trainer() -> ConfigDict:
                 "l1": 0.0,
                 "l2": 0.3,
                 "keep_initial": True,
+                **_optimizer_options(),
             },
-            "weight_optimizer": {"name": "adam", "learning_rate": 1e-3},
-            "gate_optimizer": {"name": "adam", "learning_rate": 1e-3},
+            "weight_optimizer": {"name": "adam", "learning_rate": 1e-3, **_optimizer_options()},
+            "gate_optimizer": {"name": "adam", "learning_rate": 1e-3, **_optimizer_options()},
         }
     )
+
+
+def _optimizer_options() -> dict[str, Any]:
+    """The keys that every optimiser has."""
+    return {
+        # Above 0 (None: off): the largest norm of all gradients of this optimiser's variables together.
+        "global_clipnorm": FieldReference(None, field_type=object),
+        # "constant", or "cosine" or "exponential" from the learning rate down to `final` times it. Steps are weight
+        # updates, also for the gates; the decay follows the warm-up.
+        "schedule": {"name": "constant", "warmup_steps": 0, "decay_steps": 0, "final": 0.01},
+    }
 
 
 def config_for(model: str) -> ConfigDict:
@@ -115,7 +131,7 @@ def paper_config(model: str) -> ConfigDict:
     if model in WITH_PRIORS:
         set_priors(config.model, depth_prior=(0.1, 0.2, 0.6, 0.1))
     if model not in OWN_OPTIMIZERS:
-        config.embedding_optimizer = ConfigDict({"name": "sparse_adam", "learning_rate": 1e-3})
+        config.embedding_optimizer = ConfigDict({"name": "sparse_adam", "learning_rate": 1e-3, **_optimizer_options()})
     return config
 
 

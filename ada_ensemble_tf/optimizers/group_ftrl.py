@@ -6,6 +6,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from ada_ensemble_tf.keras_private import is_scheduled
 from ada_ensemble_tf.optimizers.row_sparse import RowSparseOptimizer
 
 
@@ -25,6 +26,12 @@ class GroupFtrl(RowSparseOptimizer):
     equals for d = 1. The group form: Ni et al., "Feature selection for Facebook feed ranking system via a
     group-sparsity- regularized training algorithm", CIKM 2019. AdaEnsemble (arXiv 2301.08353, section 4.1.4) and
     xDeepInt (arXiv 2301.01089) train embeddings with it.
+
+    With a learning-rate schedule, sigma has the rates of this step and of the row's previous one, r and s:
+
+        sigma = (beta + sqrt(n + g^2)) / r - (beta + sqrt(n)) / s
+
+    This is algorithm 1 with 1 / eta_t = (beta + sqrt(n_t)) / r_t, so a change of the rate moves no row by itself.
 
     A row without a gradient does not change, and would not change if all rows were updated either: this equals the
     dense algorithm exactly.
@@ -98,15 +105,21 @@ class GroupFtrl(RowSparseOptimizer):
         for variable in self._trainable_variables:
             z_variable, n_variable = self.slots(variable)
             w, z, n = (tf.convert_to_tensor(v) for v in (variable, z_variable, n_variable))
-            shrunk = -w * ((self.beta + tf.sqrt(n)) / learning_rate + self.l2)
-            norm, threshold = self._norm_and_threshold(shrunk)
-            rescaled = shrunk * (1.0 + tf.math.divide_no_nan(threshold, norm))
-            z_variable.assign(tf.where(self._norm_and_threshold(z)[0] > threshold, rescaled, z))
+            z_variable.assign(self._rescaled(w, z, n, learning_rate))
+
+    def _rescaled(self, w: tf.Tensor, z: tf.Tensor, n: tf.Tensor, learning_rate: tf.Tensor | float) -> tf.Tensor:
+        """The z for which the formula gives w under a learning rate; z itself where w does not come from it."""
+        shrunk = -w * ((self.beta + tf.sqrt(n)) / learning_rate + self.l2)
+        norm, threshold = self._norm_and_threshold(shrunk)
+        rescaled = shrunk * (1.0 + tf.math.divide_no_nan(threshold, norm))
+        return tf.where(self._norm_and_threshold(z)[0] > threshold, rescaled, z)
 
     def updated(
         self, g: tf.Tensor, w: tf.Tensor, slots: Sequence[tf.Tensor], learning_rate: tf.Tensor
     ) -> tuple[tf.Tensor, Sequence[tf.Tensor]]:
         z, n = slots
+        if is_scheduled(self):
+            z = self._rescaled(w, z, n, learning_rate)
         new_n = n + tf.square(g)
         root = tf.sqrt(new_n)
         new_z = z + g - (root - tf.sqrt(n)) / learning_rate * w

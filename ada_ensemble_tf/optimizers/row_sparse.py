@@ -7,7 +7,7 @@ import keras
 import tensorflow as tf
 
 from ada_ensemble_tf.keras_private import GradientsAndVariables, OpenOptimizer
-from ada_ensemble_tf.optimizers.sparse import sum_duplicates
+from ada_ensemble_tf.optimizers.clipping import check_clipping, clipped
 
 Gradient: TypeAlias = tf.Tensor | tf.IndexedSlices
 
@@ -19,8 +19,6 @@ WHOLE_TABLE_OPTIONS = (
     "loss_scale_factor",
 )
 """Options of Keras' optimisers that read or write all rows at each step, or have no row-sparse form."""
-
-CLIPPING = ("clipnorm", "clipvalue", "global_clipnorm")
 
 
 class RowSparseOptimizer(OpenOptimizer):
@@ -57,9 +55,7 @@ class RowSparseOptimizer(OpenOptimizer):
                 f"{type(self).__name__} updates only the rows of the batch, which these options do not allow: "
                 f"received {refused}; leave them out"
             )
-        for option in CLIPPING:
-            if kwargs.get(option) is not None and kwargs[option] <= 0.0:
-                raise ValueError(f"{option} must be positive, or None for no clipping; received {kwargs[option]}")
+        check_clipping(kwargs)
         super().__init__(learning_rate=learning_rate, name=name, **kwargs)
 
     def slot_initializers(self) -> Mapping[str, str | keras.initializers.Initializer]:
@@ -159,16 +155,7 @@ class RowSparseOptimizer(OpenOptimizer):
             self.assign(target, value if rows is None else tf.IndexedSlices(value, rows))
 
     def exchanged(self, gradients: GradientsAndVariables) -> GradientsAndVariables:
-        reduced = super().exchanged(gradients)
-        values = [sum_duplicates(g) if isinstance(g, tf.IndexedSlices) else g for g, _ in reduced]
-        # TensorFlow clips the values of IndexedSlices, which is correct now that each row appears once.
-        if self.clipnorm is not None:
-            values = [tf.clip_by_norm(g, self.clipnorm) for g in values]
-        elif self.clipvalue is not None:
-            values = [tf.clip_by_value(g, -self.clipvalue, self.clipvalue) for g in values]
-        elif self.global_clipnorm is not None:
-            values, _ = tf.clip_by_global_norm(values, self.global_clipnorm)
-        return [(g, variable) for g, (_, variable) in zip(values, reduced, strict=True)]
+        return clipped(self, super().exchanged(gradients))
 
     def get_config(self) -> dict[str, Any]:
         config = super().get_config()

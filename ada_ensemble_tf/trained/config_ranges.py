@@ -38,9 +38,11 @@ RANGES: dict[str, Allowed] = {
     "batch_size": _ROWS,
     "eval_batch_size": _ROWS,
     "max_epochs": _EPOCHS,
+    "max_steps": Range(0, whole=True),
     "eval_every": COUNT,
     "monitor": OneOf(MONITORED),
     "patience": COUNT,
+    "average_last": COUNT,
     "report_every": COUNT,
     "profile": Range(0, whole=True),
     "training": OneOf(("bilevel", "joint")),
@@ -70,6 +72,9 @@ OPTIMIZER_RANGES: dict[str, Allowed] = {
     "clipnorm": _CLIPPING,
     "clipvalue": _CLIPPING,
     "global_clipnorm": _CLIPPING,
+    "schedule.warmup_steps": Range(0, whole=True),
+    "schedule.decay_steps": Range(0, whole=True),
+    "schedule.final": Range(0.0, 1.0, above=True),
 }
 """Allowed values of optimiser arguments; each optimiser checks which arguments it takes."""
 

@@ -42,7 +42,7 @@ from data_pipelines.locks import LOCK_FILE, alone_in
 from data_pipelines.output import SUFFIX, remove_left
 from data_pipelines.read.dataset import PreparedData, open_data
 
-MAY_CHANGE = ("max_epochs", "patience", "report_every", "profile", "strategy", "worker_timeout")
+MAY_CHANGE = ("max_epochs", "max_steps", "patience", "report_every", "profile", "strategy", "worker_timeout")
 """Config keys that a resumed run may change: they set when to stop or report, or where, not what is computed."""
 
 

@@ -13,7 +13,17 @@ from ada_ensemble_tf.evaluation.evaluator import Evaluator
 from ada_ensemble_tf.evaluation.unknown_ids import UnknownIds
 from ada_ensemble_tf.models import CTRModel
 from ada_ensemble_tf.training.graph_loop import graph_loop
-from ada_ensemble_tf.training.hooks import Checkpoints, Evaluation, Hook, Profile, Progress, Steps, Stop, TensorBoard
+from ada_ensemble_tf.training.hooks import (
+    Averaging,
+    Checkpoints,
+    Evaluation,
+    Hook,
+    Profile,
+    Progress,
+    Steps,
+    Stop,
+    TensorBoard,
+)
 from ada_ensemble_tf.training.plan import Plan
 from ada_ensemble_tf.training.stopping import StopRequest
 from data_pipelines.errors import Stopped, UserError
@@ -66,6 +76,7 @@ class TrainingLoop:
         board = workdir / "tensorboard"
         self.hooks = (
             Profile(board, config.profile),
+            Averaging(config.average_last),
             self.evaluation,
             *hooks,
             self.progress,

@@ -93,7 +93,9 @@ def _train(
         loop = TrainingLoop(model, data, config, directory.path, distribution, hooks, stop)
         if directory.metrics_file.exists() and loop.finished():
             logger.info(
-                "%s: already trained; raise config.max_epochs to go on, or use another --workdir", directory.path
+                "%s: already trained; raise config.max_epochs (and config.max_steps, if set) to go on, or use another "
+                "--workdir",
+                directory.path,
             )
             return directory.results()
         if distribution.is_chief:

@@ -1,6 +1,7 @@
 """From a config to a compiled model."""
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import keras
@@ -8,9 +9,11 @@ import tensorflow as tf
 from ml_collections import ConfigDict
 
 from ada_ensemble_tf.arguments import ArgumentError, Weight, check_argument
+from ada_ensemble_tf.keras_private import is_scheduled
 from ada_ensemble_tf.layers.precision import PRECISIONS, layers_of
 from ada_ensemble_tf.models import CTRModel, model_class, model_inputs
 from ada_ensemble_tf.optimizers import make_optimizer
+from ada_ensemble_tf.updates.grouped import OPTIMIZERS
 from data_pipelines.errors import UserError
 from data_pipelines.read.dataset import PreparedData
 
@@ -63,16 +66,31 @@ def _steps(key: str, epochs: Any, updates_an_epoch: float) -> Any:
     return math.ceil(epochs * updates_an_epoch)
 
 
+def _in_calls(schedule: Mapping[str, Any], weight_steps: int) -> dict[str, Any]:
+    """A schedule's arguments with steps counted in updates of which each comes with `weight_steps` weight updates."""
+    in_steps = ("warmup_steps", "decay_steps")
+    return {key: math.ceil(value / weight_steps) if key in in_steps else value for key, value in schedule.items()}
+
+
 def compile_model(model: CTRModel, config: ConfigDict) -> None:
     """Compiles the model with the optimisers that `config` describes.
 
     Raises:
-        UserError: if an optimiser is unknown or does not have an argument.
+        UserError: if an optimiser is unknown, does not have an argument, or a value does not fit.
     """
     optimizers = {}
-    for part in ("embedding_optimizer", "weight_optimizer", "gate_optimizer"):
+    for part in OPTIMIZERS:
+        arguments = config[part].to_dict()
         try:
-            optimizers[part] = make_optimizer(**config[part])
+            if part == "gate_optimizer" and config.training == "bilevel":
+                # Schedules count weight updates, and there are t of them to a gate update.
+                arguments["schedule"] = _in_calls(arguments.get("schedule", {}), config.weight_steps)
+            optimizers[part] = make_optimizer(**arguments)
         except ValueError as error:
             raise UserError(f"config.{part}: {error}") from error
+        if part != "gate_optimizer" and model.stages() and is_scheduled(optimizers[part]):
+            raise UserError(
+                f"config.{part}.schedule: {config.model.name} trains in stages, which set this learning rate; "
+                "leave schedule.name 'constant' and schedule.warmup_steps 0"
+            )
     model.compile(**optimizers, xi=config.xi)

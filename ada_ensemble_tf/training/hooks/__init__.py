@@ -1,5 +1,6 @@
 """Hooks around a training's steps; each does one thing."""
 
+from ada_ensemble_tf.training.hooks.averaging import Averaging
 from ada_ensemble_tf.training.hooks.base import Hook, Steps, Stop
 from ada_ensemble_tf.training.hooks.checkpoints import Checkpoints
 from ada_ensemble_tf.training.hooks.evaluation import Evaluation
@@ -7,4 +8,4 @@ from ada_ensemble_tf.training.hooks.profile import Profile
 from ada_ensemble_tf.training.hooks.progress import Progress
 from ada_ensemble_tf.training.hooks.tensorboard import TensorBoard
 
-__all__ = ["Checkpoints", "Evaluation", "Hook", "Profile", "Progress", "Steps", "Stop", "TensorBoard"]
+__all__ = ["Averaging", "Checkpoints", "Evaluation", "Hook", "Profile", "Progress", "Steps", "Stop", "TensorBoard"]

@@ -2,7 +2,7 @@
 
 import contextlib
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -42,6 +42,7 @@ class Stop:
         probabilities: `[N]`, the model's predictions for them.
         better: whether the weights are the best so far.
         standing: how the weights compare with the best, for the progress line.
+        put_back: puts back the training's own weights where the model was evaluated with others.
     """
 
     step: int
@@ -50,6 +51,7 @@ class Stop:
     probabilities: np.ndarray | None = None
     better: bool = False
     standing: str = ""
+    put_back: Callable[[], None] = lambda: None
 
 
 class Hook:

@@ -38,11 +38,11 @@ class Checkpoints(Hook):
         check_same_checkpoint(told, self._folder)
 
     def at_stop(self, stop: Stop):
-        if not self._is_chief:
-            return
-        if stop.better:
+        if self._is_chief and stop.better:
             self._best.save(stop.step)
-        self._last.save(stop.step)
+        stop.put_back()
+        if self._is_chief:
+            self._last.save(stop.step)
 
     def interrupted(self, step: int):
         if self._is_chief:

@@ -3,10 +3,19 @@ import numpy as np
 import pytest
 
 from ada_ensemble_tf.layers.embedding import FusedEmbedding
-from ada_ensemble_tf.optimizers import GRDA, Ftrl, GroupFtrl, RowSparseAdagrad, RowSparseAdam, make_optimizer
+from ada_ensemble_tf.optimizers import (
+    GRDA,
+    ClippedAdam,
+    Ftrl,
+    GroupFtrl,
+    RowSparseAdagrad,
+    RowSparseAdam,
+    Schedule,
+    make_optimizer,
+)
 
 KINDS = {
-    "adam": keras.optimizers.Adam,
+    "adam": ClippedAdam,
     "ftrl": Ftrl,
     "grda": GRDA,
     "group_ftrl": GroupFtrl,
@@ -45,6 +54,8 @@ SAVED = [
     RowSparseAdagrad(0.1, initial_accumulator=0.3, epsilon=1e-6, clipnorm=1.0),
     RowSparseAdam(0.1, 0.8, 0.9, 1e-6, clipnorm=1.0),
     RowSparseAdam(0.1, 0.8, 0.9, 1e-6, catch_up=True),
+    Ftrl(Schedule(0.1, "cosine", 1, 5), global_clipnorm=1.0),
+    ClippedAdam(Schedule(0.1, "exponential", 1, 5), global_clipnorm=1.0),
 ]
 
 

@@ -4,7 +4,15 @@ import pytest
 import tensorflow as tf
 
 from ada_ensemble_tf.layers.embedding import FusedEmbedding
-from ada_ensemble_tf.optimizers import GRDA, OPTIMIZERS, Ftrl, GroupFtrl, RowSparseOptimizer, make_optimizer
+from ada_ensemble_tf.optimizers import (
+    GRDA,
+    OPTIMIZERS,
+    ClippedAdam,
+    Ftrl,
+    GroupFtrl,
+    RowSparseOptimizer,
+    make_optimizer,
+)
 
 ROW_SPARSE = sorted(name for name, kind in OPTIMIZERS.items() if issubclass(kind, RowSparseOptimizer))
 V = 1013
@@ -133,8 +141,33 @@ def test_constraints_are_refused():
 
 @pytest.mark.parametrize("option", ["clipnorm", "clipvalue", "global_clipnorm"])
 def test_clipping_must_be_positive(option):
-    with pytest.raises(ValueError, match=f"{option} must be positive, or None for no clipping; received 0.0"):
-        GRDA(**{option: 0.0})
+    for kind in (GRDA, ClippedAdam):
+        with pytest.raises(ValueError, match=f"{option} must be positive, or None for no clipping; received 0.0"):
+            kind(**{option: 0.0})
+
+
+def test_adam_clips_what_keras_adam_would_of_the_summed_gradient():
+    """The first step of SGD shows the clipped gradient, that of Adam its sign: m and v are compared instead."""
+    shapes = [(4, 2), (1,)]
+    ours, theirs = ([keras.Variable(np.ones(shape, np.float32)) for shape in shapes] for _ in range(2))
+    summed = tf.constant([[0.0, 0.0], [3.0, 0.0], [0.0, 4.0], [0.0, 0.0]])
+    clipping, keras_adam = ClippedAdam(0.1, global_clipnorm=6.5), keras.optimizers.Adam(0.1, global_clipnorm=6.5)
+    for _ in range(3):
+        clipping.apply([repeated(), tf.constant([12.0])], ours)
+        keras_adam.apply([summed, tf.constant([12.0])], theirs)
+    for one, other in zip(clipping.variables[2:], keras_adam.variables[2:], strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-5)
+    np.testing.assert_allclose(clipping.variables[2].numpy()[1, 0], 1.5 * (1 - 0.9**3), rtol=1e-5)
+
+
+def test_without_clipping_adam_is_keras_adam():
+    ours, theirs = keras.Variable(np.ones((4, 2), np.float32)), keras.Variable(np.ones((4, 2), np.float32))
+    optimizers = ClippedAdam(0.1), keras.optimizers.Adam(0.1)
+    for seed in range(3):
+        gradient = tf.random.stateless_normal([4, 2], [seed, 0])
+        for optimizer, one in zip(optimizers, (ours, theirs), strict=True):
+            optimizer.apply([gradient], [one])
+    np.testing.assert_array_equal(ours, theirs)
 
 
 def test_two_clippings_are_refused():

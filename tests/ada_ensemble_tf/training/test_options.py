@@ -1,0 +1,119 @@
+"""Schedules, clipping, a limit of steps and the average of the last checkpoints, through the loop."""
+
+import shutil
+
+import keras
+import numpy as np
+import pytest
+from prepared_rows import write_rows
+from tensorflow.python.framework.config import disable_op_determinism
+
+from ada_ensemble_tf.configs.defaults import config_for
+from ada_ensemble_tf.training.hooks import Hook
+from ada_ensemble_tf.training.loop import TrainingLoop
+from ada_ensemble_tf.training.setup import build_model, compile_model, seed_everything
+from data_pipelines.errors import UserError
+
+COSINE = {"name": "cosine", "warmup_steps": 3, "decay_steps": 8, "final": 0.1}
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    rows = {"train": 600, "validation": 120, "test": 100}
+    return write_rows(tmp_path_factory.mktemp("options"), rows, files=2, with_values=False)[0]
+
+
+@pytest.fixture(autouse=True)
+def deterministic_ops():
+    yield
+    disable_op_determinism()
+
+
+def small_config(model="logistic_regression"):
+    config = config_for(model)
+    config.update({"batch_size": 32, "eval_batch_size": 64, "eval_every": 2, "patience": 100, "deterministic": True})
+    config.update({"max_steps": 10, "average_last": 3})
+    for part in ("embedding_optimizer", "weight_optimizer"):
+        config[part].schedule.update(COSINE)
+        config[part].global_clipnorm = 0.05
+    return config
+
+
+class Watch(Hook):
+    """Remembers all state at each stop, by step."""
+
+    def __init__(self, copied=None, at=None):
+        self.seen, self._copied, self._at = {}, copied, at
+
+    def begin(self, loop):
+        self._model = loop.model
+
+    def at_stop(self, stop):
+        variables = (*self._model.variables, *self._model.optimizer_variables)
+        self.seen[stop.step] = [v.numpy().copy() for v in variables]
+        if stop.step == self._at:
+            shutil.copytree(self._copied, self._copied.with_name("killed"))
+
+
+def run(config, data, workdir, copy_at=None):
+    """(loop after its run, state as it is evaluated by step, state as training goes on with it by step).
+
+    `copy_at` is the step at which a copy of the directory is made, as it would be if the run were killed then.
+    """
+    keras.utils.clear_session()
+    seed_everything(3, deterministic=True)
+    model = build_model(config, data)
+    compile_model(model, config)
+    evaluated, own = Watch(), Watch(workdir, copy_at)
+    loop = TrainingLoop(model, data, config, workdir, hooks=[evaluated])
+    own.begin(loop)
+    loop.hooks = (*loop.hooks, own)
+    loop.run()
+    return loop, evaluated.seen, own.seen
+
+
+def test_the_mean_of_the_last_weights_is_kept_and_a_resumed_run_ends_bit_equal(data, tmp_path):
+    whole, evaluated, own = run(small_config(), data, tmp_path / "whole", copy_at=6)
+    assert list(own) == [2, 4, 6, 8, 10]
+    table = [v.path for v in whole.model.variables].index(whole.model.embedding_variables[0].path)
+    for step in own:
+        last = [own[one][table] for one in own if one <= step][-3:]
+        np.testing.assert_allclose(evaluated[step][table], np.mean(last, axis=0), atol=1e-7)
+    assert np.abs(evaluated[10][table] - own[10][table]).max() > 1e-4
+    best = int(whole.evaluation.best_step.numpy())
+    for kept, scored in zip(whole.model.variables, evaluated[best], strict=False):
+        np.testing.assert_array_equal(kept, scored)
+    resumed, _, after = run(small_config(), data, tmp_path / "killed")
+    assert list(after) == [8, 10]
+    for one, other in zip(own[10], after[10], strict=True):
+        np.testing.assert_array_equal(one, other)
+    for one, other in zip(whole.model.variables, resumed.model.variables, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_gates_follow_the_schedule_of_the_weights(data):
+    config = small_config("ada_ensemble")
+    config.model.update({"experts": ("cross",), "k": 1, "num_layers": 1, "dimension": 2})
+    config.gate_optimizer.schedule.update(COSINE)
+    config.weight_steps = 4
+    model = build_model(config, data)
+    compile_model(model, config)
+    gate, weight = (getattr(model, f"{part}_optimizer").get_config()["learning_rate"] for part in ("gate", "weight"))
+    steps = [schedule["config"][key] for schedule in (gate, weight) for key in ("warmup_steps", "decay_steps")]
+    assert steps == [1, 2, 3, 8]
+
+
+@pytest.mark.parametrize(
+    ("model", "values", "message"),
+    [
+        ("logistic_regression", {"name": "cosine"}, "embedding_optimizer: schedule.decay_steps must be at least 1"),
+        ("logistic_regression", {"name": "step"}, "embedding_optimizer: schedule.name must be one of constant, cosine"),
+        ("hilomoe", {"warmup_steps": 3}, "embedding_optimizer.schedule: hilomoe trains in stages, which set this"),
+    ],
+)
+def test_a_schedule_that_does_not_fit_is_one_line_with_its_key(data, model, values, message):
+    config = config_for(model)
+    config.embedding_optimizer.schedule.update(values)
+    with pytest.raises(UserError, match=f"config.{message}") as caught:
+        compile_model(build_model(config, data), config)
+    assert "\n" not in str(caught.value)
