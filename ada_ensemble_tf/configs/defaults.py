@@ -8,6 +8,7 @@ from typing_extensions import NotRequired, TypedDict
 
 from ada_ensemble_tf.configs.models import WITH_PRIORS, model_config, set_priors
 from ada_ensemble_tf.configs.overrides import override
+from ada_ensemble_tf.optimizers import DEFAULTS
 from data_pipelines.errors import UserError
 from data_pipelines.json_files import as_type, load_user_json
 
@@ -57,17 +58,7 @@ def trainer() -> ConfigDict:
             # Where the gates' rows come from: a share of "train", or of "validation" (then lost to early stopping).
             "gate_source": "train",
             "gate_share": 0.1,
-            "embedding_optimizer": {
-                "name": "group_ftrl",
-                "learning_rate": 0.1,
-                "beta": 1e-4,
-                "l1": 0.0,
-                "l2": 0.3,
-                "keep_initial": True,
-                **_optimizer_options(),
-            },
-            "weight_optimizer": {"name": "adam", "learning_rate": 1e-3, **_optimizer_options()},
-            "gate_optimizer": {"name": "adam", "learning_rate": 1e-3, **_optimizer_options()},
+            **{group: {**values, **_optimizer_options()} for group, values in DEFAULTS.items()},
         }
     )
 

@@ -1,10 +1,8 @@
 """Models by name. A new one: its file, its line here, its test."""
 
-from typing import Any
-
 from ada_ensemble_tf.models.ada_ensemble import AdaEnsemble
 from ada_ensemble_tf.models.autoint import AutoInt
-from ada_ensemble_tf.models.base import CTRModel, Forward
+from ada_ensemble_tf.models.base import CTRModel, Forward, model_inputs
 from ada_ensemble_tf.models.d_moe import DMoE
 from ada_ensemble_tf.models.dcn import DCN
 from ada_ensemble_tf.models.dcn_v2 import DCNV2
@@ -24,7 +22,6 @@ from ada_ensemble_tf.models.single_expert import SingleExpert
 from ada_ensemble_tf.models.wide_and_deep import WideAndDeep
 from ada_ensemble_tf.models.xdeepfm import XDeepFM
 from ada_ensemble_tf.models.xdeepint import XDeepInt
-from data_pipelines.fields.schema import Schema
 
 _ALL = (
     AdaEnsemble,
@@ -61,20 +58,6 @@ def model_class(name: str) -> type[CTRModel]:
     if name not in MODELS:
         raise ValueError(f"there is no model {name!r}; there are {', '.join(sorted(MODELS))}")
     return MODELS[name]
-
-
-def model_inputs(schema: Schema) -> dict[str, Any]:
-    """A model's constructor arguments that describe its inputs.
-
-    A value field's row for values that were read is its first after the out-of-vocabulary row, because its vocabulary
-    begins with that level.
-    """
-    return {
-        "num_rows": schema.num_rows,
-        "num_fields": schema.num_fields,
-        "widths": schema.widths,
-        "value_rows": [(i, schema.fields[i].offset + 1) for i in schema.value_fields],
-    }
 
 
 __all__ = [

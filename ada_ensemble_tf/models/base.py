@@ -3,8 +3,9 @@
 import dataclasses
 import inspect
 from collections.abc import Mapping
+from pathlib import Path
 from types import NoneType
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, TypeVar
 
 import keras
 import tensorflow as tf
@@ -29,12 +30,29 @@ from ada_ensemble_tf.layers.embedding import FusedEmbedding
 from ada_ensemble_tf.layers.fields import Shape
 from ada_ensemble_tf.layers.precision import full_precision, layers_of
 from ada_ensemble_tf.updates.bilevel import BilevelModel
+from data_pipelines.fields.schema import Schema
 from data_pipelines.read.inputs import Inputs, ids_of, make_inputs
+
+Model = TypeVar("Model", bound="CTRModel")
 
 ValueRows = Annotated[
     tuple[tuple[CountOrZero, CountOrZero], ...], Meta(description="be pairs of a field's position and a row")
 ]
 _PLAIN = (bool, int, float, str, list, dict, NoneType)
+
+
+def model_inputs(schema: Schema) -> dict[str, Any]:
+    """A model's constructor arguments that describe its inputs.
+
+    A value field's row for values that were read is its first after the out-of-vocabulary row, because its vocabulary
+    begins with that level.
+    """
+    return {
+        "num_rows": schema.num_rows,
+        "num_fields": schema.num_fields,
+        "widths": schema.widths,
+        "value_rows": [(i, schema.fields[i].offset + 1) for i in schema.value_fields],
+    }
 
 
 @dataclasses.dataclass
@@ -137,6 +155,11 @@ class CTRModel(BilevelModel):
         embedding_truncated: bool = False,
         name: str | None = None,
     ):
+        if keras.config.dtype_policy().compute_dtype == "float16":
+            raise ValueError(
+                f"{type(self).__name__}: the policy {keras.config.dtype_policy().name!r} is not supported: float16 "
+                "needs a scaled loss; use 'mixed_bfloat16' or 'float32'"
+            )
         # No cast to bfloat16, which would round the floats that come with the ids; each layer casts its own inputs.
         super().__init__(autocast=False, name=name or self.registered_name)
         if widths is not None and len(widths) != num_fields:
@@ -149,6 +172,30 @@ class CTRModel(BilevelModel):
         self.initial_logit = initial_logit
         self.embedding_scale = embedding_scale
         self.embedding_truncated = embedding_truncated
+
+    @classmethod
+    def from_schema(cls: type[Model], schema: Schema, **arguments: Any) -> Model:
+        """Makes a model for the fields of prepared data.
+
+        Args:
+            schema: the data's; it gives `num_rows`, `num_fields`, `widths` and `value_rows`.
+            arguments: the constructor's other arguments.
+        """
+        return cls(**model_inputs(schema), **arguments)
+
+    def export(
+        self,
+        filepath: str | Path,
+        format: str = "tf_saved_model",
+        verbose: bool | None = None,
+        input_signature: Any = None,
+        **options: Any,
+    ) -> None:
+        """Keras' export of a graph that takes encoded rows, by default those of `input_signature`.
+
+        `python -m ada_ensemble_tf.export` writes a SavedModel that takes the raw log's own columns.
+        """
+        super().export(filepath, format, verbose, input_signature or [self.input_signature], **options)
 
     @property
     def input_signature(self) -> Inputs:

@@ -10,8 +10,10 @@ from ada_ensemble_tf.devices import replicas
 from ada_ensemble_tf.gates.scalars import report_scalars
 from ada_ensemble_tf.layers.normalization import frozen_statistics
 from ada_ensemble_tf.losses import log_loss
+from ada_ensemble_tf.optimizers import optimizers_of_groups
 from ada_ensemble_tf.updates.finite import FiniteCheck
 from ada_ensemble_tf.updates.grouped import OPTIMIZERS, GroupedModel, Logs
+from ada_ensemble_tf.updates.labels import click_labels
 from ada_ensemble_tf.updates.second_order import second_order_gate_gradients
 from ada_ensemble_tf.updates.stages import Stage
 from data_pipelines.read.inputs import Inputs, ids_of
@@ -93,51 +95,66 @@ class BilevelModel(GroupedModel):
 
     def compile(
         self,
-        embedding_optimizer: keras.optimizers.Optimizer,
-        weight_optimizer: keras.optimizers.Optimizer,
+        embedding_optimizer: keras.optimizers.Optimizer | None = None,
+        weight_optimizer: keras.optimizers.Optimizer | None = None,
         gate_optimizer: keras.optimizers.Optimizer | None = None,
         xi: float = 0.0,
         run_eagerly: bool = False,
         steps_per_execution: int = 1,
+        *,
+        optimizer: str | keras.optimizers.Optimizer | None = None,
+        loss: str | None = None,
+        metrics: Sequence[str | keras.metrics.Metric] = (),
     ) -> None:
         """Sets the optimisers.
 
+        `model.optimizer`, which Keras' learning-rate callbacks change, is the weight optimiser; the callback
+        `updates.callbacks.ScaleLearningRates` changes all three.
+
         Args:
-            embedding_optimizer: for `embedding_variables`.
-            weight_optimizer: for `weight_variables`.
-            gate_optimizer: for `gate_variables`; required if the model has gates.
+            embedding_optimizer: for `embedding_variables`; by default `optimizer`, or that of
+                `optimizers.DEFAULTS`.
+            weight_optimizer: for `weight_variables`, likewise.
+            gate_optimizer: for `gate_variables`, likewise.
             xi: step size of the virtual weight update in the gate update. 0 is the first-order form. Above 0, the gate
                 gradient is taken at W - xi * grad_W of the training loss, with DARTS' finite-difference second-order
                 term; this costs four more passes through the network.
             run_eagerly: as in Keras.
             steps_per_execution: as in Keras.
+            optimizer: for all variables that none of the three is given for; each group gets a copy.
+            loss: only "binary_crossentropy", which it is anyway; the model adds its own terms, see `objective`.
+            metrics: what `evaluate` reports besides loss, AUC and LogLoss, as in Keras.
 
         Raises:
-            ValueError: if the model has gates but no optimiser for them, if `xi` is negative, or if `xi` is above 0 for
-                a model with stages.
+            ValueError: if `xi` is negative or, for a model with stages, above 0; if `loss` is another; if an optimiser
+                or a metric is unknown, or an optimiser is given twice.
         """
+        if loss not in (None, "binary_crossentropy"):
+            raise ValueError(f"the loss is LogLoss with the model's own terms, see `objective`; received loss={loss!r}")
         if xi < 0.0:
             raise ValueError(f"xi must not be negative; received {xi}")
         if xi and self.stages():
             raise ValueError(f"the second-order gate update does not support stages: xi must be 0; received {xi}")
-        if self.gate_variables and gate_optimizer is None:
-            raise ValueError("the model has gates: compile needs a gate_optimizer")
+        given = {"embedding_optimizer": embedding_optimizer, "weight_optimizer": weight_optimizer}
+        if self.gate_variables:
+            given["gate_optimizer"] = gate_optimizer
+        optimizers = optimizers_of_groups(optimizer, given)
         super().compile(
-            optimizer=weight_optimizer,
+            optimizer=optimizers["weight_optimizer"],
             run_eagerly=run_eagerly,
             steps_per_execution=steps_per_execution,
             jit_compile=False,
         )
         self.xi = xi
-        self.embedding_optimizer = embedding_optimizer
-        self.weight_optimizer = weight_optimizer
-        self.gate_optimizer = gate_optimizer
+        self.embedding_optimizer = optimizers["embedding_optimizer"]
+        self.weight_optimizer = optimizers["weight_optimizer"]
+        self.gate_optimizer = optimizers.get("gate_optimizer", gate_optimizer)
         groups = self.groups().values()
         if len({id(optimizer) for optimizer, _ in groups}) < len(groups):
             raise ValueError("each group of variables needs its own optimizer; received the same one twice")
         for optimizer, variables in groups:
             optimizer.build(variables)
-        self.make_metrics()
+        self.make_metrics(metrics)
         self._weight_step = self._make_weight_step()
 
     def _make_weight_step(self):
@@ -153,10 +170,14 @@ class BilevelModel(GroupedModel):
         optimizers = {
             name: keras.saving.deserialize_keras_object(config[name]) for name in OPTIMIZERS if name in config
         }
-        self.compile(**optimizers, xi=config["xi"])
+        metrics = [keras.saving.deserialize_keras_object(metric) for metric in config["metrics"]]
+        self.compile(**optimizers, xi=config["xi"], metrics=metrics)
 
     def train_step(self, data: Any) -> dict[str, tf.Tensor]:
         """Trains on one element; returns the loss and its LogLoss term. `training_logs` returns all terms."""
+        if not isinstance(data, Mapping):
+            inputs, labels, *rest = data
+            data = (inputs, click_labels(labels), *rest)
         logs = self.training_logs(data)
         return {name: value for name, value in logs.items() if name in ("loss", "log_loss")}
 

@@ -1,12 +1,17 @@
 """Models whose variables form three groups, each with its own optimiser."""
 
+from collections.abc import Sequence
 from typing import Any, TypeAlias
 
 import keras
 import tensorflow as tf
 
+from ada_ensemble_tf.updates.labels import click_labels
 from data_pipelines.read.inputs import Inputs
 
+_REPORTED = ("loss", "auc", "log_loss")
+_METRICS = {"acc": "binary_accuracy", "accuracy": "binary_accuracy"}
+"""Keras' `compile` reads these names by the shape of the labels."""
 OPTIMIZERS = ("embedding_optimizer", "weight_optimizer", "gate_optimizer")
 
 Logs: TypeAlias = dict[str, tf.Tensor]
@@ -42,29 +47,52 @@ class GroupedModel(keras.Model):
         """The optimisers and xi, stored in `.keras` files; None before `compile`."""
         if not self.compiled:
             return None
-        return {"xi": self.xi} | {
+        return {
+            "xi": self.xi,
+            "metrics": [keras.saving.serialize_keras_object(metric) for metric in self._own_metrics],
+        } | {
             name: keras.saving.serialize_keras_object(getattr(self, name)) for name in OPTIMIZERS if getattr(self, name)
         }
 
-    def make_metrics(self) -> None:
-        """Makes the metrics that `evaluate` updates."""
+    def make_metrics(self, metrics: Sequence[str | keras.metrics.Metric] = ()) -> None:
+        """Makes the metrics that `evaluate` updates.
+
+        Args:
+            metrics: what to report besides loss, AUC and LogLoss, as Keras' metrics of probabilities or their names.
+        """
+        self._objective = keras.metrics.Mean(name="loss")
         self._auc = keras.metrics.AUC(num_thresholds=10_000, name="auc")
         self._log_loss = keras.metrics.Mean(name="log_loss")
+        own = [_metric(metric) for metric in metrics if str(metric).lower() not in _REPORTED]
+        if known := [metric.name for metric in own if metric.name in _REPORTED]:
+            raise ValueError(f"metrics={known}: evaluate reports them anyway; leave them out or give them another name")
+        self._own_metrics = own
 
     @property
     def metrics(self):
         """The metrics `evaluate` reports; `ada_ensemble_tf.evaluation.metrics` has exact ones over whole splits."""
-        return [self._auc, self._log_loss] if hasattr(self, "_auc") else []
+        return [self._objective, self._auc, self._log_loss, *self._own_metrics] if hasattr(self, "_auc") else []
 
     def test_step(self, data: tuple[Inputs, tf.Tensor]) -> Logs:
         """Updates the metrics with (inputs, labels)."""
-        inputs, labels = data
+        inputs, labels = data[0], click_labels(data[1])
         forward = self.forward(inputs, training=False)
+        probabilities, rows = tf.sigmoid(forward.logit), tf.shape(labels)[0]
+        loss = tf.add_n(list(self.objective(forward, labels).values()))
+        self._objective.update_state(loss, sample_weight=tf.cast(rows, tf.float32))
         self._log_loss.update_state(tf.nn.sigmoid_cross_entropy_with_logits(labels=labels, logits=forward.logit))
-        self._auc.update_state(labels, tf.sigmoid(forward.logit))
+        self._auc.update_state(labels, probabilities)
+        for metric in self._own_metrics:
+            metric.update_state(labels[:, None], probabilities[:, None])
         return {metric.name: metric.result() for metric in self.metrics}
 
     def predict_step(self, data: Any) -> tf.Tensor:
         """Click probabilities `[B]` for inputs or (inputs, labels)."""
         inputs = data[0] if isinstance(data, tuple) else data
         return self(inputs, training=False)
+
+
+def _metric(metric: str | keras.metrics.Metric) -> keras.metrics.Metric:
+    """A metric by its name, or as it is."""
+    found = keras.metrics.get(_METRICS.get(metric, metric) if isinstance(metric, str) else metric)
+    return found() if isinstance(found, type) else found

@@ -198,8 +198,6 @@ def test_a_model_that_was_not_compiled_is_saved_without_optimizers(tmp_path):
 
 def test_wrong_use():
     model = compiled_model()
-    with pytest.raises(ValueError, match="the model has gates: compile needs a gate_optimizer"):
-        model.compile(GroupFtrl(), keras.optimizers.Adam())
     with pytest.raises(ValueError, match="each group of variables needs its own optimizer"):
         model.compile(GroupFtrl(), adam := keras.optimizers.Adam(), adam)
     with pytest.raises(ValueError, match="xi must not be negative"):

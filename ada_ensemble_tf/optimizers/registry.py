@@ -1,0 +1,51 @@
+"""Optimisers by name, Keras' own and ours."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import keras
+
+from ada_ensemble_tf.optimizers.clipping import ClippedAdam
+from ada_ensemble_tf.optimizers.ftrl import Ftrl
+from ada_ensemble_tf.optimizers.grda import GRDA
+from ada_ensemble_tf.optimizers.group_ftrl import GroupFtrl
+from ada_ensemble_tf.optimizers.schedules import scheduled
+from ada_ensemble_tf.optimizers.sparse_adagrad import RowSparseAdagrad
+from ada_ensemble_tf.optimizers.sparse_adam import RowSparseAdam
+
+OPTIMIZERS: dict[str, type[keras.optimizers.Optimizer]] = {
+    "adam": ClippedAdam,
+    "ftrl": Ftrl,
+    "grda": GRDA,
+    "group_ftrl": GroupFtrl,
+    "sparse_adagrad": RowSparseAdagrad,
+    "sparse_adam": RowSparseAdam,
+}
+
+
+def make_optimizer(
+    name: str, schedule: Mapping[str, Any] | None = None, **arguments: Any
+) -> keras.optimizers.Optimizer:
+    """The optimiser registered as `name`.
+
+    Args:
+        name: one of `OPTIMIZERS`.
+        schedule: arguments of `Schedule` except the learning rate, which is then the peak.
+        **arguments: those of the optimiser.
+
+    Raises:
+        ValueError: if there is none of that name, or it does not know an argument, or a value does not fit.
+
+    Example:
+        >>> make_optimizer("sparse_adam", learning_rate=0.01, catch_up=True).name
+        'sparse_adam'
+    """
+    if name not in OPTIMIZERS:
+        raise ValueError(f"there is no optimizer {name!r}; choose one of {', '.join(sorted(OPTIMIZERS))}")
+    try:
+        if schedule is not None and "learning_rate" in arguments:
+            arguments["learning_rate"] = scheduled(arguments["learning_rate"], **schedule)
+        # Keras would number those that a process makes, and a later run in it could not restore the variables by name.
+        return OPTIMIZERS[name](name=name, **arguments)
+    except TypeError as error:
+        raise ValueError(f"optimizer {name!r}: {error}") from error
