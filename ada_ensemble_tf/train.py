@@ -17,6 +17,7 @@ from absl import flags
 
 from ada_ensemble_tf.configs.files import define_config
 from ada_ensemble_tf.trained.config_ranges import check_config
+from ada_ensemble_tf.trained.run_files import calibration_line
 from data_pipelines.errors import run_main
 from data_pipelines.read.dataset import open_data
 
@@ -42,6 +43,7 @@ def main(argv: Sequence[str]) -> None:
     for split in ("validation", "test"):
         figures = results[split]
         print(f"{split}: AUC {figures['auc']:.5f}, LogLoss {figures['logloss']:.5f}, {figures['rows']} rows")
+    print(f"calibration: {calibration_line(results)}")
     print(f"metrics: {_WORKDIR.value}/metrics.json")
     print(f"dashboard: tensorboard --logdir={_WORKDIR.value}/tensorboard")
 

@@ -25,7 +25,7 @@ class Scorer:
 
     def _score(self, inputs: Inputs) -> tuple[tf.Tensor, tf.Tensor]:
         forward = self._model.forward(inputs, training=False)
-        return tf.sigmoid(forward.logit), forward.flops
+        return tf.sigmoid(self._model.served_logit(forward)), forward.flops
 
     def __call__(self, inputs: Inputs) -> np.ndarray:
         """Click probabilities `[B]`, float32, for a batch of tensors or NumPy arrays."""

@@ -26,6 +26,7 @@ from ada_ensemble_tf.arguments import (
 )
 from ada_ensemble_tf.gates import Gate, GateReport
 from ada_ensemble_tf.keras_private import all_layers
+from ada_ensemble_tf.layers.calibration import Calibration
 from ada_ensemble_tf.layers.embedding import FusedEmbedding
 from ada_ensemble_tf.layers.fields import Shape
 from ada_ensemble_tf.layers.precision import full_precision, layers_of
@@ -38,6 +39,7 @@ Model = TypeVar("Model", bound="CTRModel")
 ValueRows = Annotated[
     tuple[tuple[CountOrZero, CountOrZero], ...], Meta(description="be pairs of a field's position and a row")
 ]
+_NO_ARGUMENTS = ("dtype", "calibration")
 _PLAIN = (bool, int, float, str, list, dict, NoneType)
 
 
@@ -100,6 +102,9 @@ class CTRModel(BilevelModel):
         embedding_truncated: whether initial values beyond two standard deviations are drawn again. None and True are
             AdaEnsemble's original release.
         name: the model's name; by default its name in `models.MODELS`.
+
+    Attributes:
+        calibration: the map from logits to the logits of the predictions, fitted after training; None for none.
 
     Raises:
         ArgumentError: if an argument is out of its range. The message names it.
@@ -170,6 +175,7 @@ class CTRModel(BilevelModel):
         self.value_rows = tuple((position, row) for position, row in value_rows)
         self.l2 = l2
         self.initial_logit = initial_logit
+        self.calibration: Calibration | None = None
         self.embedding_scale = embedding_scale
         self.embedding_truncated = embedding_truncated
 
@@ -235,10 +241,14 @@ class CTRModel(BilevelModel):
         return {}
 
     def call(self, inputs: Inputs, training: bool = False) -> tf.Tensor:
-        return tf.sigmoid(self.forward(inputs, training).logit)
+        return tf.sigmoid(self.served_logit(self.forward(inputs, training)))
 
     def compute_output_shape(self, inputs_shape: Shape | Mapping[str, Shape]) -> Shape:
         return (ids_of(inputs_shape)[0],)
+
+    def served_logit(self, forward: Forward) -> tf.Tensor:
+        """The logit `[B]` whose sigmoid is the prediction: that of `forward`, calibrated. Losses take it as it is."""
+        return forward.logit if self.calibration is None else self.calibration(forward.logit)
 
     def objective(self, forward: Forward, labels: tf.Tensor) -> dict[str, tf.Tensor]:
         """The terms of the loss by name; their sum is the loss. `labels` are `[B]` float, 0 or 1."""
@@ -265,16 +275,20 @@ class CTRModel(BilevelModel):
         return [v for v in self.trainable_variables if id(v) not in apart]
 
     def get_config(self) -> dict[str, Any]:
-        """The constructor's arguments, and the model's name and precision."""
+        """The constructor's arguments, the model's name and precision, and its calibration if it has one."""
         arguments = {name: _serialized(value) for name, value in self._arguments.items()}
-        return arguments | {"name": self.name, "dtype": self.dtype_policy.name}
+        fitted = {} if self.calibration is None else {"calibration": self.calibration.config()}
+        return arguments | {"name": self.name, "dtype": self.dtype_policy.name} | fitted
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> "CTRModel":
         """Makes a model from the result of `get_config`, in the precision "dtype", by default float32."""
-        arguments = {name: _deserialized(value) for name, value in config.items() if name != "dtype"}
+        arguments = {name: _deserialized(value) for name, value in config.items() if name not in _NO_ARGUMENTS}
         with layers_of(config.get("dtype", "float32")):
-            return cls(**arguments)
+            model = cls(**arguments)
+        if "calibration" in config:
+            model.calibration = Calibration.from_config(config["calibration"])
+        return model
 
 
 def _serialized(value: Any) -> Any:

@@ -35,7 +35,7 @@ def forwards(model: CTRModel) -> dict[str, Callable[[Inputs], tuple[tf.Tensor, t
 
     def as_routed(inputs: Inputs) -> tuple[tf.Tensor, tf.Tensor]:
         forward = model.forward(inputs, training=False)
-        return tf.sigmoid(forward.logit), forward.flops
+        return tf.sigmoid(model.served_logit(forward)), forward.flops
 
     functions = {"as routed": as_routed}
     if isinstance(model, AdaEnsemble) and model.depth_gate is not None:

@@ -144,7 +144,7 @@ def calibration_findings(labels: np.ndarray, probabilities: np.ndarray, calibrat
         text = (
             f"Mis-calibrated: the mean prediction is {value:.3f} times the click rate, 95 % interval "
             f"{calibration.low:.3f} to {calibration.high:.3f}: too {way} by {abs(value - 1.0):.1%}. "
-            "Recalibrate before bidding by it."
+            "Recalibrate before bidding by it (config.calibration=temperature or isotonic)."
         )
         return [Finding("problem", "miscalibrated", text)]
     error, chance = metrics.expected_calibration_error(labels, probabilities), _chance_of_error(probabilities)

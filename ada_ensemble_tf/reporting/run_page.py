@@ -17,6 +17,7 @@ from ada_ensemble_tf.reporting.learning_curves import learning_curves_figure
 from ada_ensemble_tf.reporting.page import Page
 from ada_ensemble_tf.reporting.reliability import reliability_figure
 from ada_ensemble_tf.reporting.slices import MIN_ROWS, Slice, worst_slices
+from ada_ensemble_tf.trained.run_files import calibration_line
 
 FIGURE_FIELDS = 40
 """The most fields that a figure can show readably."""
@@ -43,7 +44,8 @@ def run_page(evidence: Evidence) -> Page:
     page.section("calibration", "Calibration")
     text = (
         "Observed click rate of groups of equally many test rows by rising prediction, with Wilson's 95 % intervals, "
-        "and below how many rows have which prediction. Points above the dashed line are predicted too low."
+        "and below how many rows have which prediction. Points above the dashed line are predicted too low. "
+        f"Calibration, fitted on validation rows: {calibration_line(evidence.results)}."
     )
     page.figure(reliability_figure(labels, probabilities), "reliability", text)
     _experts(page, evidence)

@@ -78,6 +78,7 @@ class Card:
             "schema fingerprint": self.schema.fingerprint(),
             "config hash": hash_of(self.config) if self.config else None,
             "best step": self.training.get("best_step"),
+            "calibration": str(self.model.calibration) if self.model.calibration else None,
             "trained with": ", ".join(f"{name} {version}" for name, version in trained.items()) or None,
             "exported with": f"tensorflow {tf.__version__}, keras {keras.__version__}",
         }

@@ -115,7 +115,7 @@ class _Signatures:
 
     def _score_inputs(self, inputs: Inputs) -> tf.Tensor:
         with self._tables.in_use():
-            return tf.sigmoid(self._model.forward(inputs, training=False).logit)
+            return tf.sigmoid(self._model.served_logit(self._model.forward(inputs, training=False)))
 
     def _encode_texts(self, texts: list[tf.Tensor]) -> Inputs:
         return self._encoder(dict(zip(self.arguments, texts, strict=True)))

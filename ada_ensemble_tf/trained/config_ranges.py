@@ -43,6 +43,7 @@ RANGES: dict[str, Allowed] = {
     "monitor": OneOf(MONITORED),
     "patience": COUNT,
     "average_last": COUNT,
+    "calibration": OneOf(("none", "temperature", "isotonic")),
     "report_every": COUNT,
     "profile": Range(0, whole=True),
     "training": OneOf(("bilevel", "joint")),

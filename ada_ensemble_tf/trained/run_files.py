@@ -45,6 +45,16 @@ class _Metrics(TypedDict):
     calibration: float | None
 
 
+class _CalibrationError(TypedDict):
+    before: float
+    after: float
+
+
+class _Calibration(TypedDict):
+    kind: str
+    expected_calibration_error: dict[str, _CalibrationError]
+
+
 class _Results(TypedDict):
     validation: _Metrics
     test: NotRequired[_Metrics]
@@ -52,6 +62,7 @@ class _Results(TypedDict):
     parameters: int
     examples_per_second: float | None
     best_step: int
+    calibrated: NotRequired[_Calibration]
     expert_correlation: dict[str, Figures]
     config: dict[str, Any]
     data_fingerprint: str
@@ -83,6 +94,18 @@ def load_config(folder: Path) -> dict[str, Any]:
     except UserError as error:
         raise UserError(f"{path}: {error}; {way_out_of(folder)}") from None
     return config
+
+
+def calibration_line(results: Mapping[str, Any]) -> str:
+    """The calibration and its expected calibration error before and after, in words; "none" without one."""
+    if "calibrated" not in results:
+        return "none"
+    found = results["calibrated"]
+    errors = [
+        f"{split} {error['before']:.5f} before, {error['after']:.5f} after"
+        for split, error in found["expected_calibration_error"].items()
+    ]
+    return f"{found['kind']}; expected calibration error: {'; '.join(errors)}"
 
 
 def refuse_other_version(folder: Path) -> None:

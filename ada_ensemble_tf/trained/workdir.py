@@ -7,6 +7,7 @@ data.json          where the prepared data was, and its fingerprint
 unknown_ids.json   the training split's share of out-of-vocabulary ids by field
 checkpoints/       last (all state) and best (weights)
 tensorboard/       training and validation
+calibration.json   the calibration of the best weights, if config.calibration asks for one
 metrics.json       the results; it exists once training is complete
 train.log          the process's output, if another program started it
 SHA256SUMS         checksums of the JSON files and vocabularies, compared when a file is read (see `checksums`);
@@ -19,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from ada_ensemble_tf.arguments import plain
+from ada_ensemble_tf.layers.calibration import Calibration
 from ada_ensemble_tf.models import MODELS, CTRModel, model_class, model_inputs
 from ada_ensemble_tf.trained.checkpoint import Checkpoint, remove_unfinished_saves, saved_shapes
 from ada_ensemble_tf.trained.run_files import (
@@ -42,8 +44,11 @@ from data_pipelines.locks import LOCK_FILE, alone_in
 from data_pipelines.output import SUFFIX, remove_left
 from data_pipelines.read.dataset import PreparedData, open_data
 
-MAY_CHANGE = ("max_epochs", "max_steps", "patience", "report_every", "profile", "strategy", "worker_timeout")
-"""Config keys that a resumed run may change: they set when to stop or report, or where, not what is computed."""
+MAY_CHANGE = (
+    "max_epochs", "max_steps", "patience", "report_every", "profile", "strategy", "worker_timeout", "calibration",
+)  # fmt: skip
+"""Config keys that a resumed run may change: they set when to stop or report, where, or what comes after training."""
+CALIBRATION_FILE = "calibration.json"
 
 
 class Workdir:
@@ -147,7 +152,16 @@ class Workdir:
                 f"{way_out_of(self.path)}"
             ) from error
         Checkpoint(best, model.variables).restore()
+        if (self.path / CALIBRATION_FILE).exists():
+            model.calibration = load_json(self.path / CALIBRATION_FILE, Calibration)
         return model
+
+    def save_calibration(self, calibration: Calibration | None) -> None:
+        """Writes calibration.json, or removes it where there is no calibration."""
+        if calibration is None:
+            Checksums(self.path).remove(CALIBRATION_FILE)
+        else:
+            save_json(self.path / CALIBRATION_FILE, calibration.config())
 
     def _check_reads(self, arguments: Mapping[str, Any], file: Path) -> None:
         """Raises UserError where the model does not read what the schema has."""
@@ -175,8 +189,9 @@ class Workdir:
         return load_results(self.path)
 
     def remove_results(self) -> None:
-        """Removes metrics.json, whose figures are of a model that training is about to replace."""
+        """Removes metrics.json and calibration.json, which are of a model that training is about to replace."""
         Checksums(self.path).remove(self.metrics_file.name)
+        Checksums(self.path).remove(CALIBRATION_FILE)
 
     def load_with_results(self) -> tuple[CTRModel, dict[str, Any]]:
         """The model with its best weights, and what metrics.json holds of it; {} where training is not complete.

@@ -71,7 +71,7 @@ class TrainingLoop:
         self.distribution = distribution or Distribution()
         self._stop = stop or StopRequest()
         self.plan = Plan(model, data, config, self.distribution)
-        self.evaluator = Evaluator(model, data, config, self.distribution, self.plan.gate_source)
+        self.evaluator = self.make_evaluator()
         self.evaluation, self.progress = Evaluation(config.patience, config.monitor), Progress(config.batch_size)
         board = workdir / "tensorboard"
         self.hooks = (
@@ -90,6 +90,10 @@ class TrainingLoop:
         if self.distribution.replicas > 1:
             model.distribute(self.distribution.replicate)
             self.distribution.spread_seeds(model)
+
+    def make_evaluator(self) -> Evaluator:
+        """An evaluator of the model as it is now; the loop's own was traced at its first evaluation."""
+        return Evaluator(self.model, self.data, self.config, self.distribution, self.plan.gate_source)
 
     @property
     def step(self) -> int:

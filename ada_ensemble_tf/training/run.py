@@ -3,7 +3,7 @@
 import contextlib
 import logging
 import platform
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,8 @@ from ada_ensemble_tf.devices.cluster import read_cluster
 from ada_ensemble_tf.devices.distribution import Distribution
 from ada_ensemble_tf.devices.strategies import make_distribution
 from ada_ensemble_tf.evaluation import metrics, unknown_ids
+from ada_ensemble_tf.evaluation.calibrating import FITS
+from ada_ensemble_tf.evaluation.evaluator import Evaluator
 from ada_ensemble_tf.evaluation.scoring import Scorer
 from ada_ensemble_tf.models import CTRModel
 from ada_ensemble_tf.trained.config_ranges import check_config
@@ -91,7 +93,7 @@ def _train(
     model = _make_model(config, data, distribution)
     with _claimed(directory, config, data, model, distribution):
         loop = TrainingLoop(model, data, config, directory.path, distribution, hooks, stop)
-        if directory.metrics_file.exists() and loop.finished():
+        if directory.metrics_file.exists() and loop.finished() and _is_calibrated_as(directory.results(), config):
             logger.info(
                 "%s: already trained; raise config.max_epochs (and config.max_steps, if set) to go on, or use another "
                 "--workdir",
@@ -103,6 +105,7 @@ def _train(
         loop.run()
         results = _results(loop, ("validation", "test") if score_test else ("validation",))
         if distribution.is_chief:
+            directory.save_calibration(model.calibration)
             save_json(directory.metrics_file, results)
         # The others stay until everything is written, because a worker that exits looks as if it had died.
         distribution.agree(True)
@@ -133,25 +136,48 @@ def _make_model(config: ConfigDict, data: PreparedData, distribution: Distributi
 
 def _results(loop: TrainingLoop, splits: Sequence[str]) -> dict[str, Any]:
     """The content of metrics.json for a training that has ended."""
+    scores, flops = _scores(loop.evaluator, splits)
+    calibrated = {}
+    if loop.config.calibration != "none":
+        labels, probabilities, _ = loop.evaluator.score("validation")
+        loop.model.calibration = FITS[loop.config.calibration](labels, probabilities)
+        before, name = scores, "expected_calibration_error"
+        # Traced anew: the functions of the loop's evaluator give the logits as they are.
+        scores, flops = _scores(loop.make_evaluator(), splits)
+        errors = {split: {"before": before[split][name], "after": scores[split][name]} for split in splits}
+        calibrated = {"calibrated": {"kind": str(loop.model.calibration), name: errors}}
+    return (
+        scores
+        | calibrated
+        | {
+            "flops_per_example": flops,
+            "expert_correlation": loop.evaluator.expert_correlation(splits[-1], CORRELATION_ROWS),
+            "parameters": sum(int(np.prod(v.shape)) for v in loop.model.trainable_variables),
+            "examples_per_second": loop.progress.examples_per_second(),
+            "best_step": int(loop.evaluation.best_step.numpy()),
+            "config": loop.config.to_dict(),
+            "data_fingerprint": loop.data.fingerprint,
+            "versions": {
+                "python": platform.python_version(),
+                "tensorflow": tf.__version__,
+                "keras": keras.__version__,
+                "numpy": np.__version__,
+            },
+        }
+    )
+
+
+def _scores(evaluator: Evaluator, splits: Sequence[str]) -> tuple[dict[str, dict[str, float]], float]:
+    """(metrics by split, FLOPs per example of the last)."""
     scores, flops = {}, 0.0
     for split in splits:
-        labels, probabilities, flops = loop.evaluator.score(split)
+        labels, probabilities, flops = evaluator.score(split)
         scores[split] = metrics.all_metrics(labels, probabilities)
-    return scores | {
-        "flops_per_example": flops,
-        "expert_correlation": loop.evaluator.expert_correlation(splits[-1], CORRELATION_ROWS),
-        "parameters": sum(int(np.prod(v.shape)) for v in loop.model.trainable_variables),
-        "examples_per_second": loop.progress.examples_per_second(),
-        "best_step": int(loop.evaluation.best_step.numpy()),
-        "config": loop.config.to_dict(),
-        "data_fingerprint": loop.data.fingerprint,
-        "versions": {
-            "python": platform.python_version(),
-            "tensorflow": tf.__version__,
-            "keras": keras.__version__,
-            "numpy": np.__version__,
-        },
-    }
+    return scores, flops
+
+
+def _is_calibrated_as(results: Mapping[str, Any], config: ConfigDict) -> bool:
+    return results["config"].get("calibration", "none") == config.calibration
 
 
 def _results_of(directory: Workdir, config: ConfigDict, data: PreparedData) -> dict[str, Any] | None:

@@ -38,6 +38,10 @@ class GroupedModel(keras.Model):
         }
         return {name: group for name, group in groups.items() if group[1]}
 
+    def served_logit(self, forward: Any) -> tf.Tensor:
+        """The logit `[B]` whose sigmoid is the prediction."""
+        return forward.logit
+
     @property
     def optimizer_variables(self) -> list[keras.Variable]:
         """All state of the optimisers."""
@@ -77,10 +81,11 @@ class GroupedModel(keras.Model):
         """Updates the metrics with (inputs, labels)."""
         inputs, labels = data[0], click_labels(data[1])
         forward = self.forward(inputs, training=False)
-        probabilities, rows = tf.sigmoid(forward.logit), tf.shape(labels)[0]
+        logit, rows = self.served_logit(forward), tf.shape(labels)[0]
+        probabilities = tf.sigmoid(logit)
         loss = tf.add_n(list(self.objective(forward, labels).values()))
         self._objective.update_state(loss, sample_weight=tf.cast(rows, tf.float32))
-        self._log_loss.update_state(tf.nn.sigmoid_cross_entropy_with_logits(labels=labels, logits=forward.logit))
+        self._log_loss.update_state(tf.nn.sigmoid_cross_entropy_with_logits(labels=labels, logits=logit))
         self._auc.update_state(labels, probabilities)
         for metric in self._own_metrics:
             metric.update_state(labels[:, None], probabilities[:, None])

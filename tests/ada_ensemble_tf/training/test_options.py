@@ -1,18 +1,26 @@
-"""Schedules, clipping, a limit of steps and the average of the last checkpoints, through the loop."""
+"""Schedules, clipping, a limit of steps, the average of the last checkpoints and calibration, through the loop."""
 
 import shutil
 
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from prepared_rows import write_rows
 from tensorflow.python.framework.config import disable_op_determinism
 
 from ada_ensemble_tf.configs.defaults import config_for
+from ada_ensemble_tf.evaluation import metrics
+from ada_ensemble_tf.evaluation.calibrating import logits_of
+from ada_ensemble_tf.evaluation.scoring import Scorer
+from ada_ensemble_tf.trained.run_files import calibration_line
+from ada_ensemble_tf.trained.workdir import Workdir
 from ada_ensemble_tf.training.hooks import Hook
 from ada_ensemble_tf.training.loop import TrainingLoop
+from ada_ensemble_tf.training.run import train
 from ada_ensemble_tf.training.setup import build_model, compile_model, seed_everything
 from data_pipelines.errors import UserError
+from data_pipelines.read.dataset import open_data
 
 COSINE = {"name": "cosine", "warmup_steps": 3, "decay_steps": 8, "final": 0.1}
 
@@ -117,3 +125,28 @@ def test_a_schedule_that_does_not_fit_is_one_line_with_its_key(data, model, valu
     with pytest.raises(UserError, match=f"config.{message}") as caught:
         compile_model(build_model(config, data), config)
     assert "\n" not in str(caught.value)
+
+
+def test_a_trained_directory_is_calibrated_without_training_and_scores_as_measured(prepared_criteo, tmp_path):
+    config, data = small_config(), open_data(prepared_criteo)
+    config.update({"average_last": 1, "max_steps": 4})
+    plain = train(config, data, tmp_path)
+    saves = sorted((tmp_path / "checkpoints").rglob("*.index"))
+    assert "calibrated" not in plain and calibration_line(plain) == "none"
+    (rows, labels), *_ = data.evaluation("test", data.rows["test"])
+    before = Scorer(Workdir(tmp_path).load_model())(rows)
+    config.calibration = "temperature"
+    results = train(config, data, tmp_path)
+    model = Workdir(tmp_path).load_model()
+    assert str(model.calibration) == results["calibrated"]["kind"] and results["best_step"] == plain["best_step"]
+    scores = Scorer(model)(rows)
+    np.testing.assert_allclose(scores, tf.sigmoid(model.calibration(logits_of(before))), atol=1e-6)
+    np.testing.assert_allclose(metrics.logloss(labels.numpy(), scores), results["test"]["logloss"], rtol=1e-6)
+    error = results["calibrated"]["expected_calibration_error"]
+    for split in ("validation", "test"):
+        assert error[split]["before"] == plain[split]["expected_calibration_error"]
+        assert error[split]["after"] == results[split]["expected_calibration_error"]
+    assert sorted((tmp_path / "checkpoints").rglob("*.index")) == saves
+    config.calibration = "none"
+    assert train(config, data, tmp_path)["test"] == plain["test"]
+    assert Workdir(tmp_path).load_model().calibration is None and not (tmp_path / "calibration.json").exists()
