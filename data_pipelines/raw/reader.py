@@ -6,7 +6,7 @@ value.
 
 import dataclasses
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +15,7 @@ import pyarrow as pa
 from data_pipelines.errors import UserError
 from data_pipelines.fields.columns import codes, distinct
 from data_pipelines.fields.declarations import Input, RawFormat, column_kinds
+from data_pipelines.fields.kinds import Kind
 from data_pipelines.fields.labels import label_values, way_to_declare
 from data_pipelines.fields.schema import Field
 from data_pipelines.raw.advice import way_to_read
@@ -61,6 +62,7 @@ class RawReader:
         clicks: identifies the positives of a format that has a `click_key` instead of a label column.
         first_row: number of the first row.
         on_bad_row: called with each bad row, as "file:line: problem"; no number of bad rows then raises an error.
+        also: more columns to read, each with the kind of text that it must hold.
 
     Attributes:
         has_label: whether the rows have labels.
@@ -86,6 +88,7 @@ class RawReader:
         clicks: ClickLog | None = None,
         first_row: int = 0,
         on_bad_row: Callable[[str], None] | None = None,
+        also: Mapping[str, str | Kind] | None = None,
     ):
         if label not in ("required", "ignored"):
             raise ValueError(f"label should be 'required' or 'ignored', got {label!r}")
@@ -101,6 +104,9 @@ class RawReader:
         self.bad_rows = self.rows = 0
         self.way_to_declare = ""
         kinds = column_kinds(fields)
+        for name, kind in (also or {}).items():
+            kinds[name] = tuple(dict.fromkeys((*kinds.get(name, ()), kind)))
+        self._label_is_read = raw_format.label in kinds
         columns = list(kinds)
         if raw_format.click_key:
             if label == "required" and clicks is None:
@@ -127,7 +133,7 @@ class RawReader:
                 self.rows += len(good)
                 label = self._label(columns)
                 yield RawChunk(
-                    columns.select([n for n in columns.schema.names if n != self._format.label or self._reads_label()]),
+                    columns.select([n for n in columns.schema.names if n != self._format.label or self._label_is_read]),
                     label,
                     numbers,
                     done + bytes_read,
@@ -171,9 +177,6 @@ class RawReader:
         # Texts of rows that were left out are still among the distinct ones.
         values = label_values(known, self._format).clip(0).astype(np.uint8)
         return values[codes(columns, self._format.label)]
-
-    def _reads_label(self) -> bool:
-        return any(field.column == self._format.label for field in self._fields)
 
     def _way_out(self, columns: pa.RecordBatch, good: np.ndarray, bad: Sequence[BadRow], what: str) -> str:
         """What to do about the row that exceeds the bound on bad rows, if it is in this chunk."""
