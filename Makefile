@@ -1,5 +1,6 @@
 # make train: synthetic rows -> prepared data -> trained, evaluated and exported model. make train RAW=FILE: your Criteo rows.
-# make test: all tests. make lint: ruff, mypy and import-linter. Each sets up .venv first and needs only Python (3.10 or newer) with pip.
+# make test: all tests. make lint: ruff, mypy and import-linter. make docs: the site, in runs/site.
+# Each sets up .venv first and needs only Python (3.10 or newer) with pip.
 
 PYTHON ?= python3
 VENV := .venv
@@ -17,7 +18,7 @@ RAW := $(RUN)/train.txt
 TRUTH := $(RAW).json
 endif
 
-.PHONY: setup train test lint clean
+.PHONY: setup train test lint docs clean
 
 setup: $(VENV)/.complete
 
@@ -44,6 +45,9 @@ lint: setup
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+docs: setup
+	NO_MKDOCS_2_WARNING=1 DISABLE_MKDOCS_2_WARNING=true $(BIN)/mkdocs build --strict --quiet
 
 clean:
 	rm -rf $(VENV) runs *.egg-info

@@ -9,7 +9,15 @@ from made_up_rows import criteo_lines
 SHARED_DATA = Path(__file__).parents[1].parent / "shared" / "data"
 
 
-LONG = ("test_end_to_end", "test_workers", "test_spark", "test_compare", "test_tune", "test_publish", "test_readme")
+LONG = (
+    "test_end_to_end",
+    "test_workers",
+    "test_spark",
+    "test_compare",
+    "test_tune",
+    "test_publish",
+    "test_documentation",
+)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -55,3 +63,16 @@ def prepared_criteo(criteo_raw_file: Path, tmp_path_factory: pytest.TempPathFact
     options = Options(*make_format("criteo"), min_count=2, block_rows=128)
     build(options, [criteo_raw_file], data_dir, show=lambda line: None)
     return data_dir
+
+
+@pytest.fixture(scope="session")
+def small_run(prepared_criteo: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The working directory of a logistic regression trained for an epoch on `prepared_criteo`; read only."""
+    from ada_ensemble_tf.comparison.configs import make_config
+    from ada_ensemble_tf.training.run import train
+    from data_pipelines.read.dataset import open_data
+
+    workdir = tmp_path_factory.mktemp("small") / "run"
+    values = {"max_epochs": 1.0, "batch_size": 512, "eval_every": 10}
+    train(make_config("sample", "logistic_regression", values), open_data(prepared_criteo), workdir)
+    return workdir

@@ -17,7 +17,6 @@ from ada_ensemble_tf.layers.precision import layers_of
 from ada_ensemble_tf.models import DNN, LogisticRegression
 from ada_ensemble_tf.optimizers import DEFAULTS, OPTIMIZERS, GroupFtrl
 from ada_ensemble_tf.trained.workdir import Workdir
-from ada_ensemble_tf.training.run import train
 from ada_ensemble_tf.updates.callbacks import ScaleLearningRates
 from ada_ensemble_tf.updates.labels import click_labels
 from data_pipelines.errors import UserError
@@ -182,22 +181,13 @@ def test_from_schema_of_a_table_with_multi_valued_and_value_fields(tmp_path):
         DNN.from_schema(data.schema, dimensoin=2)
 
 
-@pytest.fixture(scope="module")
-def run(prepared_criteo, tmp_path_factory):
-    """The working directory of a logistic regression."""
-    workdir = tmp_path_factory.mktemp("habits") / "run"
-    from ada_ensemble_tf.comparison.configs import make_config
-
-    values = {"max_epochs": 1.0, "batch_size": 512, "eval_every": 10}
-    train(make_config("sample", "logistic_regression", values), open_data(prepared_criteo), workdir)
-    return workdir
-
-
-def test_load_run_scores_tables_as_training_read_them(run, criteo_raw_file):
+def test_load_run_scores_tables_as_training_read_them(small_run, criteo_raw_file):
     """Dictionaries of columns, Polars, pandas and Arrow tables, with values of their own types."""
-    trained = load_run(run)
+    trained = load_run(small_run)
     assert isinstance(trained.model, LogisticRegression) and trained.results["test"]["auc"] > 0.4
-    assert trained.config["batch_size"] == 512 == json.loads((run / "train_config.json").read_text())["batch_size"]
+    assert (
+        trained.config["batch_size"] == 512 == json.loads((small_run / "train_config.json").read_text())["batch_size"]
+    )
     names = [field.column for field in trained.schema.fields]
     numbers = [name for name in names if name.startswith("I")]
     lines = [line.split("\t") for line in criteo_raw_file.read_text().splitlines()[:300]]
@@ -205,7 +195,7 @@ def test_load_run_scores_tables_as_training_read_them(run, criteo_raw_file):
     typed = text.with_columns(pl.col(name).replace("", None).cast(pl.Int64) for name in numbers)
     expected = trained.predict(text)
     assert expected.shape == (300,) and expected.std() > 0.0
-    np.testing.assert_array_equal(expected, Workdir(run).load_model().predict(trained.encode(text), verbose=0))
+    np.testing.assert_array_equal(expected, Workdir(small_run).load_model().predict(trained.encode(text), verbose=0))
     pandas = pytest.importorskip("pandas")
     for table in (
         typed,
