@@ -112,9 +112,10 @@ def check_argument(name: str, value: Any, annotation: Any) -> None:
         msgspec.convert(plain(value), annotation)
     except msgspec.ValidationError:
         raise ArgumentError(name, _describe(annotation), value) from None
-    for known in getattr(annotation, "__metadata__", ()):
-        if isinstance(known, Among):
-            known.check(name, value)
+    for kind in (annotation, *(get_args(annotation) if allows_none(annotation) else ())):
+        for known in getattr(kind, "__metadata__", ()):
+            if isinstance(known, Among):
+                known.check(name, value)
 
 
 def constructor_parameters(cls: type, root: type) -> Mapping[str, inspect.Parameter]:

@@ -31,7 +31,7 @@ def gate_options(name: str) -> list[str]:
 
     Example:
         >>> gate_options("noisy_cosine")
-        ['reduction', 'hidden_size', 'noise', 'initial_temperature', 'stop_gradient']
+        ['reduction', 'hidden_size', 'noise', 'initial_temperature', 'stop_gradient', 'dropout', 'l2']
     """
     Among(GATES).check("name", name)
     return [argument for argument in constructor_parameters(GATES[name], Gate) if argument not in _NO_OPTIONS]

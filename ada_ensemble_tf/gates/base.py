@@ -6,10 +6,11 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from ada_ensemble_tf.arguments import Count, Positive, Weight, check_arguments, constructor_parameters
+from ada_ensemble_tf.arguments import Count, Positive, Share, Weight, check_arguments, constructor_parameters
 from ada_ensemble_tf.gates.report import GateReport, gate_report
 from ada_ensemble_tf.gates.top_k import masked_gates, top_k_mask
 from ada_ensemble_tf.layers.dense import Dense
+from ada_ensemble_tf.layers.dropout import make_dropout
 from ada_ensemble_tf.layers.fields import Shape
 from ada_ensemble_tf.layers.precision import full_precision
 from ada_ensemble_tf.losses import router_z_loss
@@ -36,6 +37,8 @@ class Gate(keras.layers.Layer):
         stop_gradient: whether gradients stop between the gate and x0, as in the original release (the paper does not
             say).
         seed: the seed of the noise.
+        dropout: the share of the FFN's inner layer that training sets to 0.
+        l2: the coefficient of the sum of squares of the FFN's kernels, part of the report's penalty.
 
     Call arguments:
         x0: `[B, M]`; B may be 0.
@@ -64,6 +67,8 @@ class Gate(keras.layers.Layer):
         initial_temperature: Positive = 0.5,
         stop_gradient: bool = True,
         seed: int | None = None,
+        dropout: Share = 0.0,
+        l2: Weight = 0.0,
         **kwargs: Any,
     ):
         kwargs["dtype"] = full_precision(kwargs.get("dtype"))
@@ -75,6 +80,9 @@ class Gate(keras.layers.Layer):
         self.initial_temperature = initial_temperature
         self.stop_gradient = stop_gradient
         self.seed = seed
+        self.dropout = dropout
+        self.drop = make_dropout(dropout)
+        self.l2 = l2
         self.noise_seed = keras.random.SeedGenerator(seed)
 
     def build(self, x0_shape: Shape) -> None:
@@ -94,13 +102,21 @@ class Gate(keras.layers.Layer):
         """The current temperature, a positive scalar."""
         return tf.nn.softplus(tf.convert_to_tensor(self.raw_temperature))
 
-    def hidden(self, x0: tf.Tensor, jitter: float = 0.0) -> tf.Tensor:
-        """`[B, d]`: h = FFN(x0 * U(1 - jitter, 1 + jitter))."""
+    def hidden(self, x0: tf.Tensor, training: bool = False, jitter: float = 0.0) -> tf.Tensor:
+        """`[B, d]`: h = FFN(x0), in training with dropout and of x0 * U(1 - jitter, 1 + jitter)."""
         if self.stop_gradient:
             x0 = tf.stop_gradient(x0)
-        if jitter > 0.0:
+        if training and jitter > 0.0:
             x0 *= keras.random.uniform(tf.shape(x0), 1.0 - jitter, 1.0 + jitter, x0.dtype, self.noise_seed)
-        return self.project(self.squeeze(x0))
+        inner = self.squeeze(x0)
+        return self.project(inner if self.drop is None else self.drop(inner, training=training))
+
+    def weight_penalty(self) -> tf.Tensor | float:
+        """l2 times the sum of squares of the FFN's kernels, a scalar."""
+        if not self.l2:
+            return 0.0
+        kernels = (self.squeeze.kernel, self.project.kernel)
+        return self.l2 * tf.add_n([tf.reduce_sum(tf.square(tf.convert_to_tensor(kernel))) for kernel in kernels])
 
     def logits(self, x0: tf.Tensor, training: bool = False) -> tf.Tensor:
         """`[B, E]` router logits, before anything is dropped."""
@@ -114,7 +130,8 @@ class Gate(keras.layers.Layer):
         k = tf.cast(k, tf.int32)
         logits = self.logits(x0, training)
         gates, probability = masked_gates(logits, self.kept(logits, k, training))
-        return gates, gate_report(gates, probability, logits, k, router_z_loss(logits), self.temperature)
+        reported = (k, router_z_loss(logits), self.temperature, self.weight_penalty())
+        return gates, gate_report(gates, probability, logits, *reported)
 
     def flops(self) -> int:
         """Floating-point operations per row in inference, two a multiply-add; known once built."""
@@ -130,4 +147,6 @@ class Gate(keras.layers.Layer):
             "initial_temperature": self.initial_temperature,
             "stop_gradient": self.stop_gradient,
             "seed": self.seed,
+            "dropout": self.dropout,
+            "l2": self.l2,
         }

@@ -34,7 +34,7 @@ class CosineGate(Gate):
 
     def logits(self, x0: tf.Tensor, training: bool = False) -> tf.Tensor:
         """`[B, E]`, without noise."""
-        return self.cosine_logits(self.hidden(x0))
+        return self.cosine_logits(self.hidden(x0, training))
 
     def flops(self) -> int:
         """Per row: the FFN and one cosine a choice."""

@@ -36,7 +36,7 @@ class DSelectKGate(Gate):
     unused codes has equal gates. With k = E, only exact zeros are dropped.
 
     Args:
-        num_choices, reduction, hidden_size, stop_gradient, seed: see `Gate`.
+        num_choices, reduction, hidden_size, stop_gradient, seed, dropout, l2: see `Gate`.
         noise: epsilon of the multiplicative jitter of x0 in training, in [0, 1], as in `NoisyCosineGate`.
         initial_temperature: divides z, so the slope of S is gamma times the temperature wide in z.
         selectors: how many.
@@ -82,7 +82,7 @@ class DSelectKGate(Gate):
 
     def select(self, x0: tf.Tensor, training: bool = False) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         """(z `[B, selectors * m]`, r `[B, selectors, E]`, softmax(w) `[B, selectors]`)."""
-        hidden = self.hidden(x0, self.noise if training else 0.0)
+        hidden = self.hidden(x0, training, self.noise)
         z = (tf.matmul(hidden, tf.convert_to_tensor(self.code)) + self.code_bias) / self.temperature
         steps = tf.reshape(smooth_step(z, self.gamma), [-1, self.selectors, 1, self.bits])
         r = tf.ones_like(steps[..., 0])
@@ -101,7 +101,8 @@ class DSelectKGate(Gate):
         mask = top_k_mask(probability, k) & (probability > 0.0)
         some = tf.where(mask, probability, tf.zeros_like(probability))
         gates = straight_through(some / tf.reduce_sum(some, axis=1, keepdims=True), probability, mask)
-        return gates, gate_report(gates, probability, z, k, temperature=self.temperature, penalty=self.penalty(r))
+        penalty = self.penalty(r) + self.weight_penalty()
+        return gates, gate_report(gates, probability, z, k, temperature=self.temperature, penalty=penalty)
 
     def penalty(self, r: tf.Tensor) -> tf.Tensor:
         """The penalty of selectors r `[B, selectors, E]`, a scalar; 0 for no rows."""

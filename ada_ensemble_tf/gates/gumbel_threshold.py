@@ -22,8 +22,8 @@ class GumbelThresholdGate(GumbelTopKGate):
     the threshold alone decides.
 
     Args:
-        num_choices, reduction, hidden_size, initial_temperature, stop_gradient, seed: see `Gate`; the logits are
-            those of `CosineGate`.
+        num_choices, reduction, hidden_size, initial_temperature, stop_gradient, seed, dropout, l2: see `Gate`; the
+            logits are those of `CosineGate`.
         noise: factor of the Gumbel noise.
         threshold: in [0, 1).
 

@@ -16,8 +16,8 @@ class GumbelTopKGate(CosineGate):
     AdaEnsemble's original release. The reported probability has no noise either.
 
     Args:
-        num_choices, reduction, hidden_size, initial_temperature, stop_gradient, seed: see `Gate`; the logits are
-            those of `CosineGate`.
+        num_choices, reduction, hidden_size, initial_temperature, stop_gradient, seed, dropout, l2: see `Gate`; the
+            logits are those of `CosineGate`.
         noise: factor of the Gumbel noise.
 
     Example:

@@ -15,7 +15,7 @@ class NoisyTopKGate(Gate):
     form. The paper's x is h = FFN(x0) here, as in the other gates. W_noise starts at 0, as in the paper.
 
     Args:
-        num_choices, reduction, hidden_size, initial_temperature, stop_gradient, seed: see `Gate`.
+        num_choices, reduction, hidden_size, initial_temperature, stop_gradient, seed, dropout, l2: see `Gate`.
         noise: factor of the noise, on top of the learned one.
 
     Example:
@@ -37,7 +37,7 @@ class NoisyTopKGate(Gate):
 
     def logits(self, x0: tf.Tensor, training: bool = False) -> tf.Tensor:
         """`[B, E]`, in training with noise of learned strength."""
-        hidden = self.hidden(x0)
+        hidden = self.hidden(x0, training)
         scores = tf.matmul(hidden, tf.convert_to_tensor(self.score))
         if training and self.noise > 0.0:
             normal = keras.random.normal(tf.shape(scores), dtype=scores.dtype, seed=self.noise_seed)

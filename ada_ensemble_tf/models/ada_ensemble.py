@@ -129,7 +129,7 @@ class AdaEnsemble(ExpertStack):
         self.depth_gate = None
         if depth_objective != "none":
             self.depth_gate = self.make_depth_gate()
-        else:
+        elif not self.summed_exits:
             # Only the last exit is ever used.
             for estimator in self.estimators[:-1]:
                 estimator.trainable = False
@@ -149,11 +149,11 @@ class AdaEnsemble(ExpertStack):
         return self._forward(inputs, training, training, every_exit=training and self.deep_supervision > 0.0)
 
     def _forward(self, inputs: Inputs, training: bool, gate_training: bool, every_exit: bool) -> Forward:
-        x0 = self.normalize(self.embedding(inputs), training=training)
+        x0 = self.features(inputs, training)
         k, reports, gate_flops = self.k_schedule(self.step), {}, 0.0
         if self.depth_gate is not None:
             depth_k = self.depth_schedule(self.step) if gate_training else 1
-            gates, reports["depth"] = self.depth_gate(x0, k=depth_k, training=gate_training)
+            gates, reports["depth"] = self.depth_gate(self.base(x0), k=depth_k, training=gate_training)
             if self.depth_objective == "compared":
                 gates = tf.stop_gradient(gates)
             gate_flops = float(self.depth_gate.flops()) * tf.cast(tf.shape(x0)[0], tf.float32)
@@ -161,7 +161,7 @@ class AdaEnsemble(ExpertStack):
             last = tf.one_hot(self.num_layers - 1, self.num_layers)
             gates = tf.tile(last[None, :], [tf.shape(x0)[0], 1])
         exits = tf.ones_like(gates) if every_exit else gates
-        way = propagate(x0, exits, self.moe_layers, self.estimators, k, training, gate_training)
+        way = propagate(x0, exits, self.moe_layers, self.estimators, k, training, gate_training, self.summed_exits)
         gated = self.moe_layers[0].gate is not None
         factor = None if self.load_factor is None else self.load_factor(self.step)
         terms = self.auxiliary_losses.terms(way.reports, reports.get("depth"), gated, factor)
@@ -170,7 +170,7 @@ class AdaEnsemble(ExpertStack):
         outputs = {f"output of {layer.name}": x for layer, x in zip(self.moe_layers, way.outputs, strict=True)}
         return Forward(
             logit=logit,
-            flops=way.flops + gate_flops,
+            flops=way.flops + gate_flops + self.view_flops(x0),
             terms=terms,
             reports=reports,
             tensors={"embedding output x0": x0} | outputs | {"logit": logit},
@@ -184,14 +184,14 @@ class AdaEnsemble(ExpertStack):
 
         A row that exits early has gates for deeper layers too, although it never reaches them.
         """
-        x0, k = self.normalize(self.embedding(inputs)), self.k_schedule(self.step)
+        x0, k = self.base(self.features(inputs)), self.k_schedule(self.step)
         gates = {layer.name: layer.gate(x0, k=k)[0] for layer in self.moe_layers if layer.gate is not None}
         return gates | ({"depth": self.depth_gate(x0, k=1)[0]} if self.depth_gate is not None else {})
 
     def expert_outputs(self, inputs: Inputs) -> dict[str, list[tf.Tensor]]:
         """Each expert's output for all rows, `[B, M]`, by layer; here all rows run through all layers."""
-        x = x0 = self.normalize(self.embedding(inputs))
-        k, outputs = self.k_schedule(self.step), {}
+        x0, k, outputs = self.features(inputs), self.k_schedule(self.step), {}
+        x = self.base(x0)
         for layer in self.moe_layers:
             outputs[layer.name] = layer.expert_outputs(x0, x)
             x, _, _ = layer(x0, x, k=k)

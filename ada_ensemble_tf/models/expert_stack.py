@@ -2,18 +2,23 @@
 
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Literal
 
-from ada_ensemble_tf.arguments import ArgumentError, Count, LayerNormalization, Normalization, Share, Weight
-from ada_ensemble_tf.experts import ExpertNames
+import tensorflow as tf
+
+from ada_ensemble_tf.arguments import ArgumentError, Count, Counts, LayerNormalization, Normalization, Share, Weight
+from ada_ensemble_tf.experts import ExpertName, ExpertNames
 from ada_ensemble_tf.gates import Gate, make_gate
 from ada_ensemble_tf.layers.estimator import Estimator
 from ada_ensemble_tf.layers.normalization import make_normalization
 from ada_ensemble_tf.models.base import CTRModel
 from ada_ensemble_tf.moe import SparseMoE
+from ada_ensemble_tf.moe.expert_layer import ExpertNormalization
 from ada_ensemble_tf.moe.expert_scale import ExpertScaleName
+from ada_ensemble_tf.moe.expert_views import LinearViews
 from ada_ensemble_tf.moe.fusion import FusionActivation
-from ada_ensemble_tf.moe.sparse_moe import Dispatcher, ExpertNormalization
+from ada_ensemble_tf.moe.sparse_moe import Dispatcher
+from data_pipelines.read.inputs import Inputs
 
 
 class ExpertStack(CTRModel):
@@ -30,6 +35,13 @@ class ExpertStack(CTRModel):
         expert_normalization: normalisation of each expert by itself: "none", "input" (what it reads), "output" (what it
             gives) or "pre_activation" (before its last activation, else its output); see `SparseMoE`.
         expert_scale: scale of the gated sum: "none", "sqrt_k", "k", "unweighted" or "learned"; see `ExpertScale`.
+        shared_expert: the name of an expert that runs on every row beside the routed ones in each layer; None for none.
+        expert_embeddings: what experts read as x0, and in the first layer as x: the "shared" embeddings; "linear", for
+            each expert a linear map of them, field by field, which starts at the identity; or "own", each expert's own
+            tables (D-MoE, arXiv 2505.17925). An expert reads the same in all layers; gates, residuals and the shared
+            expert read the shared embeddings.
+        head_units: sizes of the hidden layers of an MLP beside the linear part of each estimator; none by default.
+        exits: the logit of exit l: that of its "own" estimator, or the "summed" logits of estimators 1 to l.
         gate: the kind of the depth gate and of the layers' gates: "name", one of `ada_ensemble_tf.gates.GATES`, and any
             of its options.
         dispatcher: how rows reach experts: "sparse", "dense", "vector_fusion" or "bit_fusion", see `SparseMoE`. With a
@@ -53,6 +65,10 @@ class ExpertStack(CTRModel):
         embedding_normalization: Normalization = "batch",
         expert_normalization: ExpertNormalization = "none",
         expert_scale: ExpertScaleName = "none",
+        shared_expert: ExpertName | None = None,
+        expert_embeddings: Literal["shared", "linear", "own"] = "shared",
+        head_units: Counts = (),
+        exits: Literal["own", "summed"] = "own",
         gate: Mapping[str, Any] = MappingProxyType({"name": "noisy_cosine"}),
         dispatcher: Dispatcher = "sparse",
         fusion_activation: FusionActivation = "softmax",
@@ -72,11 +88,14 @@ class ExpertStack(CTRModel):
         self.feature_shape = (None, self.num_fields * dimension)
         self.normalize = make_normalization(embedding_normalization, "normalize")
         self.normalize.build(self.feature_shape)
+        self._make_views(len(experts), expert_embeddings, embedding_normalization)
         self._gate_options = {"name": "noisy_cosine", **gate}
         self._seed = seed
+        self.summed_exits = exits == "summed"
         self.moe_layers, self.estimators = [], []
         for depth in range(1, num_layers + 1):
             fused = dispatcher.endswith("_fusion")
+            views = "none" if expert_embeddings == "shared" else "all" if depth == 1 else "x0"
             layer = SparseMoE(
                 self.expert_names,
                 self.num_fields,
@@ -88,13 +107,50 @@ class ExpertStack(CTRModel):
                 dropout,
                 expert_scale,
                 expert_normalization,
+                shared_expert,
+                views,
                 name=f"layer_{depth}",
             )
-            layer.build(self.feature_shape, self.feature_shape)
-            estimator = Estimator(self.initial_logit, name=f"estimator_{depth}")
+            layer.build(self.x0_shape, self.feature_shape)
+            # Summed, the logits start at the first's bias.
+            start = 0.0 if self.summed_exits and depth > 1 else self.initial_logit
+            estimator = Estimator(start, head_units, name=f"estimator_{depth}")
             estimator.build(self.feature_shape)
             self.moe_layers.append(layer)
             self.estimators.append(estimator)
+
+    def _make_views(self, num_experts: int, kind: str, embedding_normalization: str) -> None:
+        numbers = range(1, num_experts + 1) if kind == "own" else ()
+        self.expert_embeddings = [self.make_embedding(self.dimension, f"embedding_{j}") for j in numbers]
+        self.expert_embedding_norms = [
+            make_normalization(embedding_normalization, f"normalize_embedding_{j}") for j in numbers
+        ]
+        for norm in self.expert_embedding_norms:
+            norm.build(self.feature_shape)
+        self.views = None
+        if kind == "linear":
+            self.views = LinearViews(num_experts, self.num_fields, name="views")
+            self.views.build(self.feature_shape)
+        width = self.feature_shape[-1]
+        self.x0_shape = self.feature_shape if kind == "shared" else (None, width * (1 + num_experts))
+
+    def features(self, inputs: Inputs, training: bool = False) -> tf.Tensor:
+        """x0 `[B, M]`, or with the experts' views of it `[B, (1 + E) M]`."""
+        x0 = self.normalize(self.embedding(inputs), training=training)
+        if self.views is not None:
+            return tf.concat([x0, self.views(x0)], axis=1)
+        if not self.expert_embeddings:
+            return x0
+        tables = zip(self.expert_embeddings, self.expert_embedding_norms, strict=True)
+        return tf.concat([x0, *(norm(table(inputs), training=training) for table, norm in tables)], axis=1)
+
+    def base(self, x0: tf.Tensor) -> tf.Tensor:
+        """`[B, M]`: `features` without the experts' views."""
+        return self.moe_layers[0].base(x0)
+
+    def view_flops(self, x0: tf.Tensor) -> tf.Tensor | float:
+        """FLOPs of the experts' views of a batch."""
+        return 0.0 if self.views is None else float(self.views.flops()) * tf.cast(tf.shape(x0)[0], tf.float32)
 
     def make_depth_gate(self) -> Gate:
         """A built gate over the L exits, of the same kind as the layers'."""

@@ -19,13 +19,14 @@ class ExpertInputNormalization(keras.layers.Layer):
 
     Args:
         num_experts: E.
+        parts: of how many feature maps x is made, of which an expert reads one.
 
     Call arguments:
-        x: `[B, M]`, B may be 0.
+        x: `[B, parts M]`, B may be 0.
         training: whether to use (and update) the batch's statistics.
 
     Returns:
-        `[B, M]`, standardised; `of_expert` applies an expert's scale and shift to its rows.
+        `[B, parts M]`, standardised; `of_expert` applies an expert's scale and shift to its rows.
 
     Example:
         >>> normalize = ExpertInputNormalization(num_experts=2)
@@ -34,14 +35,15 @@ class ExpertInputNormalization(keras.layers.Layer):
                [ 1.]], dtype=float32)
     """
 
-    def __init__(self, num_experts: int, **kwargs: Any):
+    def __init__(self, num_experts: int, parts: int = 1, **kwargs: Any):
         super().__init__(autocast=False, **kwargs)
         self.num_experts = num_experts
+        self.parts = parts
         self.standardize = RoutedBatchNormalization(affine=False, name="standardize")
 
     def build(self, x_shape: Shape) -> None:
         self.standardize.build(x_shape)
-        shape = (self.num_experts, x_shape[-1])
+        shape = (self.num_experts, x_shape[-1] // self.parts)
         self.gamma = self.add_weight(name="gamma", shape=shape, initializer="ones", autocast=False)
         self.beta = self.add_weight(name="beta", shape=shape, initializer="zeros", autocast=False)
 
@@ -49,7 +51,7 @@ class ExpertInputNormalization(keras.layers.Layer):
         return self.standardize(x, training=training)
 
     def of_expert(self, expert: int, rows: tf.Tensor) -> tf.Tensor:
-        """Rows `[B_j, M]` of a call's result with the scale and shift of an expert."""
+        """Rows `[B_j, M]` of what the expert reads of a call's result, with the scale and shift of an expert."""
         scaled = tf.cast(rows, self.variable_dtype) * self.gamma[expert] + self.beta[expert]
         return tf.cast(scaled, self.compute_dtype)
 
@@ -57,4 +59,4 @@ class ExpertInputNormalization(keras.layers.Layer):
         return x_shape
 
     def get_config(self) -> dict[str, Any]:
-        return super().get_config() | {"num_experts": self.num_experts}
+        return super().get_config() | {"num_experts": self.num_experts, "parts": self.parts}

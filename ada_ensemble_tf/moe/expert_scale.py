@@ -29,6 +29,7 @@ class ExpertScale(keras.layers.Layer):
     Args:
         num_experts: E.
         kind: one of these.
+        shared: whether a shared expert needs a learned factor too; `of_shared` has it.
 
     Call arguments:
         gates: `[B, E]`, non-negative.
@@ -44,28 +45,34 @@ class ExpertScale(keras.layers.Layer):
         array([[1.5, 0.5, 0. ]], dtype=float32)
     """
 
-    def __init__(self, num_experts: int, kind: str = "none", **kwargs: Any):
+    def __init__(self, num_experts: int, kind: str = "none", shared: bool = False, **kwargs: Any):
         kwargs["dtype"] = full_precision(kwargs.get("dtype"))
         super().__init__(**kwargs)
         check_argument("expert_scale", kind, ExpertScaleName)
         self.num_experts = num_experts
         self.kind = kind
+        self.shared = shared
 
     def build(self, gates_shape: Shape) -> None:
         if self.kind == "learned":
             start = keras.initializers.Constant(LEARNED_START)
-            self.factors = self.add_weight(name="factors", shape=(self.num_experts,), initializer=start)
+            shape = (self.num_experts + self.shared,)
+            self.factors = self.add_weight(name="factors", shape=shape, initializer=start)
 
     def call(self, gates: tf.Tensor) -> tf.Tensor:
         if self.kind == "none":
             return gates
         if self.kind == "learned":
-            return gates * tf.convert_to_tensor(self.factors)
+            return gates * self.factors[: self.num_experts]
         kept = tf.cast(gates > 0.0, gates.dtype)
         if self.kind == "unweighted":
             return kept
         count = tf.reduce_sum(kept, axis=1, keepdims=True)
         return gates * (tf.sqrt(count) if self.kind == "sqrt_k" else count)
 
+    def of_shared(self, output: tf.Tensor) -> tf.Tensor:
+        """The output of the shared expert, `[B, M]`, as it goes into the sum."""
+        return output * self.factors[-1] if self.kind == "learned" else output
+
     def get_config(self) -> dict[str, Any]:
-        return super().get_config() | {"num_experts": self.num_experts, "kind": self.kind}
+        return super().get_config() | {"num_experts": self.num_experts, "kind": self.kind, "shared": self.shared}

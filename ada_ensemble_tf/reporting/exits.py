@@ -46,11 +46,12 @@ def forwards(model: CTRModel) -> dict[str, Callable[[Inputs], tuple[tf.Tensor, t
 
 def _exit_at(model: AdaEnsemble, depth: int):
     def forward(inputs: Inputs) -> tuple[tf.Tensor, tf.Tensor]:
-        x0 = model.normalize(model.embedding(inputs), training=False)
+        x0 = model.features(inputs)
         gates = tf.one_hot(tf.fill(tf.shape(x0)[:1], depth - 1), depth)
         k = model.k_schedule(model.step)
-        way = propagate(x0, gates, model.moe_layers[:depth], model.estimators[:depth], k)
-        return tf.sigmoid(tf.cast(way.exit_logits[:, -1], tf.float32)), way.flops
+        way = propagate(x0, gates, model.moe_layers[:depth], model.estimators[:depth], k, summed=model.summed_exits)
+        flops = way.flops + model.view_flops(x0)
+        return tf.sigmoid(tf.cast(way.exit_logits[:, -1], tf.float32)), flops
 
     return forward
 

@@ -7,7 +7,7 @@ from layer_checks import check_gradients, check_zero_rows, config_round_trip, fl
 from ada_ensemble_tf.gates import GATES, Gate, GateReport, gate_options, make_gate, prior_shares
 
 CHOICES, WIDTH, ROWS = 5, 24, 40
-SHARED = ["reduction", "hidden_size", "noise", "initial_temperature", "stop_gradient"]
+SHARED = ["reduction", "hidden_size", "noise", "initial_temperature", "stop_gradient", "dropout", "l2"]
 
 
 def built(name: str, **options) -> Gate:
@@ -214,3 +214,17 @@ def test_prior_shares():
 def test_registered_for_saving():
     for cls in GATES.values():
         assert keras.saving.get_registered_name(cls) == f"ada_ensemble_tf>{cls.__name__}"
+
+
+@pytest.mark.parametrize("name", GATES)
+def test_dropout_and_l2_of_the_ffn(name):
+    plain, gate = built(name, noise=0.0), built(name, noise=0.0, dropout=0.5, l2=0.1)
+    squares = sum(np.sum(kernel.numpy() ** 2) for kernel in (gate.squeeze.kernel, gate.project.kernel))
+    penalty = float(gate(some_rows(), k=2)[1].penalty - plain(some_rows(), k=2)[1].penalty)
+    assert penalty == pytest.approx(0.1 * squares, rel=1e-4)
+    np.testing.assert_array_equal(gate(some_rows(), k=2)[0], plain(some_rows(), k=2)[0])
+    # What is kept is doubled, so the mean over many draws is the plain FFN.
+    rows = np.tile(some_rows(1), [4000, 1])
+    drawn, once = gate.hidden(tf.constant(rows), training=True), gate.hidden(tf.constant(rows[:1]))
+    assert len(np.unique(drawn, axis=0)) > 4
+    assert (np.abs(np.mean(drawn, axis=0) - once[0]) < 5.0 * np.std(drawn, axis=0) / 4000**0.5 + 1e-5).all()

@@ -59,3 +59,18 @@ def test_saved_and_loaded():
     assert before.shape == (2,)
     np.testing.assert_array_equal(before, after)
     assert config_round_trip(layer).initial_logit == 0.5
+
+
+def test_hidden_layers_beside_the_linear_part_by_hand():
+    layer = Estimator(initial_logit=-1.0, hidden_units=(2,))
+    layer.build((None, 3))
+    layer.kernel.assign([1, 0, 0])
+    layer.mlp.dense_layers[0].kernel.assign([[1, -1], [1, 0], [0, 0]])
+    layer.mlp_kernel.assign([10, 100])
+    # ReLU([x1 + x2, -x1]) is [3, 0] and [0, 0].
+    assert layer(X).numpy().tolist() == [1 + 30 - 1, 0 - 1]
+    assert layer.flops() == 2 * 3 + 2 * 3 * 2 + 2 * 2
+    random_weights(layer)
+    before, after = round_trip(layer, X)
+    np.testing.assert_array_equal(before, after)
+    check_zero_rows(layer, X)

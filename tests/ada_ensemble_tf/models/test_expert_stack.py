@@ -3,21 +3,34 @@ import json
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from small_ada_ensemble import compile_model, small_model, some_ids, some_labels
 
 from ada_ensemble_tf.models import AdaEnsemble, DenseMoE
 
 OPTIONS = [
-    {"normalization": "pre", "expert_scale": "sqrt_k"},
-    {"normalization": "none", "expert_normalization": "input", "expert_scale": "learned"},
-    {"expert_normalization": "output", "expert_scale": "unweighted", "depth_objective": "compared"},
-    {"expert_normalization": "pre_activation", "expert_scale": "k", "dropout": 0.2},
+    {"normalization": "pre", "expert_scale": "sqrt_k", "expert_embeddings": "own", "exits": "summed", "num_layers": 2},
+    {
+        "normalization": "none",
+        "expert_normalization": "input",
+        "expert_scale": "learned",
+        "expert_embeddings": "linear",
+        "shared_expert": "gated_dense",
+        "gate": {"dropout": 0.2, "l2": 0.1, "reduction": 2},
+    },
+    {
+        "expert_normalization": "pre_activation",
+        "expert_scale": "unweighted",
+        "depth_objective": "compared",
+        "head_units": (4, 3),
+        "dropout": 0.2,
+    },
 ]
 
 
 @pytest.mark.parametrize("options", OPTIONS)
 def test_trains_and_survives_a_round_trip(options, tmp_path):
-    model = small_model(k=3, num_layers=1, embedding_normalization="none", **options)
+    model = small_model(**{"k": 3, "num_layers": 1, "embedding_normalization": "none"} | options)
     compile_model(model)
     before = [v.numpy() for v in model.trainable_variables]
     assert int(model.training_logs((some_ids(), some_labels()))["first_bad"]) == -1
@@ -31,9 +44,10 @@ def test_trains_and_survives_a_round_trip(options, tmp_path):
 
 
 def test_load_weights_fall_with_the_step_counter():
-    constant = small_model(expert_load_weight=0.5, depth_load_weight=0.25)
-    even = small_model(expert_load_weight=0.5, depth_load_weight=0.25, load_anneal_steps=10)
-    stepped = small_model(load_schedule={"values": (3, 0), "boundaries": (7,)}, expert_load_weight=0.5)
+    weights = {"expert_load_weight": 0.5, "depth_load_weight": 0.25, "num_layers": 1}
+    constant = small_model(**weights)
+    even = small_model(**weights, load_anneal_steps=10)
+    stepped = small_model(**weights, load_schedule={"values": (3, 0), "boundaries": (7,)})
     for step, share, factor in ((0, 1.0, 3.0), (4, 0.6, 3.0), (7, 0.3, 0.0), (30, 0.0, 0.0)):
         for model in (constant, even, stepped):
             model.step.assign(step)
@@ -45,6 +59,35 @@ def test_load_weights_fall_with_the_step_counter():
     assert even.annealing_steps() == stepped.annealing_steps() == 0
     again = AdaEnsemble.from_config(json.loads(json.dumps(stepped.get_config())))
     assert again.load_factor.values == (3, 0) and again.load_factor.boundaries == (7,)
+
+
+def test_views_of_each_expert():
+    """Identity maps change nothing; own tables do not touch gates and residuals."""
+    shared, linear = small_model(), small_model(expert_embeddings="linear")
+    np.testing.assert_allclose(linear(some_ids()), shared(some_ids()), rtol=1e-4, atol=1e-6)
+    assert float(linear.forward(some_ids()).flops) == float(shared.forward(some_ids()).flops) + 32 * 2 * 3 * 40 * 4
+    own = small_model(expert_embeddings="own", embedding_normalization="none")
+    assert [v.path for v in own.embedding_variables] == [f"embedding{n}/table" for n in ("", "_1", "_2", "_3")]
+    x0, gates = own.features(some_ids()), own.gates(some_ids())
+    np.testing.assert_array_equal(x0[:, 80:120], own.expert_embeddings[1](some_ids()))
+    own.expert_embeddings[1].table.assign(own.embedding.table)
+    for name, values in own.gates(some_ids()).items():
+        np.testing.assert_array_equal(values, gates[name])
+    cross = own.moe_layers[0].experts[1]
+    x0 = own.embedding(some_ids())
+    np.testing.assert_allclose(own.expert_outputs(some_ids())["layer_1"][1], cross(x0, x0), rtol=1e-4, atol=1e-5)
+
+
+def test_summed_exits_and_heads():
+    model = small_model(exits="summed", initial_logit=-1.0, head_units=(3,))
+    assert [float(e.bias) for e in model.estimators] == [-1.0, 0.0, 0.0]
+    for estimator in model.estimators:
+        estimator.kernel.assign(tf.zeros_like(estimator.kernel))
+        estimator.mlp_kernel.assign(tf.zeros_like(estimator.mlp_kernel))
+        estimator.bias.assign(1.0)
+    forward = model.forward(some_ids())
+    np.testing.assert_allclose(forward.logit, tf.argmax(forward.exit_gates, axis=1) + 1)
+    assert all(e.trainable for e in small_model(exits="summed", depth_objective="none").estimators)
 
 
 def test_initial_embeddings():
@@ -66,6 +109,11 @@ def test_initial_embeddings():
         ({"embedding_normalization": "pre"}, "embedding_normalization must be .* or 'none'; received 'pre'"),
         ({"expert_scale": "2"}, "expert_scale must be 'none', .* or 'learned'; received '2'"),
         ({"expert_scale": "k", "dispatcher": "bit_fusion"}, "expert_scale must be 'none' with dispatcher 'bit_fusion'"),
+        ({"shared_expert": "crss"}, "shared_expert must be among attention, .* received 'crss'"),
+        ({"head_units": (0,)}, r"head_units must be whole numbers of at least 1; received \[0\]"),
+        ({"exits": "sum"}, "exits must be 'own' or 'summed'; received 'sum'"),
+        ({"expert_embeddings": "each"}, "expert_embeddings must be 'shared', 'linear' or 'own'; received 'each'"),
+        ({"gate": {"l2": -1.0}}, "gate.l2 must be a finite number of at least 0; received -1.0"),
         ({"load_schedule": 3}, "load_schedule must map names to values, or be None; received 3"),
         ({"load_schedule": {"values": (1,), "steps": (3,)}}, "load_schedule must map 'values' to numbers and"),
         ({"load_anneal_steps": 3, "load_schedule": {"values": (1,)}}, "load_anneal_steps must be 0 together with"),

@@ -103,3 +103,25 @@ def test_no_rows(network):
     way = propagate(tf.zeros([0, WIDTH]), tf.zeros([0, LAYERS]), *network, 2)
     assert way.exit_logits.shape == (0, LAYERS) and float(way.flops) == 0.0
     assert np.isfinite(way.reached).all()
+
+
+@pytest.mark.parametrize("kind", GATES)
+def test_summed_exits_add_up_the_estimators(kind, network):
+    gates, x0 = GATES[kind], tf.random.stateless_normal([8, WIDTH], [1, 2])
+    variables = [v.value for layer in network[1] for v in layer.trainable_variables]
+    weights = tf.random.stateless_normal(gates.shape, [4, 4])
+    with tf.GradientTape(persistent=True) as tape:
+        way = propagate(x0, gates, *network, 2, summed=True)
+        sparse = tf.reduce_sum(weights * way.exit_logits)
+        expected = tf.cumsum(full_depth(x0, network), axis=1) * tf.cast(gates > 0, tf.float32)
+        dense = tf.reduce_sum(weights * expected)
+    np.testing.assert_allclose(way.exit_logits, expected, rtol=1e-4, atol=1e-5)
+    gradients = (tape.gradient(loss, variables, unconnected_gradients="zero") for loss in (sparse, dense))
+    for one, other in zip(*gradients, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-3, atol=1e-4)
+    # An estimator runs on each row that reaches its layer, not only on those that exit there.
+    apart = propagate(x0, gates, *network, 2)
+    exits = np.sum(gates > 0)
+    more = float(way.flops - apart.flops) / network[1][0].flops()
+    assert more == pytest.approx(8 * np.sum(way.reached) - exits, abs=0.02)
+    assert propagate(x0[:0], gates[:0], *network, 2, summed=True).exit_logits.shape == (0, LAYERS)

@@ -196,7 +196,7 @@ def test_wrong_arguments():
         SparseMoE(["crossing"], FIELDS)
     with pytest.raises(ValueError, match="each expert may be named once"):
         SparseMoE(["cross", "cross"], FIELDS)
-    with pytest.raises(ValueError, match="normalization must be 'batch', 'layer' or 'none'; received 'group'"):
+    with pytest.raises(ValueError, match="normalization must be 'batch', 'layer', 'none' or 'pre'; received 'group'"):
         SparseMoE(["cross"], FIELDS, "group")
     with pytest.raises(ValueError, match="chooses among 3, but there are 1 experts"):
         SparseMoE(["cross"], FIELDS, gate=NoisyCosineGate(3))
