@@ -163,7 +163,7 @@ def test_wrong_names():
     with pytest.raises(ValueError, match="name must be among dselect_k, gumbel_threshold, gumbel_top_k"):
         make_gate("cosine", 3)
     with pytest.raises(
-        ValueError, match="gate 'noisy_top_k' has no option jitter; it has reduction, .* stop_gradient; received 0.1$"
+        ValueError, match="gate 'noisy_top_k' has no option jitter; it has reduction, .* l2; received 0.1$"
     ):
         make_gate("noisy_top_k", 3, jitter=0.1)
     with pytest.raises(ValueError, match="gate 'gumbel_top_k' has no option threshold; it has"):
