@@ -9,6 +9,9 @@ import numpy as np
 
 SPLIT_SALT = 1
 BUCKET_SALT = 2
+NEGATIVE_SALT = 5
+GROUP_SALT = 6
+"""Salts 3 and 4 are those of the samples of numbers, in preparation and in the check-up."""
 
 
 def splitmix64(values: np.ndarray) -> np.ndarray:
@@ -37,9 +40,18 @@ def split_of_rows(row_numbers: np.ndarray, shares: Sequence[float], seed: int) -
     Returns:
         int64 [n].
     """
+    return split_of_hashes(row_hashes(row_numbers, seed, SPLIT_SALT), shares)
+
+
+def split_of_hashes(hashes: np.ndarray, shares: Sequence[float]) -> np.ndarray:
+    """The split of uniform hashes uint64 [n], as an index into `shares`, which sum to 1: int64 [n]."""
     ends = [round(2**64 * share) for share in np.cumsum(shares)[:-1]]
-    hashes = row_hashes(row_numbers, seed, SPLIT_SALT)
     return np.searchsorted(np.array(ends, np.uint64), hashes, side="right")
+
+
+def is_kept(row_numbers: np.ndarray, share: float, seed: int) -> np.ndarray:
+    """Whether each row is in a random share of all rows: bool [n]."""
+    return split_of_hashes(row_hashes(row_numbers, seed, NEGATIVE_SALT), (share, 1 - share)) == 0
 
 
 def bucket_of_rows(row_numbers: np.ndarray, buckets: int | np.ndarray, seed: int) -> np.ndarray:

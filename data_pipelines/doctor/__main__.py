@@ -2,6 +2,7 @@
 
 python -m data_pipelines.doctor --data_dir=DIR
 python -m data_pipelines.doctor --raw=train.txt --dataset=criteo
+python -m data_pipelines.doctor --raw=train --dataset=avazu --split_by=hour
 python -m data_pipelines.doctor --raw=table.csv --suggest_schema=table.json
 
 The exit code is 1 where there are errors, and 0 where there are at most warnings.
@@ -19,9 +20,11 @@ from data_pipelines.doctor.result import Column, Report
 from data_pipelines.doctor.suggest_schema import decide, save_schema
 from data_pipelines.doctor.table_sample import sample_table
 from data_pipelines.errors import UserError, run_main
+from data_pipelines.fields.split_rules import SplitRule, shares
 from data_pipelines.formats import DATASETS, make_format
 from data_pipelines.output import beside_output
 from data_pipelines.raw.files import HELP, raw_files
+from data_pipelines.read.preparation import Options
 
 _DATA_DIR = flags.DEFINE_string("data_dir", None, "Prepared directory to check.")
 _RAW = flags.DEFINE_multi_string("raw", None, f"Raw log to check: {HELP}.")
@@ -30,6 +33,9 @@ _SCHEMA = flags.DEFINE_string("schema", None, "Schema file of --dataset=tabular;
 _CLICKS = flags.DEFINE_multi_string("clicks", [], "Click logs of --dataset=ipinyou_contest, likewise.")
 _WITH_HOUR = flags.DEFINE_bool("with_hour", False, "Of avazu, hour of day and weekday as well.")
 _MAX_BAD_ROWS = flags.DEFINE_integer("max_bad_rows", 0, "More bad rows are an error.", lower_bound=0)
+_SPLIT_BY = flags.DEFINE_string("split_by", None, "Column of times that prepare will split --raw by.")
+_SPLIT_TIME = flags.DEFINE_string("split_time", None, "Form of the times in --split_by, if it is not found.")
+_SPLIT = flags.DEFINE_list("split", ["0.7", "0.1", "0.2"], "Shares of train, validation and test of --split_by.")
 _SUGGEST = flags.DEFINE_string("suggest_schema", None, "Schema file to write, from a look at --raw.")
 _LABEL = flags.DEFINE_string("label", None, "Label column of --suggest_schema, where its name does not tell.")
 _JSON = flags.DEFINE_bool("json", False, "Print JSON.")
@@ -60,7 +66,11 @@ def _report(show: Callable[[str], None]) -> Report:
         raise UserError("--raw needs --dataset, or --suggest_schema for a table that no schema file describes yet")
     raw_format, inputs = make_format(_DATASET.value, with_hour=_WITH_HOUR.value, schema_file=_SCHEMA.value)
     raw, clicks = raw_files(_RAW.value or ()), raw_files(_CLICKS.value or ())
-    return examine_raw(raw_format, inputs, raw, clicks, _MAX_BAD_ROWS.value, show)
+    options = None
+    if _SPLIT_BY.value is not None:
+        rule = SplitRule("column", _SPLIT_BY.value, _SPLIT_TIME.value or "")
+        options = Options(raw_format, inputs, split=shares(_SPLIT.value), split_rule=rule)
+    return examine_raw(raw_format, inputs, raw, clicks, _MAX_BAD_ROWS.value, show, options)
 
 
 def _suggest(raw: str, out: str) -> Report:

@@ -58,14 +58,16 @@ def examine_fields(
             judge_bins(report, field.name, len(field.parameters) + 1, asked[field.name])
         if not judge_auc(report, field.name, auc):
             judge_levels(report, field.name, np.sum(list(levels.values()), axis=0), text)
-        for split, shift in shifts.items():
+        for split, shift in shifts.items() if preparation.options.split_rule.is_random else ():
             judge_shift(report, field.name, split, shift, 2 * schema.num_fields)
     report.section("fields", rows)
     report.table("fields", "fields", _level_columns(any(field.separator for field in schema.fields)))
     report.table(_COMPARISON, "fields", _comparison_columns())
 
 
-def examine_values(report: Report, schema: Schema, counts: Mapping[str, SplitCounts]) -> None:
+def examine_values(
+    report: Report, schema: Schema, counts: Mapping[str, SplitCounts], preparation: Preparation
+) -> None:
     """Adds the section "values" of the fields that have floats beside their ids, its table, and findings."""
     if not schema.value_fields:
         return
@@ -87,7 +89,7 @@ def examine_values(report: Report, schema: Schema, counts: Mapping[str, SplitCou
         if np.count_nonzero(bins["train"].any(axis=1)) == 1:
             judge_one_level(report, name, None)
         judge_auc(report, name, auc)
-        for split, shift in shifts.items():
+        for split, shift in shifts.items() if preparation.options.split_rule.is_random else ():
             judge_shift(report, name, split, shift, 2 * schema.num_fields)
     report.section("values", rows)
     columns = [Column("field", "field"), Column("not_finite", "not finite", "count")]

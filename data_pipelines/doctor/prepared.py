@@ -5,6 +5,7 @@ from pathlib import Path
 
 from data_pipelines import checksums
 from data_pipelines.doctor.counts import SplitCounts, count_rows
+from data_pipelines.doctor.days import report_times
 from data_pipelines.doctor.duplicates import RowKeys
 from data_pipelines.doctor.fields import examine_fields, examine_values
 from data_pipelines.doctor.result import Column, Report
@@ -92,10 +93,17 @@ def examine_prepared(
         report.error("damaged_file", str(error), file=_file_of(error))
         return report
     _examine_splits(report, preparation, counts, keys)
+    if preparation.times:
+        report_times(report, str(preparation.options.split_rule), preparation.times)
     examine_fields(report, schema, preparation, counts, levels)
-    examine_values(report, schema, counts)
+    examine_values(report, schema, counts, preparation)
     judge_names(report, schema.columns)
     return report
+
+
+def _is_random(preparation: Preparation) -> bool:
+    """Whether splits differ by chance alone, in their labels too."""
+    return preparation.options.split_rule.is_random and preparation.options.negative_rate == 1
 
 
 def _file_of(error: UserError) -> str:
@@ -158,7 +166,7 @@ def _examine_splits(report: Report, preparation: Preparation, counts: Mapping[st
             message = f"{split}: {count.rows:,} rows but no {kind}; check the label column, or use more rows"
             report.error("one_class", message, split=split, value=rate)
         p = rate_shift(counts["train"].labels, count.labels)
-        if p < IMPROBABLE:
+        if p < IMPROBABLE and _is_random(preparation):
             train_rate = counts["train"].labels[1] / max(counts["train"].rows, 1)
             message = (
                 f"{split}: {rate:.4f} positive but {train_rate:.4f} in train, which does not happen with random splits "

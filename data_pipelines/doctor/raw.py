@@ -1,9 +1,11 @@
 """The check-up of a raw log, before it is prepared."""
 
+import dataclasses
 import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from data_pipelines.doctor.days import Timeline
 from data_pipelines.doctor.raw_counts import FREQUENT, RawCounts
 from data_pipelines.doctor.result import Column, Report
 from data_pipelines.doctor.statistics import field_auc
@@ -22,7 +24,9 @@ from data_pipelines.progress import Progress
 from data_pipelines.raw import RawReader
 from data_pipelines.raw.clicks import read_clicks
 from data_pipelines.raw.reader import FEW_BAD
+from data_pipelines.raw.split_column import known_rule
 from data_pipelines.raw.undeclared import with_time_forms
+from data_pipelines.read.preparation import Options
 
 _SHOWN_BAD_ROWS = 5
 _ROW_NAME_SHARE = 0.9
@@ -37,6 +41,7 @@ def examine_raw(
     click_files: Sequence[str | Path] = (),
     max_bad_rows: int = 0,
     show: Callable[[str], None] = lambda line: None,
+    split: Options | None = None,
 ) -> Report:
     """Reads raw files once and reports what they hold and what is wrong with them.
 
@@ -49,27 +54,37 @@ def examine_raw(
         click_files: click logs, for a format that has no label column.
         max_bad_rows: more bad rows are an error.
         show: receives progress lines.
+        split: if given, its shares and its rule, which reads a column of times, say where test will begin. The report
+            then tells how far test lies behind train and which levels are new by day.
     """
     report = Report(f"raw log {', '.join(map(str, files))}")
     report.facts |= {"files": [str(file) for file in files], "dataset": raw_format.name}
     with tempfile.TemporaryDirectory(prefix="doctor-") as directory:
         counts = RawCounts((), Path(directory))
-        complaints, reader = _Complaints(), None
+        complaints, reader, timeline = _Complaints(), None, None
         try:
             clicks = read_clicks(click_files, raw_format)
             inputs = with_time_forms(inputs, raw_format, files, clicks, show)
             counts = RawCounts(inputs, Path(directory))
-            reader = RawReader(raw_format, inputs, files, clicks=clicks, on_bad_row=complaints.add)
+            if split is not None:
+                rule = known_rule(split.split_rule, raw_format, inputs, files, clicks, show)
+                timeline = Timeline(dataclasses.replace(split, inputs=inputs, split_rule=rule))
+            also = timeline.columns if timeline else {}
+            reader = RawReader(raw_format, inputs, files, clicks=clicks, on_bad_row=complaints.add, also=also)
             progress = Progress("reading", reader.total_bytes, show)
             for chunk in read_ahead(reader):
                 counts.add(chunk)
+                if timeline:
+                    timeline.add(chunk)
                 progress.update(counts.rows, chunk.bytes_read)
         except UserError as error:
             report.error("unreadable", str(error))
         _examine_rows(report, counts, complaints, max_bad_rows, reader.way_to_declare if reader else "")
         if counts.rows:
             judge_copies(report, counts.keys.duplicates(), "fields")
-            _examine_fields(report, inputs, counts)
+            frequent = _examine_fields(report, inputs, counts)
+            if timeline:
+                timeline.report(report, frequent)
             judge_names(report, list(dict.fromkeys(one.column for one in inputs)))
     return report
 
@@ -117,10 +132,13 @@ def _examine_rows(
         report.error("one_class", message, value=rate)
 
 
-def _examine_fields(report: Report, inputs: Sequence[Input], counts: RawCounts) -> None:
-    rows = []
+def _examine_fields(report: Report, inputs: Sequence[Input], counts: RawCounts) -> dict[str, list[str]]:
+    """Adds the section "fields", its table, and findings; returns each field's frequent levels, if it has levels."""
+    rows, frequent = [], {}
     for one in inputs:
         found = counts.field(one)
+        if found.texts is not None:
+            frequent[one.name] = found.texts[1:]
         auc = field_auc(found.halves[0], found.halves[1])
         rows.append({"field": one.name, "transform": one.transform, "levels": found.distinct})
         rows[-1] |= {"missing": found.missing, "rare": found.rare, "auc": auc}
@@ -153,3 +171,4 @@ def _examine_fields(report: Report, inputs: Sequence[Input], counts: RawCounts) 
     ]
     title = f"fields (rare: rows in levels of fewer than {FREQUENT} rows; AUC alone: of the field's click rates)"
     report.table(title, "fields", [*columns, Column("auc", "AUC alone", "rate")])
+    return frequent

@@ -53,6 +53,7 @@ class RawFormat:
         quoted: whether values may be in double quotes and then contain delimiters, line ends and doubled quotes.
         click_key: columns that identify an impression. A log that has them has no label column: its positives are the
             rows whose key is in the click logs.
+        weight: name of the column of row weights; "" where every row counts once.
     """
 
     name: str
@@ -64,6 +65,7 @@ class RawFormat:
     click_key: tuple[str, ...] = ()
     positive: tuple[str, ...] = ()
     at_least: float | None = None
+    weight: str = ""
 
     @property
     def is_parquet(self) -> bool:

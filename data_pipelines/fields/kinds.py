@@ -1,10 +1,11 @@
-"""Kinds of raw text: what a column must hold so that a transform can read it."""
+"""Kinds of raw text: what a column must hold so that a transform, a split or a loss can read it."""
 
 from typing import NamedTuple
 
 import polars as pl
 
 from data_pipelines.fields.readings import MISSING_NUMBER, PLAIN, Reading, read
+from data_pipelines.fields.split_rules import SPLIT_NAMES
 from data_pipelines.fields.times import CANONICAL
 
 INTEGER = r"^-?[0-9]+$"
@@ -14,8 +15,13 @@ DESCRIPTIONS = {
     "number": "a number",
     "time": "a time",
     "price": "an integer price",
+    "instant": "a time",
+    "split": "train, validation or test",
+    "weight": "a number of at least 0",
 }
-"""How errors name a kind."""
+"""How errors name a kind. The last three may not be missing."""
+LARGEST_WEIGHT = 1e30
+"""Sums of so large weights still fit float32."""
 
 
 class Kind(NamedTuple):
@@ -58,4 +64,11 @@ def is_of_kind(text: pl.Series, kind: str | Kind) -> pl.Series:
         return text.str.contains(NUMBER) | text.str.contains(MISSING_NUMBER)
     if kind == "time":
         return text.str.contains(CANONICAL) | (text == "")
+    if kind == "instant":
+        return text.str.contains(CANONICAL)
+    if kind == "split":
+        return text.str.strip_chars().str.to_lowercase().is_in(list(SPLIT_NAMES))
+    if kind == "weight":
+        number = text.set(~text.str.contains(NUMBER), None).cast(pl.Float64, strict=False)
+        return number.is_between(0, LARGEST_WEIGHT).fill_null(False)
     raise ValueError(f"unknown kind {kind!r}")

@@ -126,6 +126,11 @@ class Schema:
         """Positions of the N fields that have a float beside their id, in the order of the values' columns."""
         return tuple(i for i, field in enumerate(self.fields) if field.has_value)
 
+    @property
+    def has_weight(self) -> bool:
+        """Whether rows have weights."""
+        return bool(self.format.weight)
+
     @cached_property
     def vocabulary_files(self) -> dict[str, str]:
         """The vocabulary file of each field by the field's name, relative to the directory."""
@@ -142,7 +147,8 @@ class Schema:
 
     def to_json(self) -> dict[str, Any]:
         """The schema as plain dictionaries and lists."""
-        return msgspec.to_builtins(self)
+        found = msgspec.to_builtins(self)
+        return found | {"format": without({"weight": ""}, found["format"])}
 
     @classmethod
     def from_json(cls, value: Any, source: str = "schema") -> "Schema":
@@ -165,6 +171,11 @@ class Schema:
     def load(cls, path: str | Path) -> "Schema":
         """Reads a schema file. Raises UserError where it is missing, damaged or malformed."""
         return load_json(path, cls)
+
+
+def without(defaults: dict[str, Any], found: dict[str, Any]) -> dict[str, Any]:
+    """A dictionary without the keys whose values are these defaults."""
+    return {key: value for key, value in found.items() if key not in defaults or value != defaults[key]}
 
 
 def check_names(names: list[str]) -> None:

@@ -55,8 +55,8 @@ DIRECTIVES = {
     "%B": rf"(?P<month>(?i:{_FULL_MONTHS}))",
     "%a": r"(?i:mon|tue|wed|thu|fri|sat|sun)",
     "%A": rf"(?i:{_WEEKDAYS})",
-    "%M": "[0-5][0-9]",
-    "%S": "[0-5][0-9]|6[01]",
+    "%M": "(?P<minute>[0-5][0-9])",
+    "%S": "(?P<second>[0-5][0-9]|6[01])",
     "%f": "[0-9]{1,9}",
     "%z": r"Z|[+-][0-9]{2}:?[0-9]{2}",
     "%%": "%",
@@ -77,8 +77,8 @@ class TimeForm:
 
     Attributes:
         name: as it is declared.
-        pattern: regular expression with the groups year, month, day and perhaps hour and half (of the day), or with the
-            group units.
+        pattern: regular expression with the groups year, month, day and perhaps hour, half (of the day), minute and
+            second, or with the group units.
         two_digits: the smallest year that two digits can mean; 0 if years have four.
         names_months: whether months are written as words.
     """

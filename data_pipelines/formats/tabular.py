@@ -18,6 +18,9 @@ r"""Any table: a schema file describes the columns of CSV, TSV or Parquet files.
 {"column": "income", "positive": ">50K"} (or a list of texts; all others are negative), or by the smallest positive
 number, as {"column": "rating", "at_least": 4}. Blanks around labels do not count.
 
+`weight`, if given, is a column of row weights: numbers of at least 0. Losses and metrics count a row of weight 2 as two
+rows. Prediction needs no weights.
+
 `file.format` is csv, tsv or parquet. Text files may have `delimiter` and `quoted` (default: true for csv, false for
 tsv). They have a header, or `columns` gives the names of all columns in order. Each field has `name`, `kind` and
 `column` (default: the name), and by kind:
@@ -83,11 +86,13 @@ def parse_schema(
     """
     default = {"bins": numeric_bins} | ({"count": bin_count} if bin_count else {})
     kinds: dict[str, type | UnionType] = {"label": str | dict, "file": dict, "min_count": int, "fields": list}
-    value = checked_keys(value, kinds, source, optional=("file", "min_count"))
+    kinds |= {"weight": str}
+    value = checked_keys(value, kinds, source, optional=("file", "min_count", "weight"))
     if not value["fields"]:
         raise UserError(f"{source}: there are no fields; name at least one")
     label = _label(value["label"], source)
     raw_format = dataclasses.replace(_format(value.get("file", {}), label["label"], source), **label)
+    raw_format = dataclasses.replace(raw_format, weight=_weight(value, raw_format, source))
     inputs = []
     for i, field in enumerate(value["fields"]):
         try:
@@ -96,6 +101,11 @@ def parse_schema(
             raise UserError(f"{source}: {error}") from None
         if inputs[-1].column == raw_format.label:
             raise UserError(f"{source}: field {inputs[-1].name} reads the label column {raw_format.label!r}")
+        if inputs[-1].column == raw_format.weight:
+            raise UserError(
+                f"{source}: field {inputs[-1].name} reads the weight column {raw_format.weight!r}, which prediction "
+                "does not have; write it to a second column if it is known before the click"
+            )
     try:
         check_names([one.name for one in inputs])
     except UserError as error:
@@ -118,6 +128,19 @@ def _label(label: str | dict[str, Any], source: str) -> dict[str, Any]:
     if not positive or not all(isinstance(text, str) and text.strip() for text in positive):
         raise UserError(f"{place}: 'positive' should be a text or a list of texts, got {label['positive']!r}")
     return {"label": label["column"], "positive": tuple(positive)}
+
+
+def _weight(value: dict[str, Any], raw_format: RawFormat, source: str) -> str:
+    """The weight column; "" where there is none."""
+    weight = value.get("weight", "")
+    if "weight" in value and (not weight or weight == raw_format.label):
+        raise UserError(f"{source}: 'weight' should name a column other than the label, got {weight!r}")
+    if weight and raw_format.columns and weight not in raw_format.columns:
+        raise UserError(
+            f"{source}, file: 'columns' should have the weight {weight!r} among them, got "
+            f"{', '.join(raw_format.columns)}"
+        )
+    return weight
 
 
 def _format(file: dict[str, Any], label: str, source: str) -> RawFormat:

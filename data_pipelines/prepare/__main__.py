@@ -1,6 +1,8 @@
 """Raw click logs -> prepared data.
 
 python -m data_pipelines.prepare --dataset=criteo --raw=train.txt --data_dir=DIR
+python -m data_pipelines.prepare --dataset=avazu --raw=train --split_by=hour --data_dir=DIR
+python -m data_pipelines.prepare --dataset=criteo --train=a.txt --validation=0.1 --test=b.txt --data_dir=DIR
 """
 
 import importlib.util
@@ -14,18 +16,17 @@ from data_pipelines.formats import DATASETS, NUMERIC, make_format
 from data_pipelines.prepare.build import build
 from data_pipelines.prepare.engines.local import LocalEngine
 from data_pipelines.prepare.engines.memory import DEFAULT_GB
-from data_pipelines.ranges import POSITIVE, define_float
-from data_pipelines.raw.files import HELP, raw_files
+from data_pipelines.prepare.split_flags import split_rule
+from data_pipelines.ranges import POSITIVE, Range, define_float
+from data_pipelines.raw.files import raw_files
 from data_pipelines.read.preparation import Options
 
 _DATASET = flags.DEFINE_enum("dataset", "criteo", DATASETS, "Name of the raw format.")
 _SCHEMA = flags.DEFINE_string("schema", None, "Schema file of --dataset=tabular; formats/tabular.py has its keys.")
-_RAW = flags.DEFINE_multi_string("raw", None, f"Raw log: {HELP}.", required=True)
 _CLICKS = flags.DEFINE_multi_string("clicks", [], "Click logs of --dataset=ipinyou_contest, likewise.")
 _DATA_DIR = flags.DEFINE_string("data_dir", None, "Directory to make; it appears when complete.", required=True)
 _MIN_COUNT = flags.DEFINE_integer("min_count", 20, "Rarer levels of the training split share a row per field.")
-_SPLIT = flags.DEFINE_list("split", ["0.7", "0.1", "0.2"], "Shares of train, validation and test.")
-_SEED = flags.DEFINE_integer("seed", 0, "Of the split and of the shuffle on disk.")
+_SEED = flags.DEFINE_integer("seed", 0, "Of the split, the choice of negatives and the shuffle on disk.")
 _MAX_BAD_ROWS = flags.DEFINE_integer("max_bad_rows", 0, "Leave out and count up to so many bad rows.", lower_bound=0)
 _NUMERIC_BINS = flags.DEFINE_enum(
     "numeric_bins",
@@ -42,6 +43,12 @@ _NUMERIC = flags.DEFINE_enum(
 _WITH_HOUR = flags.DEFINE_bool("with_hour", False, "Of avazu, hour of day and weekday as well.")
 _BLOCK_ROWS = flags.DEFINE_integer("block_rows", 4096, "Rows of a record.")
 _MEMORY_GB = define_float("memory_gb", DEFAULT_GB, "Bound on memory, GiB, of --engine=local.", POSITIVE)
+_NEGATIVE_RATE = define_float(
+    "negative_rate",
+    1.0,
+    "Share of the training split's negatives to keep; models correct for it.",
+    Range(0.0, 1.0, above=True),
+)
 _ENGINE = flags.DEFINE_enum("engine", "local", ["local", "spark"], "One machine, or a Spark cluster.")
 _SPARK_MASTER = flags.DEFINE_string("spark_master", None, "Spark master's URL; default: all cores of this machine.")
 
@@ -55,15 +62,18 @@ def main(argv: Sequence[str]) -> None:
     raw_format, inputs = make_format(
         _DATASET.value, _NUMERIC_BINS.value, _WITH_HOUR.value, _SCHEMA.value, _BIN_COUNT.value, _NUMERIC.value
     )
+    rule, shares, raw = split_rule()
     options = Options(
         format=raw_format,
         inputs=inputs,
         min_count=_MIN_COUNT.value,
-        split=_shares(_SPLIT.value),
+        split=shares,
         seed=_SEED.value,
         block_rows=_BLOCK_ROWS.value,
+        split_rule=rule,
+        negative_rate=_NEGATIVE_RATE.value,
     )
-    raw, clicks = raw_files(_RAW.value), raw_files(_CLICKS.value)
+    clicks = raw_files(_CLICKS.value)
     build(options, raw, _DATA_DIR.value, _MAX_BAD_ROWS.value, clicks, _engine(), _show)
 
 
@@ -79,14 +89,6 @@ def _engine():
 
 def _show(line: str) -> None:
     print(line, flush=True)
-
-
-def _shares(texts: Sequence[str]) -> tuple[float, float, float]:
-    try:
-        first, second, third = (float(text) for text in texts)
-    except ValueError:
-        raise UserError(f"--split should be three numbers like 0.7,0.1,0.2, got {','.join(texts)!r}") from None
-    return first, second, third
 
 
 if __name__ == "__main__":

@@ -21,6 +21,7 @@ from data_pipelines.prepare.engines.local import LocalEngine
 from data_pipelines.prepare.engines.memory import DEFAULT_GB
 from data_pipelines.prepare.source import Counted, Source
 from data_pipelines.prepare.staging import Staging, locked, staged_directory
+from data_pipelines.raw.split_column import known_rule
 from data_pipelines.raw.undeclared import with_time_forms
 from data_pipelines.read.preparation import (
     FILE_NAME,
@@ -80,8 +81,11 @@ def build(
     engine = engine or LocalEngine(DEFAULT_GB, show)
     source = Source(options, tuple(map(Path, raw_files)), tuple(map(Path, click_files)), max_bad_rows)
     source.reader(1)  # missing columns and files are found before anything is made
+    look = (source.files, source.clicks, show)
     options = dataclasses.replace(
-        options, inputs=with_time_forms(options.inputs, options.format, source.files, source.clicks, show)
+        options,
+        inputs=with_time_forms(options.inputs, options.format, *look),
+        split_rule=known_rule(options.split_rule, options.format, options.inputs, *look),
     )
     source = dataclasses.replace(source, options=options)
     raw, clicks = ([RawFile.of(path) for path in paths] for paths in (raw_files, click_files))
@@ -114,6 +118,8 @@ def _prepare(
         vocabularies.save(staging.path)
         vocabularies.schema.save(staging.path / "schema.json")
         staging.finish("counting", counted.to_json())
+    for line in _split_lines(source.options, counted):
+        show(line)
     for note in notes(vocabularies.schema, source.options.inputs):
         show(f"note: {note}")
     shards: dict[str, list[Shard]] = {split: [] for split in SPLITS}
@@ -158,10 +164,24 @@ def _describe(
         counted.positives,
         {split: tuple(files) for split, files in shards.items()},
         schema.fingerprint(),
+        counted.times,
+        counted.dropped,
     )
-    write_tfds_metadata(directory, options.format.name, sum(schema.widths), len(schema.value_fields), shards)
+    sizes = sum(schema.widths), len(schema.value_fields)
+    write_tfds_metadata(directory, options.format.name, *sizes, shards, schema.has_weight)
     preparation.save(directory)
     Checksums(directory).add([*METADATA, *(shard.file for files in shards.values() for shard in files)])
+
+
+def _split_lines(options: Options, counted: Counted) -> Iterator[str]:
+    """What was found out about the split: times and cut points, negatives left out."""
+    for split, (first, last) in counted.times.items():
+        yield f"{split}: {options.split_rule.column} from {first} to {last}"
+    if options.negative_rate < 1:
+        yield (
+            f"{counted.dropped:,} negatives of train are left out (--negative_rate={options.negative_rate:g}); "
+            "evaluation, predict and exported models correct for it"
+        )
 
 
 def _identity(
@@ -188,7 +208,10 @@ def _check_same(
     if found.options.format != options.format or found.options.inputs != options.inputs:
         there, asked = (_fields_text(one, other) for one, other in ((found.options, options), (options, found.options)))
         raise UserError(f"{final}: was prepared as {there}, not {asked}; {way_out}")
-    for name in ("min_count", "split", "seed", "block_rows"):
+    if found.options.split_rule != options.split_rule:
+        rules = f"{found.options.split_rule}, not {options.split_rule}"
+        raise UserError(f"{final}: was prepared with {rules}; {way_out}")
+    for name in ("min_count", "split", "seed", "block_rows", "negative_rate"):
         there, asked = getattr(found.options, name), getattr(options, name)
         if there != asked:
             raise UserError(f"{final}: was prepared with --{name}={there}, not {asked}; {way_out}")

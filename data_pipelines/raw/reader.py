@@ -15,8 +15,10 @@ import pyarrow as pa
 from data_pipelines.errors import UserError
 from data_pipelines.fields.columns import codes, distinct
 from data_pipelines.fields.declarations import Input, RawFormat, column_kinds
-from data_pipelines.fields.kinds import Kind
+from data_pipelines.fields.kinds import LARGEST_WEIGHT, Kind
 from data_pipelines.fields.labels import label_values, way_to_declare
+from data_pipelines.fields.readings import Reading, read
+from data_pipelines.fields.rules import numbers
 from data_pipelines.fields.schema import Field
 from data_pipelines.raw.advice import way_to_read
 from data_pipelines.raw.clicks import ClickLog
@@ -28,6 +30,7 @@ from data_pipelines.raw.validation import BadRow, Problem, parse_rows
 _SHOWN_BAD_ROWS = 5
 FEW_BAD = 0.2
 """Leaving bad rows out is suggested only up to this share of bad rows."""
+_WEIGHT = Kind("weight", Reading(trim=True))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,12 +43,16 @@ class RawChunk:
         row_numbers: int64 [n], each row's number over all rows of all files in order. Bad rows have a
             number too, so that the numbers of the others do not depend on them.
         bytes_read: bytes of all files (as stored) consumed so far.
+        path: the file that the rows are of.
+        weight: float32 [n], or None where rows have no weights or no labels.
     """
 
     columns: pa.RecordBatch
     label: np.ndarray | None
     row_numbers: np.ndarray
     bytes_read: int
+    path: Path
+    weight: np.ndarray | None = None
 
 
 class RawReader:
@@ -107,6 +114,9 @@ class RawReader:
         for name, kind in (also or {}).items():
             kinds[name] = tuple(dict.fromkeys((*kinds.get(name, ()), kind)))
         self._label_is_read = raw_format.label in kinds
+        self._weight = "" if self._ignores_label else raw_format.weight
+        if self._weight:
+            kinds[self._weight] = (*kinds.get(self._weight, ()), _WEIGHT)
         columns = list(kinds)
         if raw_format.click_key:
             if label == "required" and clicks is None:
@@ -137,6 +147,8 @@ class RawReader:
                     label,
                     numbers,
                     done + bytes_read,
+                    part.path,
+                    self._weights(columns),
                 )
             if self.rows == rows_before:
                 empty = empty or part.path
@@ -177,6 +189,13 @@ class RawReader:
         # Texts of rows that were left out are still among the distinct ones.
         values = label_values(known, self._format).clip(0).astype(np.uint8)
         return values[codes(columns, self._format.label)]
+
+    def _weights(self, columns: pa.RecordBatch) -> np.ndarray | None:
+        if not self._weight:
+            return None
+        # Texts of rows that were left out are still among the distinct ones.
+        known = np.nan_to_num(numbers(read(distinct(columns, self._weight), _WEIGHT.reading)))
+        return np.clip(known, 0, LARGEST_WEIGHT).astype(np.float32)[codes(columns, self._weight)]
 
     def _way_out(self, columns: pa.RecordBatch, good: np.ndarray, bad: Sequence[BadRow], what: str) -> str:
         """What to do about the row that exceeds the bound on bad rows, if it is in this chunk."""

@@ -46,7 +46,7 @@ def with_time_forms(
         return tuple(inputs)
     # Read as categories, because the form that their text should have is not known yet.
     columns = {one.column: Input(one.column, one.column) for one in undeclared}
-    found = {one: _Forms() for one in undeclared}
+    found = {one: FittingForms() for one in undeclared}
     reader = RawReader(
         raw_format,
         list(columns.values()),
@@ -71,13 +71,18 @@ def with_time_forms(
     )
 
 
-class _Forms:
-    """The forms that fit most of a column's rows."""
+class FittingForms:
+    """The forms that fit most of a column's rows.
+
+    Attributes:
+        examples: a text that fits, by form.
+        other: the first text; "" as long as every value is missing.
+    """
 
     def __init__(self) -> None:
         self._rows = dict.fromkeys(FORMS, 0)
-        self._examples: dict[str, str] = {}
-        self._other = ""
+        self.examples: dict[str, str] = {}
+        self.other = ""
 
     @property
     def left(self) -> list[str]:
@@ -92,21 +97,21 @@ class _Forms:
         for name, fits in fitting_forms(text).items():
             self._rows[name] += int(rows[fits].sum())
             if fits.any():
-                self._examples.setdefault(name, text[int(np.argmax(fits))])
+                self.examples.setdefault(name, text[int(np.argmax(fits))])
         if len(text):
-            self._other = self._other or text[0]
+            self.other = self.other or text[0]
 
     def only(self, field: Input) -> str:
         """The one form that is left. Raises UserError if there is none, or more than one."""
         place = f"field {field.name}: column {field.column!r}"
-        if not self._other:
+        if not self.other:
             raise UserError(f"{place} is empty; leave the field out")
-        if not self._examples:
+        if not self.examples:
             raise UserError(
-                f'{place} holds no times of a known form, but {self._other!r}; declare the field\'s "format": one of '
+                f'{place} holds no times of a known form, but {self.other!r}; declare the field\'s "format": one of '
                 f"{', '.join(FORMS)}, or a pattern such as %d.%m.%Y %H:%M"
             )
-        examples = {name: self._examples[name] for name in self.left}
+        examples = {name: self.examples[name] for name in self.left}
         if len(examples) > 1:
             raise UserError(f'{place} may be of two forms: {readings_of(examples)}; declare the field\'s "format"')
         (form,) = examples

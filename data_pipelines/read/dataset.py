@@ -1,7 +1,8 @@
 """Prepared data as tf.data pipelines: training, gate and evaluation batches, and the bi-level pairing.
 
 Legend: B batch, C columns of ids, N fields with values. `inputs` are ids int32 [B, C], or, if the schema has value
-fields, {"ids": ids, "values": float32 [B, N]}.
+fields, {"ids": ids, "values": float32 [B, N]}. Where rows have weights, every (inputs, label) is (inputs, label, weight
+float32 [B]), as Keras' `fit` takes them.
 """
 
 import contextlib
@@ -167,7 +168,7 @@ class PreparedData:
                 path, problem = self.path / shard.file, None
                 try:
                     batches = streams.in_order(self._files([shard], Part()), shard.rows)
-                    rows = sum(int(label.shape[0]) for _, label in batches)
+                    rows = sum(int(label.shape[0]) for _, label, *_ in batches)
                     if rows != shard.rows:
                         problem = f"{rows} rows instead of {shard.rows}"
                 except (tf.errors.DataLossError, tf.errors.InvalidArgumentError) as error:
@@ -215,7 +216,7 @@ class PreparedData:
     def _files(self, shards: Sequence[Shard], part: Part) -> BlockFiles:
         paths = [str(self.path / shard.file) for shard in shards]
         schema, block_rows = self.schema, self.preparation.options.block_rows
-        return BlockFiles(paths, sum(schema.widths), block_rows, len(schema.value_fields), part)
+        return BlockFiles(paths, sum(schema.widths), block_rows, len(schema.value_fields), part, schema.has_weight)
 
     def _shards(self, split: str) -> tuple[Shard, ...]:
         if split not in SPLITS:

@@ -10,7 +10,8 @@ import msgspec
 from data_pipelines.checksums import Checksums
 from data_pipelines.errors import UserError
 from data_pipelines.fields.declarations import Input, RawFormat
-from data_pipelines.fields.schema import Schema
+from data_pipelines.fields.schema import Schema, without
+from data_pipelines.fields.split_rules import SplitRule
 from data_pipelines.json_files import as_type, canonical_json, load_json, save_json
 
 FILE_NAME = "preparation.json"
@@ -29,9 +30,11 @@ class Options:
         inputs: the fields.
         min_count: levels seen less often in the training split share the out-of-vocabulary row, in fields
             without a threshold of their own.
-        split: shares of train, validation and test; they sum to 1.
-        seed: seeds the split and the shuffle on disk.
+        split: shares of train, validation and test, of rules that use them; they sum to 1.
+        seed: seeds the split, the choice of negatives and the shuffle on disk.
         block_rows: rows in a full block, which is one TFRecord record.
+        split_rule: what decides a row's split.
+        negative_rate: share of the negatives of the training split that are kept.
     """
 
     format: RawFormat
@@ -40,6 +43,8 @@ class Options:
     split: tuple[float, float, float] = (0.7, 0.1, 0.2)
     seed: int = 0
     block_rows: int = 4096
+    split_rule: SplitRule = SplitRule()
+    negative_rate: float = 1.0
 
     def __post_init__(self) -> None:
         """Raises UserError for values out of range."""
@@ -52,6 +57,11 @@ class Options:
             raise UserError(f"--seed should be between 0 and 2^63 - 1, got {self.seed}")
         if self.block_rows < 1:
             raise UserError(f"--block_rows should be at least 1, got {self.block_rows}")
+        if not 0 < self.negative_rate <= 1:
+            raise UserError(f"--negative_rate should be above 0 and at most 1, got {self.negative_rate}")
+
+
+_NOT_ASKED_FOR = {"split_rule": msgspec.to_builtins(SplitRule()), "negative_rate": 1.0}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -106,6 +116,8 @@ class Preparation:
         positives: rows with label 1, by split.
         shards: record files in order, by split.
         schema_fingerprint: `Schema.fingerprint` of the schema beside it.
+        times: first and last time by split, of a split by time.
+        dropped_negatives: negatives of the training split that `--negative_rate` left out.
     """
 
     options: Options
@@ -115,6 +127,8 @@ class Preparation:
     positives: dict[str, int]
     shards: dict[str, tuple[Shard, ...]]
     schema_fingerprint: str
+    times: dict[str, tuple[str, str]] = dataclasses.field(default_factory=dict)
+    dropped_negatives: int = 0
 
     def __post_init__(self) -> None:
         """Raises UserError if splits or numbers contradict each other."""
@@ -139,8 +153,14 @@ class Preparation:
         return hashlib.sha256(canonical_json(self.to_json()).encode()).hexdigest()[:16]
 
     def to_json(self) -> dict[str, Any]:
-        """Plain dictionaries and lists; `rows` is there for readers and is computed from the shards."""
-        return {"format_version": FORMAT_VERSION, "rows": self.rows} | msgspec.to_builtins(self)
+        """Plain dictionaries and lists; `rows` is there for readers and is computed from the shards.
+
+        What is not asked for is not written, so that files do not change with each new option.
+        """
+        found = without({"times": {}, "dropped_negatives": 0}, msgspec.to_builtins(self))
+        options = without(_NOT_ASKED_FOR, found["options"])
+        options["format"] = without({"weight": ""}, options["format"])
+        return {"format_version": FORMAT_VERSION, "rows": self.rows} | found | {"options": options}
 
     @classmethod
     def from_json(cls, value: Any, source: str) -> "Preparation":

@@ -19,24 +19,36 @@ import pyarrow as pa
 from data_pipelines.read.preparation import Shard
 
 if TYPE_CHECKING:
+    from data_pipelines.fields.schema import Schema
     from data_pipelines.fields.vocabulary import Vocabularies
 
 
-def row_dtype(num_columns: int, num_values: int = 0) -> np.dtype:
-    """A prepared row as a NumPy record: ids int32 [C], values float32 [N] where there are any, label uint8."""
+def row_dtype(num_columns: int, num_values: int = 0, has_weight: bool = False) -> np.dtype:
+    """A row as a NumPy record: ids int32 [C], label uint8; where there are any, values float32 [N], weight float32."""
     values = [("values", "<f4", (num_values,))] if num_values else []
-    return np.dtype([("ids", "<i4", (num_columns,)), *values, ("label", "u1")])
+    return np.dtype([("ids", "<i4", (num_columns,)), *values, ("label", "u1"), *[("weight", "<f4")] * has_weight])
+
+
+def schema_dtype(schema: "Schema") -> np.dtype:
+    """`row_dtype` of a schema's rows."""
+    return row_dtype(sum(schema.widths), len(schema.value_fields), schema.has_weight)
 
 
 def encoded_rows(
-    vocabularies: "Vocabularies", columns: pa.RecordBatch, label: np.ndarray, dtype: np.dtype
+    vocabularies: "Vocabularies",
+    columns: pa.RecordBatch,
+    label: np.ndarray,
+    dtype: np.dtype,
+    weight: np.ndarray | None = None,
 ) -> np.ndarray:
-    """Rows of `row_dtype` [n] of raw columns and labels [n]."""
+    """Rows of `row_dtype` [n] of raw columns, labels [n] and, if rows have them, weights [n]."""
     rows = np.empty(len(label), dtype)
     rows["ids"] = vocabularies.encode(columns)
     if vocabularies.schema.value_fields:
         rows["values"] = vocabularies.values(columns)
     rows["label"] = label
+    if weight is not None:
+        rows["weight"] = weight
     return rows
 
 
@@ -63,7 +75,12 @@ def write_blocks(file: IO[bytes], rows: np.ndarray, block_rows: int) -> None:
 
 
 def write_tfds_metadata(
-    data_dir: Path, dataset: str, num_columns: int, num_values: int, shards: Mapping[str, Sequence[Shard]]
+    data_dir: Path,
+    dataset: str,
+    num_columns: int,
+    num_values: int,
+    shards: Mapping[str, Sequence[Shard]],
+    has_weight: bool = False,
 ) -> None:
     """Writes dataset_info.json and features.json beside the record files."""
     import tensorflow_datasets as tfds
@@ -87,6 +104,8 @@ def write_tfds_metadata(
     }
     if num_values:
         features["values"] = tfds.features.Tensor(shape=(None, num_values), dtype=np.float32, encoding=as_bytes)
+    if has_weight:
+        features["weight"] = tfds.features.Tensor(shape=(None,), dtype=np.float32, encoding=as_bytes)
     tfds.folder_dataset.write_metadata(
         data_dir=data_dir,
         features=tfds.features.FeaturesDict(features),

@@ -6,7 +6,7 @@ rows keeps the rate at millions of rows a second; every random draw is stateless
 so a stream does not depend on threads or on TensorFlow's global seed and can start anywhere.
 
 Legend: B batch, C columns of ids, N fields with values. `inputs` are ids int32 [B, C], or, if there are values,
-{"ids": ids, "values": float32 [B, N]}.
+{"ids": ids, "values": float32 [B, N]}. Where rows have weights, batches are (inputs, label, weight float32 [B]).
 """
 
 import dataclasses
@@ -26,7 +26,7 @@ BUFFER_WINDOWS = 8
 """Windows whose blocks are shuffled together before they are cut into windows."""
 PARALLEL_FILES = CYCLE_FILES
 """Files open at the same time; it does not affect the order."""
-Rows = tuple[Inputs, tf.Tensor]
+Rows = tuple[Inputs, tf.Tensor] | tuple[Inputs, tf.Tensor, tf.Tensor]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -72,6 +72,7 @@ class BlockFiles:
         block_rows: rows of a full block.
         num_values: N.
         part: the rows of each block to deliver.
+        has_weight: whether rows have weights.
     """
 
     paths: Sequence[str]
@@ -79,6 +80,7 @@ class BlockFiles:
     block_rows: int
     num_values: int = 0
     part: Part = Part()
+    has_weight: bool = False
 
     @property
     def window_blocks(self) -> int:
@@ -126,9 +128,9 @@ def shuffled(
     windows = numbers.flat_map(lambda epoch: _epoch_windows(files, _fold(tf.constant([seed, stream], tf.int64), epoch)))
 
     def permuted(serialized: tf.Tensor, key: tf.Tensor) -> Rows:
-        inputs, label = decode(serialized, files)
-        order = tf.random.experimental.stateless_shuffle(tf.range(tf.shape(label)[0]), key)
-        return tf.nest.map_structure(lambda x: tf.gather(x, order), (inputs, label))
+        rows = decode(serialized, files)
+        order = tf.random.experimental.stateless_shuffle(tf.range(tf.shape(rows[1])[0]), key)
+        return tf.nest.map_structure(lambda x: tf.gather(x, order), rows)
 
     rows = windows.map(permuted, tf.data.AUTOTUNE, deterministic=True)
     if skip_rows:
@@ -137,12 +139,13 @@ def shuffled(
 
 
 def decode(serialized: tf.Tensor, files: BlockFiles) -> Rows:
-    """Rows of several serialized blocks: string [blocks] -> (inputs of n rows, label float32 [n]).
+    """Rows of several serialized blocks: string [blocks] -> (inputs of n rows, label float32 [n][, weight [n]]).
 
     Other features of a block are skipped. Raises InvalidArgumentError if the features differ in length.
     """
     # Bytes per row of each feature.
     widths = {"ids": 4 * files.num_columns, "label": 1} | ({"values": 4 * files.num_values} if files.num_values else {})
+    widths |= {"weight": 4} if files.has_weight else {}
     block = tf.io.parse_example(serialized, dict.fromkeys(widths, tf.io.FixedLenFeature([], tf.string)))
     if files.part != Part():
         # Cut the bytes, before decoding.
@@ -159,7 +162,11 @@ def decode(serialized: tf.Tensor, files: BlockFiles) -> Rows:
     if files.num_values:
         values = tf.io.decode_raw(block["values"], tf.float32, little_endian=True)
         values = tf.reshape(values, [rows, files.num_values])
-    return make_inputs(ids, values), tf.cast(label, tf.float32)
+    found = make_inputs(ids, values), tf.cast(label, tf.float32)
+    if not files.has_weight:
+        return found
+    weight = tf.io.decode_raw(block["weight"], tf.float32, little_endian=True)
+    return *found, tf.reshape(weight, [rows])
 
 
 def _epoch_windows(files: BlockFiles, key: tf.Tensor) -> tf.data.Dataset:
@@ -194,7 +201,7 @@ def _drop_rows(left: tf.Tensor, rows: Rows) -> tuple[tf.Tensor, Rows]:
 
 
 def _batches(rows: tf.data.Dataset, batch_size: int, worker: Worker, endless: bool) -> tf.data.Dataset:
-    rows = rows.filter(lambda inputs, label: tf.size(label) > 0)
+    rows = rows.filter(lambda inputs, label, *weight: tf.size(label) > 0)
     batches = rows.rebatch(batch_size * worker.count, drop_remainder=endless)
     if worker.count > 1:
         batches = batches.map(lambda *batch: _rows_of(worker, batch, batch_size if endless else None))

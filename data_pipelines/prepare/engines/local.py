@@ -20,13 +20,13 @@ from data_pipelines.json_files import as_type
 from data_pipelines.prepare.engines.memory import MemoryPlan
 from data_pipelines.prepare.engines.read_ahead import read_ahead
 from data_pipelines.prepare.engines.shuffle import Buckets, DiskShuffle
-from data_pipelines.prepare.engines.spool import Spool
-from data_pipelines.prepare.source import Counted, Source
+from data_pipelines.prepare.engines.spool import Rows, Spool
+from data_pipelines.prepare.source import Counted, Source, set_cuts
+from data_pipelines.prepare.splitting import DROPPED, Times
 from data_pipelines.prepare.staging import Staging
 from data_pipelines.progress import Progress
 from data_pipelines.read.preparation import Shard
-from data_pipelines.read.records import encoded_rows, row_dtype
-from data_pipelines.row_hashes import split_of_rows
+from data_pipelines.read.records import encoded_rows, schema_dtype
 
 _SPOOL, _COUNTS, _BUCKETS = "spool", "counts", "buckets"
 
@@ -53,20 +53,31 @@ class LocalEngine:
         directory = staging.path / _COUNTS
         directory.mkdir()
         counter = LevelCounter(options.inputs, directory, self._plan.count_bytes)
-        sample, spool = NumericSample(options.inputs, options.seed), Spool(staging.path / _SPOOL)
-        reader = source.reader(self._plan.chunk_bytes)
-        progress, counted = Progress("counting", reader.total_bytes, self._show), Counted()
+        sample, spool = NumericSample(options.inputs, options.seed), Spool(staging.path / _SPOOL, _columns(source))
+        reader, splitter = source.reader(self._plan.chunk_bytes), source.splitter
+        counted, times = Counted(), Times()
+
+        def count(rows: Rows) -> None:
+            split = splitter.splits(rows.keys, rows.label, rows.row_numbers, counted.cuts)
+            counted.add(split, rows.label, rows.weight)
+            counter.add(rows.columns, split == 0)
+            sample.add(rows.columns, rows.row_numbers, split == 0)
+
+        progress = Progress("reading times" if splitter.by_time else "counting", reader.total_bytes, self._show)
         for chunk in read_ahead(reader):
-            split = split_of_rows(chunk.row_numbers, options.split, options.seed)
-            assert chunk.label is not None
-            counted.add(split, chunk.label)
-            train = split == 0
-            counter.add(chunk.columns, train)
-            sample.add(chunk.columns, chunk.row_numbers, train)
-            spool.write(chunk)
-            progress.update(counted.total, chunk.bytes_read)
+            rows = Rows.of(chunk, splitter.keys(chunk))
+            times.add(rows.keys) if splitter.by_time else count(rows)
+            spool.write(rows)
+            progress.update(reader.rows, chunk.bytes_read)
         counted.bad_rows = reader.bad_rows
-        counted.check()
+        if splitter.by_time:
+            set_cuts(counted, times, source)
+            total = reader.rows - reader.bad_rows
+            progress = Progress("counting", total, self._show)
+            for rows in read_ahead(spool):
+                count(rows)
+                progress.update(counted.total, counted.total + counted.dropped)
+        counted.check(options.split_rule)
         vocabularies = Vocabularies.from_counts(
             options.format,
             options.inputs,
@@ -82,8 +93,7 @@ class LocalEngine:
         self, source: Source, staging: Staging, vocabularies: Vocabularies, counted: Counted
     ) -> Iterator[tuple[str, Shard]]:
         """The other stages: yields (split, record file). Raises UserError where the disk is too small."""
-        options, schema = source.options, vocabularies.schema
-        dtype = row_dtype(sum(schema.widths), len(schema.value_fields))
+        options, dtype = source.options, schema_dtype(vocabularies.schema)
         buckets = Buckets(counted.rows, dtype.itemsize, options.block_rows, options.seed)
         directory = staging.path / _BUCKETS
         shuffle = DiskShuffle(directory, buckets, dtype)
@@ -114,15 +124,21 @@ class LocalEngine:
         dtype: np.dtype,
         counted: Counted,
     ) -> None:
-        options, rows = source.options, 0
+        written = 0
         progress = Progress("encoding", counted.total, self._show)
-        for columns, label, row_numbers in read_ahead(Spool(staging.path / _SPOOL)):
-            encoded = encoded_rows(vocabularies, columns, label, dtype)
-            shuffle.add(encoded, split_of_rows(row_numbers, options.split, options.seed), row_numbers)
-            rows += len(label)
-            progress.update(rows, rows)
-        if rows != counted.total:
-            raise UserError(f"{staging.path}: {rows} rows in the spool instead of {counted.total}; delete it")
+        for rows in read_ahead(Spool(staging.path / _SPOOL, _columns(source))):
+            split = source.splitter.splits(rows.keys, rows.label, rows.row_numbers, counted.cuts)
+            encoded = encoded_rows(vocabularies, rows.columns, rows.label, dtype, rows.weight)
+            shuffle.add(encoded, split, rows.row_numbers)
+            written += int((split != DROPPED).sum())
+            progress.update(written, written)
+        if written != counted.total:
+            raise UserError(f"{staging.path}: {written} rows in the spool instead of {counted.total}; delete it")
+
+
+def _columns(source: Source) -> list[str]:
+    """The raw columns that fields read, each once."""
+    return list(dict.fromkeys(one.column for one in source.options.inputs))
 
 
 def _check_space(staging: Staging, row_bytes: int) -> None:

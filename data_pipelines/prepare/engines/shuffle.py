@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from data_pipelines.errors import UserError
+from data_pipelines.prepare.splitting import DROPPED
 from data_pipelines.read.preparation import SPLITS, Shard
 from data_pipelines.read.records import shard_name, write_shard
 from data_pipelines.row_hashes import bucket_of_rows
@@ -47,7 +48,12 @@ class Buckets:
         self._first = np.cumsum([0, *self._number[:-1]])
 
     def scatter(self, rows: np.ndarray, split: np.ndarray, row_numbers: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
-        """Yields (bucket, its rows in order) of rows [n] with splits [n] and numbers [n]; skips empty buckets."""
+        """Yields (bucket, its rows in order) of rows [n] with splits [n] and numbers [n]; skips empty buckets.
+
+        Rows with the split `DROPPED` are left out.
+        """
+        if (dropped := split == DROPPED).any():
+            rows, split, row_numbers = rows[~dropped], split[~dropped], row_numbers[~dropped]
         bucket = self._first[split] + bucket_of_rows(row_numbers, self._number[split], self._seed)
         order = np.argsort(bucket.astype(np.uint16 if len(self.names) < 2**16 else np.int64), kind="stable")
         rows = rows[order]

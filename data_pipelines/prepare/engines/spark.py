@@ -26,10 +26,11 @@ from data_pipelines.fields.vocabulary import Vocabularies
 from data_pipelines.prepare.engines import spark_tasks
 from data_pipelines.prepare.engines.parts import NumberedPart, cut, numbered
 from data_pipelines.prepare.engines.shuffle import Buckets, permuted
-from data_pipelines.prepare.source import Counted, Source
+from data_pipelines.prepare.source import Counted, Source, set_cuts
+from data_pipelines.prepare.splitting import Times
 from data_pipelines.prepare.staging import Staging
 from data_pipelines.read.preparation import Shard
-from data_pipelines.read.records import row_dtype, shard_name, write_shard
+from data_pipelines.read.records import schema_dtype, shard_name, write_shard
 
 JAVA_VERSION = 17
 
@@ -58,8 +59,12 @@ class SparkEngine:
         from pyspark.sql import functions
 
         options, parts = source.options, self._numbered(source)
+        counted = Counted()
+        if source.splitter.by_time:
+            self._show(f"reading times: {len(parts)} parts")
+            set_cuts(counted, self._times(source, parts), source)
         self._show(f"counting: {len(parts)} parts")
-        found = self._each(parts, partial(spark_tasks.count_parts, source), spark_tasks.COUNT_SCHEMA)
+        found = self._each(parts, partial(spark_tasks.count_parts, source, counted.cuts), spark_tasks.COUNT_SCHEMA)
         found = found.persist(StorageLevel.DISK_ONLY)
         with _clear_errors():
             notes = found.filter("field < 0").select("note").toArrow()["note"].to_pylist()
@@ -72,7 +77,7 @@ class SparkEngine:
             )
             frequent = pl.DataFrame(pl.from_arrow(levels.toArrow()))
         found.unpersist()
-        counted, sample = Counted(), NumericSample(options.inputs, options.seed)
+        sample = NumericSample(options.inputs, options.seed)
         longest: dict[str, int] = {}
         for note in notes:
             part_counted, hashes, values, part_longest = spark_tasks.read_note(note)
@@ -81,7 +86,7 @@ class SparkEngine:
             longest = {name: max(length, longest.get(name, 1)) for name, length in part_longest.items()}
         if counted.bad_rows > source.max_bad_rows:
             raise UserError(f"{counted.bad_rows} bad rows in all; raise --max_bad_rows={source.max_bad_rows}")
-        counted.check()
+        counted.check(options.split_rule)
         counts = _FrequentLevels([one.name for one in options.inputs], frequent, longest)
         return Vocabularies.from_counts(
             options.format, options.inputs, counts, options.min_count, sample.parameters()
@@ -92,10 +97,10 @@ class SparkEngine:
     ) -> Iterator[tuple[str, Shard]]:
         """See `build.Engine`."""
         options, parts = source.options, self._numbered(source)
-        dtype = row_dtype(sum(vocabularies.schema.widths), len(vocabularies.schema.value_fields))
+        dtype = schema_dtype(vocabularies.schema)
         buckets = Buckets(counted.rows, dtype.itemsize, options.block_rows, options.seed)
         self._show(f"encoding: {len(parts)} parts into {len(buckets.names)} record files")
-        encode = partial(spark_tasks.encode_parts, source, staging.path, buckets, dtype)
+        encode = partial(spark_tasks.encode_parts, source, staging.path, buckets, counted.cuts)
         directory = staging.path
 
         # Spark reads from the annotations what to pass, so this cannot be a partial.
@@ -112,6 +117,15 @@ class SparkEngine:
                 write_shard(path, permuted(np.empty(0, dtype), split, number, options.seed), options.block_rows)
             count = written.get(bucket, 0)
             yield split, Shard(path.name, count, -(-count // options.block_rows), path.stat().st_size)
+
+    def _times(self, source: Source, parts: list[NumberedPart]) -> Times:
+        """Rows by the time that decides their split."""
+        times = Times()
+        with _clear_errors():
+            found = self._each(parts, partial(spark_tasks.count_times, source), spark_tasks.TIME_SCHEMA)
+            counts = found.groupBy("time").sum("rows").toArrow()
+        times.add(counts.column(0).to_numpy(), counts.column(1).to_numpy())
+        return times
 
     def _numbered(self, source: Source) -> list[NumberedPart]:
         if self._parts is None:

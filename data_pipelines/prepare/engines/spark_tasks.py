@@ -19,12 +19,14 @@ from data_pipelines.output import complete_file
 from data_pipelines.prepare.engines.parts import NumberedPart, count_rows
 from data_pipelines.prepare.engines.shuffle import Buckets, permuted
 from data_pipelines.prepare.source import Counted, Source
+from data_pipelines.prepare.splitting import Cuts, Times
+from data_pipelines.raw import RawChunk
 from data_pipelines.raw.lines import CHUNK_BYTES
 from data_pipelines.read.preparation import Options
-from data_pipelines.read.records import encoded_rows, shard_name, write_blocks
-from data_pipelines.row_hashes import split_of_rows
+from data_pipelines.read.records import encoded_rows, schema_dtype, shard_name, write_blocks
 
 PART_SCHEMA = "part int, lines long, rows long"
+TIME_SCHEMA = "time long, rows long"
 COUNT_SCHEMA = "field int, level string, count long, note binary"
 """A level's count in one part; or, where field is -1, a note with everything else about the part."""
 ROWS_SCHEMA = "bucket int, first_row long, rows binary"
@@ -49,7 +51,18 @@ def count_rows_of_parts(raw_format: RawFormat, number: int, part: NumberedPart) 
     yield pa.record_batch({"part": pa.array([number], pa.int32()), "lines": [lines], "rows": [rows]})
 
 
-def count_parts(source: Source, number: int, part: NumberedPart) -> Iterator[pa.RecordBatch]:
+def count_times(source: Source, number: int, part: NumberedPart) -> Iterator[pa.RecordBatch]:
+    """Rows of a part by the time that decides their split, as `TIME_SCHEMA`."""
+    times, reader = Times(), source.reader(CHUNK_BYTES, [part.part], part.first_row)
+    for chunk in reader:
+        times.add(source.splitter.keys(chunk))
+    found, rows = times.counts()
+    yield pa.record_batch({"time": found, "rows": rows})
+
+
+def count_parts(
+    source: Source, cuts: Cuts | None, number: int, part: NumberedPart
+) -> Iterator[pa.RecordBatch]:
     """Counts of a part's levels over the training split, as `COUNT_SCHEMA`."""
     options, counted = source.options, Counted()
     sample = NumericSample(options.inputs, options.seed)
@@ -57,9 +70,9 @@ def count_parts(source: Source, number: int, part: NumberedPart) -> Iterator[pa.
         counter = LevelCounter(options.inputs, Path(directory), _COUNT_BYTES)
         reader = source.reader(CHUNK_BYTES, [part.part], part.first_row)
         for chunk in reader:
-            split = split_of_rows(chunk.row_numbers, options.split, options.seed)
+            split = _splits(source, chunk, cuts)
             assert chunk.label is not None
-            counted.add(split, chunk.label)
+            counted.add(split, chunk.label, chunk.weight)
             counter.add(chunk.columns, split == 0)
             sample.add(chunk.columns, chunk.row_numbers, split == 0)
         counted.bad_rows = reader.bad_rows
@@ -79,16 +92,17 @@ def read_note(note: bytes) -> tuple[Counted, np.ndarray, np.ndarray, dict[str, i
 
 
 def encode_parts(
-    source: Source, data_dir: Path, buckets: Buckets, dtype: np.dtype, number: int, part: NumberedPart
+    source: Source, data_dir: Path, buckets: Buckets, cuts: Cuts | None, number: int, part: NumberedPart
 ) -> Iterator[pa.RecordBatch]:
     """A part's encoded rows by bucket, as `ROWS_SCHEMA`."""
-    options, vocabularies = source.options, _vocabularies(data_dir)
+    vocabularies = _vocabularies(data_dir)
+    dtype = schema_dtype(vocabularies.schema)
     for chunk in source.reader(CHUNK_BYTES, [part.part], part.first_row):
         if not len(chunk.row_numbers):
             continue
-        split = split_of_rows(chunk.row_numbers, options.split, options.seed)
+        split = _splits(source, chunk, cuts)
         assert chunk.label is not None
-        rows = encoded_rows(vocabularies, chunk.columns, chunk.label, dtype)
+        rows = encoded_rows(vocabularies, chunk.columns, chunk.label, dtype, chunk.weight)
         found = list(buckets.scatter(rows, split, chunk.row_numbers))
         yield pa.record_batch(
             {
@@ -110,6 +124,11 @@ def write_bucket(options: Options, data_dir: Path, buckets: Buckets, dtype: np.d
     with complete_file(final, "wb") as file:
         write_blocks(file, permuted(rows, split, number, options.seed), options.block_rows)
     return pa.table({"bucket": pa.array([bucket], pa.int32()), "rows": pa.array([len(rows)], pa.int64())})
+
+
+def _splits(source: Source, chunk: RawChunk, cuts: Cuts | None) -> np.ndarray:
+    assert chunk.label is not None
+    return source.splitter.splits(source.splitter.keys(chunk), chunk.label, chunk.row_numbers, cuts)
 
 
 @lru_cache(maxsize=1)

@@ -14,6 +14,7 @@ from criteo_build import files_of
 from made_up_rows import criteo_lines
 
 from data_pipelines.fields.declarations import RawFormat
+from data_pipelines.fields.split_rules import SplitRule
 from data_pipelines.formats import make_format
 from data_pipelines.prepare.build import build
 from data_pipelines.prepare.engines.parts import count_rows, cut, numbered
@@ -39,11 +40,11 @@ def _prepare(master, data_dir, *flags, **environment):
     )  # fmt: skip
 
 
-def _check_same(master, raw, tmp_path, raw_format, inputs, *flags):
+def _check_same(master, raw, tmp_path, raw_format, inputs, *flags, **options):
     finished = _prepare(master, tmp_path / "spark", f"--raw={','.join(map(str, raw))}", "--min_count=2", *flags)
     assert finished.returncode == 0, finished.stderr[-3000:]
     assert "Spark 4" in finished.stdout and f"at {master}" in finished.stdout
-    build(Options(raw_format, inputs, min_count=2), raw, tmp_path / "local", show=lambda line: None)
+    build(Options(raw_format, inputs, min_count=2, **options), raw, tmp_path / "local", show=lambda line: None)
     assert files_of(tmp_path / "spark") == files_of(tmp_path / "local")
     assert [path.name for path in tmp_path.glob("*.preparing")] == []
 
@@ -97,6 +98,23 @@ def test_integers_of_criteo_in_equal_bins_and_as_values(master, tmp_path, option
         path.write_text("\n".join(criteo_lines(500, seed=number)) + "\n")
     flags = [f"--{name}={value}" for name, value in options.items()]
     _check_same(master, raw, tmp_path, *make_format("criteo", **options), *flags)
+
+
+def test_a_split_by_time_with_weights_and_a_share_of_the_negatives(master, tmp_path):
+    rng = np.random.default_rng(0)
+    schema = {"label": "y", "weight": "w", "fields": [{"name": "a", "kind": "categorical"}]}
+    schema["fields"].append({"name": "n", "kind": "numeric", "bins": "none"})
+    (tmp_path / "schema.json").write_text(json.dumps(schema))
+    raw = []
+    for number in range(3):
+        rows = zip(*rng.integers(0, [[2], [9], [50], [100], [24]], (5, 500)), strict=True)
+        lines = ["y,w,a,n,at", *(f"{y},{w / 4},{a},{n},2024-03-0{1 + n % 7} {hour:02}:30" for y, w, a, n, hour in rows)]
+        raw.append(tmp_path / f"{number}.csv")
+        raw[-1].write_text("\n".join(lines))
+    flags = ("--dataset=tabular", f"--schema={tmp_path / 'schema.json'}", "--split_by=at", "--negative_rate=0.5")
+    found = make_format("tabular", schema_file=tmp_path / "schema.json")
+    rule = SplitRule("column", "at")
+    _check_same(master, raw, tmp_path, *found, *flags, split_rule=rule, negative_rate=0.5)
 
 
 def test_a_bad_row_is_one_clear_message(master, tmp_path):
