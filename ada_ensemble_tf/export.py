@@ -92,7 +92,7 @@ def _rows(workdir: "Workdir", schema: "Schema") -> dict[str, list[str]] | None:
             raise
         logger.info("rows are made from the vocabularies, because the prepared data is not available: %s", error)
         return None
-    for inputs, _ in data.evaluation("test", _ROWS.value).take(1):
+    for inputs, *_ in data.evaluation("test", _ROWS.value).take(1):
         ids, values = ids_of(inputs).numpy(), values_of(inputs)
         return raw_text(Vocabularies.load(workdir.path, schema), ids, None if values is None else values.numpy())
     return None

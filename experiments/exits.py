@@ -39,7 +39,7 @@ def score(workdir: str, split: str, rows: int | None) -> Scored:
     batches = data.evaluation(split, int(config["eval_batch_size"]), gate_share=config["gate_share"] if learned else 0)
     labels, probabilities, chosen, flops, read = [], [], [], [], 0
     with data.reading():
-        for inputs, batch_labels in batches:
+        for inputs, batch_labels, *_ in batches:
             results = [forward(inputs) for forward in functions.values()]
             probabilities.append(np.stack([one.numpy() for one, _ in results], axis=1))
             flops.append([float(cost) for _, cost in results])

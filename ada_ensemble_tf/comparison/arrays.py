@@ -1,4 +1,4 @@
-"""The arrays of a comparison: test labels, and each run's probabilities; both have checksums in their directory."""
+"""A comparison's arrays: test labels and weights, each run's probabilities. All have checksums in their directory."""
 
 import io
 from pathlib import Path
@@ -15,6 +15,17 @@ def save_array(path: Path, array: np.ndarray) -> None:
     content = io.BytesIO()
     np.save(content, array)
     Checksums(path.parent).write({path.name: content.getvalue()})
+
+
+def weights_file(labels_file: Path) -> Path:
+    """The file of the test rows' weights, beside that of their labels; there is none where rows have no weights."""
+    return labels_file.with_name("test_weights.npy")
+
+
+def load_weights(labels_file: Path) -> np.ndarray | None:
+    """The weights of the test rows, or None. Raises UserError as `load_array` does."""
+    file = weights_file(labels_file)
+    return load_array(file, len(load_array(labels_file))) if file.exists() else None
 
 
 def load_array(path: Path, rows: int | None = None) -> np.ndarray:

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from ada_ensemble_tf.comparison.arrays import load_array
+from ada_ensemble_tf.comparison.arrays import load_array, load_weights
 from ada_ensemble_tf.comparison.critical_difference import critical_difference_figure
 from ada_ensemble_tf.comparison.model_aucs import mean_interval, model_auc_figure
 from ada_ensemble_tf.comparison.runs import PROBABILITIES, Run
@@ -45,20 +45,20 @@ def comparison_page(table: Table) -> Page:
         table: the table of a comparison with at least one finished run.
     """
     rows = table.rows()
-    labels = load_array(table.labels_file)
+    labels, weights = load_array(table.labels_file), load_weights(table.labels_file)
     files: dict[str, dict[int, Path]] = {}
     for run in table.runs:
         if run.done():
             files.setdefault(run.label, {})[run.seed] = run.folder / PROBABILITIES
     order = [row["label"] for row in rows if row["label"] in files]
     aucs = {
-        label: [auc_interval(labels, load_array(file, len(labels))) for file in files[label].values()]
+        label: [auc_interval(labels, load_array(file, len(labels)), weights) for file in files[label].values()]
         for label in order
     }
     verdicts = all_pairs(files, table.labels_file, order)
     page = Page(f"Comparison: {table.labels_file.parent}", f"{len(labels):,} test rows, {int(labels.sum()):,} clicks")
     page.section("findings", "Findings")
-    page.findings([*_leaders(rows), *_undone(table), *_calibration(labels, files)])
+    page.findings([*_leaders(rows), *_undone(table), *_calibration(labels, weights, files)])
     page.section("table", "Table")
     _table(page, rows, table.header)
     page.section("auc", "AUC")
@@ -94,10 +94,13 @@ def _undone(table: Table) -> list[tuple[str, str, str]]:
     return found or ([("problem", "not_done", f"Not done: {'; '.join(undone)}.")] if undone else [])
 
 
-def _calibration(labels: np.ndarray, files: Mapping[str, Mapping[int, Path]]) -> list[tuple[str, str, str]]:
+def _calibration(
+    labels: np.ndarray, weights: np.ndarray | None, files: Mapping[str, Mapping[int, Path]]
+) -> list[tuple[str, str, str]]:
     off = []
     for label, seeds in files.items():
-        found = [bootstrap_intervals(labels, load_array(file, len(labels)))["calibration"] for file in seeds.values()]
+        every = [load_array(file, len(labels)) for file in seeds.values()]
+        found = [bootstrap_intervals(labels, p, weights=weights)["calibration"] for p in every]
         ways = {np.sign(one.value - 1.0) for one in found}
         if len(ways) == 1 and all(map(miscalibrated, found)):
             off.append(f"{label} ({np.mean([one.value for one in found]):.3f})")

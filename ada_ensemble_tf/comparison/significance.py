@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from scipy.stats import ttest_rel
 
-from ada_ensemble_tf.comparison.arrays import load_array
+from ada_ensemble_tf.comparison.arrays import load_array, load_weights
 from ada_ensemble_tf.evaluation.delong import DeLong, compare_placements, delong, placements, two_sided
 
 LEVEL = 0.05
@@ -76,11 +76,11 @@ def all_pairs(
     """
     pairs = [(better, worse) for i, better in enumerate(order) for worse in order[i + 1 :]]
     results: dict[tuple[str, str], list[DeLong]] = {pair: [] for pair in pairs}
-    known = load_array(labels)
+    known, weights = load_array(labels), load_weights(labels)
     # Seed by seed, so that memory holds one seed's placements of all models and no more.
     for seed in sorted({seed for files in predictions.values() for seed in files}):
         files = {label: by_seed[seed] for label, by_seed in predictions.items() if seed in by_seed}
-        placed = {label: placements(known, load_array(file, len(known))) for label, file in files.items()}
+        placed = {label: placements(known, load_array(file, len(known)), weights) for label, file in files.items()}
         for better, worse in pairs:
             if better in placed and worse in placed:
                 results[better, worse].append(compare_placements(placed[worse], placed[better]))
@@ -131,4 +131,4 @@ def _verdict(results: Sequence[DeLong]) -> Verdict:
 def _delong(labels: Path, predictions: Path, other: Path):
     # Kept: the table is written again after each run, and ranking millions of rows takes seconds.
     known = load_array(labels)
-    return delong(known, *(load_array(file, len(known)) for file in (predictions, other)))
+    return delong(known, *(load_array(file, len(known)) for file in (predictions, other)), load_weights(labels))

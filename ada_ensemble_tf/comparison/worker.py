@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, BinaryIO
 import numpy as np
 from ml_collections import ConfigDict
 
-from ada_ensemble_tf.comparison.arrays import save_array
+from ada_ensemble_tf.comparison.arrays import save_array, weights_file
 from ada_ensemble_tf.comparison.runs import END, HPARAMS_FOLDER, PROBABILITIES, Run
 from ada_ensemble_tf.training.stopping import StopRequest
 from data_pipelines.errors import run_main
@@ -49,10 +49,13 @@ def _save_predictions(run: Run, labels_file: Path, data: "PreparedData") -> None
     model = Workdir(run.folder).load_model()
     with data.reading():
         batches = data.evaluation("test", run.config["eval_batch_size"])
-        labels, probabilities, _ = Scorer(model).score(batches)
-    save_array(run.folder / PROBABILITIES, probabilities.astype(np.float32))
+        scored = Scorer(model).score(batches)
+    save_array(run.folder / PROBABILITIES, scored.probabilities.astype(np.float32))
+    # Before the labels, whose file says that both are there.
+    if scored.weights is not None and not labels_file.exists():
+        save_array(weights_file(labels_file), scored.weights.astype(np.float32))
     if not labels_file.exists():
-        save_array(labels_file, labels.astype(np.uint8))
+        save_array(labels_file, scored.labels.astype(np.uint8))
 
 
 def _listen_to_parent(pipe: BinaryIO, stop: StopRequest) -> None:

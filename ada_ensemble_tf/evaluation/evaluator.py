@@ -1,12 +1,11 @@
 """Scores whole splits with a model in training."""
 
-import numpy as np
 import tensorflow as tf
 from ml_collections import ConfigDict
 
 from ada_ensemble_tf.devices.distribution import Distribution
 from ada_ensemble_tf.evaluation.expert_correlation import ExpertCorrelation
-from ada_ensemble_tf.evaluation.scoring import Scorer
+from ada_ensemble_tf.evaluation.scoring import Scored, Scorer
 from ada_ensemble_tf.models import CTRModel
 from data_pipelines.read.dataset import PreparedData
 from data_pipelines.read.inputs import Inputs
@@ -36,8 +35,8 @@ class Evaluator:
         self._scorer = Scorer(model, distribution)
         self._correlation = ExpertCorrelation(model)
 
-    def score(self, split: str) -> tuple[np.ndarray, np.ndarray, float]:
-        """(labels `[N]`, probabilities `[N]`, mean FLOPs per example) for a split's rows, in order, on each worker.
+    def score(self, split: str) -> Scored:
+        """A split's rows, in order, on each worker.
 
         On the validation split these are the rows for early stopping, which the gates have not learned from.
         """
@@ -55,7 +54,7 @@ class Evaluator:
         """The inputs of a split's first rows, the same rows on all workers."""
         parts, left = [], rows
         with self._data.reading():
-            for inputs, labels in self._batches(split):
+            for inputs, labels, *_ in self._batches(split):
                 parts.append(tf.nest.map_structure(lambda x, rows=left: x[:rows], inputs))
                 left -= len(labels)
                 if left <= 0:

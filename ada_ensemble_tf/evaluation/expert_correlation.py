@@ -1,6 +1,7 @@
 """How alike a model's experts are on held-out rows."""
 
 from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -25,16 +26,16 @@ class ExpertCorrelation:
         layers = self._model.expert_outputs(inputs)
         return {layer: [tf.cast(x, tf.float32) for x in outputs] for layer, outputs in layers.items()}
 
-    def __call__(self, batches: Iterable[tuple[Inputs, tf.Tensor]], max_rows: int) -> dict[str, dict[str, float]]:
+    def __call__(self, batches: Iterable[tuple[Any, ...]], max_rows: int) -> dict[str, dict[str, float]]:
         """`metrics.cross_expert_correlation` by layer, and their mean as "all"; {} if no layer has several experts.
 
         Args:
-            batches: (inputs, labels) batches with at least two rows in all.
+            batches: (inputs, labels, ..) batches with at least two rows in all.
             max_rows: how many rows to read at most, starting with the first.
         """
         layers: dict[str, list[list[np.ndarray]]] = {}
         left = max_rows
-        for inputs, labels in batches:
+        for inputs, labels, *_ in batches:
             outputs = self._outputs(tf.nest.map_structure(lambda x, rows=left: x[:rows], inputs))
             for layer, tensors in outputs.items():
                 layers.setdefault(layer, []).append([x.numpy() for x in tensors])

@@ -28,17 +28,20 @@ class Interval(NamedTuple):
         return value < self.low or value > self.high
 
 
-def auc_interval(labels: np.ndarray, probabilities: np.ndarray) -> Interval:
-    """AUC with DeLong's normal interval (Biometrics 1988); NaN with fewer than two rows of a label."""
-    if min(positives := int(np.sum(labels > 0.5)), len(labels) - positives) < 2:
-        return Interval(metrics.auc(labels, probabilities), float("nan"), float("nan"))
+def auc_interval(labels: np.ndarray, probabilities: np.ndarray, weights: np.ndarray | None = None) -> Interval:
+    """AUC with DeLong's normal interval (Biometrics 1988); NaN with fewer than two rows of a label that count."""
+    counted = labels if weights is None else labels[weights > 0]
+    if min(positives := int(np.sum(counted > 0.5)), len(counted) - positives) < 2:
+        return Interval(metrics.auc(labels, probabilities, weights), float("nan"), float("nan"))
     # A constant's placements do not vary, so the error of the difference from it is the error of the AUC.
-    result = delong(labels, probabilities, np.zeros(len(labels)))
+    result = delong(labels, probabilities, np.zeros(len(labels)), weights)
     half = Z * result.standard_error
     return Interval(result.auc, max(0.0, result.auc - half), min(1.0, result.auc + half))
 
 
-def bootstrap_intervals(labels: np.ndarray, probabilities: np.ndarray, seed: int = SEED) -> dict[str, Interval]:
+def bootstrap_intervals(
+    labels: np.ndarray, probabilities: np.ndarray, seed: int = SEED, weights: np.ndarray | None = None
+) -> dict[str, Interval]:
     """LogLoss, NE and calibration with percentile intervals of the bootstrap (Efron, 1979).
 
     All three are functions of sums over rows, so a replicate draws groups of rows and adds their sums. With at most
@@ -49,6 +52,7 @@ def bootstrap_intervals(labels: np.ndarray, probabilities: np.ndarray, seed: int
         labels: `[N]` in {0, 1}.
         probabilities: `[N]`.
         seed: seed for groups and draws.
+        weights: `[N]`; sums over rows are weighted, draws are not.
 
     Returns:
         Intervals by the names used in metrics.json: "logloss", "normalized_entropy", "calibration".
@@ -58,8 +62,10 @@ def bootstrap_intervals(labels: np.ndarray, probabilities: np.ndarray, seed: int
     clipped = np.clip(p, metrics.SMALLEST, 1.0 - metrics.SMALLEST)
     losses = -np.where(labels > 0.5, np.log(clipped), np.log1p(-clipped))
     groups = np.array_split(rng.permutation(len(labels)), min(GROUPS, len(labels)))
+    w = np.ones(len(labels)) if weights is None else np.asarray(weights, np.float64)
     # [groups, 4]: rows, clicks, sum of predictions, sum of losses.
-    sums = np.array([[len(g), labels[g].sum(), p[g].sum(), losses[g].sum()] for g in groups])
+    columns = [w, w * labels, w * p, w * losses]
+    sums = np.array([[column[g].sum() for column in columns] for g in groups])
     places = rng.integers(0, len(groups), (REPLICATES, len(groups))) + len(groups) * np.arange(REPLICATES)[:, None]
     counts = np.bincount(places.ravel(), minlength=places.size).reshape(places.shape)
     drawn = counts.astype(np.float64) @ sums
@@ -75,9 +81,12 @@ def wilson(positives: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndar
     return middle - half, middle + half
 
 
-def metric_intervals(labels: np.ndarray, probabilities: np.ndarray, seed: int = SEED) -> dict[str, Interval]:
+def metric_intervals(
+    labels: np.ndarray, probabilities: np.ndarray, seed: int = SEED, weights: np.ndarray | None = None
+) -> dict[str, Interval]:
     """AUC, LogLoss, NE and calibration with intervals, by the names used in metrics.json."""
-    return {"auc": auc_interval(labels, probabilities)} | bootstrap_intervals(labels, probabilities, seed)
+    found = {"auc": auc_interval(labels, probabilities, weights)}
+    return found | bootstrap_intervals(labels, probabilities, seed, weights)
 
 
 def _of_sums(sums: np.ndarray) -> dict[str, np.ndarray]:

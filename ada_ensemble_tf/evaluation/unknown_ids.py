@@ -37,8 +37,7 @@ class UnknownIds:
 
     def share(self, element: Any) -> tf.Tensor:
         """The share over all ids of a training element's weight updates, a float32 scalar; see `BilevelModel`."""
-        inputs, _ = element["train"] if isinstance(element, Mapping) else element
-        ids = ids_of(inputs)
+        ids = ids_of((element["train"] if isinstance(element, Mapping) else element)[0])
         unknown, used = tf.math.count_nonzero(ids == tf.cast(self._unknown, ids.dtype)), tf.math.count_nonzero(ids >= 0)
         return tf.cast(unknown, tf.float32) / tf.cast(used, tf.float32)
 
@@ -80,11 +79,11 @@ class UnknownFields:
         """Counts the ids of rows, given as tensors or arrays."""
         self._counts += self._ids.counts(np.asarray(ids_of(inputs)))
 
-    def watching(self, batches: Iterable[tuple[Inputs, tf.Tensor]]) -> Iterator[tuple[Inputs, tf.Tensor]]:
-        """Passes (inputs, labels) batches on and counts their ids."""
-        for inputs, labels in batches:
-            self.add(inputs)
-            yield inputs, labels
+    def watching(self, batches: Iterable[tuple[Any, ...]]) -> Iterator[tuple[Any, ...]]:
+        """Passes (inputs, labels, ..) batches on and counts their ids."""
+        for batch in batches:
+            self.add(batch[0])
+            yield batch
 
     def warn(self) -> None:
         """Logs a warning for each such field."""
@@ -100,8 +99,8 @@ class UnknownFields:
                 )
 
 
-def training_shares(schema: Schema, batches: Iterable[tuple[Inputs, tf.Tensor]]) -> dict[str, float]:
-    """The share of out-of-vocabulary ids by field, in (inputs, labels) batches of the training split."""
+def training_shares(schema: Schema, batches: Iterable[tuple[Any, ...]]) -> dict[str, float]:
+    """The share of out-of-vocabulary ids by field, in (inputs, labels, ..) batches of the training split."""
     unknown = UnknownIds(schema)
-    counts = sum(unknown.counts(np.asarray(ids_of(inputs))) for inputs, _ in batches)
+    counts = sum(unknown.counts(np.asarray(ids_of(inputs))) for inputs, *_ in batches)
     return unknown.shares_of(np.asarray(counts))

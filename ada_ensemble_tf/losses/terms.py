@@ -6,26 +6,46 @@ replicas. Whatever is not such a mean covers the global batch, see `ada_ensemble
 
 import tensorflow as tf
 
+from ada_ensemble_tf.devices import replicas
 from ada_ensemble_tf.devices.replicas import global_sums
 
 
-def log_loss(labels: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
-    """Mean LogLoss (binary cross-entropy, nats) of logits `[B]` against labels `[B]` in {0, 1}.
+def row_mean(values: tf.Tensor, weights: tf.Tensor | None = None) -> tf.Tensor:
+    """The mean of values `[B]`, weighted by weights `[B]` of at least 0 if there are any: sum(w v) / sum(w).
+
+    A row of weight 2 counts as two rows. Rows whose weights are all 0 have the mean 0. The sum of weights covers the
+    global batch, so that the mean over replicas is the global batch's weighted mean.
+
+    Example:
+        >>> float(row_mean(tf.constant([1.0, 4.0]), tf.constant([2.0, 1.0])))
+        2.0
+    """
+    if weights is None:
+        return tf.reduce_mean(values)
+    total = replicas.global_sum(tf.reduce_sum(weights)) / replicas.count()
+    return tf.math.divide_no_nan(tf.reduce_sum(weights * values), total)
+
+
+def log_loss(labels: tf.Tensor, logits: tf.Tensor, weights: tf.Tensor | None = None) -> tf.Tensor:
+    """Mean LogLoss (binary cross-entropy, nats) of logits `[B]` against labels `[B]` in {0, 1}, see `row_mean`.
 
     Example:
         >>> round(float(log_loss(tf.constant([1.0, 0.0]), tf.constant([0.0, 0.0]))), 4)
         0.6931
     """
-    return tf.reduce_mean(tf.nn.sigmoid_cross_entropy_with_logits(labels=labels, logits=logits))
+    return row_mean(tf.nn.sigmoid_cross_entropy_with_logits(labels=labels, logits=logits), weights)
 
 
-def expected_log_loss(labels: tf.Tensor, exit_logits: tf.Tensor, gates: tf.Tensor) -> tf.Tensor:
+def expected_log_loss(
+    labels: tf.Tensor, exit_logits: tf.Tensor, gates: tf.Tensor, weights: tf.Tensor | None = None
+) -> tf.Tensor:
     """Mean over rows of sum_l gate_l * LogLoss(exit l): the expected loss under the depth gates.
 
     Args:
         labels: `[B]`.
         exit_logits: `[B, L]`, any finite value where the gate is zero.
         gates: `[B, L]`, rows sum to 1.
+        weights: `[B]`, see `row_mean`; None counts every row once.
 
     Example:
         >>> exit_logits, gates = tf.constant([[0.0, 5.0]]), tf.constant([[1.0, 0.0]])
@@ -35,7 +55,7 @@ def expected_log_loss(labels: tf.Tensor, exit_logits: tf.Tensor, gates: tf.Tenso
     losses = tf.nn.sigmoid_cross_entropy_with_logits(
         labels=tf.broadcast_to(labels[:, None], tf.shape(exit_logits)), logits=exit_logits
     )
-    return tf.reduce_mean(tf.reduce_sum(gates * losses, axis=1))
+    return row_mean(tf.reduce_sum(gates * losses, axis=1), weights)
 
 
 def load_distribution_loss(load: tf.Tensor, probability: tf.Tensor, prior: tf.Tensor) -> tf.Tensor:

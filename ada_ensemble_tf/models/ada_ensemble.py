@@ -197,26 +197,31 @@ class AdaEnsemble(ExpertStack):
             x, _, _ = layer(x0, x, k=k)
         return outputs
 
-    def objective(self, forward: Forward, labels: tf.Tensor) -> dict[str, tf.Tensor]:
+    def objective(
+        self, forward: Forward, labels: tf.Tensor, weights: tf.Tensor | None = None
+    ) -> dict[str, tf.Tensor]:
         """The terms of equation 18 by name; `depth_objective="expected"` replaces the LogLoss by its expectation."""
-        terms = super().objective(forward, labels)
+        terms = super().objective(forward, labels, weights)
         if self.depth_objective == "expected":
-            terms["log_loss"] = losses.expected_log_loss(labels, forward.exit_logits, forward.exit_gates)
+            terms["log_loss"] = losses.expected_log_loss(labels, forward.exit_logits, forward.exit_gates, weights)
         if self.deep_supervision and forward.every_exit:
             even = tf.ones_like(forward.exit_logits) / self.num_layers
-            supervision = losses.expected_log_loss(labels, forward.exit_logits, even)
+            supervision = losses.expected_log_loss(labels, forward.exit_logits, even, weights)
             terms["deep_supervision"] = self.deep_supervision * supervision
         return terms
 
-    def loss_terms(self, inputs: Inputs, labels: tf.Tensor, update: Update) -> tuple[Forward, Logs]:
+    def loss_terms(
+        self, inputs: Inputs, labels: tf.Tensor, update: Update, weights: tf.Tensor | None = None
+    ) -> tuple[Forward, Logs]:
         """See `BilevelModel`; with `depth_objective="compared"`, gates descend another loss than weights."""
         if self.depth_objective != "compared" or update == "weights":
-            return super().loss_terms(inputs, labels, update)
+            return super().loss_terms(inputs, labels, update, weights)
         # Layers in inference mode: exits are scored as they would predict, and no statistics change.
         every = self._forward(inputs, training=False, gate_training=update == "gates", every_exit=True)
         if update == "gates":
-            comparison = losses.expected_log_loss(labels, every.exit_logits, every.reports["depth"].row_probability)
-            return every, super().objective(every, labels) | {"log_loss": comparison}
-        forward, terms = super().loss_terms(inputs, labels, update)
+            p = every.reports["depth"].row_probability
+            comparison = losses.expected_log_loss(labels, every.exit_logits, p, weights)
+            return every, super().objective(every, labels, weights) | {"log_loss": comparison}
+        forward, terms = super().loss_terms(inputs, labels, update, weights)
         p, exit_logits = forward.reports["depth"].row_probability, tf.stop_gradient(every.exit_logits)
-        return forward, terms | {"exit_comparison": losses.expected_log_loss(labels, exit_logits, p)}
+        return forward, terms | {"exit_comparison": losses.expected_log_loss(labels, exit_logits, p, weights)}

@@ -98,6 +98,8 @@ class CTRModel(BilevelModel):
         value_rows: (position, row of read values) for each of the N fields with a float, see `FusedEmbedding`.
         l2: the coefficient of the sum of squares of all dense kernels.
         initial_logit: the initial bias of the estimators; the log-odds of the base rate is a good choice.
+        logit_shift: added to the logit outside of training: ln R if training saw a share R of the negatives, so that
+            q = p / (p + (1 - p) / R) is predicted for all rows (He et al., ADKDD 2014, section 6.3).
         embedding_scale: the standard deviation of the embeddings' initial values; None means 1 / sqrt(D).
         embedding_truncated: whether initial values beyond two standard deviations are drawn again. None and True are
             AdaEnsemble's original release.
@@ -156,6 +158,7 @@ class CTRModel(BilevelModel):
         value_rows: ValueRows = (),
         l2: Weight = 1e-4,
         initial_logit: Number = 0.0,
+        logit_shift: Number = 0.0,
         embedding_scale: Positive | None = 0.01,
         embedding_truncated: bool = False,
         name: str | None = None,
@@ -175,6 +178,7 @@ class CTRModel(BilevelModel):
         self.value_rows = tuple((position, row) for position, row in value_rows)
         self.l2 = l2
         self.initial_logit = initial_logit
+        self.logit_shift = logit_shift
         self.calibration: Calibration | None = None
         self.embedding_scale = embedding_scale
         self.embedding_truncated = embedding_truncated
@@ -247,12 +251,18 @@ class CTRModel(BilevelModel):
         return (ids_of(inputs_shape)[0],)
 
     def served_logit(self, forward: Forward) -> tf.Tensor:
-        """The logit `[B]` whose sigmoid is the prediction: that of `forward`, calibrated. Losses take it as it is."""
-        return forward.logit if self.calibration is None else self.calibration(forward.logit)
+        """The logit `[B]` whose sigmoid is the prediction: that of `forward`, corrected and calibrated.
 
-    def objective(self, forward: Forward, labels: tf.Tensor) -> dict[str, tf.Tensor]:
-        """The terms of the loss by name; their sum is the loss. `labels` are `[B]` float, 0 or 1."""
-        terms = {"log_loss": losses.log_loss(labels, forward.logit)} | forward.terms
+        Losses of training take it as it is.
+        """
+        logit = self.corrected(forward.logit)
+        return logit if self.calibration is None else self.calibration(logit)
+
+    def objective(
+        self, forward: Forward, labels: tf.Tensor, weights: tf.Tensor | None = None
+    ) -> dict[str, tf.Tensor]:
+        """The terms of the loss by name; their sum is the loss. `labels` are `[B]` float, 0 or 1, `weights` `[B]`."""
+        terms = {"log_loss": losses.log_loss(labels, forward.logit, weights)} | forward.terms
         if self.l2:
             kernels = [v for v in self.weight_variables if v.path.endswith("kernel")]
             terms["l2"] = self.l2 * tf.add_n([tf.reduce_sum(tf.square(tf.convert_to_tensor(v))) for v in kernels])

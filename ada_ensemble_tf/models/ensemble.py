@@ -82,9 +82,11 @@ class Ensemble(CTRModel):
             exit_logits=logits,
         )
 
-    def objective(self, forward: Forward, labels: tf.Tensor) -> dict[str, tf.Tensor]:
+    def objective(
+        self, forward: Forward, labels: tf.Tensor, weights: tf.Tensor | None = None
+    ) -> dict[str, tf.Tensor]:
         """The terms of the loss, with each member's LogLoss instead of the mean prediction's."""
-        terms = super().objective(forward, labels)
+        terms = super().objective(forward, labels, weights)
         del terms["log_loss"]
         members = zip(self.expert_names, tf.unstack(forward.exit_logits, axis=1), strict=True)
-        return terms | {f"log_loss_{name}": losses.log_loss(labels, logit) for name, logit in members}
+        return terms | {f"log_loss_{name}": losses.log_loss(labels, logit, weights) for name, logit in members}

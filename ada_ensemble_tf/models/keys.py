@@ -8,7 +8,8 @@ from ada_ensemble_tf.gates import Gate, shared_options
 from ada_ensemble_tf.models.base import CTRModel
 
 NO_KEYS = frozenset(
-    ("num_rows", "num_fields", "widths", "value_rows", "initial_logit", "seed", "name", "k_schedule", "depth_schedule")
+    ("num_rows", "num_fields", "widths", "value_rows", "initial_logit", "logit_shift")
+    + ("seed", "name", "k_schedule", "depth_schedule")
 )
 """Constructor arguments without a config key: the data gives them, or only Python can."""
 

@@ -37,6 +37,7 @@ class Evidence:
         same_data: whether the data are those that the model was trained on.
         labels: the labels of the whole test split, `[N]`.
         probabilities: `[N]`.
+        weights: `[N]`; None where rows have none. Metrics and intervals weigh rows; figures of rows do not.
         flops: FLOPs per example, as routed.
         ids: `[n, C]` of the first n test rows; everything below is about these.
         columns: the position of each field among them.
@@ -73,5 +74,6 @@ class Evidence:
     latencies: Sequence[Latency] = ()
     machine: str = ""
     monitor: str = "auc"
+    weights: np.ndarray | None = None
     training: Mapping[str, Curve] = dataclasses.field(default_factory=dict)
     validation: Mapping[str, Curve] = dataclasses.field(default_factory=dict)

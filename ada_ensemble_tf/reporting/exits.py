@@ -51,7 +51,7 @@ def _exit_at(model: AdaEnsemble, depth: int):
         k = model.k_schedule(model.step)
         way = propagate(x0, gates, model.moe_layers[:depth], model.estimators[:depth], k, summed=model.summed_exits)
         flops = way.flops + model.view_flops(x0)
-        return tf.sigmoid(tf.cast(way.exit_logits[:, -1], tf.float32)), flops
+        return tf.sigmoid(model.corrected(tf.cast(way.exit_logits[:, -1], tf.float32))), flops
 
     return forward
 

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -60,15 +61,16 @@ class Gathering:
         model, scorer = self._model, Scorer(self._model)
         kept: list[Inputs] = []
         with self._data.reading():
-            labels, probabilities, flops = scorer.score(self._test_batches(kept))
+            labels, probabilities, weights, flops = scorer.score(self._test_batches(kept))
         inputs = _numpy(kept, min(self._rows, len(labels)))
         n = len(ids_of(inputs))
+        some_weights = None if weights is None else weights[:n]
         gates = self._gates(inputs)
         vocabularies = Vocabularies.load(self._workdir.path, self._schema)
         functions = exits.forwards(model)
         logger.info("exits: %d ways through the model, on %d rows each", len(functions), n)
         scores = {name: exits.score(one, _batches(inputs, self._batch)) for name, one in functions.items()}
-        costs = [Cost(name, s.flops, auc_interval(labels[:n], s.probabilities), name == "as routed")
+        costs = [Cost(name, s.flops, auc_interval(labels[:n], s.probabilities, some_weights), name == "as routed")
                  for name, s in scores.items()]  # fmt: skip
         logger.info("latency: %d calls of each at %s rows", exits.CALLS, " and ".join(map(str, exits.BATCHES)))
         times = exits.latencies(functions, lambda count: _tensors(_first(inputs, count)))
@@ -82,6 +84,7 @@ class Gathering:
             same_data=self._results["data_fingerprint"] == self._data.fingerprint,
             labels=labels,
             probabilities=probabilities,
+            weights=weights,
             flops=flops,
             ids=ids_of(inputs),
             columns=columns,
@@ -98,14 +101,14 @@ class Gathering:
             validation=read_curves(self._workdir.path / "tensorboard" / "validation"),
         )
 
-    def _test_batches(self, kept: list[Inputs]) -> Iterator[tuple[Inputs, tf.Tensor]]:
+    def _test_batches(self, kept: list[Inputs]) -> Iterator[tuple[Any, ...]]:
         """The test split's batches; the inputs of as many rows as needed go into `kept`."""
         done, progress = 0, Progress("scoring the test split", self._data.rows["test"], logger.info)
-        for inputs, labels in self._data.evaluation("test", self._batch):
+        for batch in self._data.evaluation("test", self._batch):
             if done < self._rows:
-                kept.append(inputs)
-            yield inputs, labels
-            done += len(labels)
+                kept.append(batch[0])
+            yield batch
+            done += len(batch[1])
             progress.update(done, done)
 
     def _ids_by_split(self, test: np.ndarray) -> dict[str, np.ndarray]:
@@ -113,7 +116,7 @@ class Gathering:
         for split in ("train", "validation"):
             batches, rows = [], 0
             with self._data.reading():
-                for inputs, _ in self._data.evaluation(split, self._batch):
+                for inputs, *_ in self._data.evaluation(split, self._batch):
                     batches.append(ids_of(inputs).numpy())
                     rows += len(batches[-1])
                     if rows >= self._rows:

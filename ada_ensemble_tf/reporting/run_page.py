@@ -33,7 +33,7 @@ _METRICS = {"auc": "AUC", "logloss": "LogLoss", "normalized_entropy": "NE", "cal
 def run_page(evidence: Evidence) -> Page:
     """The report; sections that do not apply to the model are left out."""
     labels, probabilities = evidence.labels, evidence.probabilities
-    intervals = metric_intervals(labels, probabilities)
+    intervals = metric_intervals(labels, probabilities, weights=evidence.weights)
     n = len(evidence.ids)
     slices = worst_slices(labels[:n], probabilities[:n], evidence.ids, evidence.columns)
     page = Page(f"{evidence.model}: {evidence.name}", f"{len(labels):,} test rows, {int(labels.sum()):,} clicks")
@@ -55,6 +55,8 @@ def run_page(evidence: Evidence) -> Page:
     _slices(page, evidence, slices)
     _vocabulary(page, evidence)
     _costs(page, evidence)
+    if evidence.weights is not None:
+        page.text("Metrics and their intervals weigh rows; all other figures and tables count every row once.")
     page.section("run", "The run")
     page.table(["", ""], list(evidence.facts.items()), text_columns=2)
     return page

@@ -193,7 +193,6 @@ def _by_ids(session: ServingSession) -> Callable[[Inputs], np.ndarray]:
     return score
 
 
-def _figures(score: Callable[[Inputs], np.ndarray], batches: Iterable[tuple[Any, tf.Tensor]]) -> dict[str, float]:
-    scored = [(labels.numpy(), score(inputs)) for inputs, labels in batches]
-    labels, probabilities = (np.concatenate(parts) for parts in zip(*scored, strict=True))
-    return metrics.all_metrics(labels, probabilities)
+def _figures(score: Callable[[Inputs], np.ndarray], batches: Iterable[tuple[Any, ...]]) -> dict[str, float]:
+    scored = [(rest[0].numpy(), score(inputs), *(w.numpy() for w in rest[1:])) for inputs, *rest in batches]
+    return metrics.all_metrics(*(np.concatenate(parts) for parts in zip(*scored, strict=True)))

@@ -15,7 +15,7 @@ from ml_collections import ConfigDict
 from ada_ensemble_tf.devices.cluster import read_cluster
 from ada_ensemble_tf.devices.distribution import Distribution
 from ada_ensemble_tf.devices.strategies import make_distribution
-from ada_ensemble_tf.evaluation import metrics, unknown_ids
+from ada_ensemble_tf.evaluation import unknown_ids
 from ada_ensemble_tf.evaluation.calibrating import FITS
 from ada_ensemble_tf.evaluation.evaluator import Evaluator
 from ada_ensemble_tf.evaluation.scoring import Scorer
@@ -30,7 +30,6 @@ from ada_ensemble_tf.training.stopping import StopRequest
 from data_pipelines.errors import UserError
 from data_pipelines.json_files import save_json
 from data_pipelines.read.dataset import PreparedData
-from data_pipelines.read.inputs import Inputs
 
 logger = logging.getLogger(__name__)
 
@@ -139,8 +138,9 @@ def _results(loop: TrainingLoop, splits: Sequence[str]) -> dict[str, Any]:
     scores, flops = _scores(loop.evaluator, splits)
     calibrated = {}
     if loop.config.calibration != "none":
-        labels, probabilities, _ = loop.evaluator.score("validation")
-        loop.model.calibration = FITS[loop.config.calibration](labels, probabilities)
+        scored = loop.evaluator.score("validation")
+        fit = FITS[loop.config.calibration]
+        loop.model.calibration = fit(scored.labels, scored.probabilities, scored.weights)
         before, name = scores, "expected_calibration_error"
         # Traced anew: the functions of the loop's evaluator give the logits as they are.
         scores, flops = _scores(loop.make_evaluator(), splits)
@@ -171,8 +171,8 @@ def _scores(evaluator: Evaluator, splits: Sequence[str]) -> tuple[dict[str, dict
     """(metrics by split, FLOPs per example of the last)."""
     scores, flops = {}, 0.0
     for split in splits:
-        labels, probabilities, flops = evaluator.score(split)
-        scores[split] = metrics.all_metrics(labels, probabilities)
+        scored = evaluator.score(split)
+        scores[split], flops = scored.metrics(), scored.flops
     return scores, flops
 
 
@@ -229,9 +229,9 @@ def _save_unknown_ids(directory: Workdir, data: PreparedData) -> None:
 
 
 def score_split(
-    scorer: Scorer, batches: Iterable[tuple[Inputs, tf.Tensor]], data: PreparedData
+    scorer: Scorer, batches: Iterable[tuple[Any, ...]], data: PreparedData
 ) -> tuple[dict[str, float], float]:
     """(metrics on the batches, mean FLOPs per example as routed)."""
     with data.reading():
-        labels, probabilities, flops = scorer.score(batches)
-    return metrics.all_metrics(labels, probabilities), flops
+        scored = scorer.score(batches)
+    return scored.metrics(), scored.flops

@@ -13,7 +13,7 @@ from ada_ensemble_tf.losses import log_loss
 from ada_ensemble_tf.optimizers import optimizers_of_groups
 from ada_ensemble_tf.updates.finite import FiniteCheck
 from ada_ensemble_tf.updates.grouped import OPTIMIZERS, GroupedModel, Logs
-from ada_ensemble_tf.updates.labels import click_labels
+from ada_ensemble_tf.updates.labels import click_labels, row_weights
 from ada_ensemble_tf.updates.second_order import second_order_gate_gradients
 from ada_ensemble_tf.updates.stages import Stage
 from data_pipelines.read.inputs import Inputs, ids_of
@@ -33,6 +33,10 @@ class BilevelModel(GroupedModel):
       `data_pipelines.read.dataset.pair` makes: one update of alpha on the gate rows, then t updates of W on the
       training batches. Neither touches the other's variables, optimiser state or normalisation statistics.
     - `(inputs [B, ..], labels [B])`: the joint mode, one update of alpha and W on the same rows.
+
+    Wherever there is (inputs, labels), there may be (inputs, labels, weights), with the rows' weights of the shape of
+    the labels. They weigh the loss terms that compare rows with their labels. Terms about gates and statistics of
+    normalisation count rows.
 
     Inputs are whatever `forward` takes: a tensor or a nested structure of tensors, rows first.
 
@@ -54,11 +58,13 @@ class BilevelModel(GroupedModel):
         """
         return ()
 
-    def loss_terms(self, inputs: Inputs, labels: tf.Tensor, update: Update) -> tuple[Any, Logs]:
+    def loss_terms(
+        self, inputs: Inputs, labels: tf.Tensor, update: Update, weights: tf.Tensor | None = None
+    ) -> tuple[Any, Logs]:
         """(Forward, terms) of an update on its batch; the update descends the sum of the terms, which have names."""
         del update
         forward = self.forward(inputs, training=True)
-        return forward, self.objective(forward, labels)
+        return forward, self.objective(forward, labels, weights)
 
     def freeze(self, variables: Sequence[keras.Variable]) -> None:
         """Excludes these variables of W from weight updates, in functions traced from now on."""
@@ -176,8 +182,8 @@ class BilevelModel(GroupedModel):
     def train_step(self, data: Any) -> dict[str, tf.Tensor]:
         """Trains on one element; returns the loss and its LogLoss term. `training_logs` returns all terms."""
         if not isinstance(data, Mapping):
-            inputs, labels, *rest = data
-            data = (inputs, click_labels(labels), *rest)
+            inputs, labels, *weights = data
+            data = (inputs, click_labels(labels), *map(row_weights, weights))
         logs = self.training_logs(data)
         return {name: value for name, value in logs.items() if name in ("loss", "log_loss")}
 
@@ -189,7 +195,7 @@ class BilevelModel(GroupedModel):
         """
         if not isinstance(data, Mapping):
             return self._on_replicas(self._joint_step)(*data)
-        train_inputs, train_labels = data["train"]
+        train_labels = data["train"][1]
         steps = train_labels.shape[0]
         if steps is None:
             raise ValueError(
@@ -198,11 +204,11 @@ class BilevelModel(GroupedModel):
             )
         if not self.gate_variables:
             raise ValueError(f"{self.name} has no gates: train it on (inputs, labels), not on bi-level elements")
-        batches = [(tf.nest.map_structure(lambda x, i=i: x[i], train_inputs), train_labels[i]) for i in range(steps)]
-        logs = self._on_replicas(self._gate_step)(*data["gate"], *batches[0])
+        batches = [tf.nest.map_structure(lambda x, i=i: x[i], data["train"]) for i in range(steps)]
+        logs = self._on_replicas(self._gate_step)(data["gate"], batches[0])
         first_bad, bad_step = logs["first_bad"], logs["bad_step"]
-        for inputs, labels in batches:
-            logs |= self._weight_step(inputs, labels)
+        for rows in batches:
+            logs |= self._weight_step(*rows)
             bad_step = tf.where(first_bad >= 0, bad_step, logs["bad_step"])
             first_bad = tf.where(first_bad >= 0, first_bad, logs["first_bad"])
         return logs | {"first_bad": first_bad, "bad_step": bad_step}
@@ -210,14 +216,15 @@ class BilevelModel(GroupedModel):
     def _on_replicas(self, update: Callable) -> Callable:
         return update if self._distribute is None else self._distribute(update)
 
-    def _update_weights(self, inputs: Inputs, labels: tf.Tensor) -> Logs:
-        return self._update(inputs, labels, ("embedding", "weight"), "weight update")
+    def _update_weights(self, *rows: Any) -> Logs:
+        return self._update(rows, ("embedding", "weight"), "weight update")
 
-    def _joint_step(self, inputs: Inputs, labels: tf.Tensor) -> Logs:
-        return self._update(inputs, labels, ("embedding", "weight", "gate"), "joint update")
+    def _joint_step(self, *rows: Any) -> Logs:
+        return self._update(rows, ("embedding", "weight", "gate"), "joint update")
 
-    def _update(self, inputs: Inputs, labels: tf.Tensor, names: Sequence[str], stage: str) -> Logs:
-        """Updates the groups called `names` on one batch; counts as a step."""
+    def _update(self, rows: tuple[Any, ...], names: Sequence[str], stage: str) -> Logs:
+        """Updates the groups called `names` on (inputs, labels), with or without weights; counts as a step."""
+        inputs, labels, *weights = rows
         groups = [
             (optimizer, [v for v in variables if id(v) not in self._frozen])
             for name, (optimizer, variables) in self.groups().items()
@@ -225,22 +232,22 @@ class BilevelModel(GroupedModel):
         ]
         groups = [group for group in groups if group[1]]
         update: Update = "joint" if "gate" in names else "weights"
-        gradients, logs = self.compute_gradients(inputs, labels, [variables for _, variables in groups], stage, update)
+        trained = [variables for _, variables in groups]
+        gradients, logs = self.compute_gradients(inputs, labels, trained, stage, update, *weights)
         lookups = ids_of(inputs).shape.num_elements() if replicas.count() > 1 else None
         for (optimizer, variables), group_gradients in zip(groups, gradients, strict=True):
             optimizer.apply([replicas.to_send(gradient, lookups) for gradient in group_gradients], variables)
         self.step.assign_add(1)
         return logs
 
-    def _gate_step(self, inputs: Inputs, labels: tf.Tensor, train_inputs: Inputs, train_labels: tf.Tensor) -> Logs:
+    def _gate_step(self, gate: tuple[Any, ...], train: tuple[Any, ...]) -> Logs:
         with frozen_statistics():
             if self.xi:
-                gradients, logs = second_order_gate_gradients(
-                    self, (train_inputs, train_labels), (inputs, labels), self.xi
-                )
+                gradients, logs = second_order_gate_gradients(self, train, gate, self.xi)
             else:
+                inputs, labels, *weights = gate
                 groups = [self.gate_variables]
-                (gradients,), logs = self.compute_gradients(inputs, labels, groups, "gate update", "gates")
+                (gradients,), logs = self.compute_gradients(inputs, labels, groups, "gate update", "gates", *weights)
         assert self.gate_optimizer is not None, "compile gives it"
         self.gate_optimizer.apply(gradients, self.gate_variables)
         return {name: logs[name] for name in ("first_bad", "bad_step")} | {
@@ -254,10 +261,11 @@ class BilevelModel(GroupedModel):
         groups: Sequence[Sequence[keras.Variable]],
         stage: str,
         update: Update = "joint",
+        weights: tf.Tensor | None = None,
     ) -> tuple[list[list[Any]], Logs]:
         """(gradients, logs) of an update's `loss_terms` on a batch; gradients are lists, one per group."""
         with tf.GradientTape() as tape:
-            forward, terms = self.loss_terms(inputs, labels, update)
+            forward, terms = self.loss_terms(inputs, labels, update, weights)
             loss = tf.add_n(list(terms.values()))
             # The optimisers sum the gradients of all replicas; the sum is the gradient of the replicas' mean loss.
             share = loss if replicas.count() == 1 else loss / replicas.count()
@@ -266,7 +274,7 @@ class BilevelModel(GroupedModel):
         outcomes = {f"loss term {name}": term for name, term in terms.items()}
         outcomes |= {f"gradient of {variable.path}": gradient for variable, gradient in pairs}
         rows = tf.cast(tf.maximum(tf.shape(labels)[0], 1), tf.float32)
-        logs = {"loss": loss, "log_loss": log_loss(labels, forward.logit)} | terms
+        logs = {"loss": loss, "log_loss": log_loss(labels, forward.logit, weights)} | terms
         logs |= report_scalars(forward.reports, self.choice_names()) | {"flops_per_example": forward.flops / rows}
         first_bad = self.finite.first_bad_if(stage, forward.tensors, outcomes)
         return gradients, logs | {"first_bad": first_bad, "bad_step": tf.convert_to_tensor(self.step) + 1}

@@ -1,13 +1,13 @@
 """Models whose variables form three groups, each with its own optimiser."""
 
+import dataclasses
 from collections.abc import Sequence
 from typing import Any, TypeAlias
 
 import keras
 import tensorflow as tf
 
-from ada_ensemble_tf.updates.labels import click_labels
-from data_pipelines.read.inputs import Inputs
+from ada_ensemble_tf.updates.labels import click_labels, row_weights
 
 _REPORTED = ("loss", "auc", "log_loss")
 _METRICS = {"acc": "binary_accuracy", "accuracy": "binary_accuracy"}
@@ -28,6 +28,23 @@ class GroupedModel(keras.Model):
     weight_optimizer: keras.optimizers.Optimizer
     gate_optimizer: keras.optimizers.Optimizer | None
     xi: float
+    logit_shift: float = 0.0
+    """Added to logits outside of training, see `CTRModel`."""
+
+    def corrected(self, logits: tf.Tensor) -> tf.Tensor:
+        """Logits of `forward` as they hold for all rows, where training saw a share of the negatives."""
+        return logits + self.logit_shift if self.logit_shift else logits
+
+    def _corrected(self, forward: Any) -> Any:
+        """A result of `forward` with corrected logits."""
+        if not self.logit_shift:
+            return forward
+        exits = forward.exit_logits
+        return dataclasses.replace(
+            forward,
+            logit=self.corrected(forward.logit),
+            exit_logits=None if exits is None else self.corrected(exits),
+        )
 
     def groups(self) -> dict[str, tuple[keras.optimizers.Optimizer, list[keras.Variable]]]:
         """(optimiser, variables) of each group that has variables."""
@@ -77,22 +94,25 @@ class GroupedModel(keras.Model):
         """The metrics `evaluate` reports; `ada_ensemble_tf.evaluation.metrics` has exact ones over whole splits."""
         return [self._objective, self._auc, self._log_loss, *self._own_metrics] if hasattr(self, "_auc") else []
 
-    def test_step(self, data: tuple[Inputs, tf.Tensor]) -> Logs:
-        """Updates the metrics with (inputs, labels)."""
-        inputs, labels = data[0], click_labels(data[1])
+    def test_step(self, data: Any) -> Logs:
+        """Updates the metrics with (inputs, labels) or (inputs, labels, weights)."""
+        inputs, labels, weights = keras.utils.unpack_x_y_sample_weight(data)
+        labels, weights = click_labels(labels), None if weights is None else row_weights(weights)
         forward = self.forward(inputs, training=False)
-        logit, rows = self.served_logit(forward), tf.shape(labels)[0]
+        logit = self.served_logit(forward)
         probabilities = tf.sigmoid(logit)
-        loss = tf.add_n(list(self.objective(forward, labels).values()))
-        self._objective.update_state(loss, sample_weight=tf.cast(rows, tf.float32))
-        self._log_loss.update_state(tf.nn.sigmoid_cross_entropy_with_logits(labels=labels, logits=logit))
-        self._auc.update_state(labels, probabilities)
+        loss = tf.add_n(list(self.objective(self._corrected(forward), labels, weights).values()))
+        size = tf.cast(tf.shape(labels)[0], tf.float32) if weights is None else tf.reduce_sum(weights)
+        self._objective.update_state(loss, sample_weight=size)
+        losses = tf.nn.sigmoid_cross_entropy_with_logits(labels=labels, logits=logit)
+        self._log_loss.update_state(losses, sample_weight=weights)
+        self._auc.update_state(labels, probabilities, sample_weight=weights)
         for metric in self._own_metrics:
-            metric.update_state(labels[:, None], probabilities[:, None])
+            metric.update_state(labels[:, None], probabilities[:, None], sample_weight=weights)
         return {metric.name: metric.result() for metric in self.metrics}
 
     def predict_step(self, data: Any) -> tf.Tensor:
-        """Click probabilities `[B]` for inputs or (inputs, labels)."""
+        """Click probabilities `[B]` for inputs, (inputs, labels) or (inputs, labels, weights)."""
         inputs = data[0] if isinstance(data, tuple) else data
         return self(inputs, training=False)
 

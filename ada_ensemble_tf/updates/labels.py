@@ -1,4 +1,4 @@
-"""Labels as Keras' `fit` and `evaluate` bring them."""
+"""Labels and weights of rows as Keras' `fit` and `evaluate` bring them."""
 
 from typing import Any
 
@@ -29,4 +29,21 @@ def click_labels(labels: Any) -> tf.Tensor:
     if shape.rank is None:
         checks.append(tf.debugging.Assert(tf.size(labels) == tf.shape(labels)[0], [needed, tf.shape(labels)]))
     with tf.control_dependencies(checks):
+        return tf.identity(flat)
+
+
+def row_weights(weights: Any) -> tf.Tensor:
+    """Weights of rows as losses take them, float32 `[B]`; they come as numbers of any type, `[B]` or `[B, 1]`.
+
+    Raises:
+        tf.errors.InvalidArgumentError: at run time, if a weight is below 0 or not a finite number.
+
+    Example:
+        >>> row_weights([[2], [0]]).numpy()
+        array([2., 0.], dtype=float32)
+    """
+    flat = tf.cast(tf.reshape(tf.convert_to_tensor(weights), [-1]), tf.float32)
+    right = tf.reduce_all((flat >= 0.0) & tf.math.is_finite(flat))
+    message = "sample weights must be finite numbers of at least 0; received the least and the largest"
+    with tf.control_dependencies([tf.debugging.Assert(right, [message, tf.reduce_min(flat), tf.reduce_max(flat)])]):
         return tf.identity(flat)

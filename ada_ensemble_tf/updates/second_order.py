@@ -19,7 +19,7 @@ RELATIVE_STEP = 0.01
 
 
 def second_order_gate_gradients(
-    model: "BilevelModel", train: tuple[Inputs, tf.Tensor], gate: tuple[Inputs, tf.Tensor], xi: float
+    model: "BilevelModel", train: tuple[Any, ...], gate: tuple[Any, ...], xi: float
 ) -> tuple[list[tf.Tensor], dict[str, tf.Tensor]]:
     """(gradients, logs) for the gates, of the loss on `gate` rows at W - xi * grad_W of the loss on `train` rows.
 
@@ -33,17 +33,17 @@ def second_order_gate_gradients(
 
     Args:
         model: a `BilevelModel`.
-        train: (inputs, labels `[B]`) of the training split.
-        gate: (inputs, labels `[B]`) of the gate split.
+        train: (inputs, labels `[B]`) of the training split, with or without weights `[B]`.
+        gate: the same of the gate split.
         xi: step size of the virtual update, above 0.
     """
     gate_variables = [model.gate_variables]
     weights = model.embedding_variables + model.weight_variables
     with _restored(model, weights, [train[0], gate[0]]):
-        (train_gradients,), _ = model.compute_gradients(*train, [weights], "gate update, training loss", "weights")
+        (train_gradients,), _ = _gradients(model, train, [weights], "gate update, training loss", "weights")
         _shift(weights, train_gradients, -xi)
         groups = [*gate_variables, weights]
-        (gradients, direction), logs = model.compute_gradients(*gate, groups, "gate update", "gates")
+        (gradients, direction), logs = _gradients(model, gate, groups, "gate update", "gates")
     direction = [sum_duplicates(d) if isinstance(d, tf.IndexedSlices) else d for d in direction]
     squares = [
         tf.reduce_sum(tf.square(d.values if isinstance(d, tf.IndexedSlices) else d)) for d in direction if d is not None
@@ -58,9 +58,15 @@ def second_order_gate_gradients(
         with _restored(model, weights, [gate[0]]):
             _shift(weights, direction, sign * step)
             stage = "gate update, second order"
-            shifted.append(model.compute_gradients(*train, gate_variables, stage, "weights")[0][0])
+            shifted.append(_gradients(model, train, gate_variables, stage, "weights")[0][0])
     plus, minus = shifted
     return [g - xi * (p - m) / (2.0 * step) for g, p, m in zip(gradients, plus, minus, strict=True)], logs
+
+
+def _gradients(model: "BilevelModel", rows: tuple[Any, ...], *how: Any) -> tuple[list[list[Any]], Any]:
+    """`compute_gradients` on (inputs, labels) with or without weights."""
+    inputs, labels, *weights = rows
+    return model.compute_gradients(inputs, labels, *how, *weights)
 
 
 def _shift(variables: Sequence[keras.Variable], gradients: Sequence[Any], scale: tf.Tensor | float) -> None:

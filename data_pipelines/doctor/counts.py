@@ -122,7 +122,7 @@ def count_rows(data: "PreparedData", keys: RowKeys, seen: Callable[[int], None])
         if not data.rows[split]:
             continue
         with data.reading():
-            for inputs, label in data.evaluation(split, BATCH_ROWS).as_numpy_iterator():
+            for inputs, label, *_ in data.evaluation(split, BATCH_ROWS).as_numpy_iterator():
                 ids, values = ids_of(inputs), values_of(inputs)
                 found[split].add(ids, values, label)
                 hashes = row_hash(ids) if values is None else row_hash([*ids.T, *values.T])

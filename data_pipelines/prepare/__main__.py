@@ -16,13 +16,14 @@ from data_pipelines.formats import DATASETS, NUMERIC, make_format
 from data_pipelines.prepare.build import build
 from data_pipelines.prepare.engines.local import LocalEngine
 from data_pipelines.prepare.engines.memory import DEFAULT_GB
-from data_pipelines.prepare.split_flags import split_rule
+from data_pipelines.prepare.split_flags import SplitFlags
 from data_pipelines.ranges import POSITIVE, Range, define_float
 from data_pipelines.raw.files import raw_files
 from data_pipelines.read.preparation import Options
 
 _DATASET = flags.DEFINE_enum("dataset", "criteo", DATASETS, "Name of the raw format.")
 _SCHEMA = flags.DEFINE_string("schema", None, "Schema file of --dataset=tabular; formats/tabular.py has its keys.")
+_SPLITS = SplitFlags()
 _CLICKS = flags.DEFINE_multi_string("clicks", [], "Click logs of --dataset=ipinyou_contest, likewise.")
 _DATA_DIR = flags.DEFINE_string("data_dir", None, "Directory to make; it appears when complete.", required=True)
 _MIN_COUNT = flags.DEFINE_integer("min_count", 20, "Rarer levels of the training split share a row per field.")
@@ -62,7 +63,7 @@ def main(argv: Sequence[str]) -> None:
     raw_format, inputs = make_format(
         _DATASET.value, _NUMERIC_BINS.value, _WITH_HOUR.value, _SCHEMA.value, _BIN_COUNT.value, _NUMERIC.value
     )
-    rule, shares, raw = split_rule()
+    rule, shares, raw = _SPLITS.rule()
     options = Options(
         format=raw_format,
         inputs=inputs,

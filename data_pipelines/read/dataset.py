@@ -53,6 +53,11 @@ class PreparedData:
         return self.preparation.positives
 
     @property
+    def negative_rate(self) -> float:
+        """Share of the training split's negatives that preparation kept."""
+        return self.preparation.options.negative_rate
+
+    @property
     def fingerprint(self) -> str:
         """16 hex digits that differ between prepared data sets (raw files, options, schema, rows)."""
         return self.preparation.fingerprint()

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 import tensorflow as tf
 
-from ada_ensemble_tf.evaluation import metrics
 from ada_ensemble_tf.trained.config_ranges import MONITORED
 from ada_ensemble_tf.training.hooks.base import Hook, Stop
 
@@ -45,9 +44,9 @@ class Evaluation(Hook):
 
     def at_stop(self, stop: Stop):
         self._model.bring_up_to_date()
-        stop.labels, stop.probabilities, flops = self._evaluator.score("validation")
-        results = metrics.all_metrics(stop.labels, stop.probabilities)
-        stop.figures |= results | {"flops_per_example": flops}
+        scored = self._evaluator.score("validation")
+        stop.labels, stop.probabilities, results = scored.labels, scored.probabilities, scored.metrics()
+        stop.figures |= results | {"flops_per_example": scored.flops}
         annealed = stop.step >= self._model.annealing_steps()
         value, sign = results[self._monitor], self._monitored.sign
         stop.better = annealed and sign * value > sign * float(self.best_value.numpy())

@@ -35,6 +35,7 @@ DATA = SimpleNamespace(
     schema=Schema(RawFormat("madeup", "label"), (Field("a", "text", 3, 0), Field("b", "text", 4, 3))),
     rows={"train": 81920},
     positives={"train": 20480},
+    negative_rate=1.0,
 )
 """Two fields; a quarter of the rows are positive."""
 

@@ -44,7 +44,7 @@ def toy(objective, weights=(0.0, LOG_3), choices=SCORES):
 
 def update(model, kind):
     if kind == "gates":
-        return model._gate_step(GROUPS, CLICKS, GROUPS, CLICKS)
+        return model._gate_step((GROUPS, CLICKS), (GROUPS, CLICKS))
     return model._joint_step(GROUPS, CLICKS)
 
 

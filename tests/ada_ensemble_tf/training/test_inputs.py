@@ -67,7 +67,7 @@ def test_the_gate_update_leaves_the_table_bit_equal(data, xi):
     model = compiled_model(data, xi)
     before = model.embedding.table.numpy().copy()
     batches = iter(data.train(16))
-    model._gate_step(*next(batches), *next(batches))
+    model._gate_step(next(batches), next(batches))
     np.testing.assert_array_equal(model.embedding.table, before)
     assert int(model.gate_optimizer.iterations) == 1
 
@@ -89,9 +89,9 @@ def test_scores_of_tensors_arrays_and_no_rows(data):
     arrays = {"ids": inputs["ids"].numpy().astype(np.int64), "values": inputs["values"].numpy().astype(np.float64)}
     np.testing.assert_allclose(scorer(arrays), expected, atol=1e-6)
     assert scorer({name: array[:0] for name, array in arrays.items()}).shape == (0,)
-    labels, probabilities, flops = scorer.score(data.evaluation("test", 30))
+    labels, probabilities, weights, flops = scorer.score(data.evaluation("test", 30))
     np.testing.assert_allclose(probabilities, expected, atol=1e-6)
-    assert labels.shape == (100,) and flops > 0
+    assert labels.shape == (100,) and weights is None and flops > 0
     # Three workers; the last one sometimes has empty batches.
     parts = [scorer.score(data.evaluation("test", 33, worker=w, workers=3))[1] for w in range(3)]
     assert [len(part) for part in parts] == [33, 33, 34]

@@ -66,7 +66,7 @@ def test_the_three_groups_are_all_trainable_variables_once():
 def test_the_gate_update_leaves_weights_statistics_and_their_optimizers_bit_equal(xi, objective):
     model = compiled_model(xi, depth_objective=objective)
     before_w, before_gates = snapshot(weight_side(model)), snapshot(model.gate_variables)
-    model._gate_step(*rows(1), *rows(2))
+    model._gate_step(rows(1), rows(2))
     assert all(same(before_w, weight_side(model)))
     assert sum(same(before_gates, model.gate_variables)) <= 2  # A bias may have no gradient where no ReLU is on.
     assert int(model.gate_optimizer.iterations) == 1 and int(model.step) == 0
@@ -97,7 +97,7 @@ def test_train_step_is_the_gate_update_followed_by_the_weight_updates():
     element = bilevel_element(2)
     one.train_step(element)
     ids, labels = element["train"]
-    other._gate_step(*element["gate"], ids[0], labels[0])
+    other._gate_step(element["gate"], (ids[0], labels[0]))
     other._weight_step(ids[0], labels[0])
     other._weight_step(ids[1], labels[1])
     for a, b in zip(one.variables, other.variables, strict=True):

@@ -12,14 +12,15 @@ SCRIPT = """
 import json, sys
 from absl import flags
 from data_pipelines.errors import UserError
-from data_pipelines.prepare.split_flags import split_rule
+from data_pipelines.prepare.split_flags import SplitFlags
+splits = SplitFlags()
 for arguments in json.load(sys.stdin):
     flags.FLAGS.unparse_flags()
     for name in ("raw", "train", "validation", "test", "split", "split_by", "split_time", "split_group"):
         flags.FLAGS[name].unparse()
     flags.FLAGS(["prepare", *arguments])
     try:
-        rule, shares, files = split_rule()
+        rule, shares, files = splits.rule()
         print(json.dumps([str(rule), rule.by, shares, [file.name for file in files]]))
     except UserError as error:
         print(json.dumps(str(error)))

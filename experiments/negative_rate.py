@@ -1,0 +1,82 @@
+"""What a share of the negatives costs and saves:
+
+python -m experiments.negative_rate --out=runs/negative_rate [--rows=1000000] [--rates=1,0.1] [--model=MODEL]
+
+writes synthetic rows, prepares them once with each --negative_rate, trains the model on each and prints, on the same
+full test rows, calibration, AUC and LogLoss, with the rows and seconds of training and the largest difference between
+the scores of the model in Python and of its export.
+"""
+
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from absl import flags
+
+from data_pipelines.errors import run_main
+from data_pipelines.formats import make_format
+from data_pipelines.prepare.build import build
+from data_pipelines.read.preparation import Options
+
+
+def measured(data_dir: Path, workdir: Path, model_name: str, epochs: float) -> dict[str, float]:
+    """Trains the model and returns its figures."""
+    from ada_ensemble_tf.configs.defaults import config_for
+    from ada_ensemble_tf.evaluation.scoring import Scorer
+    from ada_ensemble_tf.serving.publish import export
+    from ada_ensemble_tf.serving.session import ServingSession
+    from ada_ensemble_tf.trained.workdir import Workdir
+    from ada_ensemble_tf.training.run import train
+    from data_pipelines.read.dataset import open_data
+    from data_pipelines.read.inputs import named
+
+    config, data = config_for(model_name), open_data(data_dir)
+    config.max_epochs = epochs
+    start = time.monotonic()
+    found = train(config, data, workdir)["test"]
+    seconds = time.monotonic() - start
+    directory = Workdir(workdir)
+    model = directory.load_model()
+    inputs, *_ = next(iter(data.evaluation("test", 4096)))
+    folder = export(model, directory.schema(), workdir, workdir / "export")
+    served = ServingSession(folder)("ids", {name: x.numpy() for name, x in named(inputs).items()})["ctr"]
+    difference = float(np.abs(served - Scorer(model)(inputs)).max())
+    return {
+        "train rows": data.rows["train"],
+        "seconds": seconds,
+        "calibration": found["calibration"],
+        "AUC": found["auc"],
+        "LogLoss": found["logloss"],
+        "export": difference,
+    }
+
+
+def main(argv: Sequence[str]) -> None:
+    """Prints the table in Markdown."""
+    del argv
+    out, raw = Path(flags.FLAGS.out), Path(flags.FLAGS.out) / "train.txt"
+    out.mkdir(parents=True, exist_ok=True)
+    if not raw.exists():
+        made = [sys.executable, "-m", "data_pipelines.synthetic", f"--rows={flags.FLAGS.rows}", f"--out={raw}"]
+        subprocess.run(made, check=True)
+    rows = {}
+    for text in flags.FLAGS.rates:
+        data_dir = out / f"data-{text}"
+        build(Options(*make_format("criteo"), negative_rate=float(text)), [raw], data_dir)
+        rows[text] = measured(data_dir, out / f"{flags.FLAGS.model}-{text}", flags.FLAGS.model, flags.FLAGS.epochs)
+    names = list(next(iter(rows.values())))
+    print(f"| share of negatives | {' | '.join(names)} |\n|{'---|' * (1 + len(names))}")
+    for text, figures in rows.items():
+        print(f"| {text} | {' | '.join(f'{figures[name]:.6g}' for name in names)} |")
+
+
+if __name__ == "__main__":
+    flags.DEFINE_integer("rows", 1_000_000, "Synthetic rows.", lower_bound=1000)
+    flags.DEFINE_string("out", None, "Where everything goes; finished steps are not repeated.", required=True)
+    flags.DEFINE_list("rates", ["1", "0.1"], "Shares of the negatives of train.")
+    flags.DEFINE_string("model", "logistic_regression", "The model.")
+    flags.DEFINE_float("epochs", 2.0, "Epochs.", lower_bound=0.01)
+    run_main(main)
