@@ -65,7 +65,7 @@ def main(argv: Sequence[str]) -> None:
     if not hasattr(model, "gates"):
         raise UserError(f"{workdir.path}: {model.name} has no gates per row; use an ada_ensemble or dense_moe")
     batches, rows = [], 0
-    for inputs, labels in data.evaluation("test", 8192):
+    for inputs, labels, *_ in data.evaluation("test", 8192):
         batches.append((ids_of(inputs).numpy(), {place: gates.numpy() for place, gates in model.gates(inputs).items()}))
         rows += len(labels)
         if rows >= flags.FLAGS.rows:

@@ -38,7 +38,7 @@ def test_a_row_of_weight_two_is_two_rows():
     assert metrics.grouped_auc(LABELS, P, GROUPS, COUNTS) == pytest.approx(metrics.grouped_auc(*repeated), abs=1e-12)
     # One group of all rows is the difference of the means.
     error = metrics.expected_calibration_error(LABELS, P, COUNTS, bins=1)
-    assert error == pytest.approx(abs(repeated[1].mean() - repeated[0].mean()), abs=1e-12)
+    assert error == pytest.approx(abs(repeated[1].mean() - repeated[0].mean(dtype=float)), abs=1e-12)
 
 
 def test_calibration_error_by_hand_and_without_weights():

@@ -18,7 +18,7 @@ REPEATED = np.repeat(IDS, COUNTS, axis=0), np.repeat(LABELS, COUNTS)
 COMMON = {"num_rows": ROWS, "num_fields": 3, "embedding_scale": 0.5}
 SMALL = {"dimension": 4, "num_layers": 2}
 MODELS = {
-    "logistic_regression": lambda: LogisticRegression(**COMMON),
+    "logistic_regression": lambda: LogisticRegression(num_rows=ROWS, num_fields=3),
     "factorization_machine": lambda: FactorizationMachine(**COMMON, dimension=4),
     "dnn": lambda: DNN(**COMMON, dimension=4, normalization="none"),
     "ensemble": lambda: Ensemble(**COMMON, **SMALL, experts=("cross", "dense")),
@@ -50,15 +50,17 @@ def test_losses_and_gradients(name):
 
 @pytest.mark.parametrize("name", ["compared", "expected"])
 def test_the_losses_of_gates(name):
-    keras.utils.set_random_seed(1)
-    model = MODELS[name]()
-    found = model.loss_terms(IDS, tf.constant(LABELS), "gates", tf.constant(WEIGHTS))[1]["log_loss"]
-    twice = model.loss_terms(IDS, tf.constant(LABELS), "gates", tf.constant(2 * WEIGHTS))[1]["log_loss"]
-    plain = model.loss_terms(IDS, tf.constant(LABELS), "gates")[1]["log_loss"]
-    if name == "compared":
-        # Without noise: only the scale of the weights does not matter.
-        assert float(found) == pytest.approx(float(twice), abs=1e-6)
-    assert abs(float(found) - float(plain)) > 1e-4
+
+    def loss(weights):
+        # The same weights and noise each time.
+        keras.utils.set_random_seed(1)
+        rows = IDS, tf.constant(LABELS), "gates"
+        return float(MODELS[name]().loss_terms(*rows, None if weights is None else tf.constant(weights))[1]["log_loss"])
+
+    # The scale of the weights does not matter.
+    assert loss(WEIGHTS) == pytest.approx(loss(3 * WEIGHTS), abs=1e-6)
+    assert loss(np.ones_like(WEIGHTS)) == pytest.approx(loss(None), abs=1e-6)
+    assert abs(loss(WEIGHTS) - loss(None)) > 1e-4
 
 
 def test_means_by_hand():
