@@ -18,6 +18,7 @@ from ada_ensemble_tf.configs.overrides import parse
 from ada_ensemble_tf.configs.search_spaces import SPACES
 from data_pipelines.errors import extra_missing, run_main
 from data_pipelines.locks import alone_in
+from data_pipelines.ranges import NOT_NEGATIVE, define_float
 from data_pipelines.read.preparation import load_complete
 
 _CONFIG = flags.DEFINE_string("config", None, "NAME, such as criteo, or FILE.py; without a model.", required=True)
@@ -30,6 +31,12 @@ _JOBS = flags.DEFINE_integer("jobs", 1, "Trainings that run at once; they share 
 _SET = flags.DEFINE_multi_string("set", [], "KEY=VALUE for every model's config; may be repeated.")
 _SEED = flags.DEFINE_integer(
     "seed", 0, "Seed of the proposals; that of the trainings is a config key.", lower_bound=0, upper_bound=10_000
+)
+_SEARCH = flags.DEFINE_enum(
+    "search", "tpe", ["tpe", "grid"], "tpe learns from the trials so far; grid walks the space's grid in random order."
+)
+_PARSIMONY = define_float(
+    "parsimony", 0.0, "AUC that one more expert or layer must add to a model with experts; the paper: 0.0002.", NOT_NEGATIVE
 )
 _WRITE = flags.DEFINE_string("write", None, "JSON file that takes the best values, beside those of other models.")
 
@@ -48,9 +55,10 @@ def main(argv: Sequence[str]) -> int:
     with alone_in(out, "choose another --out"), Workers(_JOBS.value) as workers:
         for name, config in zip(names, configs, strict=True):
             space, folder = SPACES[_SPACE.value](config), out / name
-            tuning = Tuning(config, space, Path(_DATA_DIR.value), preparation.fingerprint(), folder, _SEED.value)
+            data = (Path(_DATA_DIR.value), preparation.fingerprint())
+            tuning = Tuning(config, space, *data, folder, _SEED.value, _SEARCH.value)
             tuning.run(_TRIALS.value, workers)
-            best = tuning.best()
+            best = tuning.best(_PARSIMONY.value)
             if best is None:
                 print(f"{name}: all {_TRIALS.value} trials failed; see {folder}/*/train.log")
                 code = 1

@@ -9,11 +9,13 @@ table.
 
 import ast
 import contextlib
+import copy
 import json
 import logging
 import os
 import shutil
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +27,7 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 
 from ada_ensemble_tf.comparison.configs import config_hash
 from ada_ensemble_tf.comparison.runs import HPARAMS_FOLDER, Run, Workers
+from ada_ensemble_tf.comparison.search import auc, grid, kept
 from ada_ensemble_tf.configs.defaults import Tuned, load_tuned
 from ada_ensemble_tf.configs.overrides import override
 from ada_ensemble_tf.configs.search_spaces import Choice, LogUniform, Range, Space, overrides, present
@@ -49,13 +52,24 @@ class Tuning:
         fingerprint: the data's fingerprint.
         folder: OUT/<model>.
         seed: the sampler's seed; the trainings use the config's.
+        search: "tpe", which learns from the results so far, or "grid", see `search.grid`.
 
     Raises:
-        UserError: if the folder holds trials of another config, space or data.
+        UserError: if the folder holds trials of another config, space, search or data.
     """
 
-    def __init__(self, config: ConfigDict, space: Space, data_dir: Path, fingerprint: str, folder: Path, seed: int):
+    def __init__(
+        self,
+        config: ConfigDict,
+        space: Space,
+        data_dir: Path,
+        fingerprint: str,
+        folder: Path,
+        seed: int,
+        search: str = "tpe",
+    ):
         self.config, self.space = config, space
+        self._grid = grid(space, seed) if search == "grid" else None
         self.data_dir, self.fingerprint, self.folder, self.seed = data_dir.absolute(), fingerprint, folder, seed
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         folder.mkdir(parents=True, exist_ok=True)
@@ -76,6 +90,8 @@ class Tuning:
         now = {key: value for key, value in flat(self.config.to_dict()).items() if key not in searched}
         now |= {f"range of {name}": repr(allowed) for name, allowed in self.space.items()}
         now |= {"data": self.fingerprint, "seed of tuning": self.seed}
+        if self._grid is not None:
+            now["search"] = "grid"
         attributes = self._study.user_attrs
         if "same" not in attributes:
             # Values outside their range are run as they are, but the sampler cannot learn from them.
@@ -89,7 +105,8 @@ class Tuning:
                 raise UserError(
                     f"{self.folder}: tuned with {key}={before.get(key)!r}, now {now.get(key)!r}; choose another --out"
                 )
-        self.config = ConfigDict(ast.literal_eval(attributes["config"])).lock()
+        before = flat(ast.literal_eval(attributes["config"]))
+        self.config = with_values(self.config, {key: before[key] for key in searched})
 
     def _searched(self) -> set[str]:
         """The config keys that trials set."""
@@ -102,8 +119,11 @@ class Tuning:
         return [trial for trial in ended if "interrupted" not in trial.user_attrs]
 
     def run(self, trials: int, workers: Workers) -> None:
-        """Runs until `trials` have ended; the first is the config as it is."""
+        """Runs until `trials` have ended, or a grid has; the first is the config as it is."""
         started, before = time.monotonic(), len(self.trials())
+        if self._grid is not None:
+            waiting = self._study.get_trials(deepcopy=False, states=(TrialState.WAITING,))
+            trials = min(trials, before + len(waiting) + len(self._unseen()))
         running: dict[Path, list[Trial]] = {}
         while len(self.trials()) < trials:
             while len(self.trials()) + sum(map(len, running.values())) < trials and not workers.full:
@@ -124,16 +144,23 @@ class Tuning:
                 left = (time.monotonic() - started) / max(done - before, 1) * (trials - done) / 60.0
                 logger.info("%s: %d of %d trials; about %.1f minutes left", self.config.model.name, done, trials, left)
 
-    def best(self) -> Tuned | None:
-        """The best of the trials; None if all failed."""
+    def _unseen(self) -> list[dict[str, Any]]:
+        """The points of the grid that no trial has had."""
+        asked = [trial.params for trial in self.trials()]
+        asked += [trial.params for trial in self._study.get_trials(states=(TrialState.RUNNING,))]
+        asked += [trial.system_attrs["fixed_params"] for trial in self._study.get_trials(states=(TrialState.WAITING,))]
+        return [point for point in self._grid or () if point not in asked]
+
+    def best(self, parsimony: float = 0.0) -> Tuned | None:
+        """The best of the trials, or a smaller one within `parsimony`, see `search.kept`; None if all failed."""
         ended = self.trials()
         complete = [trial for trial in ended if trial.state == TrialState.COMPLETE]
         if not complete:
             return None
-        trial = max(complete, key=_auc)
+        trial = kept(complete, parsimony)
         return {
             "values": trial.user_attrs["values"],
-            "validation_auc": _auc(trial),
+            "validation_auc": auc(trial),
             "trials": len(ended),
             "failed": len(ended) - len(complete),
             "fingerprint": self.fingerprint,
@@ -145,6 +172,8 @@ class Tuning:
         self._study.sampler = optuna.samplers.TPESampler(
             n_startup_trials=RANDOM_TRIALS, seed=self.seed * 100_003 + number, constant_liar=True
         )
+        if self._grid is not None and not self._study.get_trials(deepcopy=False, states=(TrialState.WAITING,)):
+            self._study.enqueue_trial(self._unseen()[0])
         trial = self._study.ask()
         if "defaults" in trial.user_attrs:
             for name in present(self.space, self.config):
@@ -157,8 +186,7 @@ class Tuning:
         return trial
 
     def _run_of(self, trial: Trial) -> Run:
-        config = ConfigDict(self.config.to_dict()).lock()
-        override(config, trial.user_attrs["values"])
+        config = with_values(self.config, trial.user_attrs["values"])
         model, folder = config.model.name, self.folder / config_hash(config.to_dict())
         hparams = {"model": model} | trial.user_attrs["values"]
         return Run(model, config.to_dict(), folder, self.data_dir, hparams=hparams)
@@ -175,6 +203,13 @@ class Tuning:
         values = ", ".join(f"{key}={value}" for key, value in trial.user_attrs["values"].items())
         logger.info("%s, trial %d (%s): %s", run.label, trial.number, values, result)
         _delete_folders(run.folder, run.folder / HPARAMS_FOLDER)
+
+
+def with_values(config: ConfigDict, values: Mapping[str, Any]) -> ConfigDict:
+    """A locked copy of a config with other values, in which keys that derive from others follow them."""
+    changed = copy.deepcopy(config).unlock()
+    override(changed, values)
+    return changed.lock()
 
 
 def write_best(path: Path, model: str, best: Tuned) -> None:
@@ -209,8 +244,3 @@ def _suggest(trial: Trial, name: str, allowed: Range) -> Any:
     if isinstance(allowed, LogUniform):
         return trial.suggest_float(name, allowed.low, allowed.high, log=True)
     return trial.suggest_int(name, allowed.low, allowed.high, step=allowed.step)
-
-
-def _auc(trial: FrozenTrial) -> float:
-    assert trial.value is not None, "a complete trial has a value"
-    return trial.value

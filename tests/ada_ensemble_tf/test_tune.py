@@ -62,10 +62,10 @@ def tuning(monkeypatch, tmp_path):
     monkeypatch.setattr(runs, "WORKER", "fake_worker")
     monkeypatch.setenv("PYTHONPATH", f"{Path(__file__).parents[1]}:{Path(__file__).parents[2]}")
 
-    def make(folder="out", space=SPACE, seed=0, fingerprint="0123", **values) -> Tuning:
+    def make(folder="out", space=SPACE, seed=0, fingerprint="0123", search="tpe", **values) -> Tuning:
         # A config that reads no tuned values.
         config = make_config("experiments/criteo.py", "logistic_regression", {"batch_size": 512} | values)
-        return Tuning(config, space, tmp_path, fingerprint, tmp_path / folder, seed)
+        return Tuning(config, space, tmp_path, fingerprint, tmp_path / folder, seed, search)
 
     return make
 
@@ -95,6 +95,21 @@ def test_tuning_finds_the_best_and_goes_on_as_if_uninterrupted(tuning):
     assert proposed(parts) == proposed(whole) and len(proposed(whole)) == 10
     assert whole.best()["values"][RATE] == pytest.approx(0.03, rel=0.25)
     assert whole.best()["validation_auc"] == max(trial.value for trial in whole.trials())
+
+
+def test_a_grid_is_walked_once_and_then_ends(tuning):
+    one = tuning(search="grid")
+    with Workers(1) as workers:
+        one.run(4, workers)
+        one._ask()
+        one = tuning(search="grid")
+        one.run(100, workers)
+    # The config as it is, which lies outside the space, and every point of the grid, an interrupted one included.
+    points = [tuple(values.values()) for values in proposed(one)]
+    assert sorted(points[1:]) == [(rate, l2) for rate in (0.01, 0.0316228, 0.1) for l2 in (0.1, 0.3, 1.0)]
+    assert one.best()["values"][RATE] == 0.0316228
+    with pytest.raises(UserError, match="tuned with search='grid', now None"):
+        tuning()
 
 
 def test_an_interrupted_trial_is_run_again_and_counted_once(tuning):
