@@ -36,7 +36,7 @@ _SEARCH = flags.DEFINE_enum(
     "search", "tpe", ["tpe", "grid"], "tpe learns from the trials so far; grid walks the space's grid in random order."
 )
 _PARSIMONY = define_float(
-    "parsimony", 0.0, "AUC that one more expert or layer must add to a model with experts; the paper: 0.0002.", NOT_NEGATIVE
+    "parsimony", 0.0, "AUC that one more expert or layer must add; AdaEnsemble's paper: 0.0002.", NOT_NEGATIVE
 )
 _WRITE = flags.DEFINE_string("write", None, "JSON file that takes the best values, beside those of other models.")
 

@@ -6,7 +6,7 @@ from typing import Any
 from ml_collections import ConfigDict, FieldReference
 from typing_extensions import NotRequired, TypedDict
 
-from ada_ensemble_tf.configs.models import WITH_PRIORS, model_config, set_priors
+from ada_ensemble_tf.configs.models import model_config
 from ada_ensemble_tf.configs.overrides import override
 from ada_ensemble_tf.optimizers import DEFAULTS
 from data_pipelines.errors import UserError
@@ -61,12 +61,12 @@ def trainer() -> ConfigDict:
             # Where the gates' rows come from: a share of "train", or of "validation" (then lost to early stopping).
             "gate_source": "train",
             "gate_share": 0.1,
-            **{group: {**values, **_optimizer_options()} for group, values in DEFAULTS.items()},
+            **{group: {**values, **optimizer_options()} for group, values in DEFAULTS.items()},
         }
     )
 
 
-def _optimizer_options() -> dict[str, Any]:
+def optimizer_options() -> dict[str, Any]:
     """The keys that every optimiser has."""
     return {
         # Above 0 (None: off): the largest norm of all gradients of this optimiser's variables together.
@@ -95,37 +95,6 @@ def config_for(model: str) -> ConfigDict:
         # weights do.
         config.embedding_optimizer.name = "ftrl"
         config.embedding_optimizer.learning_rate = 0.05
-    return config
-
-
-OWN_OPTIMIZERS = (
-    "ada_ensemble",
-    "dense_moe",
-    "single_expert",
-    "ensemble",
-    "logistic_regression",
-    "factorization_machine",
-)
-"""Models whose embeddings AdaEnsemble's paper trains with G-FTRL or FTRL; it trains all others with Adam."""
-
-
-def paper_config(model: str) -> ConfigDict:
-    """The config with which AdaEnsemble's paper trains `model` (arXiv 2301.08353, section 4.1.4).
-
-    Batch 4096, D = 16, dense kernels with L2 1e-4 (the paper searched 1e-4 to 1e-3), evaluation every 2000 steps with
-    early stopping. The neural models use Adam 1e-3, embeddings included; AdaEnsemble and its relatives use Adam and
-    G-FTRL; logistic regression and factorisation machine use FTRL. Embeddings use `RowSparseAdam`, which does not
-    change rows missing from the batch, whereas the paper's Adam would move them by their momentum. Settings that the
-    paper does not give, such as G-FTRL's and the patience, come from `trainer`.
-
-    Raises:
-        ValueError: for a model without a config.
-    """
-    config = config_for(model)
-    if model in WITH_PRIORS:
-        set_priors(config.model, depth_prior=(0.1, 0.2, 0.6, 0.1))
-    if model not in OWN_OPTIMIZERS:
-        config.embedding_optimizer = ConfigDict({"name": "sparse_adam", "learning_rate": 1e-3, **_optimizer_options()})
     return config
 
 

@@ -38,7 +38,7 @@ def model_config(name: str) -> ConfigDict:
         place[option] = FieldReference(declared.default, field_type=object) if declared.optional else declared.default
     config = ConfigDict(values)
     if "k" in config and "experts" in config:
-        config.k = _derived(config.k, lambda k, experts: min(k, len(experts)), config.get_ref("experts"))
+        config.k = derived(config.k, lambda k, experts: min(k, len(experts)), config.get_ref("experts"))
     return config
 
 
@@ -59,8 +59,8 @@ def set_priors(model: ConfigDict, depth_prior: tuple[float, ...]) -> None:
     def for_as_many(prior: tuple[float, ...], layers: int) -> tuple[float, ...] | None:
         return prior if len(prior) == layers else None
 
-    model.expert_prior = _derived((0.2, 0.2, 0.4, 0.1, 0.1), for_released, model.get_ref("experts"))
-    model.depth_prior = _derived(depth_prior, for_as_many, model.get_ref("num_layers"))
+    model.expert_prior = derived((0.2, 0.2, 0.4, 0.1, 0.1), for_released, model.get_ref("experts"))
+    model.depth_prior = derived(depth_prior, for_as_many, model.get_ref("num_layers"))
 
 
 class _Operation(NamedTuple):
@@ -68,7 +68,7 @@ class _Operation(NamedTuple):
     args: tuple[FieldReference, ...]
 
 
-def _derived(value: Any, function: Callable[..., Any], other: FieldReference) -> FieldReference:
+def derived(value: Any, function: Callable[..., Any], other: FieldReference) -> FieldReference:
     """A key whose value is function(value, other key) until it is set explicitly."""
     kind = type(value) if isinstance(value, int) else object
     return FieldReference(value, field_type=kind, op=_Operation(function, (other,)))

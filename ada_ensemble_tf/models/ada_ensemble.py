@@ -47,6 +47,8 @@ class AdaEnsemble(ExpertStack):
     - "expected": sum over the kept exits of gate * LogLoss. While several are mixed, these are compared. With one exit
       left, the gradient lowers the kept exit's probability in proportion to its LogLoss, be it the best of all: it
       drives the probabilities together and does not teach which exit is better.
+    - "auxiliary": the depth gate learns from the load and z-losses alone, as in the original release, whose combination
+      of exits passes no gradient to it.
 
     "straight_through" is the default because the figures in `experiments/results` were made with it; "compared" becomes
     the default once those experiments have been run again.
@@ -66,8 +68,8 @@ class AdaEnsemble(ExpertStack):
         load: which rows count as the load of an expert or exit in equation 16: those whose largest gate it is,
             "largest", or all that keep it, "dispatched", as in the original release.
         z_weight: the coefficient of the router z-loss (arXiv 2202.08906) of all gates.
-        depth_objective: what teaches the depth gate: "compared", "straight_through" or "expected", see above. "none"
-            has no depth gate: every row runs through all layers.
+        depth_objective: what teaches the depth gate: "compared", "straight_through", "expected" or "auxiliary", see
+            above. "none" has no depth gate: every row runs through all layers.
         deep_supervision: the coefficient of the mean LogLoss of all exits on all training rows, which keeps an exit
             comparable even if few rows go there. Above 0, training runs every row through all layers.
         k_schedule: a schedule of K that replaces `k` and `anneal_steps`.
@@ -99,7 +101,7 @@ class AdaEnsemble(ExpertStack):
         load_schedule: Mapping[str, Any] | None = None,
         load: Load = "largest",
         z_weight: Weight = 0.0,
-        depth_objective: Literal["compared", "straight_through", "expected", "none"] = "straight_through",
+        depth_objective: Literal["compared", "straight_through", "expected", "auxiliary", "none"] = "straight_through",
         deep_supervision: Weight = 0.0,
         k_schedule: StepSchedule | None = None,
         depth_schedule: StepSchedule | None = None,
@@ -154,7 +156,7 @@ class AdaEnsemble(ExpertStack):
         if self.depth_gate is not None:
             depth_k = self.depth_schedule(self.step) if gate_training else 1
             gates, reports["depth"] = self.depth_gate(self.base(x0), k=depth_k, training=gate_training)
-            if self.depth_objective == "compared":
+            if self.depth_objective in ("compared", "auxiliary"):
                 gates = tf.stop_gradient(gates)
             gate_flops = float(self.depth_gate.flops()) * tf.cast(tf.shape(x0)[0], tf.float32)
         else:

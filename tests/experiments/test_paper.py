@@ -4,25 +4,8 @@ import pytest
 from command_line import error_of, run
 
 from ada_ensemble_tf.models import MODELS
-from experiments import avazu, criteo, ipinyou, studies
+from experiments import studies
 from experiments.paper import STUDIES, TABLE_1, expected
-
-ADAPTIVE = ("ada_ensemble", "dense_moe", "single_expert", "ensemble")
-
-
-@pytest.mark.parametrize("dataset", [criteo, avazu, ipinyou])
-@pytest.mark.parametrize("model", sorted(MODELS))
-def test_settings_of_section_4_1_4(dataset, model):
-    config = dataset.get_config(model)
-    assert (config.batch_size, config.eval_every) == (4096, 2000)
-    assert config.model.get("dimension", 16) == 16
-    assert config.model.get("l2", 1e-4) == 1e-4
-    assert (config.weight_optimizer.name, config.weight_optimizer.learning_rate) == ("adam", 1e-3)
-    if model in ("logistic_regression", "factorization_machine"):
-        assert config.embedding_optimizer.name == "ftrl"
-        assert 1e-2 <= config.embedding_optimizer.learning_rate <= 1e-1
-    else:
-        assert config.embedding_optimizer.name == ("group_ftrl" if model in ADAPTIVE else "sparse_adam")
 
 
 def test_table_1():

@@ -7,17 +7,19 @@ from pathlib import Path
 
 from ml_collections import ConfigDict
 
-from ada_ensemble_tf.configs import defaults
+from ada_ensemble_tf.configs import defaults, published
 from ada_ensemble_tf.configs.models import WITH_PRIORS, set_priors
 
 
 def get_config(model: str = "ada_ensemble") -> ConfigDict:
     """The config of `model`."""
-    config = defaults.config_for(model)
+    config = published.config_for(model)
     config.batch_size = 512
     config.max_epochs = 15.0
     config.eval_every = 200
     config.patience = 2
+    if model in published.PUBLISHED:
+        return config
     # Weights and gates use all rows, because rows are few and bi-level training gained nothing (results/frappe.md).
     config.training = "joint"
     if model in WITH_PRIORS:

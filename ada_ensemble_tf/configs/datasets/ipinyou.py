@@ -6,9 +6,9 @@ On the full data the paper (arXiv 2301.08353, table 1) reports test AUC 0.7807 a
 
 from ml_collections import ConfigDict
 
-from ada_ensemble_tf.configs import defaults
+from ada_ensemble_tf.configs.published import paper_config
 
 
 def get_config(model: str = "ada_ensemble") -> ConfigDict:
     """The config of `model`."""
-    return defaults.paper_config(model)
+    return paper_config(model)

@@ -6,13 +6,13 @@ are not normalised, because that would amplify their noise.
 
 from ml_collections import ConfigDict
 
-from ada_ensemble_tf.configs import defaults
 from ada_ensemble_tf.configs.models import WITH_PRIORS, set_priors
+from ada_ensemble_tf.configs.published import config_for
 
 
 def get_config(model: str = "ada_ensemble") -> ConfigDict:
     """The config of `model`."""
-    config = defaults.config_for(model)
+    config = config_for(model)
     config.batch_size = 256
     config.max_epochs = 10.0
     config.eval_every = 500

@@ -4,13 +4,13 @@ from pathlib import Path
 
 from ml_collections import ConfigDict
 
-from ada_ensemble_tf.configs import defaults
+from ada_ensemble_tf.configs import defaults, published
 from ada_ensemble_tf.configs.models import WITH_PRIORS, set_priors
 
 
 def get_config(model: str = "ada_ensemble") -> ConfigDict:
     """The config of `model`."""
-    config = defaults.config_for(model)
+    config = published.config_for(model)
     config.batch_size = 1024
     config.max_epochs = 3.0
     config.eval_every = 500
@@ -20,6 +20,8 @@ def get_config(model: str = "ada_ensemble") -> ConfigDict:
         # Some models have no dense layers by design.
         if config.model.get(key):
             config.model[key] = value
+    if model in published.PUBLISHED:
+        return config
     if model in WITH_PRIORS:
         config.weight_optimizer.learning_rate = 3e-3
         config.model.anneal_epochs = 0.5
