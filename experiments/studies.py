@@ -39,11 +39,52 @@ def decorrelation() -> Study:
     return {label: ("d_moe", off | {key: steps[key] for key in keys[:count]}) for count, label in enumerate(labels)}
 
 
+def dhen_table1() -> Study:
+    """DHEN (arXiv 2203.11014), table 1: ensembles of interaction modules in five layers, against deep cross layers."""
+    modules = {
+        "dcn": ("deep_cross",),
+        "attention": ("attention",),
+        "cnn": ("convolution",),
+        "linear": ("linear",),
+        "dcn_linear": ("deep_cross", "linear"),
+        "attention_linear": ("attention", "linear"),
+        "attention_cnn": ("attention", "convolution"),
+    }
+    return {label: ("dhen", {"model.num_layers": 5, "model.modules": names}) for label, names in modules.items()}
+
+
+def dhen_table2() -> Study:
+    """DHEN (arXiv 2203.11014), table 2: 2, 4 and 8 layers of DLRM and linear modules, against one DLRM."""
+    one = {"dlrm": ("dhen", {"model.num_layers": 1, "model.modules": ("dlrm",)})}
+    return one | {
+        f"dhen_{n}": ("dhen", {"model.num_layers": n, "model.modules": ("dlrm", "linear")}) for n in (2, 4, 8)
+    }
+
+
+def dhen_table3() -> Study:
+    """DHEN (arXiv 2203.11014), table 3: DLRM scaled by experts, and by layers of DHEN, at about equal FLOPs.
+
+    With 39 fields and D = 16, four experts cost as much as two layers and eight as much as four, within 4 %. Sixteen
+    cost 1.4 times as much as six layers; in the paper, 1.3 times.
+    """
+    experts = {"dlrm": 1, "moe_4": 4, "moe_8": 8, "moe_16": 16}
+    sizes = {"model.expert_units": (128, 128)}
+    scaled: Study = {label: ("moe_dlrm", {"model.num_experts": n} | sizes) for label, n in experts.items()}
+    return scaled | {f"dhen_{n}": ("dhen", {"model.num_layers": n}) for n in (2, 4, 6)}
+
+
 def low_rank_experts() -> Study:
-    """HiLoMoE (arXiv 2510.10432) and its base; HiLoMoE should need 18.5 % fewer FLOPs."""
+    """HiLoMoE (arXiv 2510.10432) and its base: at equal widths, and at widths with the 18.5 % fewer FLOPs it claims.
+
+    At equal widths its experts add FLOPs. "smaller_base" shows what the smaller widths alone do.
+    """
+    wide, narrow = (400, 400, 400), (316, 316, 316)
     return {
-        "base": ("dnn", {"model.hidden_units": (400, 400, 400)}),
-        "hilomoe": ("hilomoe", {"model.hidden_units": (316, 316, 316)}),
+        "base": ("dnn", {"model.hidden_units": wide}),
+        "hilomoe_equal_widths": ("hilomoe", {"model.hidden_units": wide}),
+        "hilomoe": ("hilomoe", {"model.hidden_units": narrow}),
+        "hilomoe_all_experts": ("hilomoe", {"model.hidden_units": narrow, "model.k": 0}),
+        "smaller_base": ("dnn", {"model.hidden_units": narrow}),
     }
 
 

@@ -97,9 +97,16 @@ MODULES = {
 }
 
 
-def dhen_layer(weights: Weights, path: str, x: np.ndarray, modules, ensemble: str, normalization: str) -> np.ndarray:
-    """Norm(Ensemble + ShortCut) in inference."""
-    outputs = [MODULES[name](weights, f"{path}/{name}", x) for name in modules]
+def dhen_layer(
+    weights: Weights, path: str, x: np.ndarray, modules, ensemble: str, normalization: str, values=None, numeric=()
+) -> np.ndarray:
+    """Norm(Ensemble + ShortCut) in inference; the modules in `numeric` read an embedding of the values as well."""
+    outputs = []
+    for name in modules:
+        read = x
+        if name in numeric:
+            read = np.concatenate([x, dense(weights, f"{path}/numeric_{name}", values)[:, None]], axis=1)
+        outputs.append(MODULES[name](weights, f"{path}/{name}", read))
     if ensemble == "concat":
         y = np.concatenate(outputs, axis=1)
     elif ensemble == "sum":

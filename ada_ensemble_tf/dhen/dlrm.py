@@ -14,6 +14,21 @@ from ada_ensemble_tf.layers.fields import Shape
 from ada_ensemble_tf.layers.mlp import MLP
 
 
+def with_products(x: tf.Tensor, z: tf.Tensor) -> tf.Tensor:
+    """[X flattened, <Z_i, Z_j> for i < j]: `[B, m * D + c (c - 1) / 2]` of lists `[B, m, D]` and `[B, c, D]`.
+
+    Example:
+        >>> x = tf.constant([[[1.0, 2.0], [3.0, 4.0]]])
+        >>> with_products(x, x).numpy()
+        array([[ 1.,  2.,  3.,  4., 11.]], dtype=float32)
+    """
+    count = z.shape[1]
+    # Indices of the strict upper triangle in the flattened matrix of products.
+    pairs = np.flatnonzero(np.triu(np.ones([count, count]), k=1))
+    products = tf.reshape(tf.matmul(z, z, transpose_b=True), [-1, count**2])
+    return tf.concat([tf.reshape(x, [-1, x.shape[1] * x.shape[2]]), tf.gather(products, pairs, axis=1)], axis=1)
+
+
 @keras.saving.register_keras_serializable(package="ada_ensemble_tf")
 class DLRMModule(InteractionModule):
     """u = W_m MLP([X flattened, <Z_i, Z_j> for i < j]) + b, where Z is X or a compression of it.
@@ -56,18 +71,14 @@ class DLRMModule(InteractionModule):
         if self.compressed:
             self.compress = ListProjection(self.compressed, name="compress")
             self.compress.build(x_shape)
-        self.count = count = self.compressed or self.num_inputs
-        # Indices of the strict upper triangle in the flattened matrix of products.
-        self.pairs = np.flatnonzero(np.triu(np.ones([count, count]), k=1))
-        self.mlp.build((None, self.num_inputs * self.dimension + len(self.pairs)))
+        self.count = self.compressed or self.num_inputs
+        self.mlp.build((None, self.num_inputs * self.dimension + self.count * (self.count - 1) // 2))
         self.project = Dense(self.num_outputs * self.dimension, name="project")
         self.project.build((None, self.mlp.hidden_units[-1]))
 
     def call(self, x: tf.Tensor) -> tf.Tensor:
         z = x if self.compress is None else self.compress(x)
-        products = tf.reshape(tf.matmul(z, z, transpose_b=True), [-1, self.count**2])
-        flat = tf.reshape(x, [-1, self.num_inputs * self.dimension])
-        hidden = self.mlp(tf.concat([flat, tf.gather(products, self.pairs, axis=1)], axis=1))
+        hidden = self.mlp(with_products(x, z))
         return tf.reshape(self.project(hidden), [-1, self.num_outputs, self.dimension])
 
     def flops(self) -> int:

@@ -9,6 +9,7 @@ import tensorflow as tf
 from ada_ensemble_tf.dhen.base import list_shape
 from ada_ensemble_tf.dhen.list_projection import ListProjection
 from ada_ensemble_tf.dhen.modules import MODULES, make_module
+from ada_ensemble_tf.layers.dense import Dense
 from ada_ensemble_tf.layers.dropout import make_dropout
 from ada_ensemble_tf.layers.fields import Shape
 from ada_ensemble_tf.layers.normalization import make_normalization
@@ -25,6 +26,10 @@ class DHENLayer(keras.layers.Layer):
     and a projection of the list otherwise. A weighted sum has one learnt scalar per module, which starts at 1. "layer"
     normalises each embedding on its own; "batch" normalises each element over the batch.
 
+    "The raw numerical (dense) features can be part of the input to any modules for ensembling in every layer" (section
+    2). A module in `numeric_modules` reads X and one more embedding, a linear map of the row's floats, which is the
+    module's own.
+
     Args:
         modules: names of the interaction modules, see `ada_ensemble_tf.dhen.MODULES`; each at most once.
         num_outputs: l, embeddings that each module gives.
@@ -32,9 +37,11 @@ class DHENLayer(keras.layers.Layer):
         normalization: "layer", "batch" or "none".
         dropout: share of the ensemble's elements that training sets to 0, before the shortcut is added.
         module_arguments: arguments of modules other than `num_outputs`, by module name.
+        numeric_modules: names of the modules that read the row's floats as well.
 
     Call arguments:
         x: `[B, m, D]`, B may be 0.
+        values: `[B, N]`, the row's floats; needed only with `numeric_modules`.
         training: whether to apply dropout and use the batch's statistics.
 
     Returns:
@@ -56,6 +63,7 @@ class DHENLayer(keras.layers.Layer):
         normalization: str = "layer",
         dropout: float = 0.0,
         module_arguments: Mapping[str, Mapping[str, Any]] | None = None,
+        numeric_modules: Sequence[str] = (),
         **kwargs: Any,
     ):
         super().__init__(**kwargs)
@@ -68,7 +76,10 @@ class DHENLayer(keras.layers.Layer):
             raise ValueError(
                 f"the keys of module_arguments must be names of modules; received {sorted(module_arguments)}"
             )
+        if not set(numeric_modules) <= set(modules):
+            raise ValueError(f"numeric_modules must be among {list(modules)}; received {list(numeric_modules)}")
         self.module_names = tuple(modules)
+        self.numeric_modules = tuple(numeric_modules)
         self.num_outputs = num_outputs
         self.ensemble = ensemble
         self.normalization = normalization
@@ -83,10 +94,15 @@ class DHENLayer(keras.layers.Layer):
         """Number of embeddings in Y."""
         return self.num_outputs * (len(self.module_names) if self.ensemble == "concat" else 1)
 
-    def build(self, x_shape: Shape) -> None:
+    def build(self, x_shape: Shape, values_shape: Shape | None = None) -> None:
         length, self.dimension = list_shape(x_shape)
-        for interaction in self.interactions:
-            interaction.build(x_shape)
+        if self.numeric_modules and values_shape is None:
+            raise ValueError(f"the modules {', '.join(self.numeric_modules)} read floats; received none")
+        self.numeric = {name: Dense(self.dimension, name=f"numeric_{name}") for name in self.numeric_modules}
+        for dense in self.numeric.values():
+            dense.build(tuple(values_shape or ()))
+        for name, interaction in zip(self.module_names, self.interactions, strict=True):
+            interaction.build((None, length + (name in self.numeric), self.dimension))
         self.shortcut = None
         if length != self.output_length:
             self.shortcut = ListProjection(self.output_length, name="shortcut")
@@ -103,17 +119,20 @@ class DHENLayer(keras.layers.Layer):
             return (None, self.output_length * self.dimension)
         return (None, self.output_length, self.dimension)
 
-    def call(self, x: tf.Tensor, training: bool = False) -> tf.Tensor:
-        y = self._combine(self.module_outputs(x))
+    def call(self, x: tf.Tensor, values: tf.Tensor | None = None, training: bool = False) -> tf.Tensor:
+        y = self._combine(self.module_outputs(x, values))
         if self.drop is not None:
             y = self.drop(y, training=training)
         y = upcast(y) + upcast(x if self.shortcut is None else self.shortcut(x))
         y = self.normalize(tf.reshape(y, [-1, *self._normalized_shape()[1:]]), training=training)
         return tf.reshape(y, [-1, self.output_length, self.dimension])
 
-    def module_outputs(self, x: tf.Tensor) -> list[tf.Tensor]:
+    def module_outputs(self, x: tf.Tensor, values: tf.Tensor | None = None) -> list[tf.Tensor]:
         """Each module's output for x, `[B, l, D]`."""
-        return [interaction(x) for interaction in self.interactions]
+        lists = dict.fromkeys(self.module_names, x)
+        for name, dense in self.numeric.items():
+            lists[name] = tf.concat([x, tf.cast(dense(values), x.dtype)[:, None, :]], axis=1)
+        return [interaction(lists[name]) for name, interaction in zip(lists, self.interactions, strict=True)]
 
     def _combine(self, outputs: list[tf.Tensor]) -> tf.Tensor:
         if self.ensemble == "concat":
@@ -123,15 +142,16 @@ class DHENLayer(keras.layers.Layer):
         weights = tf.unstack(tf.convert_to_tensor(self.module_weights))
         return tf.add_n([weight * output for weight, output in zip(weights, outputs, strict=True)])
 
-    def compute_output_shape(self, x_shape: Shape) -> Shape:
+    def compute_output_shape(self, x_shape: Shape, values_shape: Shape | None = None) -> Shape:
         return (x_shape[0], self.output_length, x_shape[2])
 
     def flops(self) -> int:
-        """Per row: the modules, the shortcut and the products of a weighted sum, without normalisation and sums."""
+        """Per row: modules, maps of floats, shortcut and products of a weighted sum; no normalisation, no sums."""
         shortcut = self.shortcut.flops() if self.shortcut is not None else 0
         weighting = 2 * len(self.interactions) * self.output_length * self.dimension
         modules = sum(interaction.flops() for interaction in self.interactions)
-        return modules + shortcut + weighting * (self.ensemble == "weighted_sum")
+        numeric = sum(2 * dense.kernel.shape[0] * dense.kernel.shape[1] for dense in self.numeric.values())
+        return modules + numeric + shortcut + weighting * (self.ensemble == "weighted_sum")
 
     def get_config(self) -> dict[str, Any]:
         return super().get_config() | {
@@ -141,4 +161,5 @@ class DHENLayer(keras.layers.Layer):
             "normalization": self.normalization,
             "dropout": self.dropout,
             "module_arguments": self.module_arguments,
+            "numeric_modules": list(self.numeric_modules),
         }

@@ -16,6 +16,7 @@ from ada_ensemble_tf.models.factorization_machine import FactorizationMachine
 from ada_ensemble_tf.models.fibinet import FiBiNET
 from ada_ensemble_tf.models.hilomoe import HiLoMoE
 from ada_ensemble_tf.models.logistic_regression import LogisticRegression
+from ada_ensemble_tf.models.moe_dlrm import MoEDLRM
 from ada_ensemble_tf.models.multi_embedding_moe import MultiEmbeddingMoE
 from ada_ensemble_tf.models.pnn import PNN
 from ada_ensemble_tf.models.single_expert import SingleExpert
@@ -39,6 +40,7 @@ _ALL = (
     FiBiNET,
     HiLoMoE,
     LogisticRegression,
+    MoEDLRM,
     MultiEmbeddingMoE,
     PNN,
     SingleExpert,
@@ -80,6 +82,7 @@ __all__ = [
     "Forward",
     "HiLoMoE",
     "LogisticRegression",
+    "MoEDLRM",
     "MultiEmbeddingMoE",
     "SingleExpert",
     "WideAndDeep",

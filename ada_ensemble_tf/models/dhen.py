@@ -4,33 +4,31 @@ from typing import Annotated, Any, Literal
 
 import keras
 import tensorflow as tf
-from msgspec import Meta
 
-from ada_ensemble_tf.arguments import ArgumentError, Count, CountOrZero, Counts, Normalization, Share
-from ada_ensemble_tf.dhen import DHENLayer, ModuleNames
+from ada_ensemble_tf.arguments import Among, ArgumentError, Count, CountOrZero, Counts, Normalization, Share
+from ada_ensemble_tf.dhen import MODULES, DHENLayer, ModuleNames
 from ada_ensemble_tf.layers.estimator import Estimator
 from ada_ensemble_tf.layers.fields import Shape
 from ada_ensemble_tf.layers.mlp import MLP
-from ada_ensemble_tf.layers.normalization import make_normalization
 from ada_ensemble_tf.layers.precision import Activation
-from ada_ensemble_tf.models.base import CTRModel, Forward
-from data_pipelines.read.inputs import Inputs
-
-Depth = Annotated[int, Meta(ge=1, le=8, description="lie between 1 and 8")]
+from ada_ensemble_tf.models.base import Forward
+from ada_ensemble_tf.models.embedding_list import EmbeddingListModel
+from data_pipelines.read.inputs import Inputs, values_of
 
 
 @keras.saving.register_keras_serializable(package="ada_ensemble_tf")
-class DHEN(CTRModel):
+class DHEN(EmbeddingListModel):
     """Stacked ensembles of interaction modules over lists of embeddings (DHEN, arXiv 2203.11014).
 
     X_0 is the list of the fields' embeddings. If the data has fields with floats, an MLP maps them all to one
     more embedding, as in DLRM (section 2.1); a missing float is read as the mean, 0. The layers are X_{n+1} =
-    Norm(Ensemble_i Interaction_i(X_n) + ShortCut(X_n)), see `DHENLayer`. The last list is flattened and goes to the
+    Norm(Ensemble_i Interaction_i(X_n) + ShortCut(X_n)), see `DHENLayer`; in every layer, the modules that
+    `numeric_modules` names read the floats beside X_n. The last list is flattened and goes to the
     estimator, optionally through dense layers. The default modules are those of the paper's table 2.
 
     Args:
         dimension: D, the size of an embedding.
-        num_layers: the number of stacked layers, 1 to 8.
+        num_layers: the number of stacked layers.
         modules: the names of the interaction modules in each layer, see `ada_ensemble_tf.dhen.MODULES`.
         num_outputs: l, the number of embeddings that each module gives.
         ensemble: how the modules' outputs are combined: "concat", "sum" or "weighted_sum".
@@ -40,6 +38,7 @@ class DHEN(CTRModel):
         dlrm_compressed: the number of embeddings to which "dlrm" projects the list before it takes dot products; 0
             means no projection.
         numeric_units: the sizes of the floats' MLP; a layer of size D follows them.
+        numeric_modules: the names of the modules that read the raw floats in every layer; no effect without floats.
         hidden_units: the sizes of dense layers before the estimator; none by default.
         activation: the Keras activation of all these MLPs.
         normalization: normalisation of the DHEN layers and of the dense layers: "layer", "batch" or "none".
@@ -60,7 +59,7 @@ class DHEN(CTRModel):
         self,
         *,
         dimension: Count = 16,
-        num_layers: Depth = 4,
+        num_layers: Count = 4,
         modules: ModuleNames = ("dlrm", "linear"),
         num_outputs: Count = 16,
         ensemble: Literal["concat", "sum", "weighted_sum"] = "concat",
@@ -69,6 +68,7 @@ class DHEN(CTRModel):
         dlrm_units: Counts = (256,),
         dlrm_compressed: CountOrZero = 0,
         numeric_units: Counts = (64,),
+        numeric_modules: Annotated[tuple[str, ...], Among(MODULES, once=True)] = (),
         hidden_units: Counts = (),
         activation: Activation = "relu",
         normalization: Normalization = "layer",
@@ -81,15 +81,11 @@ class DHEN(CTRModel):
             raise ArgumentError("heads", f"divide dimension={dimension}", heads)
         if dlrm_compressed == 1:
             raise ArgumentError("dlrm_compressed", "be at least 2, or 0 for no compression", dlrm_compressed)
-        self.dimension = dimension
-        self.embedding = self.make_embedding(dimension, "embedding")
-        self.numeric = None
-        if self.value_rows:
-            self.numeric = MLP((*numeric_units, dimension), activation, name="numeric")
-            self.numeric.build((None, len(self.value_rows)))
-        self.length = self.num_fields + (self.numeric is not None)
-        self.normalize = make_normalization(embedding_normalization, "normalize")
-        self.normalize.build((None, self.length * dimension))
+        if unused := sorted(set(numeric_modules) - set(modules)):
+            raise ArgumentError("numeric_modules", f"be among the modules {', '.join(modules)}", unused[0])
+        self.make_list(dimension, numeric_units, activation, embedding_normalization)
+        numeric = tuple(numeric_modules) if self.value_rows else ()
+        values_shape: Shape | None = (None, len(self.value_rows)) if self.value_rows else None
         own: dict[str, dict[str, Any]] = {
             "attention": {"heads": heads},
             "convolution": {"filters": filters},
@@ -98,8 +94,8 @@ class DHEN(CTRModel):
         shape: Shape = (None, self.length, dimension)
         self.dhen_layers = []
         for i in range(1, num_layers + 1):
-            layer = DHENLayer(modules, num_outputs, ensemble, normalization, dropout, own, name=f"layer_{i}")
-            layer.build(shape)
+            layer = DHENLayer(modules, num_outputs, ensemble, normalization, dropout, own, numeric, name=f"layer_{i}")
+            layer.build(shape, values_shape)
             self.dhen_layers.append(layer)
             shape = layer.compute_output_shape(shape)
         self.width = shape[1] * dimension
@@ -111,19 +107,12 @@ class DHEN(CTRModel):
         self.estimator.build((None, hidden_units[-1] if hidden_units else self.width))
         self.built = True
 
-    def _embeddings(self, inputs: Inputs, training: bool) -> tf.Tensor:
-        """X_0: `[B, m, D]`."""
-        x = self.embedding(inputs)
-        if self.numeric is not None:
-            x = tf.concat([x, self.numeric(inputs["values"], training=training)], axis=1)
-        return tf.reshape(self.normalize(x, training=training), [-1, self.length, self.dimension])
-
     def forward(self, inputs: Inputs, training: bool = False) -> Forward:
         """Embeds the rows and runs them through the layers."""
-        x = self._embeddings(inputs, training)
+        x, values = self.first_list(inputs, training), values_of(inputs)
         tensors = {"embedding output x0": x}
         for layer in self.dhen_layers:
-            tensors[f"output of {layer.name}"] = x = layer(x, training=training)
+            tensors[f"output of {layer.name}"] = x = layer(x, values, training=training)
         x = tf.reshape(x, [-1, self.width])
         if self.mlp is not None:
             tensors["output of mlp"] = x = self.mlp(x, training=training)
@@ -134,9 +123,9 @@ class DHEN(CTRModel):
 
     def expert_outputs(self, inputs: Inputs) -> dict[str, list[tf.Tensor]]:
         """Each module's list of embeddings, flattened to `[B, l * D]`, by layer."""
-        x, outputs = self._embeddings(inputs, training=False), {}
+        x, values, outputs = self.first_list(inputs), values_of(inputs), {}
         for layer in self.dhen_layers:
-            modules = layer.module_outputs(x)
+            modules = layer.module_outputs(x, values)
             outputs[layer.name] = [tf.reshape(y, [-1, y.shape[1] * y.shape[2]]) for y in modules]
-            x = layer(x)
+            x = layer(x, values)
         return outputs

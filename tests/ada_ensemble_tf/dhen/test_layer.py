@@ -68,6 +68,20 @@ def test_drops_out_in_training_only_and_never_the_shortcut():
     assert set(factors.ravel()) == {1.0, 3.0}
 
 
+def test_floats_are_read_by_the_modules_that_are_named():
+    values = np.random.default_rng(5).normal(size=(5, 2)).astype(np.float32)
+    layer = DHENLayer(("linear", "deep_cross"), 2, numeric_modules=("deep_cross",))
+    layer.build((None, 4, 4), (None, 2))
+    weights = {f"layer/{path}": value for path, value in random_weights(layer).items()}
+    arguments = (LINEAR_CROSS, "concat", "layer", values, ("deep_cross",))
+    np.testing.assert_allclose(layer(X, values), dhen_reference.dhen_layer(weights, "layer", X, *arguments), rtol=1e-3)
+    assert config_round_trip(layer).numeric_modules == ("deep_cross",)
+    with pytest.raises(ValueError, match="the modules linear read floats; received none"):
+        DHENLayer(("linear",), 2, numeric_modules=("linear",)).build((None, 4, 4))
+    with pytest.raises(ValueError, match=r"numeric_modules must be among \['linear'\]; received \['dlrm'\]"):
+        DHENLayer(("linear",), 2, numeric_modules=("dlrm",))
+
+
 def test_flops_by_hand():
     linear, cross, project = 2 * 4 * 3 * 4, 2 * 4 * 4 * (4 + 3), 2 * 4 * 4
     assert built(LINEAR_CROSS, 3).flops() == linear + cross + 6 * project

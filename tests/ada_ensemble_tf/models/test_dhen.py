@@ -37,7 +37,9 @@ def assert_is_the_numpy_network(rows, modules, ensemble="concat", normalization=
         shape = x.shape
         x = reference_normalization(weights, "normalize", x.reshape(len(x), -1)).reshape(shape)
         for i in (1, 2):
-            x = dhen_reference.dhen_layer(weights, f"layer_{i}", x, modules, ensemble, normalization)
+            numeric = arguments.get("numeric_modules", ()) if rows is FIELDS else ()
+            read = (modules, ensemble, normalization, VALUES, numeric)
+            x = dhen_reference.dhen_layer(weights, f"layer_{i}", x, *read)
         x = x.reshape(len(x), -1)
         return reference_estimator(weights, reference_mlp(weights, "mlp", x) if "hidden_units" in arguments else x)
 
@@ -65,7 +67,7 @@ def test_options_are_those_of_the_numpy_network():
     assert_is_the_numpy_network(PLAIN, ("linear", "convolution"), embedding_normalization="none", filters=2)
 
 
-@pytest.mark.parametrize("depth, ensemble", [(1, "concat"), (8, "concat"), (8, "weighted_sum")])
+@pytest.mark.parametrize("depth, ensemble", [(1, "concat"), (9, "weighted_sum")])
 def test_the_shallowest_and_the_deepest_train(depth, ensemble):
     model = small_model(**FIELDS, num_layers=depth, modules=sorted(MODULES), ensemble=ensemble)
     assert len(model.dhen_layers) == depth
@@ -76,6 +78,12 @@ def test_the_shallowest_and_the_deepest_train(depth, ensemble):
     model.train_step((INPUTS, LABELS))
     changed = [np.abs(v.numpy() - b).max() > 0 for v, b in zip(model.trainable_variables, before, strict=True)]
     assert np.isfinite(model(INPUTS)).all() and np.mean(changed) > 0.8
+
+
+def test_modules_of_every_layer_can_read_the_floats():
+    assert_is_the_numpy_network(FIELDS, ("dlrm", "linear", "attention"), "sum", numeric_modules=("dlrm", "attention"))
+    # Without floats there is nothing to read.
+    assert_is_the_numpy_network(PLAIN, ("dlrm", "linear"), numeric_modules=("linear",))
 
 
 def test_values_reach_the_prediction_beside_their_field():
@@ -99,6 +107,9 @@ def test_flops_by_hand():
     # The value's embedding makes the first list one of 4, which is the length of the second.
     fields = 2 * (dlrm[1] + linear[1]) + 2 * 16 + 2 * (1 * 3 + 3 * 4)
     assert float(small_model(**FIELDS).forward(INPUTS).flops) == 3 * fields
+    # The linear module then reads 5 embeddings instead of 4, one of them a map of the one value.
+    read = fields + 2 * (2 * 1 * 2 * 4 + 2 * 1 * 4)
+    assert float(small_model(**FIELDS, numeric_modules=("linear",)).forward(INPUTS).flops) == 3 * read
 
 
 @pytest.mark.parametrize(
@@ -126,8 +137,8 @@ def test_what_every_model_does(tmp_path, arguments, kernels):
 @pytest.mark.parametrize(
     "arguments, message",
     [
-        ({"num_layers": 0}, r"num_layers must lie between 1 and 8; received 0"),
-        ({"num_layers": 9}, r"num_layers must lie between 1 and 8; received 9"),
+        ({"num_layers": 0}, "num_layers must be a whole number of at least 1; received 0"),
+        ({"numeric_modules": ("attention",)}, "numeric_modules must be among the modules dlrm, linear"),
         ({"modules": ("dlrm", "dcn")}, "modules must be among attention, .*; received 'dcn'"),
         ({"ensemble": "mean"}, r"ensemble must be 'concat', 'sum' or 'weighted_sum'; received 'mean'"),
         ({"modules": ("attention",), "heads": 3}, "heads must divide dimension=4"),

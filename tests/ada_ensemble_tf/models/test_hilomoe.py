@@ -47,7 +47,7 @@ def test_forward_is_the_numpy_network(rows, parallel):
             x = np.maximum(x, 0.0)
         return reference_estimator(weights, x)
 
-    assert_forward_is(small_model(**rows, parallel=parallel), reference)
+    assert_forward_is(small_model(**rows, parallel=parallel, k=0), reference)
 
 
 def test_what_every_model_does(tmp_path):
@@ -102,6 +102,13 @@ def test_defaults_spend_fewer_flops_than_the_base_of_defaults(fields, least):
         arguments = {k: v for k, v in arguments.items() if k not in ("name", "stage_epochs")}
         flops.append(float(model(num_rows=2, num_fields=fields, **arguments).forward(ids).flops))
     assert least < 1 - flops[0] / flops[1] < least + 0.02
+
+
+def test_at_equal_widths_the_experts_only_add_flops():
+    """What the docstring says of 39 fields, D = 16 and (400, 400, 400)."""
+    ids, sizes = tf.zeros([4096, 39], tf.int32), {"dimension": 16, "hidden_units": (400, 400, 400)}
+    model, base = (cls(num_rows=2, num_fields=39, **sizes) for cls in (HiLoMoE, DNN))
+    assert float(model.forward(ids).flops / base.forward(ids).flops) == pytest.approx(1.133, abs=0.001)
 
 
 def test_auxiliary_losses_by_hand():
