@@ -54,27 +54,44 @@ def report(
     return "\n".join(lines)
 
 
-def main(argv: Sequence[str]) -> None:
-    """Prints the tables."""
-    del argv
+def gates_of_test_rows(path: str, least_rows: int) -> tuple[dict[str, np.ndarray], dict[str, list[str]], np.ndarray]:
+    """(gates `[N, E]` by place, names of their choices, ids `[N, C]`) of a trained model's first test rows.
+
+    Args:
+        path: the working directory.
+        least_rows: how many rows, rounded up to whole batches.
+
+    Raises:
+        UserError: if the model has no gates per row.
+    """
     from ada_ensemble_tf.trained.workdir import Workdir
     from data_pipelines.read.inputs import ids_of
 
-    workdir = Workdir(flags.FLAGS.workdir)
-    model, data, schema = workdir.load_model(), workdir.open_data(), workdir.schema()
+    workdir = Workdir(path)
+    model, data = workdir.load_model(), workdir.open_data()
     if not hasattr(model, "gates"):
         raise UserError(f"{workdir.path}: {model.name} has no gates per row; use an ada_ensemble or dense_moe")
     batches, rows = [], 0
     for inputs, labels, *_ in data.evaluation("test", 8192):
         batches.append((ids_of(inputs).numpy(), {place: gates.numpy() for place, gates in model.gates(inputs).items()}))
         rows += len(labels)
-        if rows >= flags.FLAGS.rows:
+        if rows >= least_rows:
             break
     gates = {place: np.concatenate([one[place] for _, one in batches]) for place in batches[0][1]}
-    ids = np.concatenate([one for one, _ in batches])
+    return gates, model.choice_names(), np.concatenate([one for one, _ in batches])
+
+
+def main(argv: Sequence[str]) -> None:
+    """Prints the tables."""
+    del argv
+    from ada_ensemble_tf.trained.workdir import Workdir
+
+    gates, choices, ids = gates_of_test_rows(flags.FLAGS.workdir, flags.FLAGS.rows)
+    workdir = Workdir(flags.FLAGS.workdir)
+    schema = workdir.schema()
     classes, names = classes_of(ids, schema, Vocabularies.load(workdir.path, schema), flags.FLAGS.field)
-    print(f"{rows} test rows, {flags.FLAGS.field or 'planted group'}\n")
-    print(report(gates, model.choice_names(), classes, names))
+    print(f"{len(ids)} test rows, {flags.FLAGS.field or 'planted group'}\n")
+    print(report(gates, choices, classes, names))
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ from ada_ensemble_tf.comparison.arrays import load_array, load_weights
 from ada_ensemble_tf.comparison.critical_difference import critical_difference_figure
 from ada_ensemble_tf.comparison.model_aucs import mean_interval, model_auc_figure
 from ada_ensemble_tf.comparison.runs import PROBABILITIES, Run
+from ada_ensemble_tf.comparison.series import find_series, series_figure
 from ada_ensemble_tf.comparison.significance import LEVEL, Verdict, all_pairs
 from ada_ensemble_tf.comparison.table import Table
 from ada_ensemble_tf.evaluation.intervals import Interval, auc_interval, bootstrap_intervals
@@ -68,6 +69,13 @@ def comparison_page(table: Table) -> Page:
     )
     page.figure(model_auc_figure(aucs), "model-aucs", text)
     _differences(page, order, aucs, verdicts)
+    if series := find_series(table.runs):
+        page.section("series", "AUC by depth and number of experts")
+        text = (
+            "Runs that differ in one of these keys alone. Points are means over seeds, bars one standard deviation of "
+            "the seeds to each side; a single seed has its 95 % interval over the choice of test rows."
+        )
+        page.figure(series_figure([(one, table.labels_file) for one in series]), "series", text)
     page.section("costs", "FLOPs against AUC")
     flops = {row["label"]: row["flops_per_example"] for row in rows if row["label"] in files}
     costs = [Cost(label, flops[label], mean_interval(aucs[label]), label == order[0]) for label in order]

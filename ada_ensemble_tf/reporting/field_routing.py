@@ -7,7 +7,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from sklearn.metrics import normalized_mutual_info_score
 
-from ada_ensemble_tf.reporting.alluvial import DEPTH, exit_depths
+from ada_ensemble_tf.reporting.combinations import DEPTH, exit_depths
 from ada_ensemble_tf.reporting.figures import new_figure
 
 MOST_VALUES = 50

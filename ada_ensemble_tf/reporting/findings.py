@@ -8,7 +8,7 @@ from scipy.special import ndtri
 
 from ada_ensemble_tf.evaluation import metrics
 from ada_ensemble_tf.evaluation.intervals import SEED, Interval, Z
-from ada_ensemble_tf.reporting.alluvial import DEPTH
+from ada_ensemble_tf.reporting.combinations import DEPTH
 from ada_ensemble_tf.reporting.evidence import Evidence
 from ada_ensemble_tf.reporting.gate_use import GateUse
 from ada_ensemble_tf.reporting.learning_curves import Curve

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from matplotlib.figure import Figure
 
-from ada_ensemble_tf.reporting.alluvial import DEPTH, exit_depths
+from ada_ensemble_tf.reporting.combinations import DEPTH, exit_depths
 from ada_ensemble_tf.reporting.figures import COLORS, barely_grid, color, new_figure, title
 
 

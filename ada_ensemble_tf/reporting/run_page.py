@@ -6,7 +6,8 @@ import numpy as np
 
 from ada_ensemble_tf.evaluation import metrics
 from ada_ensemble_tf.evaluation.intervals import Interval, metric_intervals
-from ada_ensemble_tf.reporting.alluvial import DEPTH, alluvial_figure, exit_depths
+from ada_ensemble_tf.reporting.alluvial import alluvial_figure
+from ada_ensemble_tf.reporting.combinations import DEPTH, exit_depths
 from ada_ensemble_tf.reporting.costs import cost_figure
 from ada_ensemble_tf.reporting.evidence import Evidence
 from ada_ensemble_tf.reporting.field_routing import field_information, field_information_figure, top_values
@@ -87,8 +88,9 @@ def _experts(page: Page, evidence: Evidence) -> None:
     page.section("experts", "Which experts rows choose")
     if any(place != DEPTH for place in evidence.gates):
         text = (
-            f"Ways of {len(evidence.ids):,} test rows: each column is a layer, its blocks the experts with the largest "
-            "gate, ribbons the rows that go from one to the next; grey are the rows that exit after the layer before."
+            f"Ways of {len(evidence.ids):,} test rows: each column is a layer, its blocks the experts that rows keep "
+            "together, ribbons the rows that go from one to the next, coloured by how frequent their whole path is; "
+            "grey are the rows that exit after the layer before."
         )
         page.figure(alluvial_figure(evidence.gates, evidence.choices), "alluvial", text)
     if layers := [use for use in evidence.uses if use.place != DEPTH]:

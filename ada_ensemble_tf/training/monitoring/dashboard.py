@@ -5,7 +5,8 @@ import tensorflow as tf
 
 from ada_ensemble_tf.evaluation.unknown_ids import UnknownIds
 from ada_ensemble_tf.models import CTRModel
-from ada_ensemble_tf.reporting.alluvial import DEPTH, alluvial_figure
+from ada_ensemble_tf.reporting.alluvial import alluvial_figure
+from ada_ensemble_tf.reporting.combinations import DEPTH
 from ada_ensemble_tf.reporting.figures import png
 from ada_ensemble_tf.reporting.gate_use import gate_uses
 from ada_ensemble_tf.reporting.reliability import reliability_figure

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
-from ada_ensemble_tf.reporting.alluvial import DEPTH
+from ada_ensemble_tf.reporting.combinations import DEPTH
 from ada_ensemble_tf.reporting.findings import is_dead, is_reached
 from ada_ensemble_tf.reporting.gate_use import GateUse
 

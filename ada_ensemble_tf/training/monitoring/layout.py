@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from tensorboard.plugins.custom_scalar.layout_pb2 import Category, Chart, Layout, MultilineChartContent
 
 from ada_ensemble_tf.models import CTRModel
-from ada_ensemble_tf.reporting.alluvial import DEPTH
+from ada_ensemble_tf.reporting.combinations import DEPTH
 
 QUALITY = (
     ("AUC", "metrics/auc"),
