@@ -158,8 +158,8 @@ class BilevelModel(GroupedModel):
         groups = self.groups().values()
         if len({id(optimizer) for optimizer, _ in groups}) < len(groups):
             raise ValueError("each group of variables needs its own optimizer; received the same one twice")
-        for optimizer, variables in groups:
-            optimizer.build(variables)
+        for own, variables in groups:
+            own.build(variables)
         self.make_metrics(metrics)
         self._weight_step = self._make_weight_step()
 

@@ -173,12 +173,12 @@ def test_plot_model(gated):
 def test_from_schema_of_a_table_with_multi_valued_and_value_fields(tmp_path):
     """Without knowing `widths` and `value_rows`."""
     data, _ = write_rows(tmp_path, {"train": 64, "validation": 16, "test": 16}, files=1)
-    model = DNN.from_schema(data.schema, dimension=2, hidden_units=(4,))
+    model = LogisticRegression.from_schema(data.schema)
     model.compile()
     history = model.fit(data.train(32, epochs=1), validation_data=data.evaluation("validation", 16), verbose=0).history
     assert np.isfinite(history["val_loss"][0]) and model.widths == data.schema.widths
-    with pytest.raises(TypeError, match="DNN has no argument dimensoin"):
-        DNN.from_schema(data.schema, dimensoin=2)
+    with pytest.raises(TypeError, match="LogisticRegression has no argument l3"):
+        LogisticRegression.from_schema(data.schema, l3=0.1)
 
 
 def test_load_run_scores_tables_as_training_read_them(small_run, criteo_raw_file):
