@@ -128,6 +128,27 @@ def test_labels_outside_0_to_1_are_refused(gated):
         unknown([[1, 0], [0, 1]])
 
 
+def test_sample_weight_and_class_weight():
+    """A row of weight 2 counts as two rows in `evaluate`; `class_weight` is the weight of a class's rows."""
+    weights = np.arange(64) % 3
+    models = [small_dnn(), small_dnn(), small_dnn()]
+    for model in models:
+        model.compile(metrics=["accuracy"])
+    found = models[0].evaluate(IDS, LABELS, sample_weight=weights, return_dict=True, verbose=0)
+    repeated = (np.repeat(one.numpy(), weights, axis=0) for one in (IDS, LABELS))
+    expected = models[0].evaluate(*repeated, return_dict=True, verbose=0)
+    assert found == pytest.approx(expected, rel=1e-5)
+    by_class = {0: 1.0, 1: 3.0}
+    models[0].fit(IDS, LABELS, class_weight=by_class, shuffle=False, verbose=0)
+    rows = np.array([by_class[int(label)] for label in LABELS])
+    models[1].fit(IDS, LABELS, sample_weight=rows, shuffle=False, verbose=0)
+    models[2].fit(IDS, LABELS, shuffle=False, verbose=0)
+    first, second, plain = (model.get_weights() for model in models)
+    for one, other in zip(first, second, strict=True):
+        np.testing.assert_array_equal(one, other)
+    assert any((one != other).any() for one, other in zip(first, plain, strict=True))
+
+
 def test_learning_rate_callbacks(gated):
     """Keras' own reach the weight optimiser, as `compile` says; ours reaches all three."""
     model = small_model(num_layers=1, experts=("dense", "cross"), k=1)
