@@ -17,6 +17,8 @@ def trainer() -> ConfigDict:
     """The keys for training; `datasets/<name>.py` adds `model` and what the data set needs."""
     return ConfigDict(
         {
+            # Modules of your own that add experts, gates, models or optimisers, see `ada_ensemble_tf/plugins.py`.
+            "plugins": (),
             "seed": 0,
             # Bit-equal reruns, at some cost in speed.
             "deterministic": False,

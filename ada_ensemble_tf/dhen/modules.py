@@ -9,14 +9,17 @@ from ada_ensemble_tf.dhen.convolution import ConvolutionModule
 from ada_ensemble_tf.dhen.deep_cross import DeepCrossModule
 from ada_ensemble_tf.dhen.dlrm import DLRMModule
 from ada_ensemble_tf.dhen.linear import LinearModule
+from ada_ensemble_tf.plugins import registry
 
-MODULES: dict[str, type[InteractionModule]] = {
-    "attention": AttentionModule,
-    "convolution": ConvolutionModule,
-    "deep_cross": DeepCrossModule,
-    "dlrm": DLRMModule,
-    "linear": LinearModule,
-}
+MODULES: dict[str, type[InteractionModule]] = registry(
+    {
+        "attention": AttentionModule,
+        "convolution": ConvolutionModule,
+        "deep_cross": DeepCrossModule,
+        "dlrm": DLRMModule,
+        "linear": LinearModule,
+    }
+)
 
 ModuleNames = Annotated[Names, Among(MODULES, once=True)]
 

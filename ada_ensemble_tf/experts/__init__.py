@@ -26,29 +26,32 @@ from ada_ensemble_tf.experts.self_gated_dnn import SelfGatedDNNExpert
 from ada_ensemble_tf.experts.subspace_crossing import SubspaceCrossingExpert
 from ada_ensemble_tf.experts.vector_cross import VectorCrossExpert
 from ada_ensemble_tf.experts.vector_dense import VectorDenseExpert
+from ada_ensemble_tf.plugins import registry
 
-EXPERTS: dict[str, type[Expert]] = {
-    "dense": DenseExpert,
-    "gated_dense": GatedDenseExpert,
-    "cross": CrossExpert,
-    "polynomial": PolynomialExpert,
-    "convolution": ConvolutionExpert,
-    "attention": AttentionExpert,
-    "cin": CINExpert,
-    "interaction_machine": InteractionMachineExpert,
-    "generalized_interaction": GeneralizedInteractionExpert,
-    "kernel_product_matrix": MatrixKernelProductExpert,
-    "kernel_product_vector": VectorKernelProductExpert,
-    "kernel_product_scalar": ScalarKernelProductExpert,
-    "logarithmic": LogarithmicExpert,
-    "gated_dnn": GatedDNNExpert,
-    "self_gated_dnn": SelfGatedDNNExpert,
-    "residual_dnn": ResidualDNNExpert,
-    "subspace_crossing": SubspaceCrossingExpert,
-    "vector_dense": VectorDenseExpert,
-    "vector_cross": VectorCrossExpert,
-    "identity": IdentityExpert,
-}
+EXPERTS: dict[str, type[Expert]] = registry(
+    {
+        "dense": DenseExpert,
+        "gated_dense": GatedDenseExpert,
+        "cross": CrossExpert,
+        "polynomial": PolynomialExpert,
+        "convolution": ConvolutionExpert,
+        "attention": AttentionExpert,
+        "cin": CINExpert,
+        "interaction_machine": InteractionMachineExpert,
+        "generalized_interaction": GeneralizedInteractionExpert,
+        "kernel_product_matrix": MatrixKernelProductExpert,
+        "kernel_product_vector": VectorKernelProductExpert,
+        "kernel_product_scalar": ScalarKernelProductExpert,
+        "logarithmic": LogarithmicExpert,
+        "gated_dnn": GatedDNNExpert,
+        "self_gated_dnn": SelfGatedDNNExpert,
+        "residual_dnn": ResidualDNNExpert,
+        "subspace_crossing": SubspaceCrossingExpert,
+        "vector_dense": VectorDenseExpert,
+        "vector_cross": VectorCrossExpert,
+        "identity": IdentityExpert,
+    }
+)
 
 ExpertName = Annotated[str, Among(EXPERTS)]
 ExpertNames = Annotated[Names, Among(EXPERTS, once=True)]

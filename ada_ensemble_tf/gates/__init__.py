@@ -11,14 +11,17 @@ from ada_ensemble_tf.gates.noisy_cosine import NoisyCosineGate
 from ada_ensemble_tf.gates.noisy_top_k import NoisyTopKGate
 from ada_ensemble_tf.gates.prior import prior_shares
 from ada_ensemble_tf.gates.report import GateReport, gate_report
+from ada_ensemble_tf.plugins import registry
 
-GATES: dict[str, type[Gate]] = {
-    "noisy_cosine": NoisyCosineGate,
-    "noisy_top_k": NoisyTopKGate,
-    "gumbel_top_k": GumbelTopKGate,
-    "gumbel_threshold": GumbelThresholdGate,
-    "dselect_k": DSelectKGate,
-}
+GATES: dict[str, type[Gate]] = registry(
+    {
+        "noisy_cosine": NoisyCosineGate,
+        "noisy_top_k": NoisyTopKGate,
+        "gumbel_top_k": GumbelTopKGate,
+        "gumbel_threshold": GumbelThresholdGate,
+        "dselect_k": DSelectKGate,
+    }
+)
 
 _NO_OPTIONS = frozenset(("num_choices", "seed"))
 

@@ -23,6 +23,7 @@ from ada_ensemble_tf.models.single_expert import SingleExpert
 from ada_ensemble_tf.models.wide_and_deep import WideAndDeep
 from ada_ensemble_tf.models.xdeepfm import XDeepFM
 from ada_ensemble_tf.models.xdeepint import XDeepInt
+from ada_ensemble_tf.plugins import registry
 
 _ALL = (
     AdaEnsemble,
@@ -48,7 +49,7 @@ _ALL = (
     XDeepFM,
     XDeepInt,
 )
-MODELS: dict[str, type[CTRModel]] = {model.registered_name: model for model in _ALL}
+MODELS: dict[str, type[CTRModel]] = registry({model.registered_name: model for model in _ALL})
 
 
 def model_class(name: str) -> type[CTRModel]:

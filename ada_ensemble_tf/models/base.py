@@ -30,6 +30,7 @@ from ada_ensemble_tf.layers.calibration import Calibration
 from ada_ensemble_tf.layers.embedding import FusedEmbedding
 from ada_ensemble_tf.layers.fields import Shape
 from ada_ensemble_tf.layers.precision import full_precision, layers_of
+from ada_ensemble_tf.plugins import allow_plugins, plugins_of
 from ada_ensemble_tf.updates.bilevel import BilevelModel
 from data_pipelines.fields.schema import Schema
 from data_pipelines.read.inputs import Inputs, ids_of, make_inputs
@@ -39,7 +40,7 @@ Model = TypeVar("Model", bound="CTRModel")
 ValueRows = Annotated[
     tuple[tuple[CountOrZero, CountOrZero], ...], Meta(description="be pairs of a field's position and a row")
 ]
-_NO_ARGUMENTS = ("dtype", "calibration")
+_NO_ARGUMENTS = ("dtype", "calibration", "plugins")
 _PLAIN = (bool, int, float, str, list, dict, NoneType)
 
 
@@ -285,14 +286,16 @@ class CTRModel(BilevelModel):
         return [v for v in self.trainable_variables if id(v) not in apart]
 
     def get_config(self) -> dict[str, Any]:
-        """The constructor's arguments, the model's name and precision, and its calibration if it has one."""
+        """The constructor's arguments, name and precision, and if there are any its calibration and plugins."""
         arguments = {name: _serialized(value) for name, value in self._arguments.items()}
         fitted = {} if self.calibration is None else {"calibration": self.calibration.config()}
-        return arguments | {"name": self.name, "dtype": self.dtype_policy.name} | fitted
+        plugins = {"plugins": found} if (found := plugins_of(all_layers(self))) else {}
+        return arguments | {"name": self.name, "dtype": self.dtype_policy.name} | fitted | plugins
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> "CTRModel":
         """Makes a model from the result of `get_config`, in the precision "dtype", by default float32."""
+        allow_plugins(config.get("plugins", ()), config.get("name", cls.__name__))
         arguments = {name: _deserialized(value) for name, value in config.items() if name not in _NO_ARGUMENTS}
         with layers_of(config.get("dtype", "float32")):
             model = cls(**arguments)

@@ -12,15 +12,18 @@ from ada_ensemble_tf.optimizers.group_ftrl import GroupFtrl
 from ada_ensemble_tf.optimizers.schedules import scheduled
 from ada_ensemble_tf.optimizers.sparse_adagrad import RowSparseAdagrad
 from ada_ensemble_tf.optimizers.sparse_adam import RowSparseAdam
+from ada_ensemble_tf.plugins import registry
 
-OPTIMIZERS: dict[str, type[keras.optimizers.Optimizer]] = {
-    "adam": ClippedAdam,
-    "ftrl": Ftrl,
-    "grda": GRDA,
-    "group_ftrl": GroupFtrl,
-    "sparse_adagrad": RowSparseAdagrad,
-    "sparse_adam": RowSparseAdam,
-}
+OPTIMIZERS: dict[str, type[keras.optimizers.Optimizer]] = registry(
+    {
+        "adam": ClippedAdam,
+        "ftrl": Ftrl,
+        "grda": GRDA,
+        "group_ftrl": GroupFtrl,
+        "sparse_adagrad": RowSparseAdagrad,
+        "sparse_adam": RowSparseAdam,
+    }
+)
 
 
 def make_optimizer(

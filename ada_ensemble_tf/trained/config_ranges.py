@@ -6,6 +6,7 @@ A model's constructor declares the allowed values of its own keys.
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from data_pipelines.errors import UserError
 from data_pipelines.ranges import COUNT, NOT_NEGATIVE, POSITIVE, SHARE, Allowed, OneOf, Range, check_each, check_range
 
 
@@ -89,12 +90,20 @@ def check_config(config: Mapping[str, Any]) -> None:
     Raises:
         UserError: if a value is out of range; names key, value and range.
     """
+    _check_plugins(config.get("plugins", ()))
     for key, value in flat(config).items():
         part, _, argument = key.partition(".")
         allowed = OPTIMIZER_RANGES.get(argument) if part in OPTIMIZERS else RANGES.get(key)
         if allowed is not None:
             check = check_each if key in SEVERAL else check_range
             check(f"config.{key}", value, allowed)
+
+
+def _check_plugins(names: Any) -> None:
+    if isinstance(names, str) or not all(isinstance(name, str) and name for name in names):
+        raise UserError(
+            f"config.plugins should be a tuple of modules' names, such as ('my_package.experts',); got {names!r}"
+        )
 
 
 def flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

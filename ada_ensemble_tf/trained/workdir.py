@@ -22,6 +22,7 @@ from typing import Any
 from ada_ensemble_tf.arguments import plain
 from ada_ensemble_tf.layers.calibration import Calibration
 from ada_ensemble_tf.models import MODELS, CTRModel, model_class, model_inputs
+from ada_ensemble_tf.plugins import allow_plugins
 from ada_ensemble_tf.trained.checkpoint import Checkpoint, remove_unfinished_saves, saved_shapes
 from ada_ensemble_tf.trained.run_files import (
     CONFIG_FILE,
@@ -39,7 +40,7 @@ from data_pipelines.checksums import Checksums, way_out_of
 from data_pipelines.errors import UserError
 from data_pipelines.fields.schema import Schema
 from data_pipelines.file_names import path_inside
-from data_pipelines.json_files import load_json, save_json, shortened
+from data_pipelines.json_files import as_type, load_json, save_json, shortened
 from data_pipelines.locks import LOCK_FILE, alone_in
 from data_pipelines.output import SUFFIX, remove_left
 from data_pipelines.read.dataset import PreparedData, open_data
@@ -138,6 +139,7 @@ class Workdir:
         file, best = self.path / "model.json", self.path / "checkpoints" / "best"
         saved = load_json(file, ModelFile)
         self._check_reads(saved.arguments, file)
+        allow_plugins(as_type(saved.arguments.get("plugins", []), list[str], f"{file}: arguments.plugins"), str(file))
         shapes = saved_shapes(best)
         try:
             cls = model_class(saved.model)

@@ -20,6 +20,7 @@ from ada_ensemble_tf.evaluation.calibrating import FITS
 from ada_ensemble_tf.evaluation.evaluator import Evaluator
 from ada_ensemble_tf.evaluation.scoring import Scorer
 from ada_ensemble_tf.models import CTRModel
+from ada_ensemble_tf.plugins import load_plugins
 from ada_ensemble_tf.trained.config_ranges import check_config
 from ada_ensemble_tf.trained.run_files import difference
 from ada_ensemble_tf.trained.workdir import Workdir
@@ -68,6 +69,7 @@ def train(
         Stopped: if this process or another worker was asked to end.
     """
     check_config(config.to_dict())
+    load_plugins(config.plugins)
     _check_labels(data)
     directory = Workdir(workdir)
     # Check before waiting for the others: a worker restarted at the very end would wait for workers that are done.

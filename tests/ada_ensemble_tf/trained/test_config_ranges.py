@@ -11,7 +11,7 @@ from data_pipelines.errors import UserError
 
 ROWS = "a whole number from 1 to 2147483647"
 EPOCHS = "a finite number above 0 and of at most 1e+09"
-NOT_NUMBERS = ("name", "deterministic", "keep_initial", "catch_up")
+NOT_NUMBERS = ("name", "plugins", "deterministic", "keep_initial", "catch_up")
 
 
 @pytest.mark.parametrize("model", sorted(MODELS))
