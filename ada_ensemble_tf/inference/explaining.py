@@ -59,13 +59,13 @@ class Explainer:
 
     def _without(self, inputs: Inputs, position: int) -> Inputs:
         """The rows with one field missing."""
-        ids, values = ids_of(inputs).copy(), values_of(inputs)
+        ids, values, blank = ids_of(inputs).copy(), values_of(inputs), values_of(self._blank)
         own = slice(self._starts[position], self._starts[position + 1])
         ids[:, own] = ids_of(self._blank)[:, own]
-        if values is not None and position in self._schema.value_fields:
+        if values is not None and blank is not None and position in self._schema.value_fields:
             place = list(self._schema.value_fields).index(position)
             values = values.copy()
-            values[:, place] = values_of(self._blank)[:, place]
+            values[:, place] = blank[:, place]
         return make_inputs(ids, values)
 
     def _choices(self, inputs: Inputs) -> dict[str, np.ndarray | list[str]]:
@@ -73,11 +73,11 @@ class Explainer:
             return {}
         gates, names = {place: gate.numpy() for place, gate in self._gates(inputs).items()}, self._model.choice_names()
         found: dict[str, np.ndarray | list[str]] = {}
-        exits = gates.pop("depth", None)
-        if exits is not None:
-            found["exit_depth"] = np.argmax(exits, axis=1).astype(np.int32) + 1
+        depth = None
+        if (exits := gates.pop("depth", None)) is not None:
+            found["exit_depth"] = depth = np.argmax(exits, axis=1).astype(np.int32) + 1
         for number, (place, gate) in enumerate(gates.items()):
-            reached = np.ones(len(gate), bool) if exits is None else found["exit_depth"] > number
+            reached = np.ones(len(gate), bool) if depth is None else depth > number
             found[f"experts_{place}"] = [
                 _written(row, names[place]) if here else "" for row, here in zip(gate, reached, strict=True)
             ]

@@ -4,7 +4,7 @@ import contextlib
 import gzip
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import IO
+from typing import IO, cast
 
 import polars as pl
 import pyarrow.parquet
@@ -33,10 +33,11 @@ def score_file(out: str | Path) -> Iterator[Callable[[pl.DataFrame], None]]:
     try:
         with complete_file(out, "wb") as file, contextlib.ExitStack() as opened:
             if endings.endswith(".parquet"):
-                rows = opened.enter_context(_ParquetRows(file))
+                rows: _ParquetRows | _CsvRows = opened.enter_context(_ParquetRows(file))
             elif endings.endswith(".gz"):
                 # Without the time and the temporary file's name, so that equal scores are equal files.
-                rows = _CsvRows(opened.enter_context(gzip.GzipFile("", "wb", fileobj=file, mtime=0)))
+                packed = opened.enter_context(gzip.GzipFile("", "wb", fileobj=file, mtime=0))
+                rows = _CsvRows(cast(IO[bytes], packed))
             else:
                 rows = _CsvRows(file)
             yield rows.add
@@ -47,7 +48,7 @@ def score_file(out: str | Path) -> Iterator[Callable[[pl.DataFrame], None]]:
 
 
 class _CsvRows:
-    def __init__(self, file: IO[bytes] | gzip.GzipFile):
+    def __init__(self, file: IO[bytes]):
         self._file, self._header = file, True
 
     def add(self, frame: pl.DataFrame) -> None:
