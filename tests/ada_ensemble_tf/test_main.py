@@ -88,3 +88,10 @@ def test_scoring_needs_the_base_installation_only():
         [sys.executable, "-c", BASE_ONLY, ",".join(_EXTRA_OF)], cwd=ROOT, capture_output=True, text=True
     )
     assert done.returncode == 0, done.stderr[-3000:]
+
+
+def test_the_version_is_said_alike():
+    version = ada_ensemble_tf.__version__
+    assert re.search(rf"^version: {re.escape(version)}$", (ROOT / "CITATION.cff").read_text(), re.MULTILINE)
+    assert f"## {version}" in (ROOT / "CHANGELOG.md").read_text()
+    assert "version = attr: ada_ensemble_tf.__version__" in (ROOT / "setup.cfg").read_text()
