@@ -1,19 +1,29 @@
 """What every gate is."""
 
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar, NamedTuple
 
 import keras
 import numpy as np
 import tensorflow as tf
 
-from ada_ensemble_tf.arguments import Count, Positive, Share, Weight, check_arguments, constructor_parameters
+from ada_ensemble_tf.arguments import Count, Positive, Share, Weight, check_arguments, constructor_parameters, plain
 from ada_ensemble_tf.gates.report import GateReport, gate_report
+from ada_ensemble_tf.gates.schedule import Schedule, make_schedule
 from ada_ensemble_tf.gates.top_k import masked_gates, top_k_mask
 from ada_ensemble_tf.layers.dense import Dense
 from ada_ensemble_tf.layers.dropout import make_dropout
 from ada_ensemble_tf.layers.fields import Shape
 from ada_ensemble_tf.layers.precision import full_precision
 from ada_ensemble_tf.losses import router_z_loss
+
+
+class ScheduleOf(NamedTuple):
+    """A schedule that replaces an option of a gate."""
+
+    argument: str
+    schedule: Schedule
+    given: Mapping[str, Any]
 
 
 class Gate(keras.layers.Layer):
@@ -39,6 +49,10 @@ class Gate(keras.layers.Layer):
         seed: the seed of the noise.
         dropout: the share of the FFN's inner layer that training sets to 0.
         l2: the coefficient of the sum of squares of the FFN's kernels, part of the report's penalty.
+        noise_schedule: a schedule of `noise` by training step, which replaces it: a mapping of "values" and of
+            "boundaries", the steps from which the second value holds, the third, ..; None for none. A gate outside a
+            model that counts steps has the last value.
+        temperature_schedule: a schedule of the temperature, likewise, which then is not learned.
 
     Call arguments:
         x0: `[B, M]`; B may be 0.
@@ -51,6 +65,9 @@ class Gate(keras.layers.Layer):
     Raises:
         ValueError: for arguments out of range, named in the message.
     """
+
+    in_inference: ClassVar[frozenset[str]] = frozenset(("initial_temperature",))
+    """Options that may have a schedule and matter in inference."""
 
     def __new__(cls, num_choices: int, **arguments: Any) -> "Gate":
         """Checks the arguments that gates declare, not those of all Keras layers."""
@@ -69,6 +86,8 @@ class Gate(keras.layers.Layer):
         seed: int | None = None,
         dropout: Share = 0.0,
         l2: Weight = 0.0,
+        noise_schedule: Mapping[str, Any] | None = None,
+        temperature_schedule: Mapping[str, Any] | None = None,
         **kwargs: Any,
     ):
         kwargs["dtype"] = full_precision(kwargs.get("dtype"))
@@ -83,7 +102,40 @@ class Gate(keras.layers.Layer):
         self.dropout = dropout
         self.drop = make_dropout(dropout)
         self.l2 = l2
+        self.schedules: dict[str, ScheduleOf] = {}
+        self._read_step: Callable[[], tf.Tensor] | None = None
+        self._schedule("noise_schedule", noise_schedule, "noise")
+        self._schedule("temperature_schedule", temperature_schedule, "initial_temperature")
         self.noise_seed = keras.random.SeedGenerator(seed)
+
+    def _schedule(self, argument: str, given: Mapping[str, Any] | None, option: str) -> None:
+        """Lets a schedule replace an option, whose annotation each value must fit."""
+        if given is not None:
+            of_value = constructor_parameters(type(self), Gate)[option].annotation
+            self.schedules[option] = ScheduleOf(argument, make_schedule(argument, given, of_value), plain(given))
+
+    def follow(self, step: keras.Variable) -> None:
+        """Makes the gate's schedules go by a model's step counter."""
+        # In a closure, so that Keras does not take the counter for a weight of this layer.
+        self._read_step = lambda: tf.convert_to_tensor(step)
+
+    def scheduled(self, option: str) -> tf.Tensor | float:
+        """The value of an option at this step of training."""
+        if option not in self.schedules:
+            return getattr(self, option)
+        schedule = self.schedules[option].schedule
+        return schedule.final if self._read_step is None else schedule(self._read_step())
+
+    def ever(self, option: str) -> bool:
+        """Whether an option, or a value of its schedule, is above 0."""
+        return (
+            max(self.schedules[option].schedule.values if option in self.schedules else [getattr(self, option)]) > 0.0
+        )
+
+    def annealing_steps(self) -> int:
+        """The step from which the gate's schedules no longer change what it gives in inference."""
+        served = [one.schedule.last_boundary for option, one in self.schedules.items() if option in self.in_inference]
+        return max(served, default=0)
 
     def build(self, x0_shape: Shape) -> None:
         inner_width = max(1, x0_shape[-1] // self.reduction)
@@ -91,23 +143,24 @@ class Gate(keras.layers.Layer):
         self.squeeze.build(x0_shape)
         self.project = Dense(self.hidden_size, dtype=self.dtype_policy, name="project")
         self.project.build((None, inner_width))
-        self.raw_temperature = self.add_weight(
-            name="raw_temperature",
-            shape=(),
-            initializer=keras.initializers.Constant(float(np.log(np.expm1(self.initial_temperature)))),
-        )
+        if "initial_temperature" not in self.schedules:
+            start = keras.initializers.Constant(float(np.log(np.expm1(self.initial_temperature))))
+            self.raw_temperature = self.add_weight(name="raw_temperature", shape=(), initializer=start)
 
     @property
     def temperature(self) -> tf.Tensor:
         """The current temperature, a positive scalar."""
+        if "initial_temperature" in self.schedules:
+            return tf.convert_to_tensor(self.scheduled("initial_temperature"), self.compute_dtype)
         return tf.nn.softplus(tf.convert_to_tensor(self.raw_temperature))
 
-    def hidden(self, x0: tf.Tensor, training: bool = False, jitter: float = 0.0) -> tf.Tensor:
-        """`[B, d]`: h = FFN(x0), in training with dropout and of x0 * U(1 - jitter, 1 + jitter)."""
+    def hidden(self, x0: tf.Tensor, training: bool = False, jitter: bool = False) -> tf.Tensor:
+        """`[B, d]`: h = FFN(x0), in training with dropout and of x0 * U(1 - noise, 1 + noise) if there is jitter."""
         if self.stop_gradient:
             x0 = tf.stop_gradient(x0)
-        if training and jitter > 0.0:
-            x0 *= keras.random.uniform(tf.shape(x0), 1.0 - jitter, 1.0 + jitter, x0.dtype, self.noise_seed)
+        if training and jitter and self.ever("noise"):
+            noise = self.scheduled("noise")
+            x0 *= keras.random.uniform(tf.shape(x0), 1.0 - noise, 1.0 + noise, x0.dtype, self.noise_seed)
         inner = self.squeeze(x0)
         return self.project(inner if self.drop is None else self.drop(inner, training=training))
 
@@ -149,4 +202,5 @@ class Gate(keras.layers.Layer):
             "seed": self.seed,
             "dropout": self.dropout,
             "l2": self.l2,
+            **{one.argument: one.given for one in self.schedules.values()},
         }

@@ -1,5 +1,6 @@
 """DSelect-k: a sparse gate that is differentiable everywhere."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import keras
@@ -36,12 +37,14 @@ class DSelectKGate(Gate):
     unused codes has equal gates. With k = E, only exact zeros are dropped.
 
     Args:
-        num_choices, reduction, hidden_size, stop_gradient, seed, dropout, l2: see `Gate`.
+        num_choices, reduction, hidden_size, stop_gradient, seed, dropout, l2, noise_schedule, temperature_schedule:
+            see `Gate`.
         noise: epsilon of the multiplicative jitter of x0 in training, in [0, 1], as in `NoisyCosineGate`.
         initial_temperature: divides z, so the slope of S is gamma times the temperature wide in z.
         selectors: how many.
         gamma: width of the smooth step.
         entropy_weight: coefficient of the entropies, at least 0.
+        entropy_schedule: a schedule of `entropy_weight` by training step, like the other schedules of `Gate`.
         unused_weight: coefficient of the penalty on unused codes, at least 0.
 
     Example:
@@ -61,12 +64,14 @@ class DSelectKGate(Gate):
         gamma: Positive = 1.0,
         entropy_weight: Weight = 0.01,
         unused_weight: Weight = 0.01,
+        entropy_schedule: Mapping[str, Any] | None = None,
         **shared: Any,
     ):
         super().__init__(num_choices, noise=noise, **shared)
         self.selectors = selectors
         self.gamma = gamma
         self.entropy_weight = entropy_weight
+        self._schedule("entropy_schedule", entropy_schedule, "entropy_weight")
         self.unused_weight = unused_weight
         self.bits = max(1, (num_choices - 1).bit_length())
         self.codes = (np.arange(num_choices)[:, None] >> np.arange(self.bits)) & 1 == 1
@@ -82,7 +87,7 @@ class DSelectKGate(Gate):
 
     def select(self, x0: tf.Tensor, training: bool = False) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         """(z `[B, selectors * m]`, r `[B, selectors, E]`, softmax(w) `[B, selectors]`)."""
-        hidden = self.hidden(x0, training, self.noise)
+        hidden = self.hidden(x0, training, jitter=True)
         z = (tf.matmul(hidden, tf.convert_to_tensor(self.code)) + self.code_bias) / self.temperature
         steps = tf.reshape(smooth_step(z, self.gamma), [-1, self.selectors, 1, self.bits])
         r = tf.ones_like(steps[..., 0])
@@ -106,7 +111,7 @@ class DSelectKGate(Gate):
 
     def penalty(self, r: tf.Tensor) -> tf.Tensor:
         """The penalty of selectors r `[B, selectors, E]`, a scalar; 0 for no rows."""
-        penalty = -self.entropy_weight * tf.reduce_sum(r * tf.math.log(tf.maximum(r, TINY)))
+        penalty = -self.scheduled("entropy_weight") * tf.reduce_sum(r * tf.math.log(tf.maximum(r, TINY)))
         if self.num_choices < 2**self.bits:
             # Bounded, because a selector may be entirely at unused codes.
             penalty += self.unused_weight * tf.reduce_sum(1.0 / tf.maximum(tf.reduce_sum(r, axis=2), 1e-3))

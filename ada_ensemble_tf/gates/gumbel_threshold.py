@@ -1,5 +1,6 @@
 """A gate that keeps as many choices as are probable enough."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import keras
@@ -22,10 +23,11 @@ class GumbelThresholdGate(GumbelTopKGate):
     the threshold alone decides.
 
     Args:
-        num_choices, reduction, hidden_size, initial_temperature, stop_gradient, seed, dropout, l2: see `Gate`; the
-            logits are those of `CosineGate`.
+        num_choices, reduction, hidden_size, initial_temperature, stop_gradient, seed, dropout, l2, noise_schedule,
+            temperature_schedule: see `Gate`; the logits are those of `CosineGate`.
         noise: factor of the Gumbel noise.
         threshold: in [0, 1).
+        threshold_schedule: a schedule of `threshold` by training step, like the other schedules of `Gate`.
 
     Example:
         >>> gates, report = GumbelThresholdGate(num_choices=4, threshold=0.1)(tf.ones([2, 12]), k=2)
@@ -35,14 +37,24 @@ class GumbelThresholdGate(GumbelTopKGate):
         array([1., 1.], dtype=float32)
     """
 
-    def __init__(self, num_choices: Count, *, threshold: Share = 0.05, **shared: Any):
+    in_inference = GumbelTopKGate.in_inference | {"threshold"}
+
+    def __init__(
+        self,
+        num_choices: Count,
+        *,
+        threshold: Share = 0.05,
+        threshold_schedule: Mapping[str, Any] | None = None,
+        **shared: Any,
+    ):
         super().__init__(num_choices, **shared)
         self.threshold = threshold
+        self._schedule("threshold_schedule", threshold_schedule, "threshold")
 
     def kept(self, logits: tf.Tensor, k: tf.Tensor, training: bool) -> tf.Tensor:
         """`[B, E]` booleans: probable enough and among the k largest; the largest in any case."""
         perturbed = self.perturbed(logits, training)
-        probable = tf.nn.softmax(perturbed) > self.threshold
+        probable = tf.nn.softmax(perturbed) > self.scheduled("threshold")
         return (probable & top_k_mask(perturbed, k)) | top_k_mask(perturbed, 1)
 
     def get_config(self) -> dict[str, Any]:

@@ -16,8 +16,8 @@ class GumbelTopKGate(CosineGate):
     AdaEnsemble's original release. The reported probability has no noise either.
 
     Args:
-        num_choices, reduction, hidden_size, initial_temperature, stop_gradient, seed, dropout, l2: see `Gate`; the
-            logits are those of `CosineGate`.
+        num_choices, reduction, hidden_size, initial_temperature, stop_gradient, seed, dropout, l2, noise_schedule,
+            temperature_schedule: see `Gate`; the logits are those of `CosineGate`.
         noise: factor of the Gumbel noise.
 
     Example:
@@ -30,12 +30,12 @@ class GumbelTopKGate(CosineGate):
 
     def perturbed(self, logits: tf.Tensor, training: bool) -> tf.Tensor:
         """The logits with noise added in training."""
-        if not training or self.noise == 0.0:
+        if not training or not self.ever("noise"):
             return logits
         uniform = keras.random.uniform(tf.shape(logits), dtype=logits.dtype, seed=self.noise_seed)
         # Away from 0 and 1, where the logarithms are infinite.
         uniform = tf.clip_by_value(uniform, 1e-7, 1.0 - 1e-7)
-        return logits - self.noise * tf.math.log(-tf.math.log(uniform))
+        return logits - self.scheduled("noise") * tf.math.log(-tf.math.log(uniform))
 
     def kept(self, logits: tf.Tensor, k: tf.Tensor, training: bool) -> tf.Tensor:
         """`[B, E]` booleans: the k largest of the perturbed logits."""

@@ -17,7 +17,8 @@ class NoisyCosineGate(CosineGate):
     and FFN(x0) otherwise, s_j = cos(h, e_j), g = s / temperature, softmax over the K largest.
 
     Args:
-        num_choices, reduction, hidden_size, initial_temperature, stop_gradient, seed, dropout, l2: see `Gate`.
+        num_choices, reduction, hidden_size, initial_temperature, stop_gradient, seed, dropout, l2, noise_schedule,
+            temperature_schedule: see `Gate`.
         noise: epsilon of the multiplicative jitter, in [0, 1].
 
     Example:
@@ -33,4 +34,4 @@ class NoisyCosineGate(CosineGate):
 
     def logits(self, x0: tf.Tensor, training: bool = False) -> tf.Tensor:
         """`[B, E]`; x0 is jittered in training."""
-        return self.cosine_logits(self.hidden(x0, training, self.noise))
+        return self.cosine_logits(self.hidden(x0, training, jitter=True))

@@ -15,7 +15,8 @@ class NoisyTopKGate(Gate):
     form. The paper's x is h = FFN(x0) here, as in the other gates. W_noise starts at 0, as in the paper.
 
     Args:
-        num_choices, reduction, hidden_size, initial_temperature, stop_gradient, seed, dropout, l2: see `Gate`.
+        num_choices, reduction, hidden_size, initial_temperature, stop_gradient, seed, dropout, l2, noise_schedule,
+            temperature_schedule: see `Gate`.
         noise: factor of the noise, on top of the learned one.
 
     Example:
@@ -32,16 +33,20 @@ class NoisyTopKGate(Gate):
         self.score = self.add_weight(name="score", shape=shape, initializer="glorot_uniform")
         # Without noise this variable would have no gradient.
         self.deviation = None
-        if self.noise > 0.0:
+        if self.ever("noise"):
             self.deviation = self.add_weight(name="deviation", shape=shape, initializer="zeros")
 
     def logits(self, x0: tf.Tensor, training: bool = False) -> tf.Tensor:
         """`[B, E]`, in training with noise of learned strength."""
         hidden = self.hidden(x0, training)
         scores = tf.matmul(hidden, tf.convert_to_tensor(self.score))
-        if training and self.noise > 0.0:
+        if training and self.deviation is not None:
             normal = keras.random.normal(tf.shape(scores), dtype=scores.dtype, seed=self.noise_seed)
-            scores += self.noise * normal * tf.nn.softplus(tf.matmul(hidden, tf.convert_to_tensor(self.deviation)))
+            scores += (
+                self.scheduled("noise")
+                * normal
+                * tf.nn.softplus(tf.matmul(hidden, tf.convert_to_tensor(self.deviation)))
+            )
         return scores / self.temperature
 
     def flops(self) -> int:

@@ -15,7 +15,6 @@ from ada_ensemble_tf.models.base import Forward
 from ada_ensemble_tf.models.expert_stack import ExpertStack
 from ada_ensemble_tf.moe import AuxiliaryLosses, annealing_schedules, load_factor, propagate
 from ada_ensemble_tf.moe.auxiliary_losses import Load
-from ada_ensemble_tf.moe.schedule import StepSchedule
 from ada_ensemble_tf.updates.bilevel import Logs, Update
 from data_pipelines.read.inputs import Inputs
 
@@ -72,8 +71,8 @@ class AdaEnsemble(ExpertStack):
             above. "none" has no depth gate: every row runs through all layers.
         deep_supervision: the coefficient of the mean LogLoss of all exits on all training rows, which keeps an exit
             comparable even if few rows go there. Above 0, training runs every row through all layers.
-        k_schedule: a schedule of K that replaces `k` and `anneal_steps`.
-        depth_schedule: a schedule of the number of mixed exits that replaces `anneal_steps`; it must end in 1.
+        k_schedule: a schedule of K that replaces `k` and `anneal_steps`; a mapping like `load_schedule`.
+        depth_schedule: the same of the number of mixed exits; it must end in 1 and replaces `anneal_steps`.
         **stack: the arguments of the layers, see `ExpertStack`.
 
     Example:
@@ -103,8 +102,8 @@ class AdaEnsemble(ExpertStack):
         z_weight: Weight = 0.0,
         depth_objective: Literal["compared", "straight_through", "expected", "auxiliary", "none"] = "straight_through",
         deep_supervision: Weight = 0.0,
-        k_schedule: StepSchedule | None = None,
-        depth_schedule: StepSchedule | None = None,
+        k_schedule: Mapping[str, Any] | None = None,
+        depth_schedule: Mapping[str, Any] | None = None,
         **stack: Any,
     ):
         if k > len(experts):
@@ -138,8 +137,11 @@ class AdaEnsemble(ExpertStack):
         self.built = True
 
     def annealing_steps(self) -> int:
-        """The number of weight updates after which K and the number of mixed exits are final."""
-        return max(self.k_schedule.last_boundary, self.depth_schedule.last_boundary)
+        """The number of weight updates after which the model predicts by its final K, exits and gates' schedules."""
+        gates = [layer.gate for layer in self.moe_layers if layer.gate is not None]
+        gates += [] if self.depth_gate is None else [self.depth_gate]
+        steps = [gate.annealing_steps() for gate in gates]
+        return max(self.k_schedule.last_boundary, self.depth_schedule.last_boundary, *steps)
 
     def choice_names(self) -> dict[str, list[str]]:
         """The experts' names by layer, and exit_1 to exit_L for the depth gate."""

@@ -43,7 +43,7 @@ class ExpertStack(CTRModel):
         head_units: sizes of the hidden layers of an MLP beside the linear part of each estimator; none by default.
         exits: the logit of exit l: that of its "own" estimator, or the "summed" logits of estimators 1 to l.
         gate: the kind of the depth gate and of the layers' gates: "name", one of `ada_ensemble_tf.gates.GATES`, and any
-            of its options.
+            of its options; None leaves an option at the gate's default.
         dispatcher: how rows reach experts: "sparse", "dense", "vector_fusion" or "bit_fusion", see `SparseMoE`. With a
             fusion the layers have no gates, and `k`, `expert_prior` and `expert_load_weight` have no effect.
         fusion_activation: the activation of a fusion: "sigmoid", "smooth_step", "softmax" or "sparsemax", see
@@ -89,7 +89,7 @@ class ExpertStack(CTRModel):
         self.normalize = make_normalization(embedding_normalization, "normalize")
         self.normalize.build(self.feature_shape)
         self._make_views(len(experts), expert_embeddings, embedding_normalization)
-        self._gate_options = {"name": "noisy_cosine", **gate}
+        self._gate_options = {"name": "noisy_cosine"} | {n: option for n, option in gate.items() if option is not None}
         self._seed = seed
         self.summed_exits = exits == "summed"
         self.moe_layers, self.estimators = [], []
@@ -161,6 +161,8 @@ class ExpertStack(CTRModel):
     def _make_gate(self, num_choices: int, number: int, layer_name: str) -> Gate:
         options, seed = self._gate_options, self._seed + number
         try:
-            return make_gate(**options, num_choices=num_choices, seed=seed, layer_name=layer_name)
+            gate = make_gate(**options, num_choices=num_choices, seed=seed, layer_name=layer_name)
         except ArgumentError as error:
             raise error.within("gate") from None
+        gate.follow(self.step)
+        return gate

@@ -4,13 +4,10 @@ import dataclasses
 from typing import Any
 
 from ada_ensemble_tf.arguments import allows_none, constructor_parameters, sentences
-from ada_ensemble_tf.gates import Gate, shared_options
+from ada_ensemble_tf.gates import GATES, Gate, gate_options, shared_options
 from ada_ensemble_tf.models.base import CTRModel
 
-NO_KEYS = frozenset(
-    ("num_rows", "num_fields", "widths", "value_rows", "initial_logit", "logit_shift")
-    + ("seed", "name", "k_schedule", "depth_schedule")
-)
+NO_KEYS = frozenset(("num_rows", "num_fields", "widths", "value_rows", "initial_logit", "logit_shift", "seed", "name"))
 """Constructor arguments without a config key: the data gives them, or only Python can."""
 
 
@@ -44,8 +41,17 @@ def keys_of(model: type[CTRModel]) -> dict[str, Key]:
             keys[name.replace("_steps", "_epochs")] = Key(model.epochs[name], False, in_epochs)
         elif name == "gate":
             keys["gate.name"] = Key(parameter.default["name"], False, sentence)
-            options = sentences(Gate)
-            keys |= {f"gate.{name}": Key(value, False, options[name]) for name, value in shared_options().items()}
+            keys |= {f"gate.{option}": key for option, key in _gate_keys().items()}
         else:
             keys[name] = Key(parameter.default, allows_none(parameter.annotation), sentence)
+    return keys
+
+
+def _gate_keys() -> dict[str, Key]:
+    """The options of all gates; those that not all have are None, which leaves them at the gate's default."""
+    shared, said = shared_options(), sentences(Gate)
+    keys = {name: Key(value, value is None, said[name]) for name, value in shared.items()}
+    for gate, cls in GATES.items():
+        own = sentences(cls)
+        keys |= {name: Key(None, True, f"of {gate}: {own[name]}") for name in gate_options(gate) if name not in shared}
     return keys

@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
-from ada_ensemble_tf.arguments import ArgumentError
-from ada_ensemble_tf.moe.schedule import EvenFall, Schedule, StepSchedule, linear_annealing, make_schedule
+from ada_ensemble_tf.arguments import ArgumentError, Positive
+from ada_ensemble_tf.gates.schedule import EvenFall, Schedule, StepSchedule, linear_annealing, make_schedule
 
 
 def annealing_schedules(
@@ -12,8 +12,8 @@ def annealing_schedules(
     num_layers: int,
     k: int,
     anneal_steps: int,
-    k_schedule: StepSchedule | None = None,
-    depth_schedule: StepSchedule | None = None,
+    k_schedule: Mapping[str, Any] | None = None,
+    depth_schedule: Mapping[str, Any] | None = None,
 ) -> tuple[StepSchedule, StepSchedule]:
     """Schedules of K and of the number of mixed exits (AdaEnsemble, arXiv 2301.08353, section 3.3.2).
 
@@ -22,8 +22,8 @@ def annealing_schedules(
         num_layers: L, from which the number of mixed exits falls to 1.
         k: the final K.
         anneal_steps: weight updates over which both fall evenly.
-        k_schedule: replaces the even schedule of K.
-        depth_schedule: replaces the even schedule of the exits.
+        k_schedule: replaces the even schedule of K; see `make_schedule`.
+        depth_schedule: replaces the even schedule of the exits, likewise.
 
     Raises:
         ArgumentError: for a schedule that leaves [1, E] or [1, L], exits that do not end in 1, or too few steps.
@@ -37,14 +37,23 @@ def annealing_schedules(
     if 0 < anneal_steps < falls:
         each = "one for each value that K or the number of mixed exits takes on its way down"
         raise ArgumentError("anneal_steps", f"be 0 or last at least {falls} weight updates, {each}", anneal_steps)
-    k_schedule = k_schedule or linear_annealing(num_experts, k, anneal_steps)
-    depth_schedule = depth_schedule or linear_annealing(num_layers, 1, anneal_steps)
-    if max(k_schedule.values) > num_experts:
-        raise ArgumentError("k_schedule", f"keep at most the {num_experts} experts", k_schedule.values)
-    if max(depth_schedule.values) > num_layers or depth_schedule.final != 1:
+    of_k = linear_annealing(num_experts, k, anneal_steps) if k_schedule is None else _counts("k_schedule", k_schedule)
+    if max(of_k.values) > num_experts:
+        raise ArgumentError("k_schedule", f"keep at most the {num_experts} experts", of_k.values)
+    if depth_schedule is None:
+        return of_k, linear_annealing(num_layers, 1, anneal_steps)
+    of_depth = _counts("depth_schedule", depth_schedule)
+    if max(of_depth.values) > num_layers or of_depth.final != 1:
         requirement = f"stay within {num_layers} layers and end in 1"
-        raise ArgumentError("depth_schedule", requirement, depth_schedule.values)
-    return k_schedule, depth_schedule
+        raise ArgumentError("depth_schedule", requirement, of_depth.values)
+    return of_k, of_depth
+
+
+def _counts(argument: str, given: Mapping[str, Any]) -> StepSchedule:
+    schedule = make_schedule(argument, given, Positive)
+    if any(value % 1 for value in schedule.values):
+        raise ArgumentError(argument, "have whole values", given)
+    return StepSchedule([int(value) for value in schedule.values], schedule.boundaries)
 
 
 def load_factor(anneal_steps: int, schedule: Mapping[str, Any] | None) -> Schedule | EvenFall | None:

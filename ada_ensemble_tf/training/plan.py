@@ -60,7 +60,7 @@ class Plan:
         if self._annealing_steps > self.max_steps:
             raise UserError(
                 f"annealing ends at step {self._annealing_steps}, but training at {self.max_steps}: "
-                f"lower config.model.anneal_epochs or raise {self._limit}"
+                f"lower config.model.anneal_epochs or a schedule's boundaries, or raise {self._limit}"
             )
 
     def whole_calls(self, steps: float) -> int:

@@ -8,6 +8,7 @@ from ada_ensemble_tf.gates import GATES, Gate, GateReport, gate_options, make_ga
 
 CHOICES, WIDTH, ROWS = 5, 24, 40
 SHARED = ["reduction", "hidden_size", "noise", "initial_temperature", "stop_gradient", "dropout", "l2"]
+SHARED += ["noise_schedule", "temperature_schedule"]
 
 
 def built(name: str, **options) -> Gate:
@@ -163,7 +164,8 @@ def test_wrong_names():
     with pytest.raises(ValueError, match="name must be among dselect_k, gumbel_threshold, gumbel_top_k"):
         make_gate("cosine", 3)
     with pytest.raises(
-        ValueError, match="gate 'noisy_top_k' has no option jitter; it has reduction, .* l2; received 0.1$"
+        ValueError,
+        match="gate 'noisy_top_k' has no option jitter; it has reduction, .* temperature_schedule; received 0.1$",
     ):
         make_gate("noisy_top_k", 3, jitter=0.1)
     with pytest.raises(ValueError, match="gate 'gumbel_top_k' has no option threshold; it has"):

@@ -9,7 +9,6 @@ from small_ada_ensemble import RELEASED, compile_model, small_model, some_ids, s
 from ada_ensemble_tf.configs.defaults import config_for
 from ada_ensemble_tf.gates import GATES
 from ada_ensemble_tf.models import AdaEnsemble
-from ada_ensemble_tf.moe.schedule import StepSchedule
 
 
 def test_annealing_follows_the_step_and_survives_saving(tmp_path):
@@ -27,7 +26,9 @@ def test_annealing_follows_the_step_and_survives_saving(tmp_path):
 
 
 def test_own_schedules_replace_the_even_ones(tmp_path):
-    model = small_model(k_schedule=StepSchedule([3, 1], [5]), depth_schedule=StepSchedule([2, 1], [9]))
+    model = small_model(
+        k_schedule={"values": [3, 1], "boundaries": [5]}, depth_schedule={"values": [2, 1], "boundaries": [9]}
+    )
     assert model.annealing_steps() == 9
     again = AdaEnsemble.from_config(model.get_config())
     assert (again.k_schedule.values, again.depth_schedule.boundaries) == ((3, 1), (9,))
@@ -108,8 +109,11 @@ def test_keras_round_trip_keeps_weights_compilation_and_optimizers(tmp_path):
         ),
         ({"depth_prior": (0.5, 0.6, -0.1)}, "depth_prior must be finite numbers above 0, or be None; received"),
         ({"anneal_steps": 1}, "anneal_steps must be 0 or last at least 2 weight updates, .*; received 1"),
-        ({"k_schedule": StepSchedule([4, 2], [5])}, "k_schedule must keep at most the 3 experts"),
-        ({"depth_schedule": StepSchedule([3, 2], [5])}, "depth_schedule must stay within 3 layers and end in 1"),
+        ({"k_schedule": {"values": [4, 2], "boundaries": [5]}}, "k_schedule must keep at most the 3 experts"),
+        (
+            {"depth_schedule": {"values": [3, 2], "boundaries": [5]}},
+            "depth_schedule must stay within 3 layers and end in 1",
+        ),
         ({"experts": ("dense", "crossing", "cross")}, "experts must be among attention, .*; received 'crossing'"),
         ({"gate": {"name": "cosine"}}, "gate.name must be among dselect_k, gumbel_threshold"),
         ({"gate": {"selectors": 2}}, "gate 'noisy_cosine' has no option selectors; it has reduction, hidden_size"),

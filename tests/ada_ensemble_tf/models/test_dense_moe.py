@@ -8,7 +8,6 @@ from model_checks import FIELDS, INPUTS, PLAIN, PLAIN_INPUTS, randomize
 
 from ada_ensemble_tf.configs.defaults import config_for
 from ada_ensemble_tf.models import AdaEnsemble, DenseMoE
-from ada_ensemble_tf.moe.schedule import StepSchedule
 
 SMALL = {"dimension": 4, "num_layers": 2, "experts": ("dense", "cross", "polynomial")}
 
@@ -35,7 +34,7 @@ def test_every_expert_stays_on_while_depth_is_annealed():
 
 
 def test_saved_and_loaded(tmp_path):
-    model = DenseMoE(**FIELDS, **SMALL, depth_schedule=StepSchedule([2, 1], [3]), name="mine")
+    model = DenseMoE(**FIELDS, **SMALL, depth_schedule={"values": [2, 1], "boundaries": [3]}, name="mine")
     randomize(model)
     model.save(tmp_path / "model.keras")
     again = keras.models.load_model(tmp_path / "model.keras")

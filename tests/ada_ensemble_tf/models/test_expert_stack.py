@@ -61,6 +61,22 @@ def test_load_weights_fall_with_the_step_counter():
     assert again.load_factor.values == (3, 0) and again.load_factor.boundaries == (7,)
 
 
+def test_schedules_of_gates_follow_the_models_steps(tmp_path):
+    schedule = {"values": (9.0, 0.05), "boundaries": (6,)}
+    model = small_model(num_layers=1, gate={"reduction": 2, "temperature_schedule": schedule, "threshold": None})
+    assert model.annealing_steps() == 6
+    before = model.forward(some_ids()).reports
+    model.step.assign(6)
+    after = model.forward(some_ids()).reports
+    for place in ("layer_1", "depth"):
+        assert float(before[place].temperature) == 9.0 and float(after[place].temperature) == pytest.approx(0.05)
+    # The counter is saved with the weights, so a loaded model is where training was.
+    model.save(tmp_path / "model.keras")
+    again = keras.models.load_model(tmp_path / "model.keras")
+    np.testing.assert_array_equal(again(some_ids()), model(some_ids()))
+    assert float(again.forward(some_ids()).reports["depth"].temperature) == pytest.approx(0.05)
+
+
 def test_views_of_each_expert():
     """Identity maps change nothing; own tables do not touch gates and residuals."""
     shared, linear = small_model(), small_model(expert_embeddings="linear")

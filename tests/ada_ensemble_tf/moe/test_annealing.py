@@ -1,7 +1,6 @@
 import pytest
 
 from ada_ensemble_tf.moe import annealing_schedules, load_factor
-from ada_ensemble_tf.moe.schedule import StepSchedule
 
 
 def test_both_fall_evenly():
@@ -11,18 +10,21 @@ def test_both_fall_evenly():
 
 
 def test_own_ones_take_their_place():
-    own_k, own_depth = StepSchedule([3, 1], [5]), StepSchedule([2, 1], [9])
-    assert annealing_schedules(3, 2, 1, 0, own_k, own_depth) == (own_k, own_depth)
+    own_k, own_depth = {"values": [3, 1], "boundaries": [5]}, {"values": [2.0, 1.0], "boundaries": [9]}
+    k, depth = annealing_schedules(3, 2, 1, 0, own_k, own_depth)
+    assert (k.values, k.boundaries, depth.values, depth.boundaries) == ((3, 1), (5,), (2, 1), (9,))
     k, depth = annealing_schedules(3, 2, 1, 2, depth_schedule=own_depth)
-    assert k.values == (3, 2, 1) and depth is own_depth
+    assert k.values == (3, 2, 1) and depth.boundaries == (9,)
 
 
 @pytest.mark.parametrize(
     "k_schedule, depth_schedule, message",
     [
-        (StepSchedule([4, 2], [5]), None, r"k_schedule must keep at most the 3 experts; received \[4, 2\]"),
-        (None, StepSchedule([3, 1], [5]), r"must stay within 2 layers and end in 1; received \[3, 1\]"),
-        (None, StepSchedule([1, 2], [5]), r"must stay within 2 layers and end in 1; received \[1, 2\]"),
+        ({"values": [4, 2], "boundaries": [5]}, None, r"k_schedule must keep at most the 3 experts; received \[4, 2\]"),
+        ({"values": [2.5, 1], "boundaries": [5]}, None, "k_schedule must have whole values; received"),
+        ({"values": [1, 0], "boundaries": [5]}, None, "k_schedule must have values each of which must be .* above 0"),
+        (None, {"values": [3, 1], "boundaries": [5]}, r"must stay within 2 layers and end in 1; received \[3, 1\]"),
+        (None, {"values": [1, 2], "boundaries": [5]}, r"must stay within 2 layers and end in 1; received \[1, 2\]"),
     ],
 )
 def test_wrong_schedules(k_schedule, depth_schedule, message):
@@ -44,7 +46,11 @@ def test_load_factor():
         (0, {"values": [1.0, 0.0]}, r"load_schedule must map 'values' to numbers and 'boundaries' to .* received \{"),
         (0, {"value": [1.0]}, "load_schedule must map 'values'"),
         (0, {"values": [1.0, 0.5, 0.0], "boundaries": [20, 10]}, "load_schedule must map .* increasing"),
-        (0, {"values": [1.0, -0.5], "boundaries": [10]}, "load_schedule must have values of at least 0; received"),
+        (
+            0,
+            {"values": [1.0, -0.5], "boundaries": [10]},
+            "load_schedule must have values each of which must be a finite number of at least 0; received",
+        ),
     ],
 )
 def test_wrong_load_factors(anneal_steps, schedule, message):

@@ -2,7 +2,7 @@ import keras
 import pytest
 import tensorflow as tf
 
-from ada_ensemble_tf.moe.schedule import StepSchedule, linear_annealing
+from ada_ensemble_tf.gates.schedule import StepSchedule, linear_annealing
 
 
 def test_each_value_holds_until_its_boundary():

@@ -1,6 +1,5 @@
 """Piecewise-constant schedules over training steps."""
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -8,7 +7,7 @@ import keras
 import msgspec
 import tensorflow as tf
 
-from ada_ensemble_tf.arguments import ArgumentError, CountsOrZeros, Number, plain
+from ada_ensemble_tf.arguments import ArgumentError, CountsOrZeros, Number, Weight, check_argument, plain
 
 
 class Schedule:
@@ -115,16 +114,13 @@ class EvenFall:
 SCHEDULE = "map 'values' to numbers and 'boundaries' to the steps between them, increasing and one fewer"
 
 
-def make_schedule(
-    argument: str, given: Mapping[str, Any], at_least: float = 0.0, at_most: float = math.inf
-) -> Schedule:
+def make_schedule(argument: str, given: Mapping[str, Any], of_value: Any = Weight) -> Schedule:
     """The schedule that a mapping of "values" and "boundaries" describes; "boundaries" may be left out for one value.
 
     Args:
         argument: the name of what is given.
         given: the mapping.
-        at_least: the smallest allowed value.
-        at_most: the largest.
+        of_value: the annotation that each value must fit, such as a type of `arguments.py`.
 
     Raises:
         ArgumentError: for anything else.
@@ -138,9 +134,11 @@ def make_schedule(
         schedule = Schedule(described.values, described.boundaries)
     except ValueError:
         raise ArgumentError(argument, SCHEDULE, given) from None
-    if not all(at_least <= value <= at_most for value in schedule.values):
-        bounds = f"of at least {at_least:g}" if at_most == math.inf else f"from {at_least:g} to {at_most:g}"
-        raise ArgumentError(argument, f"have values {bounds}", given)
+    for value in schedule.values:
+        try:
+            check_argument("each value", value, of_value)
+        except ArgumentError as error:
+            raise ArgumentError(argument, f"have values each of which must {error.requirement}", given) from None
     return schedule
 
 
