@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from ada_ensemble_tf.comparison.tuning import with_values
 from ada_ensemble_tf.configs import published
 from ada_ensemble_tf.configs.datasets import avazu, criteo, frappe, ipinyou, synthetic
 from ada_ensemble_tf.configs.overrides import override
@@ -121,3 +122,12 @@ def test_group_ftrl_of_the_paper_makes_rows_zero_that_export_leaves_out(batch):
     zero = ~np.any(table.numpy(), axis=1)
     assert not zero[:10].any() and zero[10:].mean() > 0.9
     assert StoredTable(table.numpy(), Storage(prune_zero_rows=True)).dropped == zero.sum()
+
+
+def test_keys_that_follow_others_do_so_in_every_trial_of_a_tuning():
+    config = criteo.get_config("ada_ensemble").lock()
+    changed = with_values(config, {"model.num_layers": 2, "batch_size": 1024})
+    assert changed.model.depth_prior is None and changed.embedding_optimizer.l1 == 4e-3
+    assert config.model.depth_prior == published.DEPTH_PRIOR and config.embedding_optimizer.l1 == 1e-3
+    rates = {"weight_optimizer.learning_rate": 1e-4}
+    assert with_values(criteo.get_config("dnn").lock(), rates).embedding_optimizer.learning_rate == 1e-4
