@@ -8,7 +8,6 @@ import itertools
 from collections.abc import Sequence
 
 import numpy as np
-from sklearn.metrics import roc_auc_score
 
 SMALLEST = 1e-7
 """In logarithms, probabilities are kept this far from 0 and 1, about float32's resolution just below 1."""
@@ -26,6 +25,9 @@ def auc(labels: np.ndarray, probabilities: np.ndarray, weights: Weights = None) 
     """
     if not 0 < mean(labels, weights) < 1:
         return float("nan")
+    # Here, because a machine that only scores imports this module and need not have scikit-learn.
+    from sklearn.metrics import roc_auc_score
+
     weights = None if weights is None else np.asarray(weights, np.float64)
     return float(roc_auc_score(labels, probabilities, sample_weight=weights))
 
