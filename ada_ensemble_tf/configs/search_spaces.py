@@ -49,10 +49,14 @@ _DENSE: Space = {
     "model.num_layers": Int(1, 4),
     "model.k": Int(1, 3),
     "model.gate.reduction": Choice((4, 8, 16)),
+    "model.expert_load_weight": Choice((0.0, 0.001, 0.01)),
 }
 _EMBEDDINGS_ONLY: Space = {"embedding_optimizer.learning_rate": LogUniform(1e-2, 1e-1)}
+_ADAM_RATES = LogUniform(1e-4, 3e-3)
+_NORMALIZATIONS = ("model.normalization", "model.embedding_normalization")
 _WIDE: Space = {
     "weight_optimizer.learning_rate": LogUniform(1e-4, 3e-3),
+    "gate_optimizer.learning_rate": LogUniform(1e-4, 3e-3),
     "model.dropout": Choice((0.0, 0.2, 0.5)),
 }
 _WIDE_EMBEDDINGS: Space = {
@@ -62,6 +66,8 @@ _WIDE_EMBEDDINGS: Space = {
 }
 _SMALL: Space = {
     "weight_optimizer.learning_rate": LogUniform(3e-4, 3e-3),
+    "gate_optimizer.learning_rate": LogUniform(3e-4, 3e-3),
+    "model.expert_load_weight": Choice((0.0, 0.001, 0.01)),
     "model.l2": LogUniform(1e-5, 1e-3),
     "model.dropout": Choice((0.0, 0.2, 0.3, 0.5)),
     LAYERS: Int(1, 3),
@@ -76,9 +82,14 @@ _SMALL: Space = {
 def paper(config: ConfigDict) -> Space:
     """The ranges that AdaEnsemble's authors searched (arXiv 2301.08353, section 4.1.4), for the keys in `config`.
 
-    Models without dense kernels (no `model.l2`) have only the embeddings' learning rate.
+    They do not say whether they searched these, which decide comparisons on other data: whether each model normalises,
+    the weight of the experts' load, and the embeddings' learning rate of models other than the linear ones. Models
+    without dense kernels (no `model.l2`) have only the last.
     """
-    return _known(_DENSE if "l2" in config.model else _EMBEDDINGS_ONLY, config)
+    if "l2" not in config.model:
+        return _known(_EMBEDDINGS_ONLY, config)
+    # Adam has one rate for weights and embeddings there.
+    return _known(_DENSE | ({} if _by_adam(config) else _EMBEDDINGS_ONLY), config)
 
 
 def wide(config: ConfigDict) -> Space:
@@ -119,6 +130,9 @@ def present(space: Space, config: ConfigDict) -> dict[str, Any]:
 
 
 def _known(space: Space, config: ConfigDict) -> Space:
+    space = space | {key: _normalize_or_not(config, key) for key in _NORMALIZATIONS}
+    if _by_adam(config) and "embedding_optimizer.learning_rate" in space:
+        space["embedding_optimizer.learning_rate"] = _ADAM_RATES
     known = {name: allowed for name, allowed in space.items() if _applies(name, config)}
     kept = known.get("model.k")
     if isinstance(kept, Int) and "experts" in config.model:
@@ -126,10 +140,22 @@ def _known(space: Space, config: ConfigDict) -> Space:
     return known
 
 
+def _by_adam(config: ConfigDict) -> bool:
+    return config.embedding_optimizer.name == "sparse_adam"
+
+
+def _normalize_or_not(config: ConfigDict, key: str) -> Choice:
+    """The kind that the config has, or batch normalisation if it has none; or none."""
+    kind = _lookup(config, key)
+    return Choice(("batch" if kind in (None, "none") else kind, "none"))
+
+
 def _applies(name: str, config: ConfigDict) -> bool:
     if name in (LAYERS, WIDTH, "model.k"):
         # Having no dense layers or no k is part of the model, not the start of a range.
         return bool(_lookup(config, "model.k" if name == "model.k" else HIDDEN_UNITS))
+    if name == "gate_optimizer.learning_rate" and "gate" not in config.model:
+        return False
     return _lookup(config, name) is not None
 
 

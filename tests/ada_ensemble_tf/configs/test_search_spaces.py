@@ -7,6 +7,7 @@ import pytest
 from ada_ensemble_tf.configs import defaults
 from ada_ensemble_tf.configs.models import MODELS
 from ada_ensemble_tf.configs.overrides import override, parse
+from ada_ensemble_tf.configs.published import paper_config
 from ada_ensemble_tf.configs.search_spaces import LAYERS, SPACES, WIDTH, Choice, Int, overrides, paper, present, wide
 
 
@@ -35,17 +36,43 @@ def test_every_sample_fits_every_config(model, space):
 def test_the_papers_space():
     assert paper(defaults.config_for("logistic_regression")).keys() == {"embedding_optimizer.learning_rate"}
     space = paper(defaults.config_for("dnn"))
-    assert space.keys() == {"weight_optimizer.learning_rate", "model.l2", LAYERS, WIDTH}
-    assert {"model.num_layers", "model.k"} < paper(defaults.config_for("ada_ensemble")).keys()
+    rates = {"weight_optimizer.learning_rate", "embedding_optimizer.learning_rate"}
+    assert space.keys() == rates | {"model.l2", LAYERS, WIDTH, "model.normalization"}
+    assert {"model.num_layers", "model.k", "model.expert_load_weight"} < paper(
+        defaults.config_for("ada_ensemble")
+    ).keys()
     more = wide(defaults.config_for("dnn"))
     assert more["weight_optimizer.learning_rate"].high == 3e-3
     assert {"model.dropout", "model.dimension", "embedding_optimizer.l2"} < more.keys()
 
 
+@pytest.mark.parametrize("space", sorted(SPACES))
+def test_every_model_that_can_normalise_may_go_without(space):
+    for model in MODELS:
+        config = defaults.config_for(model)
+        for key in {"normalization", "embedding_normalization"} & set(config.model):
+            kind = config.model[key]
+            assert SPACES[space](config)[f"model.{key}"] == Choice(("batch" if kind == "none" else kind, "none"))
+
+
+def test_rates_fit_the_optimiser_of_the_embeddings():
+    config = defaults.config_for("dcn_v2")
+    assert wide(config)["embedding_optimizer.learning_rate"].high == 3e-1
+    assert "gate_optimizer.learning_rate" not in wide(config)
+    assert "gate_optimizer.learning_rate" in wide(defaults.config_for("ada_ensemble"))
+    config = paper_config("dcn_v2")
+    assert wide(config)["embedding_optimizer.learning_rate"].high == 3e-3
+    # The paper's Adam has one rate, and the embeddings' follows the weights'.
+    assert "embedding_optimizer.learning_rate" not in paper(config)
+    override(config, {"weight_optimizer.learning_rate": 3e-4})
+    assert config.embedding_optimizer.learning_rate == 3e-4
+
+
 def test_what_a_model_goes_without_is_not_searched():
     config = defaults.config_for("dnn")
     config.model.hidden_units = ()
-    assert paper(config).keys() == {"weight_optimizer.learning_rate", "model.l2"}
+    rates = {"weight_optimizer.learning_rate", "embedding_optimizer.learning_rate"}
+    assert paper(config).keys() == rates | {"model.l2", "model.normalization"}
     config = defaults.config_for("ada_ensemble")
     config.model.experts = ("cross", "gated_dense")
     assert paper(config)["model.k"] == Int(1, 2)
