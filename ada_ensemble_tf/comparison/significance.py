@@ -131,4 +131,5 @@ def _verdict(results: Sequence[DeLong]) -> Verdict:
 def _delong(labels: Path, predictions: Path, other: Path):
     # Kept: the table is written again after each run, and ranking millions of rows takes seconds.
     known = load_array(labels)
-    return delong(known, *(load_array(file, len(known)) for file in (predictions, other)), load_weights(labels))
+    one, two = (load_array(file, len(known)) for file in (predictions, other))
+    return delong(known, one, two, load_weights(labels))

@@ -50,8 +50,12 @@ def build_model(config: ConfigDict, data: PreparedData) -> CTRModel:
             in_epochs[steps] = epochs, arguments.pop(epochs)
             arguments[steps] = _steps(*in_epochs[steps], data.rows["train"] / config.batch_size)
         with layers_of(PRECISIONS[config.precision]):
-            rates = {"initial_logit": math.log(rate / (1.0 - rate)), "logit_shift": math.log(data.negative_rate)}
-            return cls(**model_inputs(data.schema), **rates, **arguments)
+            return cls(
+                **model_inputs(data.schema),
+                initial_logit=math.log(rate / (1.0 - rate)),
+                logit_shift=math.log(data.negative_rate),
+                **arguments,
+            )
     except ArgumentError as error:
         said = error.given_as(*in_epochs[error.argument]) if error.argument in in_epochs else error
         raise UserError(f"config.model.{said}") from error

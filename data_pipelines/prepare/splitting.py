@@ -49,7 +49,8 @@ class Splitter:
     @property
     def columns(self) -> dict[str, str | Kind]:
         """The raw column that the rule reads, with the kind of text that it must hold."""
-        kinds = {"time": Kind("instant", Reading(trim=True, time=self._rule.time)), "name": "split"}
+        time = Kind("instant", Reading(trim=True, time=self._rule.time))
+        kinds: dict[str, str | Kind] = {"time": time, "name": "split"}
         return {self._rule.column: kinds.get(self._rule.by, "text")} if self._rule.column else {}
 
     def keys(self, chunk: RawChunk) -> np.ndarray:
