@@ -21,7 +21,6 @@ from data_pipelines.formats.tabular import parse_schema
 from data_pipelines.prepare.build import build
 from data_pipelines.read.preparation import Options
 
-
 LEVELS = (4, 10, 20, 50, 100, 200, 500, 1000)
 _DEVIATION, _BASE = 0.4, -3.6
 
