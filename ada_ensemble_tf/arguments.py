@@ -34,8 +34,20 @@ Normalization = Literal["batch", "layer", "none"]
 LayerNormalization = Literal["batch", "layer", "none", "pre"]
 
 
+class Check:
+    """In an annotation, `Annotated[TYPE, CHECK]`: what its type does not say about an argument."""
+
+    def check(self, argument: str, value: Any) -> None:
+        """Checks a value of the annotation's type. Raises ArgumentError."""
+        raise NotImplementedError
+
+    def plain(self, value: Any) -> Any:
+        """A checked value as a model's config has it."""
+        return plain(value)
+
+
 @dataclasses.dataclass(frozen=True)
-class Among:
+class Among(Check):
     """In an annotation of text or texts, `Annotated[str, Among(EXPERTS)]`: each must be one of these names."""
 
     names: Collection[str]
@@ -112,10 +124,20 @@ def check_argument(name: str, value: Any, annotation: Any) -> None:
         msgspec.convert(plain(value), annotation)
     except msgspec.ValidationError:
         raise ArgumentError(name, _describe(annotation), value) from None
-    for kind in (annotation, *(get_args(annotation) if allows_none(annotation) else ())):
-        for known in getattr(kind, "__metadata__", ()):
-            if isinstance(known, Among):
-                known.check(name, value)
+    for known in _checks(annotation, value):
+        known.check(name, value)
+
+
+def plain_argument(value: Any, annotation: Any) -> Any:
+    """A checked argument as a model's config has it: plain values, which JSON can hold, wherever there are any."""
+    return next((known.plain(value) for known in _checks(annotation, value)), plain(value))
+
+
+def _checks(annotation: Any, value: Any) -> list[Check]:
+    if value is None and allows_none(annotation):
+        return []
+    kinds = (annotation, *(get_args(annotation) if allows_none(annotation) else ()))
+    return [known for kind in kinds for known in getattr(kind, "__metadata__", ()) if isinstance(known, Check)]
 
 
 def constructor_parameters(cls: type, root: type) -> Mapping[str, inspect.Parameter]:

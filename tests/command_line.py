@@ -21,7 +21,7 @@ TINY_MODEL = [
     "--config.model.dimension=2",
     "--config.model.num_layers=2",
     "--config.model.depth_prior=(0.5, 0.5)",
-    "--config.model.experts=('dense', 'cross')",
+    "--config.model.experts=('dense', {'name': 'cross', 'diag_scale': 0.5})",
     "--config.model.expert_prior=(0.5, 0.5)",
     "--config.model.k=1",
 ]

@@ -95,7 +95,7 @@ def test_a_run_that_is_asked_to_end_and_then_killed_ends_bit_equal(trained, prep
 def test_metrics_json_is_complete_and_agrees_with_evaluate(trained):
     results = json.loads((trained / "metrics.json").read_text())
     assert {"auc", "logloss", "normalized_entropy", "calibration", "rows"} <= results["test"].keys()
-    assert results["config"]["model"]["experts"] == ["dense", "cross"]
+    assert results["config"]["model"]["experts"] == ["dense", {"name": "cross", "diag_scale": 0.5}]
     assert results["versions"]["tensorflow"] == tf.__version__
     assert results["parameters"] > 1000 and results["flops_per_example"] > 1000
     assert results["expert_correlation"].keys() == {"layer_1", "layer_2", "all"}

@@ -14,6 +14,7 @@ from ml_collections import ConfigDict, FieldReference
 from ada_ensemble_tf.models import MODELS
 from ada_ensemble_tf.models.ada_ensemble import RELEASED_EXPERTS
 from ada_ensemble_tf.models.keys import keys_of
+from ada_ensemble_tf.moe.expert_lists import layer_sizes
 
 WITH_PRIORS = ("ada_ensemble", "dense_moe")
 """Models with priors for the shares of experts and exits, see `set_priors`."""
@@ -22,8 +23,8 @@ WITH_PRIORS = ("ada_ensemble", "dense_moe")
 def model_config(name: str) -> ConfigDict:
     """`config.model` for a model, with the defaults of its constructor.
 
-    AdaEnsemble's k is at most the number of experts, unless k is set explicitly. Keys that may be None take any
-    literal.
+    AdaEnsemble's k is at most the number of experts in any layer, unless k is set explicitly. Keys that may be None, or
+    that are one expert, take any literal.
 
     Raises:
         ValueError: if the model does not exist.
@@ -35,10 +36,12 @@ def model_config(name: str) -> ConfigDict:
         outer, dot, option = key.rpartition(".")
         place = values.setdefault(outer, {}) if dot else values
         # For a reference of this type the command line reads any literal, including None.
-        place[option] = FieldReference(declared.default, field_type=object) if declared.optional else declared.default
+        place[option] = (
+            FieldReference(declared.default, field_type=object) if declared.any_literal else declared.default
+        )
     config = ConfigDict(values)
     if "k" in config and "experts" in config:
-        config.k = derived(config.k, lambda k, experts: min(k, len(experts)), config.get_ref("experts"))
+        config.k = derived(config.k, lambda k, experts: min(k, *layer_sizes(experts)), config.get_ref("experts"))
     return config
 
 

@@ -10,6 +10,8 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
+from ada_ensemble_tf.moe.expert_lists import layer_sizes
+
 
 @dataclasses.dataclass(frozen=True)
 class Choice:
@@ -136,7 +138,7 @@ def _known(space: Space, config: ConfigDict) -> Space:
     known = {name: allowed for name, allowed in space.items() if _applies(name, config)}
     kept = known.get("model.k")
     if isinstance(kept, Int) and "experts" in config.model:
-        known["model.k"] = Int(1, min(kept.high, len(config.model.experts)))
+        known["model.k"] = Int(1, min(kept.high, *layer_sizes(config.model.experts)))
     return known
 
 

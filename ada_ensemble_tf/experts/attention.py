@@ -5,9 +5,11 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from ada_ensemble_tf.arguments import ArgumentError, Count
 from ada_ensemble_tf.experts.base import Expert
 from ada_ensemble_tf.layers.dense import Dense
 from ada_ensemble_tf.layers.fields import Shape
+from ada_ensemble_tf.layers.precision import Activation
 
 
 @keras.saving.register_keras_serializable(package="ada_ensemble_tf")
@@ -36,10 +38,17 @@ class AttentionExpert(Expert):
         1824
     """
 
-    def __init__(self, num_fields: int, inner_size: int = 8, heads: int = 4, activation: str = "gelu", **kwargs: Any):
+    def __init__(
+        self,
+        num_fields: Count,
+        inner_size: Count = 8,
+        heads: Count = 4,
+        activation: Activation = "gelu",
+        **kwargs: Any,
+    ):
         super().__init__(num_fields, **kwargs)
         if inner_size % heads:
-            raise ValueError(f"heads must divide inner_size; received heads={heads} and inner_size={inner_size}")
+            raise ArgumentError("heads", f"divide inner_size={inner_size}", heads)
         self.inner_size = inner_size
         self.heads = heads
         self.activation = activation
@@ -54,8 +63,8 @@ class AttentionExpert(Expert):
         self.mix = Dense(self.inner_size, activation=self.activation, name="mix")
         self.mix.build(inner)
         # As many groups as elements: instance normalisation.
-        self.normalize = keras.layers.GroupNormalization(groups=-1, epsilon=1e-3, name="normalize")
-        self.normalize.build(inner)
+        self.normalize_fields = keras.layers.GroupNormalization(groups=-1, epsilon=1e-3, name="normalize_fields")
+        self.normalize_fields.build(inner)
         self.project = Dense(self.width, name="project")
         self.project.build((None, self.num_fields * self.inner_size))
 
@@ -69,7 +78,7 @@ class AttentionExpert(Expert):
         scores = tf.nn.softmax(tf.matmul(query / head_size**0.5, key, transpose_b=True))
         attended = tf.transpose(tf.matmul(scores, value), [0, 2, 1, 3])
         mixed = self.mix(tf.reshape(attended, [-1, self.num_fields, self.inner_size]))
-        return self.project(tf.reshape(self.normalize(mixed), [-1, self.num_fields * self.inner_size]))
+        return self.project(tf.reshape(self.normalize_fields(mixed), [-1, self.num_fields * self.inner_size]))
 
     def flops(self) -> int:
         """Per row: the projections, scores and weighted sums of all heads, and the last Dense."""

@@ -5,7 +5,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from ada_ensemble_tf.arguments import check_arguments, constructor_parameters
+from ada_ensemble_tf.arguments import Count, check_arguments, constructor_parameters
 from ada_ensemble_tf.layers.fields import Shape, field_dimension
 
 
@@ -34,7 +34,7 @@ class Expert(keras.layers.Layer):
         check_arguments(parameters, {name: value for name, value in given.items() if name in parameters})
         return super().__new__(cls, *arguments, **named)
 
-    def __init__(self, num_fields: int, **kwargs: Any):
+    def __init__(self, num_fields: Count, **kwargs: Any):
         super().__init__(**kwargs)
         self.num_fields = num_fields
 

@@ -1,11 +1,11 @@
 """The compressed interaction network expert."""
 
-from collections.abc import Sequence
 from typing import Any
 
 import keras
 import tensorflow as tf
 
+from ada_ensemble_tf.arguments import Count, SomeCounts
 from ada_ensemble_tf.experts.base import Expert
 from ada_ensemble_tf.layers.cin import CompressedInteractionNetwork
 from ada_ensemble_tf.layers.dense import Dense
@@ -34,7 +34,7 @@ class CINExpert(Expert):
         8420
     """
 
-    def __init__(self, num_fields: int, feature_maps: Sequence[int] = (16, 16), **kwargs: Any):
+    def __init__(self, num_fields: Count, feature_maps: SomeCounts = (16, 16), **kwargs: Any):
         super().__init__(num_fields, **kwargs)
         self.network = CompressedInteractionNetwork(num_fields, feature_maps, name="network")
 

@@ -5,6 +5,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from ada_ensemble_tf.arguments import Count
 from ada_ensemble_tf.experts.base import Expert
 from ada_ensemble_tf.layers.dense import Dense
 from ada_ensemble_tf.layers.fields import Shape
@@ -37,10 +38,10 @@ class ConvolutionExpert(Expert):
 
     def __init__(
         self,
-        num_fields: int,
-        filters: int = 16,
-        kernel_size: int = 4,
-        pool_size: int = 2,
+        num_fields: Count,
+        filters: Count = 16,
+        kernel_size: Count = 4,
+        pool_size: Count = 2,
         activation: Activation = "linear",
         **kwargs: Any,
     ):
@@ -55,15 +56,15 @@ class ConvolutionExpert(Expert):
 
     def build(self, x0_shape: Shape, x_shape: Shape) -> None:
         super().build(x0_shape, x_shape)
-        self.fuse = Dense(self.length, activation=self.activation, name="fuse")
-        self.fuse.build(x_shape)
+        self.shorten = Dense(self.length, activation=self.activation, name="shorten")
+        self.shorten.build(x_shape)
         self.convolve = Dense(self.filters, activation=self.activation, name="convolve")
         self.convolve.build((None, self.positions, self.kernel_size))
         self.project = Dense(self.width, name="project")
         self.project.build((None, self.pooled * self.filters))
 
     def call(self, x0: tf.Tensor, x: tf.Tensor) -> tf.Tensor:
-        sequence = self.fuse(x)
+        sequence = self.shorten(x)
         windows = tf.stack([sequence[:, i : i + self.positions] for i in range(self.kernel_size)], axis=-1)
         convolved = self.convolve(windows)[:, : self.pooled * self.pool_size]
         pools = tf.reshape(convolved, [-1, self.pooled, self.pool_size, self.filters])

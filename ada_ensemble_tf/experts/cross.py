@@ -5,7 +5,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from ada_ensemble_tf.arguments import Weight
+from ada_ensemble_tf.arguments import Count, Weight
 from ada_ensemble_tf.experts.base import Expert
 from ada_ensemble_tf.layers.dense import Dense
 from ada_ensemble_tf.layers.fields import Shape
@@ -37,7 +37,7 @@ class CrossExpert(Expert):
 
     reads_x0 = True
 
-    def __init__(self, num_fields: int, diag_scale: Weight = 0.0, **kwargs: Any):
+    def __init__(self, num_fields: Count, diag_scale: Weight = 0.0, **kwargs: Any):
         super().__init__(num_fields, **kwargs)
         self.diag_scale = diag_scale
 

@@ -5,10 +5,11 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from ada_ensemble_tf.arguments import Count
 from ada_ensemble_tf.experts.base import Expert
 from ada_ensemble_tf.layers.dense import Dense
 from ada_ensemble_tf.layers.fields import Shape
-from ada_ensemble_tf.layers.precision import apply_activation
+from ada_ensemble_tf.layers.precision import Activation, apply_activation
 
 
 @keras.saving.register_keras_serializable(package="ada_ensemble_tf")
@@ -28,7 +29,7 @@ class DenseExpert(Expert):
         288
     """
 
-    def __init__(self, num_fields: int, activation: str = "relu", **kwargs: Any):
+    def __init__(self, num_fields: Count, activation: Activation = "relu", **kwargs: Any):
         super().__init__(num_fields, **kwargs)
         self.activation = activation
 

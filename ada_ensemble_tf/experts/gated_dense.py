@@ -5,9 +5,11 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from ada_ensemble_tf.arguments import Count
 from ada_ensemble_tf.experts.dense import DenseExpert
 from ada_ensemble_tf.layers.dense import Dense
 from ada_ensemble_tf.layers.fields import Shape
+from ada_ensemble_tf.layers.precision import Activation
 
 
 @keras.saving.register_keras_serializable(package="ada_ensemble_tf")
@@ -33,7 +35,7 @@ class GatedDenseExpert(DenseExpert):
 
     reads_x0 = True
 
-    def __init__(self, num_fields: int, activation: str = "relu", reduction: int = 16, **kwargs: Any):
+    def __init__(self, num_fields: Count, activation: Activation = "relu", reduction: Count = 16, **kwargs: Any):
         super().__init__(num_fields, activation, **kwargs)
         self.reduction = reduction
 

@@ -41,7 +41,7 @@ class GatedDNNExpert(Expert):
 
     def __init__(
         self,
-        num_fields: int,
+        num_fields: Count,
         num_layers: Count = 2,
         activation: Activation = "relu",
         reduction: Count = 16,

@@ -5,6 +5,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from ada_ensemble_tf.arguments import Count
 from ada_ensemble_tf.experts.base import Expert
 from ada_ensemble_tf.layers.dense import Dense
 from ada_ensemble_tf.layers.fields import Shape
@@ -39,10 +40,8 @@ class GeneralizedInteractionExpert(Expert):
 
     reads_x0 = True
 
-    def __init__(self, num_fields: int, subspaces: int = 8, **kwargs: Any):
+    def __init__(self, num_fields: Count, subspaces: Count = 8, **kwargs: Any):
         super().__init__(num_fields, **kwargs)
-        if subspaces < 1:
-            raise ValueError(f"subspaces must be at least 1; received {subspaces}")
         self.subspaces = subspaces
 
     def build(self, x0_shape: Shape, x_shape: Shape) -> None:

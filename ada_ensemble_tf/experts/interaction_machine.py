@@ -1,17 +1,20 @@
 """The interaction machine expert."""
 
 import math
-from typing import Any
+from typing import Annotated, Any
 
 import keras
 import tensorflow as tf
+from msgspec import Meta
 
+from ada_ensemble_tf.arguments import Count
 from ada_ensemble_tf.experts.base import Expert
 from ada_ensemble_tf.layers.dense import Dense
 from ada_ensemble_tf.layers.fields import Shape
 from ada_ensemble_tf.layers.precision import upcast
 
 MAX_ORDER = 5
+Order = Annotated[int, Meta(ge=1, le=MAX_ORDER, description=f"lie between 1 and {MAX_ORDER}")]
 
 
 @keras.saving.register_keras_serializable(package="ada_ensemble_tf")
@@ -43,10 +46,8 @@ class InteractionMachineExpert(Expert):
         396
     """
 
-    def __init__(self, num_fields: int, order: int = MAX_ORDER, **kwargs: Any):
+    def __init__(self, num_fields: Count, order: Order = MAX_ORDER, **kwargs: Any):
         super().__init__(num_fields, **kwargs)
-        if not 1 <= order <= MAX_ORDER:
-            raise ValueError(f"order must lie between 1 and {MAX_ORDER}; received {order}")
         self.order = order
         self.orders = min(order, num_fields)
 

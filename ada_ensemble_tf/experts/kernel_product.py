@@ -6,6 +6,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from ada_ensemble_tf.arguments import ArgumentError, Count
 from ada_ensemble_tf.experts.base import Expert
 from ada_ensemble_tf.layers.dense import Dense
 from ada_ensemble_tf.layers.fields import Shape
@@ -25,10 +26,10 @@ class KernelProductExpert(Expert):
         ValueError: if there are fewer than two fields.
     """
 
-    def __init__(self, num_fields: int, **kwargs: Any):
+    def __init__(self, num_fields: Count, **kwargs: Any):
         super().__init__(num_fields, **kwargs)
         if num_fields < 2:
-            raise ValueError(f"num_fields must be at least 2 for there to be a pair; received {num_fields}")
+            raise ArgumentError("num_fields", "be at least 2 for there to be a pair", num_fields)
         self.left, self.right = np.triu_indices(num_fields, 1)
 
     def kernel_shape(self) -> tuple[int, ...]:

@@ -48,7 +48,7 @@ class LogarithmicExpert(Expert):
 
     def __init__(
         self,
-        num_fields: int,
+        num_fields: Count,
         neurons: Count = 32,
         floor: Annotated[float, Meta(gt=0.0, lt=1.0, description="lie between 0 and 1")] = 1e-4,
         max_exponent: Annotated[float, Meta(gt=0.0, le=30.0, description="lie in (0, 30]")] = 10.0,

@@ -5,6 +5,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from ada_ensemble_tf.arguments import Count
 from ada_ensemble_tf.experts.base import Expert
 from ada_ensemble_tf.layers.fields import Shape
 from ada_ensemble_tf.layers.residual_unit import ResidualUnit
@@ -35,12 +36,8 @@ class ResidualDNNExpert(Expert):
         312
     """
 
-    def __init__(self, num_fields: int, num_layers: int = 2, reduction: int = 4, **kwargs: Any):
+    def __init__(self, num_fields: Count, num_layers: Count = 2, reduction: Count = 4, **kwargs: Any):
         super().__init__(num_fields, **kwargs)
-        if num_layers < 1:
-            raise ValueError(f"num_layers must be at least 1; received {num_layers}")
-        if reduction < 1:
-            raise ValueError(f"reduction must be at least 1; received {reduction}")
         self.num_layers = num_layers
         self.reduction = reduction
 

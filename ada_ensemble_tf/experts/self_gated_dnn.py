@@ -5,9 +5,11 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from ada_ensemble_tf.arguments import Count
 from ada_ensemble_tf.experts.base import Expert
 from ada_ensemble_tf.layers.dense import Dense
 from ada_ensemble_tf.layers.fields import Shape
+from ada_ensemble_tf.layers.precision import Activation
 
 
 @keras.saving.register_keras_serializable(package="ada_ensemble_tf")
@@ -36,13 +38,14 @@ class SelfGatedDNNExpert(Expert):
     """
 
     def __init__(
-        self, num_fields: int, num_layers: int = 2, activation: str = "relu", reduction: int = 4, **kwargs: Any
+        self,
+        num_fields: Count,
+        num_layers: Count = 2,
+        activation: Activation = "relu",
+        reduction: Count = 4,
+        **kwargs: Any,
     ):
         super().__init__(num_fields, **kwargs)
-        if num_layers < 1:
-            raise ValueError(f"num_layers must be at least 1; received {num_layers}")
-        if reduction < 1:
-            raise ValueError(f"reduction must be at least 1; received {reduction}")
         self.num_layers = num_layers
         self.activation = activation
         self.reduction = reduction

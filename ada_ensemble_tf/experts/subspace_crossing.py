@@ -5,6 +5,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from ada_ensemble_tf.arguments import ArgumentError, Count
 from ada_ensemble_tf.experts.base import Expert
 from ada_ensemble_tf.layers.fields import Shape
 
@@ -36,18 +37,14 @@ class SubspaceCrossingExpert(Expert):
 
     reads_x0 = True
 
-    def __init__(self, num_fields: int, subspaces: int = 2, **kwargs: Any):
+    def __init__(self, num_fields: Count, subspaces: Count = 2, **kwargs: Any):
         super().__init__(num_fields, **kwargs)
-        if subspaces < 1:
-            raise ValueError(f"subspaces must be at least 1; received {subspaces}")
         self.subspaces = subspaces
 
     def build(self, x0_shape: Shape, x_shape: Shape) -> None:
         super().build(x0_shape, x_shape)
         if self.dimension % self.subspaces:
-            raise ValueError(
-                f"subspaces must divide D = M / num_fields; received subspaces={self.subspaces} and D={self.dimension}"
-            )
+            raise ArgumentError("subspaces", f"divide D={self.dimension}", self.subspaces)
         self.pieces = self.num_fields * self.subspaces
         self.kernel = self.add_weight(name="kernel", shape=(self.pieces, self.pieces), initializer="glorot_uniform")
 

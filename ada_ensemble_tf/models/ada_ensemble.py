@@ -9,12 +9,12 @@ import tensorflow as tf
 
 from ada_ensemble_tf import losses
 from ada_ensemble_tf.arguments import ArgumentError, Count, CountOrZero, Shares, Weight
-from ada_ensemble_tf.experts import ExpertNames
 from ada_ensemble_tf.gates import prior_shares
 from ada_ensemble_tf.models.base import Forward
 from ada_ensemble_tf.models.expert_stack import ExpertStack
 from ada_ensemble_tf.moe import AuxiliaryLosses, annealing_schedules, load_factor, propagate
 from ada_ensemble_tf.moe.auxiliary_losses import Load
+from ada_ensemble_tf.moe.expert_lists import LayersExperts, layer_sizes
 from ada_ensemble_tf.updates.bilevel import Logs, Update
 from data_pipelines.read.inputs import Inputs
 
@@ -53,11 +53,15 @@ class AdaEnsemble(ExpertStack):
     the default once those experiments have been run again.
 
     Args:
-        experts: the names of the experts in each layer, see `ada_ensemble_tf.experts.EXPERTS`.
+        experts: the experts in each layer: names, see `ada_ensemble_tf.experts.EXPERTS`, mappings of a "name" and
+            options, such as {"name": "cin", "feature_maps": (64,)}, or from Python classes or instances. One list for
+            all layers, or a list of lists, one for each layer. A name may come several times; in reports the second
+            "cross" is cross_2.
         k: the final K, the number of experts kept per row and layer.
         anneal_steps: weight updates over which K falls evenly from E to `k`, and the number of mixed exits from L to 1;
             0 starts with the final values.
-        expert_prior: the expected share of each expert; the shares sum to 1. None means uniform.
+        expert_prior: the expected share of each expert; the shares sum to 1. None means uniform, and is needed if
+            layers have different numbers of experts.
         depth_prior: the expected share of each exit; the shares sum to 1. None means uniform.
         expert_load_weight: lambda_1 of equation 18, the coefficient of the experts' balance losses over all layers.
         depth_load_weight: lambda_2 of equation 18, the coefficient of the exits' balance loss.
@@ -89,7 +93,7 @@ class AdaEnsemble(ExpertStack):
     def __init__(
         self,
         *,
-        experts: ExpertNames = RELEASED_EXPERTS,
+        experts: LayersExperts = RELEASED_EXPERTS,
         k: Count = 3,
         anneal_steps: CountOrZero = 0,
         expert_prior: Shares | None = None,
@@ -106,14 +110,19 @@ class AdaEnsemble(ExpertStack):
         depth_schedule: Mapping[str, Any] | None = None,
         **stack: Any,
     ):
-        if k > len(experts):
-            raise ArgumentError("k", f"lie between 1 and the {len(experts)} experts", k)
+        sizes = layer_sizes(experts)
+        most, fewest = max(sizes), min(sizes)
+        if k > fewest:
+            where = f" of layer_{sizes.index(fewest) + 1}" if fewest < most else ""
+            raise ArgumentError("k", f"lie between 1 and the {fewest} experts{where}", k)
+        if expert_prior is not None and fewest < most:
+            raise ArgumentError("expert_prior", "be None where layers have different numbers of experts", expert_prior)
         if deep_supervision and depth_objective == "none":
             raise ArgumentError("deep_supervision", "be 0 where depth_objective is 'none'", deep_supervision)
         super().__init__(experts=experts, **stack)
         num_layers = self.num_layers
         self.auxiliary_losses = AuxiliaryLosses(
-            expert_prior=prior_shares(expert_prior, len(experts), "expert_prior"),
+            expert_prior=None if fewest < most else prior_shares(expert_prior, most, "expert_prior"),
             depth_prior=prior_shares(depth_prior, num_layers, "depth_prior"),
             expert_load_weight=expert_load_weight,
             depth_load_weight=depth_load_weight,
@@ -124,7 +133,7 @@ class AdaEnsemble(ExpertStack):
         self.depth_objective = depth_objective
         self.deep_supervision = deep_supervision
         self.k_schedule, self.depth_schedule = annealing_schedules(
-            len(experts), num_layers, k, anneal_steps, k_schedule, depth_schedule
+            most, num_layers, k, anneal_steps, k_schedule, depth_schedule
         )
         self.load_factor = load_factor(load_anneal_steps, load_schedule)
         self.depth_gate = None
@@ -146,7 +155,7 @@ class AdaEnsemble(ExpertStack):
     def choice_names(self) -> dict[str, list[str]]:
         """The experts' names by layer, and exit_1 to exit_L for the depth gate."""
         exits = [f"exit_{depth}" for depth in range(1, self.num_layers + 1)]
-        return {layer.name: list(self.expert_names) for layer in self.moe_layers} | {"depth": exits}
+        return {layer.name: list(layer.expert_names) for layer in self.moe_layers} | {"depth": exits}
 
     def forward(self, inputs: Inputs, training: bool = False) -> Forward:
         """Embeds the rows, picks their exits, and runs each row up to its own."""
@@ -189,7 +198,11 @@ class AdaEnsemble(ExpertStack):
         A row that exits early has gates for deeper layers too, although it never reaches them.
         """
         x0, k = self.base(self.features(inputs)), self.k_schedule(self.step)
-        gates = {layer.name: layer.gate(x0, k=k)[0] for layer in self.moe_layers if layer.gate is not None}
+        gates = {
+            layer.name: layer.gate(x0, k=tf.minimum(k, len(layer.experts)))[0]
+            for layer in self.moe_layers
+            if layer.gate is not None
+        }
         return gates | ({"depth": self.depth_gate(x0, k=1)[0]} if self.depth_gate is not None else {})
 
     def expert_outputs(self, inputs: Inputs) -> dict[str, list[tf.Tensor]]:
@@ -201,9 +214,7 @@ class AdaEnsemble(ExpertStack):
             x, _, _ = layer(x0, x, k=k)
         return outputs
 
-    def objective(
-        self, forward: Forward, labels: tf.Tensor, weights: tf.Tensor | None = None
-    ) -> dict[str, tf.Tensor]:
+    def objective(self, forward: Forward, labels: tf.Tensor, weights: tf.Tensor | None = None) -> dict[str, tf.Tensor]:
         """The terms of equation 18 by name; `depth_objective="expected"` replaces the LogLoss by its expectation."""
         terms = super().objective(forward, labels, weights)
         if self.depth_objective == "expected":

@@ -22,7 +22,7 @@ from ada_ensemble_tf.arguments import (
     Weight,
     check_arguments,
     constructor_parameters,
-    plain,
+    plain_argument,
 )
 from ada_ensemble_tf.gates import Gate, GateReport
 from ada_ensemble_tf.keras_private import all_layers
@@ -147,7 +147,9 @@ class CTRModel(BilevelModel):
         model = super().__new__(cls)
         defaults = {name: p.default for name, p in parameters.items() if p.default is not inspect.Parameter.empty}
         # Past Keras' tracking of attributes, which is for layers and variables.
-        vars(model)["_arguments"] = plain(defaults | arguments)
+        vars(model)["_arguments"] = {
+            name: plain_argument(value, parameters[name].annotation) for name, value in (defaults | arguments).items()
+        }
         return model
 
     def __init__(
@@ -259,9 +261,7 @@ class CTRModel(BilevelModel):
         logit = self.corrected(forward.logit)
         return logit if self.calibration is None else self.calibration(logit)
 
-    def objective(
-        self, forward: Forward, labels: tf.Tensor, weights: tf.Tensor | None = None
-    ) -> dict[str, tf.Tensor]:
+    def objective(self, forward: Forward, labels: tf.Tensor, weights: tf.Tensor | None = None) -> dict[str, tf.Tensor]:
         """The terms of the loss by name; their sum is the loss. `labels` are `[B]` float, 0 or 1, `weights` `[B]`."""
         terms = {"log_loss": losses.log_loss(labels, forward.logit, weights)} | forward.terms
         if self.l2:

@@ -4,8 +4,8 @@ from typing import Any
 
 import keras
 
-from ada_ensemble_tf.experts import ExpertNames
 from ada_ensemble_tf.models.ada_ensemble import RELEASED_EXPERTS, AdaEnsemble
+from ada_ensemble_tf.moe.expert_lists import LayersExperts, layer_sizes
 from ada_ensemble_tf.moe.sparse_moe import Dispatcher
 
 
@@ -29,5 +29,8 @@ class DenseMoE(AdaEnsemble):
     registered_name = "dense_moe"
     withheld = frozenset(("k", "k_schedule"))
 
-    def __init__(self, *, experts: ExpertNames = RELEASED_EXPERTS, dispatcher: Dispatcher = "dense", **others: Any):
-        super().__init__(experts=experts, k=len(experts), dispatcher=dispatcher, **others)
+    def __init__(self, *, experts: LayersExperts = RELEASED_EXPERTS, dispatcher: Dispatcher = "dense", **others: Any):
+        sizes = layer_sizes(experts)
+        # A layer of fewer experts than the schedule's K keeps all of them.
+        keeping_all = {"values": (max(sizes),), "boundaries": ()}
+        super().__init__(experts=experts, k=min(sizes), k_schedule=keeping_all, dispatcher=dispatcher, **others)

@@ -7,10 +7,10 @@ import tensorflow as tf
 
 from ada_ensemble_tf import losses
 from ada_ensemble_tf.arguments import Count, Normalization, Share
-from ada_ensemble_tf.experts import ExpertNames
 from ada_ensemble_tf.models.ada_ensemble import RELEASED_EXPERTS
 from ada_ensemble_tf.models.base import CTRModel, Forward
 from ada_ensemble_tf.models.single_expert import SingleExpert
+from ada_ensemble_tf.moe.expert_lists import SomeExperts, labels
 from data_pipelines.read.inputs import Inputs
 
 
@@ -22,7 +22,8 @@ class Ensemble(CTRModel):
     gradient and updates as if it were trained alone on the same batches. They stop together, when the mean is best.
 
     Args:
-        experts: the experts of the members, one each.
+        experts: the experts of the members, one each, in the forms of `SingleExpert`'s. A name may come several times;
+            the second "cross" is cross_2.
         dimension, num_layers, normalization, embedding_normalization, dropout: for each member; see `SingleExpert`.
         **common: the arguments of all models, see `CTRModel`.
 
@@ -37,7 +38,7 @@ class Ensemble(CTRModel):
     def __init__(
         self,
         *,
-        experts: ExpertNames = RELEASED_EXPERTS,
+        experts: SomeExperts = RELEASED_EXPERTS,
         dimension: Count = 16,
         num_layers: Count = 4,
         normalization: Normalization = "batch",
@@ -46,11 +47,11 @@ class Ensemble(CTRModel):
         **common: Any,
     ):
         super().__init__(**common)
-        self.expert_names = tuple(experts)
+        self.expert_names = labels(experts)
         self.members = []
-        for expert in self.expert_names:
+        for expert, label in zip(experts, self.expert_names, strict=True):
             # The scope keeps the variables of different members apart.
-            with keras.name_scope(f"member_{expert}"):
+            with keras.name_scope(f"member_{label}"):
                 member = SingleExpert(
                     expert=expert,
                     dimension=dimension,
@@ -58,7 +59,7 @@ class Ensemble(CTRModel):
                     normalization=normalization,
                     embedding_normalization=embedding_normalization,
                     dropout=dropout,
-                    **common | {"name": f"member_{expert}"},
+                    **common | {"name": f"member_{label}"},
                 )
             self.members.append(member)
         self.built = True
@@ -82,9 +83,7 @@ class Ensemble(CTRModel):
             exit_logits=logits,
         )
 
-    def objective(
-        self, forward: Forward, labels: tf.Tensor, weights: tf.Tensor | None = None
-    ) -> dict[str, tf.Tensor]:
+    def objective(self, forward: Forward, labels: tf.Tensor, weights: tf.Tensor | None = None) -> dict[str, tf.Tensor]:
         """The terms of the loss, with each member's LogLoss instead of the mean prediction's."""
         terms = super().objective(forward, labels, weights)
         del terms["log_loss"]

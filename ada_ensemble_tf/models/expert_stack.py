@@ -7,13 +7,13 @@ from typing import Any, Literal
 import tensorflow as tf
 
 from ada_ensemble_tf.arguments import ArgumentError, Count, Counts, LayerNormalization, Normalization, Share, Weight
-from ada_ensemble_tf.experts import ExpertName, ExpertNames
 from ada_ensemble_tf.gates import Gate, make_gate
 from ada_ensemble_tf.layers.estimator import Estimator
 from ada_ensemble_tf.layers.normalization import make_normalization
 from ada_ensemble_tf.models.base import CTRModel
 from ada_ensemble_tf.moe import SparseMoE
 from ada_ensemble_tf.moe.expert_layer import ExpertNormalization
+from ada_ensemble_tf.moe.expert_lists import LayersExperts, OneExpert, layer_lists, layer_sizes
 from ada_ensemble_tf.moe.expert_scale import ExpertScaleName
 from ada_ensemble_tf.moe.expert_views import LinearViews
 from ada_ensemble_tf.moe.fusion import FusionActivation
@@ -25,7 +25,7 @@ class ExpertStack(CTRModel):
     """Embedding, x0, L `SparseMoE` layers and L estimators, built; a subclass defines how rows run through them.
 
     Args:
-        experts: the names of the experts in each layer, see `ada_ensemble_tf.experts.EXPERTS`.
+        experts: the experts in each layer, or a list of them for each layer; see `AdaEnsemble`.
         dimension: D, the size of an embedding.
         num_layers: L, the number of MoE layers.
         normalization: normalisation of each layer's output: "batch", "layer" or "none". "pre" normalises what experts
@@ -35,7 +35,8 @@ class ExpertStack(CTRModel):
         expert_normalization: normalisation of each expert by itself: "none", "input" (what it reads), "output" (what it
             gives) or "pre_activation" (before its last activation, else its output); see `SparseMoE`.
         expert_scale: scale of the gated sum: "none", "sqrt_k", "k", "unweighted" or "learned"; see `ExpertScale`.
-        shared_expert: the name of an expert that runs on every row beside the routed ones in each layer; None for none.
+        shared_expert: an expert that runs on every row beside the routed ones in each layer, in the same forms; by
+            default none.
         expert_embeddings: what experts read as x0, and in the first layer as x: the "shared" embeddings; "linear", for
             each expert a linear map of them, field by field, which starts at the identity; or "own", each expert's own
             tables (D-MoE, arXiv 2505.17925). An expert reads the same in all layers; gates, residuals and the shared
@@ -58,14 +59,14 @@ class ExpertStack(CTRModel):
     def __init__(
         self,
         *,
-        experts: ExpertNames,
+        experts: LayersExperts,
         dimension: Count = 16,
         num_layers: Count = 4,
         normalization: LayerNormalization = "batch",
         embedding_normalization: Normalization = "batch",
         expert_normalization: ExpertNormalization = "none",
         expert_scale: ExpertScaleName = "none",
-        shared_expert: ExpertName | None = None,
+        shared_expert: OneExpert | None = None,
         expert_embeddings: Literal["shared", "linear", "own"] = "shared",
         head_units: Counts = (),
         exits: Literal["own", "summed"] = "own",
@@ -78,29 +79,32 @@ class ExpertStack(CTRModel):
         **common: Any,
     ):
         super().__init__(**common)
-        if decorrelation_weight and len(experts) < 2:
+        sizes = layer_sizes(experts)
+        if expert_embeddings != "shared" and min(sizes) < max(sizes):
+            requirement = "be 'shared' where layers have different numbers of experts"
+            raise ArgumentError("expert_embeddings", requirement, expert_embeddings)
+        if decorrelation_weight and min(sizes) < 2:
             raise ArgumentError("decorrelation_weight", "be 0 for a single expert", decorrelation_weight)
         self.decorrelation_weight = decorrelation_weight
         self.dimension = dimension
         self.num_layers = num_layers
-        self.expert_names = tuple(experts)
         self.embedding = self.make_embedding(dimension, "embedding")
         self.feature_shape = (None, self.num_fields * dimension)
         self.normalize = make_normalization(embedding_normalization, "normalize")
         self.normalize.build(self.feature_shape)
-        self._make_views(len(experts), expert_embeddings, embedding_normalization)
+        self._make_views(max(sizes), expert_embeddings, embedding_normalization)
         self._gate_options = {"name": "noisy_cosine"} | {n: option for n, option in gate.items() if option is not None}
         self._seed = seed
         self.summed_exits = exits == "summed"
         self.moe_layers, self.estimators = [], []
-        for depth in range(1, num_layers + 1):
+        for depth, listed in enumerate(layer_lists(experts, num_layers), 1):
             fused = dispatcher.endswith("_fusion")
             views = "none" if expert_embeddings == "shared" else "all" if depth == 1 else "x0"
             layer = SparseMoE(
-                self.expert_names,
+                listed,
                 self.num_fields,
                 normalization,
-                None if fused else self._make_gate(len(experts), depth, "gate"),
+                None if fused else self._make_gate(len(listed), depth, "gate"),
                 dispatcher,
                 fusion_activation,
                 decorrelation_weight > 0.0,

@@ -6,6 +6,7 @@ from typing import Any
 from ada_ensemble_tf.arguments import allows_none, constructor_parameters, sentences
 from ada_ensemble_tf.gates import GATES, Gate, gate_options, shared_options
 from ada_ensemble_tf.models.base import CTRModel
+from ada_ensemble_tf.moe.expert_lists import OneExpert
 
 NO_KEYS = frozenset(("num_rows", "num_fields", "widths", "value_rows", "initial_logit", "logit_shift", "seed", "name"))
 """Constructor arguments without a config key: the data gives them, or only Python can."""
@@ -17,8 +18,8 @@ class Key:
 
     default: Any
     """The default of the constructor's argument."""
-    optional: bool
-    """Whether it may be None."""
+    any_literal: bool
+    """Whether values may have another type than the default: None, or a mapping in place of a name."""
     sentence: str
     """The argument's sentence in the docstring."""
 
@@ -43,7 +44,7 @@ def keys_of(model: type[CTRModel]) -> dict[str, Key]:
             keys["gate.name"] = Key(parameter.default["name"], False, sentence)
             keys |= {f"gate.{option}": key for option, key in _gate_keys().items()}
         else:
-            keys[name] = Key(parameter.default, allows_none(parameter.annotation), sentence)
+            keys[name] = Key(parameter.default, _has_several_types(parameter.annotation), sentence)
     return keys
 
 
@@ -55,3 +56,7 @@ def _gate_keys() -> dict[str, Key]:
         own = sentences(cls)
         keys |= {name: Key(None, True, f"of {gate}: {own[name]}") for name in gate_options(gate) if name not in shared}
     return keys
+
+
+def _has_several_types(annotation: Any) -> bool:
+    return allows_none(annotation) or annotation is OneExpert

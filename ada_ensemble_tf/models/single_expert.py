@@ -6,12 +6,12 @@ import keras
 import tensorflow as tf
 
 from ada_ensemble_tf.arguments import Count, Normalization, Share
-from ada_ensemble_tf.experts import ExpertName, make_expert
 from ada_ensemble_tf.layers.dropout import make_dropout
 from ada_ensemble_tf.layers.estimator import Estimator
 from ada_ensemble_tf.layers.normalization import make_normalization
 from ada_ensemble_tf.layers.precision import upcast
 from ada_ensemble_tf.models.base import CTRModel, Forward
+from ada_ensemble_tf.moe.expert_lists import OneExpert, labels, make_listed, named
 from data_pipelines.read.inputs import Inputs
 
 
@@ -25,7 +25,8 @@ class SingleExpert(CTRModel):
     Args:
         dimension: D, the size of an embedding.
         num_layers: L, the number of layers.
-        expert: the name of the expert, see `ada_ensemble_tf.experts.EXPERTS`.
+        expert: the expert: its name, see `ada_ensemble_tf.experts.EXPERTS`, or a mapping of its "name" and options,
+            such as {"name": "cin", "feature_maps": (64,)}, or from Python a class or instance.
         normalization: normalisation of each layer's output: "batch", "layer" or "none".
         embedding_normalization: normalisation of the embeddings, likewise; the multiplicative experts need an x0 of
             unit scale.
@@ -45,7 +46,7 @@ class SingleExpert(CTRModel):
         *,
         dimension: Count = 16,
         num_layers: Count = 4,
-        expert: ExpertName = "cross",
+        expert: OneExpert = "cross",
         normalization: Normalization = "batch",
         embedding_normalization: Normalization = "batch",
         dropout: Share = 0.0,
@@ -58,9 +59,11 @@ class SingleExpert(CTRModel):
         self.normalize = make_normalization(embedding_normalization, "normalize")
         self.normalize.build(shape)
         self.experts, self.norms = [], []
+        (label,) = labels([expert])
         for depth in range(1, num_layers + 1):
-            self.experts.append(make_expert(expert, self.num_fields, f"{expert}_{depth}"))
-            self.experts[-1].build(shape, shape)
+            with named(label, "expert"):
+                self.experts.append(make_listed(expert, self.num_fields, f"{label}_{depth}"))
+                self.experts[-1].build(shape, shape)
             self.norms.append(make_normalization(normalization, f"normalize_{depth}"))
             self.norms[-1].build(shape)
         self.estimator = Estimator(self.initial_logit, name="estimator")

@@ -6,7 +6,7 @@ from typing import Literal
 
 import tensorflow as tf
 
-from ada_ensemble_tf.gates import GateReport
+from ada_ensemble_tf.gates import GateReport, prior_shares
 from ada_ensemble_tf.losses import load_distribution_loss
 
 Load = Literal["largest", "dispatched"]
@@ -17,7 +17,7 @@ class AuxiliaryLosses:
     """The loss terms besides LogLoss, and their coefficients.
 
     Args:
-        expert_prior: expected share of each expert.
+        expert_prior: expected share of each expert; None means uniform, whatever the number in a layer.
         depth_prior: expected share of each exit.
         expert_load_weight: lambda_1 of AdaEnsemble (arXiv 2301.08353), equation 18.
         depth_load_weight: lambda_2 of the same equation.
@@ -30,7 +30,7 @@ class AuxiliaryLosses:
         ValueError: if `decorrelation_weight` is negative.
     """
 
-    expert_prior: tuple[float, ...]
+    expert_prior: tuple[float, ...] | None
     depth_prior: tuple[float, ...]
     expert_load_weight: float
     depth_load_weight: float
@@ -59,11 +59,10 @@ class AuxiliaryLosses:
         """
         terms, reports = {}, [*([] if depth is None else [depth]), *layers]
         if gated:
-            prior = tf.constant(self.expert_prior)
-            distribution = [self._load_distribution(r, prior) for r in layers]
+            distribution = [self._load_distribution(r, self.expert_prior) for r in layers]
             terms["expert_distribution"] = self.expert_load_weight * tf.add_n(distribution)
         if depth is not None:
-            distribution = self._load_distribution(depth, tf.constant(self.depth_prior))
+            distribution = self._load_distribution(depth, self.depth_prior)
             terms["depth_distribution"] = self.depth_load_weight * distribution
         if load_factor is not None:
             terms = {name: load_factor * term for name, term in terms.items()}
@@ -75,6 +74,7 @@ class AuxiliaryLosses:
         terms["gate_penalty"] = tf.add_n([r.penalty for r in reports])
         return terms
 
-    def _load_distribution(self, report: GateReport, prior: tf.Tensor) -> tf.Tensor:
+    def _load_distribution(self, report: GateReport, prior: tuple[float, ...] | None) -> tf.Tensor:
         load = report.load if self.load == "largest" else report.routed
-        return load_distribution_loss(load, report.probability, prior)
+        shares = prior_shares(prior, load.shape[0], "prior")
+        return load_distribution_loss(load, report.probability, tf.constant(shares))

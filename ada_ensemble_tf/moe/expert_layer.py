@@ -13,6 +13,7 @@ from ada_ensemble_tf.layers.fields import Shape
 from ada_ensemble_tf.layers.normalization import RoutedBatchNormalization, make_normalization
 from ada_ensemble_tf.layers.precision import upcast
 from ada_ensemble_tf.moe.expert_inputs import ExpertInputNormalization
+from ada_ensemble_tf.moe.expert_lists import named
 
 ExpertNormalization = Literal["none", "input", "output", "pre_activation"]
 Views = Literal["none", "x0", "all"]
@@ -81,7 +82,8 @@ class ExpertLayer(keras.layers.Layer):
     def build(self, x0_shape: Shape, x_shape: Shape) -> None:
         self.width = x_shape[-1]
         for expert in self._all_experts():
-            expert.build(x_shape, x_shape)
+            with named(expert.name, "experts" if expert is not self.shared else "shared_expert"):
+                expert.build(x_shape, x_shape)
         for norms in (self.pre_norms, self.expert_norms):
             for name, norm in norms.items():
                 norm.build(x0_shape if name == "x0" else x_shape)

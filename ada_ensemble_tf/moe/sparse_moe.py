@@ -7,7 +7,6 @@ import keras
 import tensorflow as tf
 
 from ada_ensemble_tf.arguments import Among, ArgumentError
-from ada_ensemble_tf.experts import make_expert
 from ada_ensemble_tf.gates import GateReport, NoisyCosineGate
 from ada_ensemble_tf.layers.fields import Shape
 from ada_ensemble_tf.layers.precision import upcast
@@ -15,6 +14,7 @@ from ada_ensemble_tf.losses.decorrelation import decorrelation_loss
 from ada_ensemble_tf.moe.dense_dispatcher import DenseDispatcher
 from ada_ensemble_tf.moe.dispatch import SparseDispatcher
 from ada_ensemble_tf.moe.expert_layer import ExpertLayer
+from ada_ensemble_tf.moe.expert_lists import labels, make_listed, named, spec_of
 from ada_ensemble_tf.moe.expert_scale import ExpertScale
 from ada_ensemble_tf.moe.fusion import SparseFusion
 from ada_ensemble_tf.moe.routed_decorrelation import routed_decorrelation_loss
@@ -30,7 +30,8 @@ class SparseMoE(ExpertLayer):
     AdaEnsemble (arXiv 2301.08353), section 3.3 and figure 2.
 
     Args:
-        experts: names of the experts, see `ada_ensemble_tf.experts.EXPERTS`; each at most once.
+        experts: the experts: names, see `ada_ensemble_tf.experts.EXPERTS`, mappings of a "name" and options, classes or
+            instances; see `ExpertsCheck`. In reports the second of a name is NAME_2.
         num_fields: F.
         normalization: Norm: "batch", "layer" or "none". "pre" is x + sum_j g_j E_j(BN(x0), BN(x)) instead: the layer
             batch-normalises what experts read and leaves x as it is.
@@ -55,7 +56,8 @@ class SparseMoE(ExpertLayer):
     Call arguments:
         x0: `[B, M]` embedding output, read by the gate and by some experts.
         x: `[B, M]` output of the previous layer.
-        k: K, experts to keep per row, an int or int32 scalar in [1, E]; a fusion ignores it.
+        k: K, experts to keep per row, an int or int32 scalar of at least 1. A layer of fewer experts keeps all; a
+            fusion ignores it.
         training: training mode of gate, experts and normalisation.
         gate_training: training mode of the gate alone; by default that of the rest.
 
@@ -64,7 +66,7 @@ class SparseMoE(ExpertLayer):
         the experts, a multiply-add as two, without normalisation, activations and the sum.
 
     Raises:
-        ValueError: for an unknown or repeated expert, an unknown dispatcher, a gate of the wrong size, a gate or an
+        ValueError: for an unknown expert or option, an unknown dispatcher, a gate of the wrong size, a gate or an
             `expert_scale` together with a fusion, or `decorrelate` with a single expert.
 
     Example:
@@ -76,7 +78,7 @@ class SparseMoE(ExpertLayer):
 
     def __init__(
         self,
-        experts: Sequence[str],
+        experts: Sequence[Any],
         num_fields: int,
         normalization: str = "batch",
         gate: keras.layers.Layer | None = None,
@@ -86,26 +88,32 @@ class SparseMoE(ExpertLayer):
         dropout: float = 0.0,
         expert_scale: str = "none",
         expert_normalization: str = "none",
-        shared_expert: str | None = None,
+        shared_expert: Any = None,
         views: str = "none",
         **kwargs: Any,
     ):
-        made = [make_expert(name, num_fields) for name in experts]
-        shared = make_expert(shared_expert, num_fields, f"shared_{shared_expert}") if shared_expert else None
+        specs = [spec_of(expert) for expert in experts]
+        made, shared = [], None
+        for expert, label in zip(experts, labels(specs), strict=True):
+            with named(label):
+                made.append(make_listed(expert, num_fields, label))
+        if shared_expert is not None:
+            (label,) = labels([shared_expert], "shared_expert")
+            with named(label, "shared_expert"):
+                shared = make_listed(shared_expert, num_fields, f"shared_{label}")
         super().__init__(made, shared, normalization, expert_normalization, dropout, views, **kwargs)
-        if len(set(experts)) != len(experts):
-            raise ValueError(f"each expert may be named once; received {list(experts)}")
         if dispatcher not in DISPATCHERS:
             raise ValueError(f"dispatcher must be one of {DISPATCHERS}; received {dispatcher!r}")
         if decorrelate and len(experts) < 2:
             raise ValueError(f"decorrelate needs two or more experts; received {list(experts)}")
-        self.expert_names = tuple(experts)
+        self.specs = specs
+        self.expert_names = labels(specs)
         self.num_fields = num_fields
         self.dispatcher = dispatcher
         self.fusion_activation = fusion_activation
         self.decorrelate = decorrelate
         self.expert_scale = expert_scale
-        self.shared_expert = shared_expert
+        self.shared_expert = None if shared_expert is None else spec_of(shared_expert)
         self.gate: keras.layers.Layer | None = None
         self.fusion: SparseFusion | None = None
         if dispatcher.endswith("_fusion"):
@@ -149,6 +157,7 @@ class SparseMoE(ExpertLayer):
         else:
             assert self.gate is not None
             gate_training = training if gate_training is None else gate_training
+            k = tf.minimum(k, len(self.experts))
             gates, report = self.gate(self.base(x0), k=k, training=gate_training)
             dispatcher = SparseDispatcher(gates) if self.dispatcher == "sparse" else DenseDispatcher(gates)
             outputs = self._run_experts(dispatcher, seen, training)
@@ -184,7 +193,7 @@ class SparseMoE(ExpertLayer):
 
     def get_config(self) -> dict[str, Any]:
         return super().get_config() | {
-            "experts": self.expert_names,
+            "experts": self.specs,
             "num_fields": self.num_fields,
             "normalization": self.normalization,
             "gate": self.gate and keras.saving.serialize_keras_object(self.gate),

@@ -2,6 +2,7 @@
 
 import io
 import re
+from collections.abc import Iterable, Sequence
 from typing import Any, Literal
 
 from matplotlib import rc_context
@@ -26,6 +27,17 @@ _STYLE: dict[RcKeyType, Any] = {
 def color(place: int) -> str:
     """The colour of a choice, by its index."""
     return COLORS[place % len(COLORS)]
+
+
+def colors_of(lists: Iterable[Sequence[str]]) -> dict[str, str]:
+    """A colour for each name in lists of choices, the same in all of them.
+
+    Example:
+        >>> colors_of([["dense", "cross"], ["cross", "cin"]]) == {"dense": color(0), "cross": color(1), "cin": color(2)}
+        True
+    """
+    names = dict.fromkeys(name for names in lists for name in names)
+    return {name: color(i) for i, name in enumerate(names)}
 
 
 def new_figure(width: float = WIDTH, height: float = 3.2, columns: int = 1, rows: int = 1) -> tuple[Figure, list[Axes]]:

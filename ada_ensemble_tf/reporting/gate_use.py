@@ -7,7 +7,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from ada_ensemble_tf.reporting.combinations import DEPTH, exit_depths
-from ada_ensemble_tf.reporting.figures import COLORS, barely_grid, color, new_figure, title
+from ada_ensemble_tf.reporting.figures import COLORS, barely_grid, colors_of, new_figure, title
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,31 +56,30 @@ def _shares(values: np.ndarray) -> list[np.ndarray]:
 
 
 def gate_use_figure(uses: Sequence[GateUse]) -> Figure:
-    """One bar of loads per gate, and beside it how many rows each choice gets; all gates have the same choices."""
+    """One bar of loads per gate, and beside it how many rows each choice gets."""
     figure, (loads, routed) = new_figure(height=1.0 + 0.42 * len(uses), columns=2)
-    places = np.arange(len(uses))
+    places, paints = np.arange(len(uses)), colors_of(use.choices for use in uses)
     for axes, shares, text in (
         (loads, [use.load for use in uses], "Largest gate, share of rows"),
         (routed, [use.routed for use in uses], "Gate above zero, share of rows"),
     ):
         for i, use in enumerate(uses):
             left, width = 0.0, 0.8 / len(use.choices)
-            for j, share in enumerate(shares[i]):
+            for j, (name, share) in enumerate(zip(use.choices, shares[i], strict=True)):
                 if axes is loads:
-                    axes.barh(i, share, left=left, color=color(j), height=0.7)
+                    axes.barh(i, share, left=left, color=paints[name], height=0.7)
                     left += share
                 else:
-                    axes.barh(i - 0.4 + (j + 0.5) * width, share, color=color(j), height=width)
+                    axes.barh(i - 0.4 + (j + 0.5) * width, share, color=paints[name], height=width)
         title(axes, text)
         axes.set(xlim=(0.0, 1.0), ylim=(len(uses) - 0.5, -0.5))
         barely_grid(axes, "x")
     loads.set_yticks(places, [use.place for use in uses])
     routed.set_yticks(places, [])
-    longest = max((use.choices for use in uses), key=len)
-    handles = [loads.bar(0, 0, color=color(j)) for j in range(len(longest))]
+    handles = [loads.bar(0, 0, color=paint) for paint in paints.values()]
     # A legend takes containers of bars too, which the stubs leave out.
     figure.legend(  # type: ignore[call-overload]
-        handles, longest, loc="outside lower center", ncols=min(len(longest), 6), frameon=False, fontsize=8
+        handles, list(paints), loc="outside lower center", ncols=min(len(paints), 6), frameon=False, fontsize=8
     )
     return figure
 

@@ -74,8 +74,12 @@ class Checkpoint:
         try:
             self._checkpoint.read(str(path)).assert_consumed()
         except (AssertionError, ValueError, tf.errors.OpError) as error:
-            reason = str(error).splitlines()[0]
-            raise UserError(f"{path}: the checkpoint is of another model: {reason}") from error
+            lacking = sorted(re.findall(r"<tf\.Variable '([^']+):0'", str(error)))
+            reason = f"it has no variable {lacking[0]}" if lacking else str(error).splitlines()[0]
+            raise UserError(
+                f"{path}: the checkpoint is of another model, or of another version of this code: {reason}; "
+                f"{way_out_of(self._folder.parent.parent)}"
+            ) from error
 
 
 def latest_save(folder: Path) -> str | None:

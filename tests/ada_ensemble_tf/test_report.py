@@ -31,7 +31,7 @@ SMALL = {
     "model.dimension": 2,
     "model.num_layers": 2,
     "model.depth_prior": (0.5, 0.5),
-    "model.experts": ("dense", "cross", "gated_dense"),
+    "model.experts": (("dense", "cross", {"name": "dense", "activation": "tanh"}), ("cross", "gated_dense", "dense")),
     "model.expert_prior": (1 / 3, 1 / 3, 1 / 3),
     "model.k": 2,
     "model.anneal_epochs": 0.0,
@@ -67,7 +67,7 @@ def choose(gate, weights: list[float]) -> None:
 
 
 def sick(model) -> None:
-    """Layer 1 never chooses "gated_dense", the depth gate only exit_1; predictions are too high."""
+    """Layer 1 never chooses its second dense expert, the depth gate only exit_1; predictions are too high."""
     choose(model.moe_layers[0].gate, [1.0, 1.0, -1.0])
     choose(model.depth_gate, [1.0, -1.0])
     for estimator in model.estimators:
@@ -86,7 +86,7 @@ def test_what_was_broken_on_purpose_is_named_on_the_page(sick_evidence):
     found = [line.split('"')[0] for line in text.split('data-kind="')[1:]]
     assert {"dead_expert", "collapsed_gate", "miscalibrated", "unreached_layer"} <= set(found)
     assert "vocabulary_flood" not in found
-    assert "Dead expert: gated_dense in layer_1 gets 0.00%" in text and "depth gives exit_1 to 100.0%" in text
+    assert "Dead expert: dense_2 in layer_1 gets 0.00%" in text and "depth gives exit_1 to 100.0%" in text
     assert "too high" in text
 
 

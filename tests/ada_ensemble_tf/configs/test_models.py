@@ -81,9 +81,24 @@ def test_any_key_can_be_set_alone(config):
     assert set(uniform.auxiliary_losses.depth_prior) == {1 / uniform.num_layers}
     assert set(uniform.auxiliary_losses.expert_prior) == {0.2}
     pair = built(config, "--config.model.experts=('dense', 'cross')")
-    assert pair.expert_names == ("dense", "cross") and pair.auxiliary_losses.expert_prior == (0.5, 0.5)
+    assert pair.moe_layers[-1].expert_names == ("dense", "cross") and pair.auxiliary_losses.expert_prior == (0.5, 0.5)
     assert pair.k_schedule.final == 2
     assert built(config, "--config.model.l2=0", "--config.model.dropout=0").l2 == 0.0
+
+
+def test_the_command_line_gives_experts_options_and_lists_of_layers():
+    one = built("criteo.py:ada_ensemble", "--config.model.experts=('dense', {'name': 'cin', 'feature_maps': (3,)})")
+    assert [layer.experts[1].network.feature_maps for layer in one.moe_layers] == [(3,)] * 4
+    assert one.k_schedule.final == 2 and one.auxiliary_losses.expert_prior == (0.5, 0.5)
+    assert one.get_config()["experts"] == ["dense", {"name": "cin", "feature_maps": [3]}]
+    lists = "--config.model.experts=(('cross', 'cross'), ('dense',))"
+    several = built("criteo.py:ada_ensemble", lists, "--config.model.num_layers=2")
+    assert several.choice_names()["layer_1"] == ["cross", "cross_2"] and several.k_schedule.final == 1
+    dense = built("frappe.py:dense_moe", lists, "--config.model.num_layers=2")
+    assert dense.k_schedule.final == 2
+    single = built("criteo.py:single_expert", "--config.model.expert={'name': 'cross', 'diag_scale': 0.5}")
+    assert {expert.diag_scale for expert in single.experts} == {0.5}
+    assert built("criteo.py:single_expert", "--config.model.expert=dense").experts[0].name == "dense_1"
 
 
 def test_the_papers_priors_stand_in_the_papers_configs():
@@ -122,7 +137,40 @@ def test_the_papers_priors_stand_in_the_papers_configs():
         ("xdeepint", "subspaces=3", "config.model.subspaces must divide dimension=2; received 3"),
         ("hilomoe", "stage_epochs=(1,)", "config.model.stage_epochs must be the lengths of stages 1 and 2, or"),
         ("ada_ensemble", "experts=('cross', 'crss')", "config.model.experts must be among attention, cin, "),
-        ("ada_ensemble", "experts=('cross', 'cross')", "config.model.experts must be different names; "),
+        (
+            "ada_ensemble",
+            "experts=('dense', {'name': 'cin', 'feature_map': 64})",
+            "config.model.experts.cin.feature_map must be left out: expert 'cin' has no option feature_map; it has ",
+        ),
+        (
+            "ada_ensemble",
+            "experts=('cross', {'name': 'cross', 'diag_scale': 'x'})",
+            "config.model.experts.cross_2.diag_scale must be a finite number of at least 0; received 'x'",
+        ),
+        (
+            "dense_moe",
+            "experts=({'name': 'attention', 'heads': 3},)",
+            "config.model.experts.attention.heads must divide inner_size=8; received 3",
+        ),
+        (
+            "ada_ensemble",
+            "experts=({'name': 'subspace_crossing', 'subspaces': 3},)",
+            "config.model.experts.subspace_crossing.subspaces must divide D=2; received 3",
+        ),
+        ("ada_ensemble", "experts=({'feature_maps': 3},)", 'config.model.experts must have a "name" in each mapping; '),
+        ("ada_ensemble", "experts=(['dense'], 'cross')", "config.model.experts must be one list for all layers, or"),
+        ("ada_ensemble", "experts=(['dense'], [])", "config.model.experts must be one or more experts in each layer"),
+        (
+            "ada_ensemble",
+            "experts=(['dense'], ['cross'])",
+            "config.model.experts must be one list, or one for each of the 4 layers; received [['dense'], ['cross']]",
+        ),
+        (
+            "single_expert",
+            "expert={'name': 'cin', 'feature_maps': ()}",
+            "config.model.expert.cin.feature_maps must be one or more whole numbers of at least 1; received []",
+        ),
+        ("single_expert", "expert=crss", "config.model.expert must be among attention, cin, "),
         ("ada_ensemble", "anneal_epochs=0.01", "config.model.anneal_epochs must be 0 or last at least 3 weight"),
         ("ada_ensemble", "gate.name=softmax", "config.model.gate.name must be among dselect_k, gumbel_threshold, "),
         ("dhen", "dlrm_compressed=1", "config.model.dlrm_compressed must be at least 2, or 0 for no compression"),

@@ -32,8 +32,8 @@ def looped_attention(w: dict, x: np.ndarray, num_fields: int, inner: int, heads:
         normal = np.zeros_like(mixed)
         for c in range(inner):
             deviations = mixed[:, c] - sum(mixed[:, c]) / num_fields
-            scale = w["normalize/gamma"][c] / np.sqrt(sum(deviations**2) / num_fields + 1e-3)
-            normal[:, c] = deviations * scale + w["normalize/beta"][c]
+            scale = w["normalize_fields/gamma"][c] / np.sqrt(sum(deviations**2) / num_fields + 1e-3)
+            normal[:, c] = deviations * scale + w["normalize_fields/beta"][c]
         outputs.append(normal.ravel() @ w["project/kernel"] + w["project/bias"])
     return np.array(outputs)
 
@@ -79,7 +79,7 @@ def test_config_round_trip():
 
 
 def test_heads_that_do_not_divide_the_inner_size_are_refused():
-    with pytest.raises(ValueError, match="heads must divide inner_size; received heads=3 and inner_size=8"):
+    with pytest.raises(ValueError, match="heads must divide inner_size=8; received 3"):
         AttentionExpert(5, inner_size=8, heads=3)
 
 

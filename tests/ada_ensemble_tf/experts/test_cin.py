@@ -73,7 +73,7 @@ def test_flops_by_hand():
 
 @pytest.mark.parametrize("feature_maps", [[], [3, 0]])
 def test_wrong_feature_maps_are_refused(feature_maps):
-    with pytest.raises(ValueError, match="feature_maps must be one or more positive sizes; received"):
+    with pytest.raises(ValueError, match="feature_maps must be one or more whole numbers of at least 1; received"):
         CINExpert(3, feature_maps)
 
 

@@ -10,7 +10,7 @@ def looped_convolution(w: dict, x: np.ndarray, kernel_size: int, pool_size: int)
     """The expert without activations, one element at a time."""
     outputs = []
     for row in x:
-        sequence = row @ w["fuse/kernel"] + w["fuse/bias"]
+        sequence = row @ w["shorten/kernel"] + w["shorten/bias"]
         convolved = []
         for start in range(len(sequence) - kernel_size + 1):
             features = []
@@ -45,7 +45,7 @@ def test_output_agrees_with_loops(num_fields, kernel_size, pool_size):
 def test_an_activation_follows_the_first_dense_and_the_convolution():
     expert = ConvolutionExpert(1, filters=1, kernel_size=1, pool_size=1, activation="relu")
     expert.build((None, 1), (None, 1))
-    for layer, weights in ((expert.fuse, (1, 0)), (expert.convolve, (-1, 4)), (expert.project, (1, -10))):
+    for layer, weights in ((expert.shorten, (1, 0)), (expert.convolve, (-1, 4)), (expert.project, (1, -10))):
         layer.kernel.assign(np.full(layer.kernel.shape, weights[0]))
         layer.bias.assign([weights[1]])
     x = np.array([[-3], [1], [9]], np.float32)
@@ -73,7 +73,7 @@ def test_sequence_is_as_long_as_one_pool_at_least(num_fields, length):
     expert = ConvolutionExpert(num_fields)
     x = np.ones((2, num_fields), np.float32)
     assert expert(x, x).shape == (2, num_fields)
-    assert expert.fuse.units == length and expert.pooled >= 1
+    assert expert.shorten.units == length and expert.pooled >= 1
 
 
 def test_flops_of_the_defaults_at_criteos_size():

@@ -78,7 +78,7 @@ def test_flops_by_hand():
 
 
 def test_no_subspace_is_refused():
-    with pytest.raises(ValueError, match="subspaces must be at least 1; received 0"):
+    with pytest.raises(ValueError, match="subspaces must be a whole number of at least 1; received 0"):
         GeneralizedInteractionExpert(5, subspaces=0)
 
 

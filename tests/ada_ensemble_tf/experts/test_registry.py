@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from layer_checks import check_zero_rows, config_round_trip, random_weights, round_trip
 
-from ada_ensemble_tf.experts import EXPERTS, Expert, make_expert
+from ada_ensemble_tf.arguments import ArgumentError
+from ada_ensemble_tf.experts import EXPERTS, Expert, check_expert, make_expert
 
 FIELDS, WIDTH = 12, 24
 NAMES = sorted(EXPERTS)
@@ -32,8 +33,22 @@ def test_made_by_name_with_shape_kept(name):
 
 
 def test_unknown_expert_is_refused_with_the_known_ones():
-    with pytest.raises(ValueError, match="there is no expert 'oracle'; choose one of attention, cin, conv"):
+    with pytest.raises(ValueError, match="name must be among attention, cin, convolution.*; received 'oracle'"):
         make_expert("oracle", FIELDS)
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "message"),
+    [
+        ("cin", {"feature_map": [4]}, r"be left out: expert 'cin' has no option feature_map; it has feature_maps; rec"),
+        ("identity", {"size": 1}, "size must be left out: expert 'identity' has no option size; it has none; received"),
+        ("cin", {"feature_maps": [0]}, r"feature_maps must be one or more whole numbers of at least 1; received \[0\]"),
+        ("dense", {"num_fields": 3}, "num_fields must be left out: expert 'dense' has no option num_fields"),
+    ],
+)
+def test_a_wrong_option_is_told_with_those_that_exist(name, options, message):
+    with pytest.raises(ArgumentError, match=message):
+        check_expert(name, options)
 
 
 @pytest.mark.parametrize("name", NAMES)

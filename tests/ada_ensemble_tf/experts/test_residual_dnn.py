@@ -58,7 +58,7 @@ def test_flops_are_two_a_weight_and_the_residuals(num_layers):
 
 @pytest.mark.parametrize("argument", ["num_layers", "reduction"])
 def test_arguments_below_one_are_refused(argument):
-    with pytest.raises(ValueError, match=f"{argument} must be at least 1; received 0"):
+    with pytest.raises(ValueError, match=f"{argument} must be a whole number of at least 1; received 0"):
         ResidualDNNExpert(3, **{argument: 0})
 
 

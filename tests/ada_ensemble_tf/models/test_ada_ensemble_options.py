@@ -4,11 +4,12 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from small_ada_ensemble import RELEASED, compile_model, small_model, some_ids, some_labels
+from small_ada_ensemble import FIELDS, RELEASED, ROWS, compile_model, small_model, some_ids, some_labels
 
 from ada_ensemble_tf.configs.defaults import config_for
+from ada_ensemble_tf.experts import CrossExpert, DenseExpert
 from ada_ensemble_tf.gates import GATES
-from ada_ensemble_tf.models import AdaEnsemble
+from ada_ensemble_tf.models import AdaEnsemble, DenseMoE
 
 
 def test_annealing_follows_the_step_and_survives_saving(tmp_path):
@@ -96,10 +97,60 @@ def test_keras_round_trip_keeps_weights_compilation_and_optimizers(tmp_path):
             np.testing.assert_array_equal(one, other)
 
 
+MIXED = (
+    ("cross", {"name": "cin", "feature_maps": (4,)}, "cross"),
+    (CrossExpert(FIELDS, diag_scale=0.5), DenseExpert),
+    ["polynomial", "identity"],
+)
+"""A list a layer, of all forms and different lengths."""
+
+
+def test_layers_have_lists_of_their_own(tmp_path):
+    model = small_model(experts=MIXED, k=1, anneal_steps=4, depth_objective="none")
+    names = {
+        "layer_1": ["cross", "cin", "cross_2"],
+        "layer_2": ["cross", "dense"],
+        "layer_3": ["polynomial", "identity"],
+    }
+    assert {place: choices for place, choices in model.choice_names().items() if place != "depth"} == names
+    # K is 3 at first, of which the smaller layers have two.
+    forward = model.forward(some_ids(), training=True)
+    assert [int(forward.reports[f"layer_{depth}"].k) for depth in (1, 2, 3)] == [3, 2, 2]
+    spent = sum(e.flops() for layer in model.moe_layers for e in (*layer.experts, layer.gate))
+    assert float(forward.flops) == 32 * (spent + model.estimators[-1].flops())
+    assert [gates.shape[1] for place, gates in model.gates(some_ids()).items() if place != "depth"] == [3, 2, 2]
+    assert [len(outputs) for outputs in model.expert_outputs(some_ids()).values()] == [3, 2, 2]
+    # Uniform priors: 1 / E each, E sum(f P) a layer.
+    reports = [forward.reports[f"layer_{depth}"] for depth in (1, 2, 3)]
+    loss = sum(len(r.load) * np.sum(r.load.numpy() * r.probability.numpy()) for r in reports)
+    np.testing.assert_allclose(forward.terms["expert_distribution"], 0.01 * loss, rtol=1e-5)
+    config = json.loads(json.dumps(model.get_config()))
+    assert config["experts"][:2] == [
+        ["cross", {"name": "cin", "feature_maps": [4]}, "cross"],
+        [{"name": "cross", "diag_scale": 0.5}, "dense"],
+    ]
+    model.save(tmp_path / "model.keras")
+    again = keras.models.load_model(tmp_path / "model.keras")
+    assert json.loads(json.dumps(again.get_config())) == config
+    np.testing.assert_array_equal(again(some_ids()), model(some_ids()))
+
+
+def test_dense_moe_keeps_all_experts_of_all_lists():
+    model = DenseMoE(num_rows=ROWS, num_fields=FIELDS, dimension=4, num_layers=3, experts=MIXED, gate={"reduction": 2})
+    reports = model.forward(some_ids()).reports
+    assert [int(reports[f"layer_{depth}"].k) for depth in (1, 2, 3)] == [3, 2, 2]
+    assert all(reports[f"layer_{depth}"].routed.numpy().min() == 1.0 for depth in (1, 2, 3))
+
+
 @pytest.mark.parametrize(
     "arguments, message",
     [
         ({"k": 4}, "k must lie between 1 and the 3 experts; received 4"),
+        ({"experts": MIXED, "k": 3}, "k must lie between 1 and the 2 experts of layer_2; received 3"),
+        (
+            {"experts": MIXED, "k": 1, "expert_prior": (0.5, 0.5)},
+            "expert_prior must be None where layers have different numbers of experts; received",
+        ),
         ({"num_layers": 0}, "num_layers must be a whole number of at least 1; received 0"),
         ({"load": "kept"}, "load must be 'largest' or 'dispatched'; received 'kept'"),
         ({"depth_objective": "mixed"}, "depth_objective must be .* or 'none'; received 'mixed'"),

@@ -1,3 +1,5 @@
+import json
+
 import keras
 import numpy as np
 import pytest
@@ -31,6 +33,17 @@ def test_prediction_is_the_mean_of_the_members(rows, inputs):
     forward = model.forward(inputs)
     np.testing.assert_allclose(forward.logit, np.log(mean / (1 - mean)), rtol=1e-4, atol=1e-5)
     assert float(forward.flops) == sum(float(member.forward(inputs).flops) for member in members)
+
+
+def test_members_may_be_of_one_kind_with_options():
+    model = small_model(**FIELDS, experts=("cross", {"name": "cross", "diag_scale": 0.5}), num_layers=1)
+    assert [member.name for member in model.members] == ["member_cross", "member_cross_2"]
+    assert model.members[1].experts[0].diag_scale == 0.5 and model.members[1].experts[0].name == "cross_1"
+    terms = model.objective(model.forward(INPUTS, training=True), LABELS)
+    assert {"log_loss_cross", "log_loss_cross_2"} <= terms.keys()
+    config = json.loads(json.dumps(model.get_config()))
+    assert config["experts"] == ["cross", {"name": "cross", "diag_scale": 0.5}]
+    assert Ensemble.from_config(config).get_config() == config
 
 
 def test_far_logits_stay_finite():
@@ -82,8 +95,12 @@ def test_saved_with_all_members(tmp_path):
 @pytest.mark.parametrize(
     "arguments, message",
     [
-        ({"experts": ()}, "experts must be one or more names"),
-        ({"experts": ("cross", "cross")}, "experts must be different names"),
+        ({"experts": ()}, "experts must be one or more experts"),
+        ({"experts": (("cross",), ("dense",))}, 'experts must be names, mappings of a "name" and options, or experts'),
+        (
+            {"experts": ("cross", {"name": "cin", "maps": 1})},
+            "experts.cin.maps must be left out: .* it has feature_maps",
+        ),
         ({"experts": ("oracle",)}, "experts must be among attention, .*; received 'oracle'"),
         ({"num_layers": 0}, "num_layers must be a whole number of at least 1; received 0"),
     ],

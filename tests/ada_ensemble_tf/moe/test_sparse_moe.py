@@ -3,6 +3,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from ada_ensemble_tf.experts import CrossExpert
 from ada_ensemble_tf.gates import NoisyCosineGate
 from ada_ensemble_tf.moe import SparseMoE
 
@@ -151,7 +152,8 @@ def test_keras_round_trip_of_the_dispatcher(dispatcher, tmp_path):
 
 def test_keras_round_trip(tmp_path):
     x0, x = keras.Input((WIDTH,)), keras.Input((WIDTH,))
-    output, report, _ = SparseMoE(("cross", "attention", "gated_dense"), FIELDS, "batch")(x0, x, k=2)
+    experts = ("cross", "attention", {"name": "cin", "feature_maps": (4,)}, CrossExpert(FIELDS, diag_scale=0.5))
+    output, report, _ = SparseMoE(experts, FIELDS, "batch")(x0, x, k=2)
     model = keras.Model([x0, x], [output, report.load])
     model.save(tmp_path / "moe.keras")
     again = keras.models.load_model(tmp_path / "moe.keras")
@@ -192,10 +194,16 @@ def test_dropout_hides_x0_but_not_from_the_gate():
 def test_wrong_arguments():
     with pytest.raises(ValueError, match=r"dropout must lie in \[0, 1\); received 1.0"):
         SparseMoE(["cross"], FIELDS, dropout=1.0)
-    with pytest.raises(ValueError, match="there is no expert 'crossing'; choose one of attention"):
+    with pytest.raises(ValueError, match="experts must be among attention, .*; received 'crossing'"):
         SparseMoE(["crossing"], FIELDS)
-    with pytest.raises(ValueError, match="each expert may be named once"):
-        SparseMoE(["cross", "cross"], FIELDS)
+    with pytest.raises(
+        ValueError, match="experts.cross_2.diag_scale must be a finite number of at least 0; received -1"
+    ):
+        SparseMoE(["cross", {"name": "cross", "diag_scale": -1}], FIELDS)
+    with pytest.raises(ValueError, match="experts.subspace_crossing.subspaces must divide D=4; received 3"):
+        SparseMoE([{"name": "subspace_crossing", "subspaces": 3}], FIELDS).build((None, 48), (None, 48))
+    with pytest.raises(ValueError, match="experts.cross.num_fields must be 12; received 3"):
+        SparseMoE([CrossExpert(3)], FIELDS)
     with pytest.raises(ValueError, match="normalization must be 'batch', 'layer', 'none' or 'pre'; received 'group'"):
         SparseMoE(["cross"], FIELDS, "group")
     with pytest.raises(ValueError, match="chooses among 3, but there are 1 experts"):

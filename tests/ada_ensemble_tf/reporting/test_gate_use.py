@@ -34,6 +34,10 @@ def test_figures_draw_the_shares():
     loads, routed = gate_use_figure(gate_uses(GATES, CHOICES)[:2]).axes
     assert [bar.get_width() for bar in loads.patches[:3]] == [0.75, 0.0, 0.25]
     assert [bar.get_width() for bar in routed.patches[:3]] == [0.75, 0.75, 0.25]
+    lists = [use for use in gate_uses(GATES, CHOICES | {"layer_2": ["c", "d", "a"]}) if use.place != "depth"]
+    bars = gate_use_figure(lists).axes[0].patches
+    # A choice has the same colour in all layers: c is third in layer 1 and first in layer 2.
+    assert bars[2].get_facecolor() == bars[3].get_facecolor() != bars[0].get_facecolor() == bars[5].get_facecolor()
     (axes,) = exit_figure(np.array([1, 3, 3, 3]), 3).axes
     assert [bar.get_height() for bar in axes.patches] == [0.25, 0.0, 0.75]
 

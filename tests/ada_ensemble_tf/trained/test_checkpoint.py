@@ -3,6 +3,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from ada_ensemble_tf.experts import make_expert
 from ada_ensemble_tf.trained import checkpoint as module
 from ada_ensemble_tf.trained.checkpoint import Checkpoint
 from ada_ensemble_tf.training.hooks.checkpoints import check_same_checkpoint
@@ -167,7 +168,9 @@ def test_nothing_to_restore_is_an_error(tmp_path):
 )
 def test_variables_of_another_model_are_refused(tmp_path, others):
     Checkpoint(tmp_path, variables(1)).save(5)
-    with pytest.raises(ValueError, match="ckpt-5: the checkpoint is of another model: "):
+    with pytest.raises(
+        ValueError, match="ckpt-5: the checkpoint is of another model, or of another version of this code: "
+    ):
         Checkpoint(tmp_path, others()).restore()
 
 
@@ -189,3 +192,17 @@ def test_a_digest_is_of_what_was_saved(tmp_path):
         checkpoint.save(3)
         saves.append(checkpoint.digest())
     assert saves[0] == saves[1] != saves[2]
+
+
+@pytest.mark.parametrize(
+    "name, now, then", [("attention", "normalize_fields", "normalize"), ("convolution", "shorten", "fuse")]
+)
+def test_weights_of_experts_that_computed_something_else_are_refused(name, now, then, tmp_path):
+    """Before their activations and normalisation were the published ones, both had weights of the same shapes."""
+    expert = make_expert(name, 4)
+    expert.build((None, 8), (None, 8))
+    former = [keras.Variable(v, name=v.path.replace(now, then).replace("/", ".")) for v in expert.variables]
+    assert any(then in v.path for v in former)
+    Checkpoint(tmp_path, former).save(1)
+    with pytest.raises(UserError, match=rf"another version of this code: it has no variable {name}/{now}/\w+; "):
+        Checkpoint(tmp_path, expert.variables).restore()

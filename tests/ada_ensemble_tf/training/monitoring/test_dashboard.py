@@ -147,7 +147,7 @@ def test_a_dead_expert_is_counted(monkeypatch, predictions):
 
 def test_a_collapsed_gate_gives_one_expert_all(monkeypatch, predictions):
     model = small_model()
-    assert max(show(model, predictions)[0][f"layer_1/load/{name}"] for name in model.expert_names) < 0.9
+    assert max(show(model, predictions)[0][f"layer_1/load/{name}"] for name in model.choice_names()["layer_1"]) < 0.9
     force_gates(model, monkeypatch, "layer_1", [0.0, 1.0, 0.0])
     collapsed, _ = show(model, predictions)
     assert collapsed["layer_1/load/cross"] == 1.0 and collapsed["layer_1/dead_experts"] == 2
