@@ -13,7 +13,8 @@ def test_embedding_gate_cin_and_mixture_fit_save_and_load(tmp_path):
     ids = keras.Input((4,), dtype="int32")
     x0 = FusedEmbedding(20, 4)(ids)
     gates, _ = make_gate("noisy_cosine", 3)(x0, k=2)
-    mixed, _, _ = SparseMoE(["dense", "cross"], num_fields=4)(x0, x0, k=1)
+    # Both experts on every row: with one each, the random gate may send no row to one of them.
+    mixed, _, _ = SparseMoE(["dense", "cross"], num_fields=4)(x0, x0, k=2)
     features = keras.layers.Concatenate()([CompressedInteractionNetwork(4, [3, 2])(x0), gates, mixed])
     model = keras.Model(ids, keras.layers.Dense(1, activation="sigmoid")(features))
     model.compile("adam", "binary_crossentropy", jit_compile=False)
