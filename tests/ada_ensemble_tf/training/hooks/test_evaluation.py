@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from ada_ensemble_tf.evaluation import metrics
+from ada_ensemble_tf.evaluation.scoring import Scored
 from ada_ensemble_tf.trained.config_ranges import MONITORED
 from ada_ensemble_tf.training.hooks import Evaluation, Stop
 
@@ -21,7 +22,7 @@ SCORES = (
 def evaluated(monitor: str, annealing: int = 0, scores=SCORES) -> tuple[Evaluation, list[Stop]]:
     """A hook after a stop with each of the scores, and the stops; with a patience of 2."""
     rows, hook, stops = iter(scores), Evaluation(2, monitor), []
-    evaluator = SimpleNamespace(score=lambda split: (LABELS, np.array(next(rows)), 5.0))
+    evaluator = SimpleNamespace(score=lambda split: Scored(LABELS, np.array(next(rows)), None, 5.0))
     model = SimpleNamespace(bring_up_to_date=lambda: None, annealing_steps=lambda: annealing)
     stages = SimpleNamespace(stages=(), describe=str)
     hook.begin(SimpleNamespace(model=model, evaluator=evaluator, plan=SimpleNamespace(stages=stages)))
