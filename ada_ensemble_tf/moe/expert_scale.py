@@ -57,7 +57,8 @@ class ExpertScale(keras.layers.Layer):
         if self.kind == "learned":
             start = keras.initializers.Constant(LEARNED_START)
             shape = (self.num_experts + self.shared,)
-            self.factors = self.add_weight(name="factors", shape=shape, initializer=start)
+            # Read by `of_shared` outside `call` too, where mixed precision must not round it.
+            self.factors = self.add_weight(name="factors", shape=shape, initializer=start, autocast=False)
 
     def call(self, gates: tf.Tensor) -> tf.Tensor:
         if self.kind == "none":

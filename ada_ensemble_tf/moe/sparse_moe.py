@@ -136,7 +136,7 @@ class SparseMoE(ExpertLayer):
             self.fusion.build(x_shape)
         elif self.gate is not None and not self.gate.built:  # A loaded gate is built already.
             self.gate.build(x_shape)
-        self.scale.build(None)
+        self.scale.build((None, len(self.experts)))
         super().build(x0_shape, x_shape)
 
     def call(

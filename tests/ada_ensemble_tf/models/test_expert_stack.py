@@ -6,6 +6,7 @@ import pytest
 import tensorflow as tf
 from small_ada_ensemble import compile_model, small_model, some_ids, some_labels
 
+from ada_ensemble_tf.layers.precision import layers_of
 from ada_ensemble_tf.models import AdaEnsemble, DenseMoE
 
 OPTIONS = [
@@ -41,6 +42,18 @@ def test_trains_and_survives_a_round_trip(options, tmp_path):
     assert again.get_config() == model.get_config()
     np.testing.assert_array_equal(again(some_ids()), model(some_ids()))
     assert DenseMoE.from_config({n: v for n, v in model.get_config().items() if n not in ("k", "k_schedule")}).built
+
+
+def test_bfloat16_options_compute_near_float32():
+    """Among them the learned factor of the shared expert, which is read outside its layer's call."""
+    options = OPTIONS[1] | {"num_layers": 1, "gate": {"reduction": 2}}
+    with layers_of("mixed_bfloat16"):
+        model = small_model(**options)
+    exact = small_model(**options)
+    exact.set_weights(model.get_weights())
+    logit = model.forward(some_ids()).logit
+    assert logit.dtype == tf.float32
+    np.testing.assert_allclose(logit, exact.forward(some_ids()).logit, atol=0.05)
 
 
 def test_load_weights_fall_with_the_step_counter():

@@ -28,7 +28,7 @@ def test_weights_by_hand(kind, weights):
 
 def test_gradients_by_hand():
     layer = ExpertScale(3, "learned")
-    layer.build(None)
+    layer.build((None, 3))
     with tf.GradientTape(persistent=True) as tape:
         tape.watch(GATES)
         learned, times_k, unweighted = (tf.reduce_sum(one(GATES)) for one in (layer, *map(scale, ("k", "unweighted"))))
