@@ -13,6 +13,7 @@ from ada_ensemble_tf.configs.defaults import config_for
 from ada_ensemble_tf.experts import EXPERTS
 from ada_ensemble_tf.gates import GATES
 from ada_ensemble_tf.models import MODELS, AdaEnsemble
+from ada_ensemble_tf.moe import SparseMoE
 from ada_ensemble_tf.trained.checkpoint import Checkpoint
 from ada_ensemble_tf.trained.config_ranges import check_config
 from ada_ensemble_tf.trained.workdir import Workdir
@@ -101,6 +102,17 @@ def test_a_plugins_parts_are_found_by_name_and_a_keras_file_remembers_it(own_par
     forget()
     with pytest.raises(Exception, match=f"needs the plugin own_parts, .*set {plugins.VARIABLE}=own_parts"):
         keras.saving.load_model(tmp_path / "model.keras")
+
+
+def test_a_class_and_an_instance_need_no_name(own_parts, tmp_path):
+    plugins.load_plugins([own_parts])
+    halving = EXPERTS.pop("halving")
+    model = AdaEnsemble(**MIXTURE | {"experts": (halving, halving(num_fields=2, name="second"), "cross")})
+    assert model.get_config()["plugins"] == ["own_parts"]
+    model.save(tmp_path / "model.keras")
+    np.testing.assert_array_equal(keras.saving.load_model(tmp_path / "model.keras")(ROWS), model(ROWS))
+    layer = SparseMoE([halving, "cross"], num_fields=2)
+    assert layer(tf.ones([3, 4]), tf.ones([3, 4]), k=1)[0].shape == (3, 4)
 
 
 def test_only_the_models_parts_count():
