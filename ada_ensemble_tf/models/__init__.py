@@ -19,6 +19,7 @@ from ada_ensemble_tf.models.logistic_regression import LogisticRegression
 from ada_ensemble_tf.models.moe_dlrm import MoEDLRM
 from ada_ensemble_tf.models.multi_embedding_moe import MultiEmbeddingMoE
 from ada_ensemble_tf.models.pnn import PNN
+from ada_ensemble_tf.models.sequential_fusion import SequentialFusion
 from ada_ensemble_tf.models.single_expert import SingleExpert
 from ada_ensemble_tf.models.wide_and_deep import WideAndDeep
 from ada_ensemble_tf.models.xdeepfm import XDeepFM
@@ -44,6 +45,7 @@ _ALL = (
     MoEDLRM,
     MultiEmbeddingMoE,
     PNN,
+    SequentialFusion,
     SingleExpert,
     WideAndDeep,
     XDeepFM,
@@ -85,6 +87,7 @@ __all__ = [
     "LogisticRegression",
     "MoEDLRM",
     "MultiEmbeddingMoE",
+    "SequentialFusion",
     "SingleExpert",
     "WideAndDeep",
     "XDeepFM",

@@ -45,8 +45,9 @@ class ExpertStack(CTRModel):
         exits: the logit of exit l: that of its "own" estimator, or the "summed" logits of estimators 1 to l.
         gate: the kind of the depth gate and of the layers' gates: "name", one of `ada_ensemble_tf.gates.GATES`, and any
             of its options; None leaves an option at the gate's default.
-        dispatcher: how rows reach experts: "sparse", "dense", "vector_fusion" or "bit_fusion", see `SparseMoE`. With a
-            fusion the layers have no gates, and `k`, `expert_prior` and `expert_load_weight` have no effect.
+        dispatcher: how rows reach experts: "sparse", "dense", "dense_pre", "vector_fusion" or "bit_fusion", see
+            `SparseMoE`. With a fusion the layers have no gates, and `k`, `expert_prior` and `expert_load_weight` do
+            nothing.
         fusion_activation: the activation of a fusion: "sigmoid", "smooth_step", "softmax" or "sparsemax", see
             `SparseFusion`.
         decorrelation_weight: the coefficient of the Cross-Expert De-Correlation loss (D-MoE, arXiv 2505.17925), summed

@@ -15,6 +15,7 @@ from ada_ensemble_tf.layers.precision import upcast
 from ada_ensemble_tf.moe.sparsemax import sparsemax
 
 FUSION_MODES = ("vector", "bit")
+FusionMode = Annotated[str, Among(FUSION_MODES)]
 FUSION_ACTIVATIONS = ("sigmoid", "smooth_step", "softmax", "sparsemax")
 FusionActivation = Annotated[str, Among(FUSION_ACTIVATIONS)]
 

@@ -19,7 +19,7 @@ from ada_ensemble_tf.moe.expert_scale import ExpertScale
 from ada_ensemble_tf.moe.fusion import SparseFusion
 from ada_ensemble_tf.moe.routed_decorrelation import routed_decorrelation_loss
 
-DISPATCHERS = ("sparse", "dense", "vector_fusion", "bit_fusion")
+DISPATCHERS = ("sparse", "dense", "dense_pre", "vector_fusion", "bit_fusion")
 Dispatcher = Annotated[str, Among(DISPATCHERS)]
 
 
@@ -37,8 +37,8 @@ class SparseMoE(ExpertLayer):
             batch-normalises what experts read and leaves x as it is.
         gate: the gate over the experts; by default a `NoisyCosineGate`. A fusion has none.
         dispatcher: "sparse" runs each expert on the rows that chose it; "dense" computes the same sum with each expert
-            on all rows; "vector_fusion" and "bit_fusion" replace the gate with a `SparseFusion` of all experts on all
-            rows.
+            on all rows; "dense_pre" weights what experts read in place of what they give, see `DenseDispatcher`;
+            "vector_fusion" and "bit_fusion" replace the gate with a `SparseFusion` of all experts on all rows.
         fusion_activation: activation of a fusion, see `SparseFusion`.
         decorrelate: whether training adds the Cross-Expert De-Correlation loss (arXiv 2505.17925) to the report, for
             each pair of experts over the rows routed to both; see `routed_decorrelation_loss`.
@@ -129,6 +129,8 @@ class SparseMoE(ExpertLayer):
                 raise ValueError(
                     f"the gate chooses among {self.gate.num_choices}, but there are {len(self.experts)} experts"
                 )
+        if dispatcher == "dense_pre" and expert_scale != "none":
+            raise ArgumentError("expert_scale", "be 'none' with dispatcher 'dense_pre'", expert_scale)
         self.scale = ExpertScale(len(experts), expert_scale, self.shared is not None, name="expert_scale")
 
     def build(self, x0_shape: Shape, x_shape: Shape) -> None:
@@ -159,7 +161,7 @@ class SparseMoE(ExpertLayer):
             gate_training = training if gate_training is None else gate_training
             k = tf.minimum(k, len(self.experts))
             gates, report = self.gate(self.base(x0), k=k, training=gate_training)
-            dispatcher = SparseDispatcher(gates) if self.dispatcher == "sparse" else DenseDispatcher(gates)
+            dispatcher = self._dispatcher(gates)
             outputs = self._run_experts(dispatcher, seen, training)
             mixed = dispatcher.combine(outputs, self.scale(gates))
             flops = tf.reduce_sum(tf.constant(costs) * dispatcher.counts()) + float(self.gate.flops()) * batch
@@ -167,12 +169,17 @@ class SparseMoE(ExpertLayer):
             if self.fusion is not None:
                 loss = decorrelation_loss(outputs)
             else:
-                loss = routed_decorrelation_loss(outputs, gates, dense=self.dispatcher == "dense")
+                loss = routed_decorrelation_loss(outputs, gates, dense=self.dispatcher != "sparse")
             report = report._replace(decorrelation=loss)
         if self.shared is not None:
             mixed += self.scale.of_shared(upcast(self.run_on_all_rows(len(self.experts), seen, training)))
             flops += float(self.shared.flops()) * batch
         return self.add(x, mixed, training), report, flops
+
+    def _dispatcher(self, gates: tf.Tensor) -> SparseDispatcher | DenseDispatcher:
+        if self.dispatcher == "sparse":
+            return SparseDispatcher(gates)
+        return DenseDispatcher(gates, "pre" if self.dispatcher == "dense_pre" else "post")
 
     def _run_experts(
         self, dispatcher: SparseDispatcher | DenseDispatcher, seen: tuple[tf.Tensor, tf.Tensor], training: bool

@@ -52,3 +52,12 @@ def test_by_hand():
     y = dispatcher.combine([tf.constant([[4.0], [8.0]]), tf.constant([[100.0], [200.0]])])
     assert y.numpy().tolist() == [[76.0], [8.0]]
     assert dispatcher.counts().numpy().tolist() == [2.0, 2.0]
+
+
+def test_weights_before_the_experts_by_hand():
+    dispatcher = DenseDispatcher(tf.constant([[0.25, 0.75], [0.0, 1.0]]), "pre")
+    rows = dispatcher.dispatch(tf.constant([[4.0], [3.0]]))
+    assert [rows[j].numpy().tolist() for j in range(2)] == [[[1.0], [0.0]], [[3.0], [3.0]]]
+    # Experts that square and add 1: the second row does not keep the first, so its 1 does not count.
+    squared = [rows[j] ** 2 + 1.0 for j in range(2)]
+    assert dispatcher.combine(squared).numpy().tolist() == [[2.0 + 10.0], [10.0]]

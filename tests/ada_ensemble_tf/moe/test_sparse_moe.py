@@ -120,6 +120,19 @@ def test_the_dense_dispatcher_gives_the_same(k, rows):
     assert float(flops) == rows * (sum(e.flops() for e in layer.experts) + layer.gate.flops())
 
 
+def test_gates_may_weight_what_experts_read():
+    layer, x0, x = layer_and_inputs()
+    pre = with_dispatcher("dense_pre", layer)
+    gates, _ = layer.gate(x0, k=2)
+    expected = x.numpy()
+    for j, expert in enumerate(layer.experts):
+        gate = gates[:, j, None]
+        expected += np.where(gate > 0, expert(gate * x0, gate * x), 0)
+    np.testing.assert_allclose(pre(x0, x, k=2)[0], expected, rtol=1e-4, atol=1e-5)
+    with pytest.raises(ValueError, match="expert_scale must be 'none' with dispatcher 'dense_pre'; received 'k'"):
+        SparseMoE(["cross"], FIELDS, dispatcher="dense_pre", expert_scale="k")
+
+
 @pytest.mark.parametrize("activation", ["sigmoid", "sparsemax"])
 @pytest.mark.parametrize("mode", ["vector", "bit"])
 def test_a_fusion_weights_all_experts_without_a_gate(mode, activation):
