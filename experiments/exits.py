@@ -10,6 +10,7 @@ same rows, and its FLOPs. For several runs a last table has the mean difference 
 Of validation only the rows are read that the gates have not learned from.
 """
 
+import os
 from collections.abc import Sequence
 
 import numpy as np
@@ -58,9 +59,24 @@ def score(workdir: str, split: str, rows: int | None) -> Scored:
     )
 
 
+def check_distinct(workdirs: Sequence[str]) -> None:
+    """Checks that each directory is named once.
+
+    Raises:
+        UserError: if two names are of the same directory, which would count as two runs.
+    """
+    names: dict[str, str] = {}
+    for workdir in workdirs:
+        first = names.get(path := os.path.realpath(workdir))
+        if first is not None:
+            raise UserError(f"--workdir: {first} and {workdir} are the same run; name each run once")
+        names[path] = workdir
+
+
 def main(argv: Sequence[str]) -> None:
     """Prints the tables."""
     del argv
+    check_distinct(flags.FLAGS.workdir)
     runs = []
     for workdir in flags.FLAGS.workdir:
         scored = score(workdir, flags.FLAGS.split, flags.FLAGS.rows)

@@ -1,5 +1,6 @@
 """Fixtures shared by all tests."""
 
+import gc
 import runpy
 from pathlib import Path
 
@@ -8,6 +9,8 @@ from made_up_rows import criteo_lines
 
 SHARED_DATA = Path(__file__).parents[1].parent / "shared" / "data"
 
+# As in the commands; `data_pipelines.errors` says why.
+gc.set_threshold(50_000, 20, 20)
 
 LONG = (
     "test_end_to_end",
@@ -17,6 +20,9 @@ LONG = (
     "test_tune",
     "test_publish",
     "test_documentation",
+    "test_docstring_examples",
+    "test_kill_at_random",
+    "test_random_faults",
 )
 
 

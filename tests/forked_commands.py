@@ -1,20 +1,86 @@
-"""Commands forked from a process that has loaded TensorFlow, which takes most of a short run's time."""
+"""Commands forked from a process that has loaded TensorFlow, which takes most of a short run's time.
+
+`Forked` forks from this process, which must not have computed anything with TensorFlow; `FromServer` forks from a
+process that does nothing else.
+"""
 
 import importlib
+import multiprocessing
 import os
 import signal
 import subprocess
 import sys
+import tempfile
 import traceback
 import types
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import IO, ClassVar, NoReturn
+
+LOADED = [f"ada_ensemble_tf.{module}" for module in ("training.run", "serving.publish", "comparison.runs")]
+"""What commands need. To load it must not compute anything, or forked processes could hang."""
+
+_SERVER = multiprocessing.get_context("forkserver")
+_SERVER.set_forkserver_preload(LOADED)
 
 
 def load() -> None:
-    """Loads what commands need. Nothing may be computed here, or forked processes could hang."""
-    for module in ("training.run", "serving.publish", "comparison.runs"):
-        importlib.import_module(f"ada_ensemble_tf.{module}")
+    """Loads what commands need."""
+    for module in LOADED:
+        importlib.import_module(module)
+
+
+class FromServer:
+    """`python -m MODULE` in the folder `cwd`, forked from a server process that stays for as long as this one.
+
+    Its output goes into files, which `out` and `err` read at any time.
+    """
+
+    def __init__(self, module: str, arguments: Sequence[str], cwd: Path):
+        self._folder = tempfile.TemporaryDirectory()
+        self._files = [Path(self._folder.name) / name for name in ("out", "err")]
+        for file in self._files:
+            file.touch()
+        started = (module, arguments, cwd, dict(os.environ), self._files)
+        self._process = _SERVER.Process(target=_run_from_server, args=started)
+        self._process.start()
+
+    @property
+    def out(self) -> str:
+        """What it has printed to stdout so far."""
+        return self._files[0].read_text()
+
+    @property
+    def err(self) -> str:
+        """What it has printed to stderr so far."""
+        return self._files[1].read_text()
+
+    def poll(self) -> int | None:
+        """The exit code, or minus the signal that ended it; None while it runs."""
+        return self._process.exitcode
+
+    def wait(self) -> int | None:
+        """The same, once it has ended."""
+        self._process.join()
+        return self._process.exitcode
+
+    def send_signal(self, number: int) -> None:
+        """Sends it a signal."""
+        assert self._process.pid is not None
+        os.kill(self._process.pid, number)
+
+
+def _run_from_server(
+    module: str, arguments: Sequence[str], cwd: Path, environment: Mapping[str, str], files: Sequence[Path]
+) -> NoReturn:
+    for descriptor, file in enumerate(files, start=1):
+        opened = os.open(file, os.O_WRONLY | os.O_APPEND)
+        os.dup2(opened, descriptor)
+        os.close(opened)
+    os.chdir(cwd)
+    os.environ.clear()
+    os.environ.update(environment)
+    _run_module(module, arguments)
 
 
 class Forked:

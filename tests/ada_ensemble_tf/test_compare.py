@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from command_line import ROOT, error_of, run, start
+from command_line import ROOT, error_of_forked, run_forked, start
 from hparams_table import hparams_table
 
 from ada_ensemble_tf.comparison import comparing, runs
@@ -135,13 +135,13 @@ def test_only_what_is_missing_or_interrupted_is_trained(compared, studies, argum
         (out / "plain" / "seed_1" / name).unlink()
     before = (out / "plain" / "seed_0" / "metrics.json").stat().st_mtime_ns
     log = (out / "plain" / "seed_0" / "train.log").read_text()
-    run(COMPARE, f"--study={studies}:plain", "--seeds=2", f"--out={out}", *arguments, "--set=report_every=4")
+    run_forked(COMPARE, f"--study={studies}:plain", "--seeds=2", f"--out={out}", *arguments, "--set=report_every=4")
     assert (out / "plain" / "seed_0" / "metrics.json").stat().st_mtime_ns == before
     assert (out / "plain" / "seed_0" / "train.log").read_text() == log
     assert "resuming at step" in (out / "plain" / "seed_1" / "train.log").read_text()
     assert table(out)["plain"]["auc_mean"] == table(compared[0])["plain"]["auc_mean"]
     assert "with 1 or 2 runs at once" in (out / "table.md").read_text()
-    message = error_of(COMPARE, f"--study={studies}:plain", f"--out={out}", *arguments, "--set=batch_size=64")
+    message = error_of_forked(COMPARE, f"--study={studies}:plain", f"--out={out}", *arguments, "--set=batch_size=64")
     assert "plain/seed_0: trained with config.batch_size=256, now 64; choose another --out" in message
 
 
@@ -191,11 +191,11 @@ def test_a_killed_process_is_told_and_none_outlives_its_parent(prepared_criteo, 
 
 def test_wrong_use_is_one_clear_error(studies, arguments, tmp_path):
     out = f"--out={tmp_path}/out"
-    assert "give one of --models and --study" in error_of(
+    assert "give one of --models and --study" in error_of_forked(
         COMPARE, *arguments, out, "--models=dnn", f"--study={studies}:plain"
     )
-    assert "there is no config for model 'dnnn'" in error_of(COMPARE, *arguments, out, "--models=dnn,dnnn")
-    assert "there is no function 'none'" in error_of(COMPARE, *arguments, out, f"--study={studies}:none")
+    assert "there is no config for model 'dnnn'" in error_of_forked(COMPARE, *arguments, out, "--models=dnn,dnnn")
+    assert "there is no function 'none'" in error_of_forked(COMPARE, *arguments, out, f"--study={studies}:none")
     assert not (tmp_path / "out").exists()
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tensorflow as tf
-from command_line import error_of, run
+from command_line import error_of_forked, run
 from made_up_results import made_up_results
 
 from ada_ensemble_tf.comparison.configs import make_config
@@ -180,14 +180,14 @@ def test_a_page_goes_through_links_pipes_and_standard_output(tmp_path, capfd):
 
 
 def test_wrong_use_is_one_clear_error(prepared_criteo, tmp_path):
-    assert "give one of --workdir and --compare" in error_of(REPORT)
-    assert "no finished run of a comparison here" in error_of(REPORT, f"--compare={tmp_path}")
+    assert "give one of --workdir and --compare" in error_of_forked(REPORT)
+    assert "no finished run of a comparison here" in error_of_forked(REPORT, f"--compare={tmp_path}")
     workdir = make_workdir(tmp_path / "run", prepared_criteo, model_name="logistic_regression", values={})
     with pytest.raises(UserError, match="--rows must be at least 1; received 0"):
         Gathering(workdir, None, rows=0, importance_rows=1)
     with pytest.raises(UserError, match="nowhere"):
         Gathering(workdir, "/nowhere", rows=1, importance_rows=1)
     workdir.metrics_file.unlink()
-    message = error_of(REPORT, f"--workdir={workdir.path}")
+    message = error_of_forked(REPORT, f"--workdir={workdir.path}")
     assert f"{workdir.path}: no completely trained model here; train first" in message
     assert not (workdir.path / "report.html").exists()

@@ -60,11 +60,11 @@ def directory(kinds, tmp_path_factory) -> Path:
     return path
 
 
-def _score(path: Path) -> None:
+def _score(path: Path) -> Any:
     """What predict does, less the model."""
     schema = Workdir(path).schema()
     vocabularies = Vocabularies.load(path, schema)
-    encoded(vocabularies, coded({column: ["1", "x", ""] for column in schema.columns}))
+    return encoded(vocabularies, coded({column: ["1", "x", ""] for column in schema.columns}))
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -130,8 +130,15 @@ def changed(path: Path, name: str, key: str | Sequence[str], value: Any) -> byte
 
 
 def test_the_directory_is_read(directory):
-    for read in READERS.values():
-        read(directory)
+    """As it is, each file gives what it holds, so what the tests below refuse is what they have changed."""
+    found = {name: read(directory) for name, read in READERS.items()}
+    assert type(found["model.json"]) is LogisticRegression
+    assert (found[CONFIG]["batch_size"], found["data.json"].fingerprint, found["run.json"]) == (64, "0123", 2)
+    assert found["metrics.json"]["config"] == found[CONFIG]
+    assert found["tuned.json"]["dnn"]["values"] == {"model.l2": 0.1}
+    assert found["truth.json"]["bayes_auc"] == 0.8
+    assert len(found["schema.json"]["ids"]) == 3 and len(found[EXPORT].ctr) > 1
+    assert isinstance(found["unknown_ids.json"], UnknownFields)
 
 
 @pytest.mark.parametrize(

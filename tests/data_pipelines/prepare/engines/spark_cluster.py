@@ -45,7 +45,7 @@ def cluster(directory: Path) -> Iterator[str]:
         for name in ("worker1", "worker2"):
             worker = ["org.apache.spark.deploy.worker.Worker", "--cores", "1", "--memory", "2g", "--webui-port", "0"]
             start(name, *worker, "--work-dir", str(directory / name), url)
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 180
         while json.load(urllib.request.urlopen(f"{page}/json/"))["aliveworkers"] < 2:
             assert time.monotonic() < deadline, "the workers did not register"
             time.sleep(0.2)
@@ -58,7 +58,7 @@ def cluster(directory: Path) -> Iterator[str]:
 
 
 def _wait_for(log: Path, pattern: str) -> str:
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 180
     while not (found := re.search(pattern, log.read_text())):
         assert time.monotonic() < deadline, f"{pattern} is not in {log.read_text()[-2000:]}"
         time.sleep(0.1)

@@ -1,5 +1,6 @@
 """Preparation on a real standalone Spark cluster gives exactly the files that one machine gives."""
 
+import functools
 import gzip
 import json
 import os
@@ -17,6 +18,7 @@ from data_pipelines.fields.declarations import RawFormat
 from data_pipelines.fields.split_rules import SplitRule
 from data_pipelines.formats import make_format
 from data_pipelines.prepare.build import build
+from data_pipelines.prepare.engines import spark
 from data_pipelines.prepare.engines.parts import count_rows, cut, numbered
 from data_pipelines.raw.lines import FilePart, read_lines
 from data_pipelines.read.dataset import open_data
@@ -40,27 +42,42 @@ def _prepare(master, data_dir, *flags, **environment):
     )  # fmt: skip
 
 
-def _check_same(master, raw, tmp_path, raw_format, inputs, *flags, **options):
-    finished = _prepare(master, tmp_path / "spark", f"--raw={','.join(map(str, raw))}", "--min_count=2", *flags)
-    assert finished.returncode == 0, finished.stderr[-3000:]
-    assert "Spark 4" in finished.stdout and f"at {master}" in finished.stdout
-    build(Options(raw_format, inputs, min_count=2, **options), raw, tmp_path / "local", show=lambda line: None)
+@pytest.fixture(scope="module")
+def session(master):
+    """Closes the session that the engines in this process share, which costs more than to prepare a small log."""
+    yield
+    from pyspark.sql import SparkSession
+
+    if (active := SparkSession.getActiveSession()) is not None:
+        active.stop()
+
+
+def _check_same(master, raw, tmp_path, raw_format, inputs, **changed):
+    options, shown = Options(raw_format, inputs, min_count=2, **changed), []
+    build(options, raw, tmp_path / "spark", engine=spark.SparkEngine(master, shown.append), show=shown.append)
+    assert shown[0].startswith("Spark 4") and shown[0].endswith(f"at {master}")
+    build(options, raw, tmp_path / "local", show=lambda line: None)
     assert files_of(tmp_path / "spark") == files_of(tmp_path / "local")
     assert [path.name for path in tmp_path.glob("*.preparing")] == []
 
 
-def test_a_million_rows_in_many_parts(master, tmp_path):
-    raw = tmp_path / "train.txt"
+def test_many_rows_in_many_parts(master, session, tmp_path, monkeypatch):
+    raw, rows = tmp_path / "train.txt", 100_000
     subprocess.run(
-        [sys.executable, "-m", "data_pipelines.synthetic", "--rows=1000000", f"--out={raw}"], cwd=ROOT, check=True
+        [sys.executable, "-m", "data_pipelines.synthetic", f"--rows={rows}", f"--out={raw}"], cwd=ROOT, check=True
     )
     raw_format, inputs = make_format("criteo")
-    assert len(cut([raw], raw_format)) == 4
+    # Spark hands over rows by the ten thousand, so parts should have more.
+    small_parts = functools.partial(cut, part_bytes=4 << 20)
+    monkeypatch.setattr(spark, "cut", small_parts)
+    parts = small_parts([raw], raw_format)
+    assert 4 <= len(parts) < rows / 12_000
     _check_same(master, [raw], tmp_path, raw_format, inputs)
-    assert sum(open_data(tmp_path / "spark").rows.values()) == 1_000_000
+    data = open_data(tmp_path / "spark")
+    assert sum(data.rows.values()) == rows and len(data.preparation.shards["train"]) == 4
 
 
-def test_several_files_of_every_kind_of_field(master, tmp_path):
+def test_several_files_of_every_kind_of_field(master, session, tmp_path):
     rng = np.random.default_rng(0)
     schema = {
         "label": "y",
@@ -87,20 +104,18 @@ def test_several_files_of_every_kind_of_field(master, tmp_path):
         raw[-1].write_text("\n".join(lines))
     raw[1] = raw[1].rename(tmp_path / "1.csv.gz")
     raw[1].write_bytes(gzip.compress(raw[1].read_bytes()))
-    flags = ("--dataset=tabular", f"--schema={tmp_path / 'schema.json'}")
-    _check_same(master, raw, tmp_path, *make_format("tabular", schema_file=tmp_path / "schema.json"), *flags)
+    _check_same(master, raw, tmp_path, *make_format("tabular", schema_file=tmp_path / "schema.json"))
 
 
 @pytest.mark.parametrize("options", [{"numeric_bins": "equal_frequency", "bin_count": 7}, {"numeric": "value"}])
-def test_integers_of_criteo_in_equal_bins_and_as_values(master, tmp_path, options):
+def test_integers_of_criteo_in_equal_bins_and_as_values(master, session, tmp_path, options):
     raw = [tmp_path / f"{number}.txt" for number in range(2)]
     for number, path in enumerate(raw):
         path.write_text("\n".join(criteo_lines(500, seed=number)) + "\n")
-    flags = [f"--{name}={value}" for name, value in options.items()]
-    _check_same(master, raw, tmp_path, *make_format("criteo", **options), *flags)
+    _check_same(master, raw, tmp_path, *make_format("criteo", **options))
 
 
-def test_a_split_by_time_with_weights_and_a_share_of_the_negatives(master, tmp_path):
+def test_a_split_by_time_with_weights_and_a_share_of_the_negatives(master, session, tmp_path):
     rng = np.random.default_rng(0)
     schema = {"label": "y", "weight": "w", "fields": [{"name": "a", "kind": "categorical"}]}
     schema["fields"].append({"name": "n", "kind": "numeric", "bins": "none"})
@@ -111,10 +126,9 @@ def test_a_split_by_time_with_weights_and_a_share_of_the_negatives(master, tmp_p
         lines = ["y,w,a,n,at", *(f"{y},{w / 4},{a},{n},2024-03-0{1 + n % 7} {hour:02}:30" for y, w, a, n, hour in rows)]
         raw.append(tmp_path / f"{number}.csv")
         raw[-1].write_text("\n".join(lines))
-    flags = ("--dataset=tabular", f"--schema={tmp_path / 'schema.json'}", "--split_by=at", "--negative_rate=0.5")
     found = make_format("tabular", schema_file=tmp_path / "schema.json")
     rule = SplitRule("column", "at")
-    _check_same(master, raw, tmp_path, *found, *flags, split_rule=rule, negative_rate=0.5)
+    _check_same(master, raw, tmp_path, *found, split_rule=rule, negative_rate=0.5)
 
 
 def test_a_bad_row_is_one_clear_message(master, tmp_path):
@@ -122,6 +136,7 @@ def test_a_bad_row_is_one_clear_message(master, tmp_path):
     lines[70] = lines[70].replace("\t", "\tx", 1)
     (tmp_path / "train.txt").write_text("\n".join(lines))
     finished = _prepare(master, tmp_path / "d", f"--raw={tmp_path / 'train.txt'}")
+    assert f"at {master}" in finished.stdout
     errors = [line for line in finished.stderr.splitlines() if line.startswith("error: ")]
     assert finished.returncode == 1 and "Traceback (most recent call last)" not in finished.stderr
     assert len(errors) == 1 and f"{tmp_path / 'train.txt'}:71: field I1: 'x" in errors[0]
