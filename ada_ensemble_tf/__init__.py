@@ -9,6 +9,8 @@ What is imported from here loads TensorFlow; `import ada_ensemble_tf` alone does
 import importlib
 from typing import TYPE_CHECKING, Any
 
+import data_pipelines  # noqa: F401, first of all, because it quiets TensorFlow in commands
+
 if TYPE_CHECKING:
     from ada_ensemble_tf.inference.runs import TrainedRun, load_run
     from ada_ensemble_tf.inference.tables import TableEncoder

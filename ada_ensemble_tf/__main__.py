@@ -5,6 +5,7 @@ import sys
 
 from ada_ensemble_tf import __version__
 from data_pipelines.errors import missing_package
+from data_pipelines.quiet import quiet_tensorflow
 
 COMMANDS = {
     "synthetic": ("data_pipelines.synthetic", "make rows in Criteo's format whose best AUC is known"),
@@ -32,6 +33,7 @@ def main() -> None:
         sys.exit(f"error: there is no command {name!r}; there are {', '.join(COMMANDS)}")
     else:
         module, _ = COMMANDS[name]
+        quiet_tensorflow()
         sys.argv = [module, *sys.argv[2:]]
         try:
             runpy.run_module(module, run_name="__main__", alter_sys=True)

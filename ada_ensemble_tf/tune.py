@@ -2,8 +2,8 @@
 
 python -m ada_ensemble_tf.tune --config=frappe --models=dnn,dcn_v2 --trials=20 --data_dir=DIR --out=DIR
 
-With --write=ada_ensemble_tf/configs/datasets/tuned/frappe.json the best values go where --config=frappe reads them. A
-second run goes on where the first stopped.
+With --write=best.json the configs of the best trials go into a file: python -m ada_ensemble_tf.train
+--config=best.json:dnn trains with one. A second run goes on where the first stopped.
 """
 
 from collections.abc import Sequence
@@ -38,7 +38,7 @@ _SEARCH = flags.DEFINE_enum(
 _PARSIMONY = define_float(
     "parsimony", 0.0, "AUC that one more expert or layer must add; AdaEnsemble's paper: 0.0002.", NOT_NEGATIVE
 )
-_WRITE = flags.DEFINE_string("write", None, "JSON file that takes the best values, beside those of other models.")
+_WRITE = flags.DEFINE_string("write", None, "JSON file that takes the best configs, beside those of other models.")
 
 
 def main(argv: Sequence[str]) -> int:

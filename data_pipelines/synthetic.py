@@ -138,7 +138,7 @@ def write(out: str | Path, rows: int, seed: int = 0, show: Callable[[str], None]
         held = {key: found.get(key, "unknown") for key in request}
         raise UserError(f"{out} exists with {held}, asked for {request}; delete it or choose another --out")
     truth, done, progress = [], 0, Progress(str(out), rows, show)
-    with complete_file(out, "wb") as file:
+    with complete_file(out, "wb") as file, progress:
         # No name and no time in the gzip header: the same request gives the same bytes.
         zipped = cast(IO[bytes], gzip.GzipFile("", "wb", 1, file, mtime=0)) if out.suffix == ".gz" else None
         packed = zipped or contextlib.nullcontext(file)

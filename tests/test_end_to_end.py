@@ -12,7 +12,7 @@ import numpy as np
 import polars as pl
 import pytest
 import tensorflow as tf
-from command_line import TINY_MODEL, error_in_process, error_of, run, start
+from command_line import TINY_MODEL, error_in_process, error_of_forked, run, run_forked, start, start_forked
 
 from ada_ensemble_tf.evaluation import metrics
 from data_pipelines.errors import STOPPED
@@ -24,14 +24,23 @@ TRAIN = "ada_ensemble_tf.train"
 def trained(prepared_criteo, tmp_path_factory) -> Path:
     """A working directory trained without interruption."""
     workdir = tmp_path_factory.mktemp("runs") / "uninterrupted"
-    run(TRAIN, *TINY_MODEL, "--config.deterministic=True", f"--data_dir={prepared_criteo}", f"--workdir={workdir}")
+    deterministic = [*TINY_MODEL, "--config.deterministic=True"]
+    process = start(TRAIN, *deterministic, f"--data_dir={prepared_criteo}", f"--workdir={workdir}")
+    _, printed = process.communicate()
+    assert process.returncode == 0, printed[-4000:]
+    # Its own lines only, and nothing of TensorFlow's.
+    lines = re.findall(r"^\d\d:\d\d:\d\d (?:step \d|stopped early|still improving).*\n", printed, re.MULTILINE)
+    assert "".join(lines) == printed and "most of it to build the graph" in lines[0] and " left" not in lines[0]
     return workdir
 
 
 @pytest.fixture(scope="module")
 def exported(trained) -> Path:
     """The SavedModel of `trained`."""
-    run("ada_ensemble_tf.export", f"--workdir={trained}")
+    process = start("ada_ensemble_tf.export", f"--workdir={trained}")
+    _, printed = process.communicate()
+    assert process.returncode == 0, printed[-4000:]
+    assert all(re.match(r"\d\d:\d\d:\d\d ", line) for line in printed.splitlines()), printed
     return trained / "export" / "1"
 
 
@@ -69,21 +78,20 @@ def state(workdir: Path) -> dict[str, np.ndarray]:
 
 def test_a_run_that_is_asked_to_end_and_then_killed_ends_bit_equal(trained, prepared_criteo, tmp_path):
     arguments = [*TINY_MODEL, "--config.deterministic=True", f"--data_dir={prepared_criteo}", f"--workdir={tmp_path}"]
-    process = start(TRAIN, *arguments)
+    process = start_forked(TRAIN, *arguments)
     deadline = time.monotonic() + 300
     while not (tmp_path / "checkpoints" / "last" / "checkpoint").exists():
-        assert process.poll() is None and time.monotonic() < deadline, process.communicate()[1][-4000:]
+        assert process.poll() is None and time.monotonic() < deadline, process.err[-4000:]
         time.sleep(0.05)
     process.send_signal(signal.SIGTERM)
-    _, err = process.communicate()
-    assert process.returncode == STOPPED and "stopped: asked to end by SIGTERM" in err, err[-4000:]
-    process = start(TRAIN, *arguments)
-    while "resuming at step" not in (line := process.stderr.readline()):
-        assert line, "it ended without going on from the checkpoint"
-    process.kill()
-    process.communicate()
-    assert not (tmp_path / "metrics.json").exists()
-    run(TRAIN, *arguments)
+    assert process.wait() == STOPPED and "stopped: asked to end by SIGTERM" in process.err, process.err[-4000:]
+    process = start_forked(TRAIN, *arguments)
+    while "resuming at step" not in process.err:
+        assert process.poll() is None, "it ended without going on from the checkpoint"
+        time.sleep(0.05)
+    process.send_signal(signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL and not (tmp_path / "metrics.json").exists()
+    run_forked(TRAIN, *arguments)
     one, other = state(trained), state(tmp_path)
     assert one.keys() == other.keys() and len(one) > 60
     different = [name for name in one if not np.array_equal(one[name], other[name])]
@@ -127,7 +135,7 @@ def test_tensorboard_files_hold_losses_rates_and_gate_reports(trained):
 def test_running_a_finished_run_again_changes_nothing(trained, prepared_criteo):
     before = (trained / "metrics.json").stat().st_mtime_ns
     arguments = [*TINY_MODEL, "--config.deterministic=True", f"--data_dir={prepared_criteo}", f"--workdir={trained}"]
-    assert "metrics.json" in run(TRAIN, *arguments)
+    assert "metrics.json" in run_forked(TRAIN, *arguments)
     assert (trained / "metrics.json").stat().st_mtime_ns == before
 
 
@@ -193,11 +201,13 @@ def test_predict_without_the_label_column_to_standard_output(trained, raw_column
 
 def test_predictions_give_the_test_metrics(trained, prepared_criteo, criteo_raw_file, tmp_path):
     """The rows of all splits scored from raw text have the metrics that evaluate gives split by split."""
-    run("ada_ensemble_tf.predict", f"--workdir={trained}", f"--raw={criteo_raw_file}", f"--out={tmp_path}/ctr.csv")
+    run_forked(
+        "ada_ensemble_tf.predict", f"--workdir={trained}", f"--raw={criteo_raw_file}", f"--out={tmp_path}/ctr.csv"
+    )
     ctr = pl.read_csv(tmp_path / "ctr.csv")["ctr"].to_numpy()
     labels = np.array([int(line[0]) for line in criteo_raw_file.read_text().splitlines()])
     splits = [
-        json.loads(run("ada_ensemble_tf.evaluate", f"--workdir={trained}", f"--split={split}"))[split]
+        json.loads(run_forked("ada_ensemble_tf.evaluate", f"--workdir={trained}", f"--split={split}"))[split]
         for split in ("train", "validation", "test")
     ]
     rows = sum(split["rows"] for split in splits)
@@ -207,13 +217,17 @@ def test_predictions_give_the_test_metrics(trained, prepared_criteo, criteo_raw_
 
 
 def test_export_again_makes_the_next_version(trained, exported):
-    run("ada_ensemble_tf.export", f"--workdir={trained}")
+    run_forked("ada_ensemble_tf.export", f"--workdir={trained}")
     assert sorted(path.name for path in exported.parent.iterdir()) == ["1", "2"]
 
 
 def test_wrong_use_is_one_clear_error(trained, prepared_criteo, criteo_raw_file, tmp_path):
     data, fresh = f"--data_dir={prepared_criteo}", f"--workdir={tmp_path}/fresh"
-    assert "rate_of_learning" in error_in_process(TRAIN, *TINY_MODEL, data, fresh, "--config.rate_of_learning=1")
+    message = error_in_process(TRAIN, *TINY_MODEL, data, fresh, "--config.rate_of_learning=1")
+    assert "unknown config key 'rate_of_learning'; nearest: " in message and "learning_rate" in message
+    other = ["--config=experiments/sample.py:dnn", "--config.deterministic=True", data, f"--workdir={trained}"]
+    message = error_of_forked(TRAIN, *other)
+    assert f"{trained}: a training of another model, 'ada_ensemble', not of 'dnn'; choose another" in message
     assert "there is no config for model 'ada'" in error_in_process(
         TRAIN, "--config=experiments/sample.py:ada", data, fresh
     )
@@ -221,8 +235,8 @@ def test_wrong_use_is_one_clear_error(trained, prepared_criteo, criteo_raw_file,
     assert "config.model.k must lie between 1 and the 2 experts; received 3" in error_in_process(
         TRAIN, *TINY_MODEL, data, fresh, "--config.model.k=3"
     )
-    # In its own process, because deterministic operations cannot be switched off again.
-    assert "trained with config.model.k=1, now 2" in error_of(
+    # In a process of its own, because deterministic operations cannot be switched off again.
+    assert "trained with config.model.k=1, now 2" in error_of_forked(
         TRAIN, *TINY_MODEL, "--config.deterministic=True", data, f"--workdir={trained}", "--config.model.k=2"
     )
     assert "config.training should be one of 'bilevel', 'joint'; got 'bilvl'" in error_in_process(
@@ -246,17 +260,19 @@ def test_wrong_use_is_one_clear_error(trained, prepared_criteo, criteo_raw_file,
 
 def test_data_prepared_with_another_schema_is_refused(trained, criteo_raw_file, tmp_path):
     other = tmp_path / "other"
-    run(
+    run_forked(
         "data_pipelines.prepare", "--dataset=criteo", f"--raw={criteo_raw_file}", f"--data_dir={other}", "--min_count=5"
     )
-    message = error_of("ada_ensemble_tf.evaluate", f"--workdir={trained}", f"--data_dir={other}")
+    message = error_of_forked("ada_ensemble_tf.evaluate", f"--workdir={trained}", f"--data_dir={other}")
     assert "prepared with another schema" in message
-    message = error_of(TRAIN, *TINY_MODEL, "--config.deterministic=True", f"--data_dir={other}", f"--workdir={trained}")
+    message = error_of_forked(
+        TRAIN, *TINY_MODEL, "--config.deterministic=True", f"--data_dir={other}", f"--workdir={trained}"
+    )
     assert "fingerprint" in message
 
 
 def test_training_stops_at_a_loss_that_is_not_finite_and_says_where(prepared_criteo, tmp_path):
-    message = error_of(
+    message = error_of_forked(
         TRAIN, *TINY_MODEL, f"--data_dir={prepared_criteo}", f"--workdir={tmp_path}/run",
         "--config.weight_optimizer.learning_rate=1e30",
     )  # fmt: skip

@@ -55,7 +55,8 @@ class Tuning:
         search: "tpe", which learns from the results so far, or "grid", see `search.grid`.
 
     Raises:
-        UserError: if the folder holds trials of another config, space, search or data.
+        UserError: if the folder holds trials of another config, space, search or data, or a journal that cannot be
+            read.
     """
 
     def __init__(
@@ -73,10 +74,7 @@ class Tuning:
         self.data_dir, self.fingerprint, self.folder, self.seed = data_dir.absolute(), fingerprint, folder, seed
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         folder.mkdir(parents=True, exist_ok=True)
-        storage = JournalStorage(JournalFileBackend(str(folder / "journal.log")))
-        self._study = optuna.create_study(
-            storage=storage, study_name=config.model.name, direction="maximize", load_if_exists=True
-        )
+        storage, self._study = _opened(folder / "journal.log", config.model.name)
         self._check_same_study()
         for trial in self._study.get_trials(states=(TrialState.RUNNING,)):
             # Left by a process that was killed. When proposed again, it goes on in the same run's folder.
@@ -159,6 +157,7 @@ class Tuning:
             return None
         trial = kept(complete, parsimony)
         return {
+            "config": self._run_of(trial).config,
             "values": trial.user_attrs["values"],
             "validation_auc": auc(trial),
             "trials": len(ended),
@@ -185,7 +184,7 @@ class Tuning:
         trial.set_user_attr("values", values)
         return trial
 
-    def _run_of(self, trial: Trial) -> Run:
+    def _run_of(self, trial: Trial | FrozenTrial) -> Run:
         config = with_values(self.config, trial.user_attrs["values"])
         model, folder = config.model.name, self.folder / config_hash(config.to_dict())
         hparams = {"model": model} | trial.user_attrs["values"]
@@ -227,6 +226,22 @@ def write_best(path: Path, model: str, best: Tuned) -> None:
         known = load_tuned(path)
         known[model] = best
         write_complete(path, json.dumps(known, indent=2, sort_keys=True) + "\n")
+
+
+def _opened(journal: Path, model: str) -> tuple[JournalStorage, optuna.Study]:
+    """The storage of trials in a file, and the study of a model in it; both may be new."""
+    try:
+        storage = JournalStorage(JournalFileBackend(str(journal)))
+        study = optuna.create_study(storage=storage, study_name=model, direction="maximize", load_if_exists=True)
+    except OSError:
+        raise
+    except Exception as error:
+        # Optuna does not check what it reads, so a strange file ends in any kind of error.
+        raise UserError(
+            f"{journal}: not a readable journal of trials ({type(error).__name__}: {error}); delete {journal.parent}, "
+            "or choose another --out"
+        ) from error
+    return storage, study
 
 
 def _delete_folders(folder: Path, keep: Path) -> None:

@@ -122,16 +122,56 @@ def apply_tuned(config: ConfigDict, file: Path) -> ConfigDict:
 
 
 class Tuned(TypedDict):
-    """The best of a model's trials: values by config key, and what they are of."""
+    """The best of a model's trials: values by config key, what they are of, and the whole config of that trial."""
 
     values: dict[str, Any]
     validation_auc: NotRequired[float]
     trials: NotRequired[int]
     failed: NotRequired[int]
     fingerprint: NotRequired[str]
+    config: NotRequired[dict[str, Any]]
 
 
 def load_tuned(file: Path) -> dict[str, Tuned]:
     """Reads tuned values by model; none where there is no file. Raises UserError where it is malformed."""
     way_out = "mend it, or delete it and tune again"
     return as_type(load_user_json(file, way_out), dict[str, Tuned], str(file), way_out) if file.is_file() else {}
+
+
+def tuned_config(file: Path, model: str) -> ConfigDict:
+    """The config of a model's best trial.
+
+    Args:
+        file: what `python -m ada_ensemble_tf.tune --write=FILE` wrote.
+        model: the model's name; "" for the only one in the file.
+
+    Raises:
+        UserError: there is no such file, it is malformed, it lacks the model or its config, or the config has a key
+            that there no longer is.
+    """
+    tuned = load_tuned(file)
+    if not tuned:
+        raise UserError(f"{file}: no file of tuned values; python -m ada_ensemble_tf.tune --write={file} makes one")
+    name = model or next(iter(tuned))
+    if name not in tuned or (not model and len(tuned) > 1):
+        raise UserError(f"{file}: tuned are {', '.join(sorted(tuned))}; write {file}:MODEL")
+    if "config" not in tuned[name]:
+        raise UserError(f"{file}: {name} has no config, only the tuned values; tune again with --write")
+    config = config_for(name)
+    _replace(config, tuned[name]["config"], f"{file}: {name}")
+    return config
+
+
+def _replace(config: ConfigDict, values: dict[str, Any], where: str) -> None:
+    """Gives a config these values and no others."""
+    optimizer = "name" in values and "learning_rate" in values
+    for key in [key for key in config if key not in values]:
+        del config[key]
+    for key, value in values.items():
+        if isinstance(value, dict) and isinstance(config.get(key), ConfigDict):
+            _replace(config[key], value, where)
+        elif key in config or optimizer:
+            # Each optimiser has keys of its own.
+            config[key] = tuple(value) if isinstance(value, list) else value
+        else:
+            raise UserError(f"{where}: there no longer is a config key {key!r}; tune again")

@@ -1,13 +1,18 @@
 """Where configs are: a data set's name or a path on the command line becomes a Python file."""
 
+import re
+import sys
 from pathlib import Path
 
 from absl import flags
 from ml_collections import ConfigDict, config_flags
 from ml_collections.config_flags.config_flags import ConfigFileFlagParser
 
+from ada_ensemble_tf.configs.defaults import tuned_config
+from ada_ensemble_tf.configs.overrides import has_key, nearest
 from data_pipelines.errors import UserError
 
+_OVERRIDE = re.compile(r"--?(?:no)?config\.([\w.]+)")
 _FOLDER = Path(__file__).parent / "datasets"
 
 
@@ -38,16 +43,24 @@ def config_file(place: str | Path) -> Path:
 
 
 class _Parser(ConfigFileFlagParser):
-    """Parses NAME:MODEL as FILE.py:MODEL."""
+    """Parses NAME:MODEL as FILE.py:MODEL, and FILE.json:MODEL as what tuning found."""
 
     def parse(self, path: str) -> ConfigDict:
         place, colon, model = path.partition(":")
-        return super().parse(f"{config_file(place)}{colon}{model}")
+        if place.endswith(".json"):
+            config = tuned_config(Path(place), model).lock()
+        else:
+            config = super().parse(f"{config_file(place)}{colon}{model}")
+        # ml_collections takes overrides from here as well, but of an unknown key its error says little.
+        for key in filter(None, map(_OVERRIDE.match, sys.argv[1:])):
+            if not has_key(config, key[1]):
+                raise UserError(f"unknown config key {key[1]!r}; {nearest(config, key[1])}")
+        return config
 
 
 def define_config(values: flags.FlagValues = flags.FLAGS) -> flags.FlagHolder[ConfigDict]:
     """Defines the required flag --config, by which a command reads a locked config, and --config.KEY=VALUE."""
-    help_string = "NAME:MODEL, such as criteo:dcn_v2, or FILE.py:MODEL."
+    help_string = "NAME:MODEL, such as criteo:dcn_v2, FILE.py:MODEL, or FILE.json:MODEL of `tune --write`."
     holder = config_flags.DEFINE_config_file("config", help_string=help_string, flag_values=values)
     values["config"].parser = _Parser(name="config", lock_config=True)
     flags.mark_flag_as_required("config", values)

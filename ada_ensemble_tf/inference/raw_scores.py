@@ -60,7 +60,7 @@ def score_raw(
     reader = RawReader(schema.format, schema.fields, raw, label="ignored", also=dict.fromkeys(keep, "text"))
     unknown = UnknownFields(schema, data_dir)
     rows, done, progress = 0, 0, Progress("scoring", reader.total_bytes, logger.info)
-    with score_file(out) as add:
+    with score_file(out) as add, progress:
         for chunk in reader:
             inputs, kept, count = (
                 encoded(vocabularies, chunk.columns),

@@ -103,13 +103,14 @@ class Gathering:
 
     def _test_batches(self, kept: list[Inputs]) -> Iterator[tuple[Any, ...]]:
         """The test split's batches; the inputs of as many rows as needed go into `kept`."""
-        done, progress = 0, Progress("scoring the test split", self._data.rows["test"], logger.info)
-        for batch in self._data.evaluation("test", self._batch):
-            if done < self._rows:
-                kept.append(batch[0])
-            yield batch
-            done += len(batch[1])
-            progress.update(done, done)
+        done = 0
+        with Progress("scoring the test split", self._data.rows["test"], logger.info) as progress:
+            for batch in self._data.evaluation("test", self._batch):
+                if done < self._rows:
+                    kept.append(batch[0])
+                yield batch
+                done += len(batch[1])
+                progress.update(done, done)
 
     def _ids_by_split(self, test: np.ndarray) -> dict[str, np.ndarray]:
         found = {}

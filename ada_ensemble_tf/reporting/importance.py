@@ -60,15 +60,18 @@ def permutation_importance(
     base = score(ids, values)
     auc, logloss = metrics.auc(labels, base), metrics.logloss(labels, base)
     orders = [np.random.default_rng([seed, repeat]).permutation(len(ids)) for repeat in range(repeats)]
-    found, progress = [], Progress("permutation importance", len(columns), show)
-    for number, (field, where) in enumerate(columns.items(), 1):
-        scores = [
-            score(_moved(ids, where.ids, order), None if values is None else _moved(values, where.values, order))
-            for order in orders
-        ]
-        losses = np.array([auc - metrics.auc(labels, one) for one in scores])
-        found.append(Importance(field, losses, np.array([metrics.logloss(labels, one) - logloss for one in scores])))
-        progress.update(number * repeats * len(ids), number)
+    found = []
+    with Progress("permutation importance", len(columns), show) as progress:
+        for number, (field, where) in enumerate(columns.items(), 1):
+            scores = [
+                score(_moved(ids, where.ids, order), None if values is None else _moved(values, where.values, order))
+                for order in orders
+            ]
+            losses = np.array([auc - metrics.auc(labels, one) for one in scores])
+            found.append(
+                Importance(field, losses, np.array([metrics.logloss(labels, one) - logloss for one in scores]))
+            )
+            progress.update(number * repeats * len(ids), number)
     return sorted(found, key=lambda one: -one.logloss_rise.mean())
 
 

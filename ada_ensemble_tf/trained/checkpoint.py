@@ -12,6 +12,7 @@ import tensorflow as tf
 from data_pipelines.checksums import Checksums, sha256_of, way_out_of
 from data_pipelines.errors import UserError
 from data_pipelines.file_names import path_inside
+from data_pipelines.output import write_complete
 
 T = TypeVar("T")
 _ATTEMPTS = 3
@@ -57,7 +58,8 @@ class Checkpoint:
         name = f"ckpt-{step}" if latest_save(self._folder) != f"ckpt-{step}" else f"ckpt-{step}-again"
         self._checkpoint.write(str(self._folder / name))
         Checksums(self._folder).only(sorted(path.name for path in self._folder.glob(f"{name}.*")))
-        tf.compat.v1.train.update_checkpoint_state(str(self._folder), name)
+        index = f'model_checkpoint_path: "{name}"\nall_model_checkpoint_paths: "{name}"\n'
+        write_complete(self._folder / "checkpoint", index)
         remove_unfinished_saves(self._folder)
 
     def restore(self) -> None:

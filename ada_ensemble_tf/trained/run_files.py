@@ -144,6 +144,9 @@ def difference(
         may_change: config keys that may have another value.
     """
     there, asked = flat(before), flat(config)
+    # Other keys differ as well then, because they are other models' defaults.
+    if (one := there.get("model.name")) != (other := asked.get("model.name")):
+        return f"a training of another model, {one!r}, not of {other!r}"
     for key in sorted(there.keys() | asked.keys()):
         if there.get(key) != asked.get(key) and key not in may_change:
             return f"trained with config.{key}={there.get(key)!r}, now {asked.get(key)!r}"

@@ -25,6 +25,7 @@ class Plan:
         bilevel: whether gates learn on their own rows.
         stride: weight updates per call of the train step.
         max_steps: weight updates in the whole training, unless it stops early.
+        limit: the config key that limits them.
         stages: the model's stages.
 
     Raises:
@@ -40,7 +41,7 @@ class Plan:
         steps_per_epoch = math.ceil(data.part_rows("train", self._gate_share_of_train(), 1.0) / config.batch_size)
         self.max_steps = self.whole_calls(min(config.max_epochs * steps_per_epoch, config.max_steps or math.inf))
         cut = 0 < config.max_steps < config.max_epochs * steps_per_epoch
-        self._limit = "config.max_steps" if cut else "config.max_epochs"
+        self.limit = "config.max_steps" if cut else "config.max_epochs"
         self._eval_every = self.whole_calls(min(config.eval_every, steps_per_epoch))
         self._report_every = self.whole_calls(config.report_every)
         self.stages = StageSchedule(model, self.stride)
@@ -55,12 +56,12 @@ class Plan:
         if self.stages.last_start >= self.max_steps:
             raise UserError(
                 f"the last stage begins at step {self.stages.last_start}, but training ends at {self.max_steps}: "
-                f"lower config.model.stage_epochs or raise {self._limit}"
+                f"lower config.model.stage_epochs or raise {self.limit}"
             )
         if self._annealing_steps > self.max_steps:
             raise UserError(
                 f"annealing ends at step {self._annealing_steps}, but training at {self.max_steps}: "
-                f"lower config.model.anneal_epochs or a schedule's boundaries, or raise {self._limit}"
+                f"lower config.model.anneal_epochs or a schedule's boundaries, or raise {self.limit}"
             )
 
     def whole_calls(self, steps: float) -> int:

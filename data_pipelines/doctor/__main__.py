@@ -8,7 +8,6 @@ python -m data_pipelines.doctor --raw=table.csv --suggest_schema=table.json
 The exit code is 1 where there are errors, and 0 where there are at most warnings.
 """
 
-import os
 import sys
 from collections.abc import Callable, Sequence
 
@@ -48,7 +47,6 @@ _OPTIMIZER = flags.DEFINE_enum("optimizer", "adam", list(OPTIMIZER_SLOTS), "For 
 def main(argv: Sequence[str]) -> int:
     """Prints a report on what the flags name; returns its exit code."""
     del argv
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     if (_DATA_DIR.value is None) == (not _RAW.value):
         raise UserError("name what to check: --data_dir, or --raw with --dataset or --suggest_schema")
     report = _report(lambda line: None if _JSON.value else print(line, flush=True))

@@ -84,9 +84,9 @@ def examine_prepared(
     from data_pipelines.read.dataset import PreparedData
 
     data, keys, total = PreparedData(Path(data_dir), schema, preparation), RowKeys(len(SPLITS)), preparation.rows
-    progress = Progress("reading", sum(total.values()), show)
     try:
-        counts = count_rows(data, keys, lambda rows: progress.update(rows, rows))
+        with Progress("reading", sum(total.values()), show) as progress:
+            counts = count_rows(data, keys, lambda rows: progress.update(rows, rows))
         # A file of another preparation also passes the records' own checksums.
         checksums.Checksums(data_dir).check(*(one.file for shards in preparation.shards.values() for one in shards))
     except UserError as error:

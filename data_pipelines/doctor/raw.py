@@ -71,12 +71,12 @@ def examine_raw(
                 timeline = Timeline(dataclasses.replace(split, inputs=inputs, split_rule=rule))
             also = timeline.columns if timeline else {}
             reader = RawReader(raw_format, inputs, files, clicks=clicks, on_bad_row=complaints.add, also=also)
-            progress = Progress("reading", reader.total_bytes, show)
-            for chunk in read_ahead(reader):
-                counts.add(chunk)
-                if timeline:
-                    timeline.add(chunk)
-                progress.update(counts.rows, chunk.bytes_read)
+            with Progress("reading", reader.total_bytes, show) as progress:
+                for chunk in read_ahead(reader):
+                    counts.add(chunk)
+                    if timeline:
+                        timeline.add(chunk)
+                    progress.update(counts.rows, chunk.bytes_read)
         except UserError as error:
             report.error("unreadable", str(error))
         _examine_rows(report, counts, complaints, max_bad_rows, reader.way_to_declare if reader else "")

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from command_line import help_in_process
 
 import ada_ensemble_tf
 from ada_ensemble_tf import __main__ as command
@@ -31,6 +32,17 @@ def test_each_command_runs_its_module_with_the_rest_of_the_arguments(name, ran, 
     assert ran == [(module, ["--workdir=a", "--out=b"])] and module.rpartition(".")[2] == name
     path = ROOT / module.replace(".", "/")
     assert path.with_suffix(".py").is_file() or (path / "__main__.py").is_file()
+
+
+@pytest.mark.parametrize("module", [module for module, _ in command.COMMANDS.values()])
+def test_the_help_of_a_command_fits_a_screen_and_has_an_example(module, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "120")
+    lines = help_in_process(module).splitlines()
+    assert len(lines) <= 40 and max(map(len, lines)) <= 120
+    assert any(f"python -m {module} --" in line for line in lines)
+    names = [line.split()[0] for line in lines if re.match(r"  --\w", line)]
+    assert names == sorted(names, key=lambda name: re.match(r"--(?:no)?(\w*)", name)[1]) and len(names) > 1
+    assert not any("--helpfull" in line or "(default" in line for line in lines)
 
 
 def test_unknown_commands_help_and_version(monkeypatch, capsys):

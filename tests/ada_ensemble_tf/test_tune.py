@@ -7,7 +7,8 @@ import threading
 from pathlib import Path
 
 import pytest
-from command_line import error_in_process, error_of, run
+from absl import flags
+from command_line import error_in_process, error_of, run, run_forked
 from hparams_table import hparams_table
 
 from ada_ensemble_tf.comparison import runs
@@ -16,6 +17,7 @@ from ada_ensemble_tf.comparison.configs import make_config
 from ada_ensemble_tf.comparison.runs import Workers
 from ada_ensemble_tf.comparison.tuning import Tuning, write_best
 from ada_ensemble_tf.configs import defaults
+from ada_ensemble_tf.configs.files import define_config
 from ada_ensemble_tf.configs.search_spaces import Choice, LogUniform
 from data_pipelines import locks
 from data_pipelines.errors import UserError
@@ -50,9 +52,14 @@ def test_three_trials_write_a_file_that_configs_read(prepared_criteo, tmp_path):
     assert f"--config.{RATE}={rates[max(rates)]}" in printed
     config = defaults.apply_tuned(defaults.config_for("logistic_regression"), tmp_path / "tuned" / "sample.json")
     assert config.embedding_optimizer.learning_rate == rates[max(rates)]
+    values = flags.FlagValues()
+    define_config(values)
+    values(["train", f"--config={tmp_path}/tuned/sample.json"])
+    (of_best,) = (trial["config"] for trial in trials if trial["validation"]["auc"] == max(rates))
+    assert json.loads(json.dumps(values["config"].value.to_dict())) == of_best and values["config"].value.is_locked
     # All trials are done: nothing is trained.
     before = {folder: (folder / "train.log").stat().st_mtime_ns for folder in folders}
-    assert run(*arguments) == printed
+    assert run_forked(*arguments) == printed
     assert {folder: (folder / "train.log").stat().st_mtime_ns for folder in folders} == before
 
 
@@ -170,6 +177,15 @@ def test_other_configs_and_data_are_refused_but_tuned_values_are_not(tuning):
         tuning(fingerprint="4567")
     with pytest.raises(UserError, match="tuned with range of embedding_optimizer.l2"):
         tuning(space=SPACE | {"embedding_optimizer.l2": Choice((0.1,))})
+
+
+@pytest.mark.parametrize("content", [b"no journal\n", b"no journal\n{}\n", b"{}\n", b"[1]\n", b"\xff\xfe\n\n"])
+def test_a_journal_that_cannot_be_read_is_one_clear_error(tuning, tmp_path, content):
+    journal = tmp_path / "out" / "journal.log"
+    journal.parent.mkdir()
+    journal.write_bytes(content)
+    with pytest.raises(UserError, match=f"^{journal}: not a readable journal of trials .*; delete {journal.parent},"):
+        tuning()
 
 
 def test_the_file_keeps_other_models(tmp_path):

@@ -41,6 +41,7 @@ class Evaluation(Hook):
 
     def begin(self, loop: "TrainingLoop") -> None:
         self._model, self._evaluator, self._stages = loop.model, loop.evaluator, loop.plan.stages
+        self._plan = loop.plan
 
     def at_stop(self, stop: Stop):
         self._model.bring_up_to_date()
@@ -65,6 +66,8 @@ class Evaluation(Hook):
         if self.enough():
             written = self._monitored.written
             logger.info("stopped early: no better validation %s in %d evaluations", written, self._patience)
+        elif int(self.best_step.numpy()) == self._plan.max_steps:
+            logger.info("still improving at the last step: raise %s", self._plan.limit)
 
     def _standing(self, step: int, annealed: bool) -> str:
         if annealed:

@@ -1,4 +1,4 @@
-"""Logs progress lines and measures the speed of the whole training."""
+"""Shows the progress of a training and measures its speed."""
 
 import logging
 import time
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import tensorflow as tf
 
 from ada_ensemble_tf.training.hooks.base import Hook, Steps, Stop
+from data_pipelines.terminal import TerminalLine
 
 if TYPE_CHECKING:
     from ada_ensemble_tf.training.loop import TrainingLoop
@@ -15,7 +16,7 @@ logger = logging.getLogger(__name__)
 
 
 class Progress(Hook):
-    """Logs a line for each report and each evaluation.
+    """Logs a line for each report and each evaluation; on a terminal, reports refresh one line.
 
     Args:
         batch_size: rows per weight update, over all workers.
@@ -26,6 +27,7 @@ class Progress(Hook):
         self._seconds = tf.Variable(0.0, name="seconds", dtype=tf.float64)
         self._timed_steps = tf.Variable(0, name="timed_steps", dtype=tf.int64)
         self.state = (self._seconds, self._timed_steps)
+        self._line = TerminalLine()
 
     def begin(self, loop: "TrainingLoop") -> None:
         self._max_steps = loop.plan.max_steps
@@ -34,12 +36,13 @@ class Progress(Hook):
         if steps.timed:
             self._seconds.assign_add(steps.seconds)
             self._timed_steps.assign_add(steps.count)
-        left = (self._max_steps - steps.step) / steps.count * steps.seconds
-        logger.info(
-            "step %d/%d  loss %.5f  log loss %.5f  %.0f examples/s  at most %s left",
-            steps.step, self._max_steps, steps.logs["loss"], steps.logs["log_loss"],
-            steps.count * self._batch_size / steps.seconds, duration(left),
-        )  # fmt: skip
+        losses = f"loss {steps.logs['loss']:.5f}  log loss {steps.logs['log_loss']:.5f}"
+        where, pace = f"step {steps.step}/{self._max_steps}", self._pace(steps)
+        if self._line.shown:
+            # What a narrow terminal has no room for comes last.
+            self._line.show(steps.step / self._max_steps, f"{where}  {pace}  {losses}")
+        else:
+            logger.info("%s  %s  %s", where, losses, pace)
         self._evaluation_began = time.monotonic()
 
     def at_stop(self, stop: Stop):
@@ -48,6 +51,22 @@ class Progress(Hook):
             stop.step, stop.figures["auc"], stop.figures["logloss"], stop.standing,
             time.monotonic() - self._evaluation_began,
         )  # fmt: skip
+
+    def interrupted(self, step: int):
+        self._line.end()
+
+    def end(self):
+        self._line.end()
+
+    def _pace(self, steps: Steps) -> str:
+        """The speed and the time left, or where neither can be told yet, what took the time."""
+        seconds, count = steps.seconds, steps.count
+        if not steps.timed:
+            seconds, count = float(self._seconds.numpy()), int(self._timed_steps.numpy())
+        if not seconds:
+            return f"{duration(steps.seconds)}, most of it to build the graph"
+        left = (self._max_steps - steps.step) / count * seconds
+        return f"{count * self._batch_size / seconds:.0f} examples/s  at most {duration(left)} left"
 
     def examples_per_second(self) -> float:
         """Training rows per second; NaN if no time was measured.

@@ -63,20 +63,21 @@ class LocalEngine:
             counter.add(rows.columns, split == 0)
             sample.add(rows.columns, rows.row_numbers, split == 0)
 
-        progress = Progress("reading times" if splitter.by_time else "counting", reader.total_bytes, self._show)
-        for chunk in read_ahead(reader):
-            rows = Rows.of(chunk, splitter.keys(chunk))
-            times.add(rows.keys) if splitter.by_time else count(rows)
-            spool.write(rows)
-            progress.update(reader.rows, chunk.bytes_read)
+        title = "reading times" if splitter.by_time else "counting"
+        with Progress(title, reader.total_bytes, self._show) as progress:
+            for chunk in read_ahead(reader):
+                rows = Rows.of(chunk, splitter.keys(chunk))
+                times.add(rows.keys) if splitter.by_time else count(rows)
+                spool.write(rows)
+                progress.update(reader.rows, chunk.bytes_read)
         counted.bad_rows = reader.bad_rows
         if splitter.by_time:
             set_cuts(counted, times, source)
             total = reader.rows - reader.bad_rows
-            progress = Progress("counting", total, self._show)
-            for rows in read_ahead(spool):
-                count(rows)
-                progress.update(counted.total, counted.total + counted.dropped)
+            with Progress("counting", total, self._show) as progress:
+                for rows in read_ahead(spool):
+                    count(rows)
+                    progress.update(counted.total, counted.total + counted.dropped)
         counted.check(options.split_rule)
         vocabularies = Vocabularies.from_counts(
             options.format,
@@ -105,12 +106,13 @@ class LocalEngine:
             staging.finish("encoding", staging.found | {"bucket_rows": shuffle.rows})
         shutil.rmtree(staging.path / _SPOOL, ignore_errors=True)
         bucket_rows = as_type(staging.found, _Encoded, str(staging.stage_file), closed=False).bucket_rows
-        progress, written = Progress("shuffling", counted.total, self._show), 0
+        written = 0
         shards = shuffle.write_shards(staging.path, options.format.name, bucket_rows, options.block_rows, options.seed)
-        for split, shard in shards:
-            written += shard.rows
-            progress.update(written, written)
-            yield split, shard
+        with Progress("shuffling", counted.total, self._show) as progress:
+            for split, shard in shards:
+                written += shard.rows
+                progress.update(written, written)
+                yield split, shard
         # The spool is already gone if an earlier run was killed right after this line.
         with contextlib.suppress(FileNotFoundError):
             directory.rmdir()
@@ -125,13 +127,13 @@ class LocalEngine:
         counted: Counted,
     ) -> None:
         written = 0
-        progress = Progress("encoding", counted.total, self._show)
-        for rows in read_ahead(Spool(staging.path / _SPOOL, _columns(source))):
-            split = source.splitter.splits(rows.keys, rows.label, rows.row_numbers, counted.cuts)
-            encoded = encoded_rows(vocabularies, rows.columns, rows.label, dtype, rows.weight)
-            shuffle.add(encoded, split, rows.row_numbers)
-            written += int((split != DROPPED).sum())
-            progress.update(written, written)
+        with Progress("encoding", counted.total, self._show) as progress:
+            for rows in read_ahead(Spool(staging.path / _SPOOL, _columns(source))):
+                split = source.splitter.splits(rows.keys, rows.label, rows.row_numbers, counted.cuts)
+                encoded = encoded_rows(vocabularies, rows.columns, rows.label, dtype, rows.weight)
+                shuffle.add(encoded, split, rows.row_numbers)
+                written += int((split != DROPPED).sum())
+                progress.update(written, written)
         if written != counted.total:
             raise UserError(f"{staging.path}: {written} rows in the spool instead of {counted.total}; delete it")
 

@@ -1,6 +1,8 @@
 """Configs by name and by path."""
 
 import importlib
+import json
+import re
 import sys
 
 import pytest
@@ -36,6 +38,35 @@ def parsed(monkeypatch, *arguments: str):
     holder = files.define_config(values)
     values(sys.argv)
     return holder.value
+
+
+def test_a_file_that_tuning_wrote_is_a_config(monkeypatch, tmp_path):
+    # Adam on the embeddings: other keys than those of the default.
+    best, file = make_config("criteo", "dnn", {"model.hidden_units": (8, 4), "max_epochs": 2.0}), tmp_path / "best.json"
+    entry = {"values": {}, "config": best.to_dict()}
+    file.write_text(json.dumps({"dnn": entry}))
+    for place in (file, f"{file}:dnn"):
+        config = parsed(monkeypatch, f"--config={place}", "--config.seed=3")
+        assert config.is_locked and config.to_dict() == best.to_dict() | {"seed": 3}
+    gone = entry["config"] | {"model": entry["config"]["model"] | {"gone": 1}}
+    for content, message in [
+        ({"dnn": entry, "pnn": entry}, f"{file}: tuned are dnn, pnn; write {file}:MODEL"),
+        ({"pnn": entry}, f"{file}: tuned are pnn; write"),
+        ({"dnn": {"values": {}}}, f"{file}: dnn has no config, only the tuned values; tune again with --write"),
+        ({"dnn": {"values": {}, "config": gone}}, f"{file}: dnn: there no longer is a config key 'gone'; tune again"),
+        ({}, f"{file}: no file of tuned values; python -m ada_ensemble_tf.tune --write={file} makes one"),
+    ]:
+        file.write_text(json.dumps(content))
+        with pytest.raises(flags.IllegalFlagValueError, match=re.escape(message)):
+            parsed(monkeypatch, f"--config={file}{':dnn' if 'pnn' in content and len(content) == 1 else ''}")
+
+
+def test_unknown_keys_are_named_with_those_that_are_like_them(monkeypatch):
+    for key in ("bach_size=3", "model.hiden_units=(3,)"):
+        name = key.partition("=")[0]
+        like = name.replace("bach", "batch").replace("hiden", "hidden")
+        with pytest.raises(flags.IllegalFlagValueError, match=f"unknown config key '{name}'; nearest: {like}"):
+            parsed(monkeypatch, "--config=criteo:dnn", f"--config.{key}")
 
 
 def test_the_command_line_takes_names_outside_the_checkout(monkeypatch, tmp_path):

@@ -105,6 +105,14 @@ def test_override_sets_and_refuses():
     assert config.model.hidden_units == (5,)
     with pytest.raises(ValueError, match="config of dnn: there is no key 'model.k'; model has activation, "):
         override(config, {"model.k": 1})
+    for key, like in {
+        "rate_of_learning": "nearest: .*weight_optimizer.learning_rate",
+        "weight_optimiser.learning_rate": "nearest: weight_optimizer.learning_rate, ",
+        "model.hiden_units": "nearest: model.hidden_units",
+        "quux": "it has .*batch_size, ",
+    }.items():
+        with pytest.raises(ValueError, match=f"there is no key '{key}'; {like}"):
+            override(config, {key: 1})
     with pytest.raises(ValueError, match="there is no key 'seed.x'"):
         override(config, {"seed.x": 1})
     with pytest.raises(ValueError, match="batch_size should be of type int; received 'many'"):

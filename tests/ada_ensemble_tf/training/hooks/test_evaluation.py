@@ -1,5 +1,6 @@
 """Which checkpoint is kept, and when training stops early."""
 
+import logging
 from types import SimpleNamespace
 
 import numpy as np
@@ -25,7 +26,8 @@ def evaluated(monitor: str, annealing: int = 0, scores=SCORES) -> tuple[Evaluati
     evaluator = SimpleNamespace(score=lambda split: Scored(LABELS, np.array(next(rows)), None, 5.0))
     model = SimpleNamespace(bring_up_to_date=lambda: None, annealing_steps=lambda: annealing)
     stages = SimpleNamespace(stages=(), describe=str)
-    hook.begin(SimpleNamespace(model=model, evaluator=evaluator, plan=SimpleNamespace(stages=stages)))
+    plan = SimpleNamespace(stages=stages, max_steps=30, limit="config.max_epochs")
+    hook.begin(SimpleNamespace(model=model, evaluator=evaluator, plan=plan))
     for step in range(10, 10 * len(scores) + 1, 10):
         stops.append(Stop(step))
         hook.at_stop(stops[-1])
@@ -46,6 +48,20 @@ def test_values_before_the_end_of_annealing_do_not_count():
     hook, stops = evaluated("logloss", annealing=25)
     assert [stop.better for stop in stops] == [False, False, True] and stops[0].standing == "annealing"
     assert int(hook.best_step.numpy()) == 30 and not hook.enough()
+
+
+def test_a_run_that_improves_to_the_end_says_so(caplog):
+    caplog.set_level(logging.INFO, "ada_ensemble_tf")
+    for monitor, scores, expected in [
+        ("auc", SCORES, "stopped early: no better validation AUC in 2 evaluations"),
+        ("logloss", SCORES, None),
+        ("logloss", SCORES[::-1], None),
+        ("logloss", (SCORES[0], SCORES[2], SCORES[1]), "still improving at the last step: raise config.max_epochs"),
+        ("logloss", (SCORES[0], SCORES[1]), None),
+    ]:
+        caplog.clear()
+        evaluated(monitor, scores=scores)[0].end()
+        assert caplog.messages == ([] if expected is None else [expected])
 
 
 def test_every_monitored_metric_is_one_of_a_splits_metrics():
