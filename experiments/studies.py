@@ -107,6 +107,33 @@ def objectives() -> Study:
     }
 
 
+def layer_form() -> Study:
+    """Experts normalised before their activation, the gated sum times K, load weights that fall to 0 in three epochs.
+
+    Two layers with D = 32, an embedding optimiser with a low rate and much L2, and exits taught by comparison. The two
+    variants differ in the normalisation of layers' outputs.
+    """
+    form = {
+        "embedding_optimizer.learning_rate": 0.03,
+        "embedding_optimizer.l2": 2.0,
+        "model.dimension": 32,
+        "model.num_layers": 2,
+        "model.dropout": 0.2,
+        "model.l2": 2.8e-4,
+        "model.expert_normalization": "pre_activation",
+        "model.expert_scale": "k",
+        "model.depth_objective": "compared",
+        "model.deep_supervision": 0.1,
+        "model.load_anneal_epochs": 3.0,
+        "model.expert_prior": None,
+        "model.depth_prior": None,
+    }
+    return {
+        f"layers_{normalization}": ("ada_ensemble", form | {"model.normalization": normalization})
+        for normalization in ("batch", "none")
+    }
+
+
 def precision() -> Study:
     """Whether computing in bfloat16 costs AUC."""
     return {
