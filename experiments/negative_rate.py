@@ -50,6 +50,10 @@ def measured(data_dir: Path, workdir: Path, model_name: str, epochs: float) -> d
 
     config, data = config_for(model_name), open_data(data_dir)
     config.max_epochs, config.batch_size = epochs, 512
+    if model_name == "logistic_regression":
+        # Few negatives leave few updates. An unfinished fit has too little spread, an overfitted one too much, and
+        # corrected probabilities are convex in both.
+        config.embedding_optimizer.learning_rate = flags.FLAGS.learning_rate
     start = time.monotonic()
     found = train(config, data, workdir)["test"]
     seconds = time.monotonic() - start
@@ -95,4 +99,5 @@ if __name__ == "__main__":
     flags.DEFINE_list("rates", ["1", "0.1"], "Shares of the negatives of train.")
     flags.DEFINE_string("model", "logistic_regression", "The model.")
     flags.DEFINE_float("epochs", 3.0, "Epochs.", lower_bound=0.01)
+    flags.DEFINE_float("learning_rate", 0.05, "Of the logistic regression.", lower_bound=0.0)
     run_main(main)
