@@ -8,6 +8,7 @@ python -m data_pipelines.doctor --raw=table.csv --suggest_schema=table.json
 The exit code is 1 where there are errors, and 0 where there are at most warnings.
 """
 
+import importlib.util
 import sys
 from collections.abc import Callable, Sequence
 
@@ -18,7 +19,7 @@ from data_pipelines.doctor.raw import examine_raw
 from data_pipelines.doctor.result import Column, Report
 from data_pipelines.doctor.suggest_schema import decide, save_schema
 from data_pipelines.doctor.table_sample import sample_table
-from data_pipelines.errors import UserError, run_main
+from data_pipelines.errors import UserError, extra_missing, run_main
 from data_pipelines.fields.split_rules import SplitRule, shares
 from data_pipelines.formats import DATASETS, make_format
 from data_pipelines.output import beside_output
@@ -49,6 +50,9 @@ def main(argv: Sequence[str]) -> int:
     del argv
     if (_DATA_DIR.value is None) == (not _RAW.value):
         raise UserError("name what to check: --data_dir, or --raw with --dataset or --suggest_schema")
+    if _SUGGEST.value is None and importlib.util.find_spec("scipy") is None:
+        # Its tests come after all rows are counted.
+        raise extra_missing("examining data", "SciPy", "train")
     report = _report(lambda line: None if _JSON.value else print(line, flush=True))
     file = sys.stdout if _SUGGEST.value is None else beside_output(_SUGGEST.value)
     print(report.to_json() if _JSON.value else report.to_text(), file=file)

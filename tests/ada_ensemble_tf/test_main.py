@@ -1,13 +1,14 @@
 """The `ada-ensemble` command."""
 
 import configparser
+import importlib.util
 import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
-from command_line import help_in_process
+from command_line import error_in_process, help_in_process
 
 import ada_ensemble_tf
 from ada_ensemble_tf import __main__ as command
@@ -100,6 +101,17 @@ def test_scoring_needs_the_base_installation_only():
         [sys.executable, "-c", BASE_ONLY, ",".join(_EXTRA_OF)], cwd=ROOT, capture_output=True, text=True
     )
     assert done.returncode == 0, done.stderr[-3000:]
+
+
+@pytest.mark.parametrize(
+    ("module", "argument", "package"),
+    [("prepare", "--raw=a.txt", "tensorflow-datasets"), ("doctor", "--dataset=criteo", "SciPy")],
+)
+def test_what_is_needed_last_is_missed_first(module, argument, package, monkeypatch):
+    find_spec, gone = importlib.util.find_spec, ("scipy", "tensorflow_datasets")
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name, *a: None if name in gone else find_spec(name, *a))
+    message = error_in_process(f"data_pipelines.{module}", "--data_dir=/nowhere", argument)
+    assert f"data needs {package}: pip install 'ada_ensemble_tf[train]'" in message
 
 
 def test_the_version_is_said_alike():
