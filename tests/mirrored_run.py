@@ -1,6 +1,7 @@
-"""A process with two CPU devices that shows what two replicas exchange, and then trains on them:
+"""A process with two CPU devices that either trains or shows what two replicas exchange:
 
-python tests/mirrored_run.py OUT.npz ARGUMENTS OF ada_ensemble_tf.train
+python tests/mirrored_run.py ARGUMENTS OF ada_ensemble_tf.train
+python tests/mirrored_run.py OUT.npz
 """
 
 import sys
@@ -48,10 +49,11 @@ def exchange(out: str) -> None:
 if __name__ == "__main__":
     cpu = tf.config.list_physical_devices("CPU")[0]
     tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
-    exchange(sys.argv.pop(1))
-    keras.utils.clear_session()  # Names of variables as in a new process.
-    # Its flags are required, so it is imported only here.
-    from ada_ensemble_tf import train
-    from data_pipelines.errors import run_main
+    if len(sys.argv) == 2:
+        exchange(sys.argv[1])
+    else:
+        # Its flags are required, so it is imported only here.
+        from ada_ensemble_tf import train
+        from data_pipelines.errors import run_main
 
-    run_main(train.main)
+        run_main(train.main)

@@ -83,23 +83,20 @@ def alone(prepared_criteo, tmp_path_factory) -> Path:
     return workdir
 
 
-@pytest.fixture(scope="module")
-def on_two_devices(prepared_criteo, tmp_path_factory) -> Path:
-    """The folder with the results of `tests/mirrored_run.py`: `out.npz` and a working directory `run`."""
-    folder = tmp_path_factory.mktemp("two_devices")
-    options = ADA_ENSEMBLE | {"strategy": "mirrored"}
-    training = [*arguments_of("ada_ensemble", options, TO_STEP[32], prepared_criteo), f"--workdir={folder}/run"]
+def on_two_devices(*arguments: str | Path) -> None:
+    """Runs `tests/mirrored_run.py`."""
     path = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
-    command = [sys.executable, "tests/mirrored_run.py", folder / "out.npz", *training]
+    command = [sys.executable, "tests/mirrored_run.py", *arguments]
     done = subprocess.run(command, cwd=ROOT, env=os.environ | {"PYTHONPATH": path}, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-4000:]
-    return folder
 
 
 @pytest.fixture(scope="module")
-def exchanged(on_two_devices) -> dict[str, np.ndarray]:
+def exchanged(tmp_path_factory) -> dict[str, np.ndarray]:
     """The results that two replicas compute together from some rows."""
-    return dict(np.load(on_two_devices / "out.npz"))
+    out = tmp_path_factory.mktemp("exchanged") / "out.npz"
+    on_two_devices(out)
+    return dict(np.load(out))
 
 
 def test_killing_a_worker_or_changing_the_number_of_workers_changes_no_result(alone, prepared_criteo, tmp_path):
@@ -164,9 +161,11 @@ def test_both_workers_stop_after_the_same_step_when_one_is_asked_to_end(several_
     assert not (workdir / "metrics.json").exists()
 
 
-def test_two_devices_train_as_one(alone, on_two_devices):
-    same_reports(alone, on_two_devices / "run", 32)
-    config = json.loads((on_two_devices / "run" / "metrics.json").read_text())["config"]
+def test_two_devices_train_as_one(alone, prepared_criteo, tmp_path):
+    options = ADA_ENSEMBLE | {"strategy": "mirrored"}
+    on_two_devices(*arguments_of("ada_ensemble", options, TO_STEP[32], prepared_criteo), f"--workdir={tmp_path}")
+    same_reports(alone, tmp_path, 32)
+    config = json.loads((tmp_path / "metrics.json").read_text())["config"]
     assert config["strategy"] == "mirrored" and config["batch_size"] == 128
 
 
