@@ -69,7 +69,8 @@ class SequentialFusion(CTRModel):
         self.normalize = make_normalization(embedding_normalization, "normalize")
         self.normalize.build(shape)
         self.expert_layers, self.norm_layers, self.fusion_layers = [], [], []
-        before, self.last_names = 0, ()
+        before = 0
+        self.last_names: tuple[str, ...] = ()
         for depth, listed in enumerate(layer_lists(experts, num_layers), 1):
             self.last_names = labels(listed)
             made, places = [], [f"layer_{depth}_{label}" for label in self.last_names]
