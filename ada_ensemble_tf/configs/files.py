@@ -8,7 +8,6 @@ from absl import flags
 from ml_collections import ConfigDict, config_flags
 from ml_collections.config_flags.config_flags import ConfigFileFlagParser
 
-from ada_ensemble_tf.configs.defaults import tuned_config
 from ada_ensemble_tf.configs.overrides import has_key, nearest
 from data_pipelines.errors import UserError
 
@@ -48,6 +47,9 @@ class _Parser(ConfigFileFlagParser):
     def parse(self, path: str) -> ConfigDict:
         place, colon, model = path.partition(":")
         if place.endswith(".json"):
+            # Imported here because it imports TensorFlow, which commands that only draw pages do without.
+            from ada_ensemble_tf.configs.defaults import tuned_config
+
             config = tuned_config(Path(place), model).lock()
         else:
             config = super().parse(f"{config_file(place)}{colon}{model}")

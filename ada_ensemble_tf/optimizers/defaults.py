@@ -38,7 +38,7 @@ def optimizers_of_groups(
     Example:
         >>> groups = optimizers_of_groups("adam", {"embedding_optimizer": None, "weight_optimizer": None})
         >>> [type(optimizer).__name__ for optimizer in groups.values()]
-        ['Adam', 'Adam']
+        ['ClippedAdam', 'ClippedAdam']
     """
     made = {}
     for group, own in given.items():

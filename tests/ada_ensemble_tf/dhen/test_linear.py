@@ -9,7 +9,7 @@ X = np.random.default_rng(0).normal(size=(2, 3, 2)).astype(np.float32)
 
 
 def test_linear_by_hand():
-    module = LinearModule(1)
+    module = LinearModule(1, name="linear_module")
     module.build((None, 2, 2))
     module.project.kernel.assign([[2.0], [-3.0]])
     # 2 (1, 10) - 3 (4, 5): embeddings are summed, their dimensions are not mixed.

@@ -138,7 +138,8 @@ def test_learning_rate_schedules_are_followed():
     np.testing.assert_allclose(variable.numpy(), w, rtol=1e-4)
     optimizer.apply([tf.fill((ROWS, WIDTH), second)], [variable])
     root = np.hypot(first, second)
-    z = z + second - (root - first) / 0.1 * w
+    # The new rate by itself leaves w where it is: z is first brought to the value that gives w under it.
+    z = -w * (1 + first) / 0.1 + second - (root - first) / 0.1 * w
     np.testing.assert_allclose(variable.numpy(), -z / ((1 + root) / 0.1), rtol=1e-4)
 
 

@@ -127,7 +127,7 @@ def test_the_card_tells_what_the_model_is(kinds, model, tmp_path):
 def test_golden_rows_are_the_given_ones_and_odd_ones(kinds, linear, mixture):
     for served in (linear, mixture):
         assert served.rows.real == publish.RANDOM_ROWS and len(served.rows.ctr) == publish.RANDOM_ROWS + len(ODD_TEXTS)
-    assert [text[-1] for text in mixture.rows.columns.values()] == ["1e400"] * 11
+    assert {text[-1] for text in mixture.rows.columns.values()} == {"1e400"}
     # tf.Examples of numbers cannot hold it.
     assert linear.rows.columns["value_column_17a25d"][-1] == ""
     assert linear.rows.columns["text_column_51478a"][-1] == "1e400"

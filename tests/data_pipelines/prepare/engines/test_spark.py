@@ -61,6 +61,19 @@ def _check_same(master, raw, tmp_path, raw_format, inputs, **changed):
     assert [path.name for path in tmp_path.glob("*.preparing")] == []
 
 
+def test_a_bad_row_is_one_clear_message(master, tmp_path):
+    # The first test of the file: the session that later ones share keeps all of the cluster's cores.
+    lines = criteo_lines(100, seed=1)
+    lines[70] = lines[70].replace("\t", "\tx", 1)
+    (tmp_path / "train.txt").write_text("\n".join(lines))
+    finished = _prepare(master, tmp_path / "d", f"--raw={tmp_path / 'train.txt'}")
+    assert f"at {master}" in finished.stdout
+    errors = [line for line in finished.stderr.splitlines() if line.startswith("error: ")]
+    assert finished.returncode == 1 and "Traceback (most recent call last)" not in finished.stderr
+    assert len(errors) == 1 and f"{tmp_path / 'train.txt'}:71: field I1: 'x" in errors[0]
+    assert [path.name for path in tmp_path.iterdir()] == ["train.txt"]
+
+
 def test_many_rows_in_many_parts(master, session, tmp_path, monkeypatch):
     raw, rows = tmp_path / "train.txt", 100_000
     subprocess.run(
@@ -129,18 +142,6 @@ def test_a_split_by_time_with_weights_and_a_share_of_the_negatives(master, sessi
     found = make_format("tabular", schema_file=tmp_path / "schema.json")
     rule = SplitRule("column", "at")
     _check_same(master, raw, tmp_path, *found, split_rule=rule, negative_rate=0.5)
-
-
-def test_a_bad_row_is_one_clear_message(master, tmp_path):
-    lines = criteo_lines(100, seed=1)
-    lines[70] = lines[70].replace("\t", "\tx", 1)
-    (tmp_path / "train.txt").write_text("\n".join(lines))
-    finished = _prepare(master, tmp_path / "d", f"--raw={tmp_path / 'train.txt'}")
-    assert f"at {master}" in finished.stdout
-    errors = [line for line in finished.stderr.splitlines() if line.startswith("error: ")]
-    assert finished.returncode == 1 and "Traceback (most recent call last)" not in finished.stderr
-    assert len(errors) == 1 and f"{tmp_path / 'train.txt'}:71: field I1: 'x" in errors[0]
-    assert [path.name for path in tmp_path.iterdir()] == ["train.txt"]
 
 
 def test_java_that_is_missing_or_old_is_named(criteo_raw_file, tmp_path):
