@@ -47,8 +47,12 @@ class CrossExpert(Expert):
         self.dense.build(x_shape)
 
     def call(self, x0: tf.Tensor, x: tf.Tensor) -> tf.Tensor:
-        mixed = self.dense(x)
+        mixed = self.mixed(x)
         return x0 * (mixed + self.diag_scale * x if self.diag_scale else mixed)
+
+    def mixed(self, x: tf.Tensor) -> tf.Tensor:
+        """`[B, M]`: W x + b."""
+        return self.dense(x)
 
     def flops(self) -> int:
         """Per row: W x, the bias, the product with x0, and the diagonal if there is one."""

@@ -39,7 +39,7 @@ class DenseExpert(Expert):
         self.dense.build(x_shape)
 
     def call(self, x0: tf.Tensor, x: tf.Tensor) -> tf.Tensor:
-        return self.activate(x0, self.dense(x))
+        return self.activate(x0, self.before_activation(x0, x))
 
     def before_activation(self, x0: tf.Tensor, x: tf.Tensor, training: bool = False) -> tf.Tensor:
         return self.dense(x)

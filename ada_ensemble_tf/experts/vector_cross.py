@@ -1,19 +1,17 @@
 """The vector-wise cross expert."""
 
-from typing import Any
-
 import keras
 import tensorflow as tf
 
-from ada_ensemble_tf.arguments import Count, Weight
 from ada_ensemble_tf.experts.base import Expert
+from ada_ensemble_tf.experts.cross import CrossExpert
 from ada_ensemble_tf.experts.vector_dense import mixed_fields
 from ada_ensemble_tf.layers.dense import Dense
 from ada_ensemble_tf.layers.fields import Shape
 
 
 @keras.saving.register_keras_serializable(package="ada_ensemble_tf")
-class VectorCrossExpert(Expert):
+class VectorCrossExpert(CrossExpert):
     """X0 * (W X + diag_scale X + b), X0 and X `[F, D]`, W `[F, F]`: the cross expert with whole fields for elements.
 
     The cross layer of AdaEnsemble's original release (arXiv 2301.08353) on feature maps read as `[B, F, D]`: W is the
@@ -35,24 +33,16 @@ class VectorCrossExpert(Expert):
         96
     """
 
-    reads_x0 = True
-
-    def __init__(self, num_fields: Count, diag_scale: Weight = 0.0, **kwargs: Any):
-        super().__init__(num_fields, **kwargs)
-        self.diag_scale = diag_scale
-
     def build(self, x0_shape: Shape, x_shape: Shape) -> None:
-        super().build(x0_shape, x_shape)
+        # Not that of the base, whose kernel is [M, M].
+        Expert.build(self, x0_shape, x_shape)
         self.mix = Dense(self.num_fields, name="mix")
         self.mix.build((None, self.dimension, self.num_fields))
 
-    def call(self, x0: tf.Tensor, x: tf.Tensor) -> tf.Tensor:
-        mixed = mixed_fields(self.mix, x, self.num_fields)
-        return x0 * (mixed + self.diag_scale * x if self.diag_scale else mixed)
+    def mixed(self, x: tf.Tensor) -> tf.Tensor:
+        """`[B, M]`: W X + b, flattened."""
+        return mixed_fields(self.mix, x, self.num_fields)
 
     def flops(self) -> int:
         """Per row: W X, the bias, the product with X0, and the diagonal if there is one."""
         return 2 * self.num_fields * self.width + (4 if self.diag_scale else 2) * self.width
-
-    def get_config(self) -> dict[str, Any]:
-        return super().get_config() | {"diag_scale": self.diag_scale}

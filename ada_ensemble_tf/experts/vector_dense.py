@@ -1,19 +1,16 @@
 """The vector-wise dense expert."""
 
-from typing import Any
-
 import keras
 import tensorflow as tf
 
-from ada_ensemble_tf.arguments import Count
 from ada_ensemble_tf.experts.base import Expert
+from ada_ensemble_tf.experts.dense import DenseExpert
 from ada_ensemble_tf.layers.dense import Dense
 from ada_ensemble_tf.layers.fields import Shape
-from ada_ensemble_tf.layers.precision import Activation, apply_activation
 
 
 @keras.saving.register_keras_serializable(package="ada_ensemble_tf")
-class VectorDenseExpert(Expert):
+class VectorDenseExpert(DenseExpert):
     """activation(W X + b), X `[F, D]` and W `[F, F]`: the dense expert with whole fields in place of single elements.
 
     The dense layer of AdaEnsemble's original release (arXiv 2301.08353) on x read as `[B, F, D]`: it mixes fields, in
@@ -32,30 +29,18 @@ class VectorDenseExpert(Expert):
         72
     """
 
-    def __init__(self, num_fields: Count, activation: Activation = "relu", **kwargs: Any):
-        super().__init__(num_fields, **kwargs)
-        self.activation = activation
-
     def build(self, x0_shape: Shape, x_shape: Shape) -> None:
-        super().build(x0_shape, x_shape)
+        # Not that of the base, whose kernel is [M, M].
+        Expert.build(self, x0_shape, x_shape)
         self.mix = Dense(self.num_fields, name="mix")
         self.mix.build((None, self.dimension, self.num_fields))
-
-    def call(self, x0: tf.Tensor, x: tf.Tensor) -> tf.Tensor:
-        return self.activate(x0, self.before_activation(x0, x))
 
     def before_activation(self, x0: tf.Tensor, x: tf.Tensor, training: bool = False) -> tf.Tensor:
         return mixed_fields(self.mix, x, self.num_fields)
 
-    def activate(self, x0: tf.Tensor, sums: tf.Tensor) -> tf.Tensor:
-        return apply_activation(keras.activations.get(self.activation), sums)
-
     def flops(self) -> int:
         """Per row: W X."""
         return 2 * self.num_fields * self.width
-
-    def get_config(self) -> dict[str, Any]:
-        return super().get_config() | {"activation": self.activation}
 
 
 def mixed_fields(mix: Dense, x: tf.Tensor, num_fields: int) -> tf.Tensor:
