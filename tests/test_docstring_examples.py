@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-PACKAGES = ("layers", "experts", "gates", "moe", "dhen", "optimizers", "losses", "models", "evaluation")
+PACKAGES = ("devices", "layers", "experts", "gates", "moe", "dhen", "optimizers", "losses", "models", "evaluation")
 """Packages of `ada_ensemble_tf` whose examples run."""
 
 DISPATCHERS = ("SparseDispatcher", "DenseDispatcher")
