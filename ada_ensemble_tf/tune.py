@@ -2,6 +2,7 @@
 
 python -m ada_ensemble_tf.tune --config=frappe --models=dnn,dcn_v2 --trials=20 --data_dir=DIR --out=DIR
 
+The best trial has the best validation metric config.monitor: AUC, or with --set=monitor=logloss the lowest LogLoss.
 With --write=best.json the configs of the best trials go into a file: python -m ada_ensemble_tf.train
 --config=best.json:dnn trains with one. A second run goes on where the first stopped.
 """
@@ -13,9 +14,11 @@ from absl import flags
 
 from ada_ensemble_tf.comparison.configs import make_config
 from ada_ensemble_tf.comparison.runs import Workers
+from ada_ensemble_tf.configs.defaults import TUNED_BY
 from ada_ensemble_tf.configs.models import MODELS
 from ada_ensemble_tf.configs.overrides import parse
 from ada_ensemble_tf.configs.search_spaces import SPACES
+from ada_ensemble_tf.trained.config_ranges import MONITORED
 from data_pipelines.errors import extra_missing, run_main
 from data_pipelines.locks import alone_in
 from data_pipelines.ranges import NOT_NEGATIVE, define_float
@@ -36,7 +39,7 @@ _SEARCH = flags.DEFINE_enum(
     "search", "tpe", ["tpe", "grid"], "tpe learns from the trials so far; grid walks the space's grid in random order."
 )
 _PARSIMONY = define_float(
-    "parsimony", 0.0, "AUC that one more expert or layer must add; AdaEnsemble's paper: 0.0002.", NOT_NEGATIVE
+    "parsimony", 0.0, "Gain that one more expert or layer must bring; AdaEnsemble's paper: 0.0002 of AUC.", NOT_NEGATIVE
 )
 _WRITE = flags.DEFINE_string("write", None, "JSON file that takes the best configs, beside those of other models.")
 
@@ -64,7 +67,8 @@ def main(argv: Sequence[str]) -> int:
                 code = 1
                 continue
             values = " ".join(f"--config.{key}={value}" for key, value in best["values"].items())
-            print(f"{name}: validation AUC {best['validation_auc']:.5f} of {best['trials']} trials: {values}")
+            metric, value = MONITORED[config.monitor].written, best[TUNED_BY[config.monitor]]
+            print(f"{name}: validation {metric} {value:.5f} of {best['trials']} trials: {values}")
             if _WRITE.value:
                 write_best(Path(_WRITE.value), name, best)
     return code

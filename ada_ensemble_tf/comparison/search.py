@@ -38,35 +38,40 @@ def _values(allowed: Range) -> Sequence[Any]:
     return range(allowed.low, allowed.high + 1, allowed.step)
 
 
-def kept(trials: Sequence[FrozenTrial], tolerance: float) -> FrozenTrial:
-    """The trial with the highest AUC, or one with fewer experts or layers whose AUC is hardly lower.
+def kept(trials: Sequence[FrozenTrial], tolerance: float, sign: float = 1.0) -> FrozenTrial:
+    """The trial with the best value, or one with fewer experts or layers whose value is hardly worse.
 
     AdaEnsemble (arXiv 2301.08353, section 4.1.4) reports the model with fewer experts or layers if its AUC is within
-    0.02 % of that with one more expert or layer. So, from the number of layers and experts of the highest AUC, this
+    0.02 % of that with one more expert or layer. So, from the number of layers and experts of the best value, this
     takes one layer or expert away as long as the best trial of the smaller model is within `tolerance` of the best of
-    the larger one. A smaller model that was not tried ends it. Models that search no K keep the highest AUC.
+    the larger one. A smaller model that was not tried ends it. Models that search no K keep the best value.
 
     Args:
         trials: complete trials, their config values in the attribute "values"; at least one.
-        tolerance: how much AUC one layer or expert may be worth, such as 0.0002.
+        tolerance: how much of the value one layer or expert may be worth, such as 0.0002 of AUC.
+        sign: 1 if a larger value is better, -1 if a smaller one is.
     """
+
+    def score(trial: FrozenTrial) -> float:
+        return sign * value(trial)
+
     best: dict[tuple[int, int], FrozenTrial] = {}
     for trial in trials:
         values = trial.user_attrs["values"]
         size = (values.get(LAYERS, 0), values.get(EXPERTS, 0))
-        if size not in best or auc(trial) > auc(best[size]):
+        if size not in best or score(trial) > score(best[size]):
             best[size] = trial
-    size = max(best, key=lambda size: auc(best[size]))
+    size = max(best, key=lambda size: score(best[size]))
     while size[1]:
         smaller = [one for one in ((size[0] - 1, size[1]), (size[0], size[1] - 1)) if one in best]
-        close = [one for one in smaller if auc(best[one]) >= auc(best[size]) - tolerance]
+        close = [one for one in smaller if score(best[one]) >= score(best[size]) - tolerance]
         if not tolerance or not close:
             break
-        size = max(close, key=lambda one: auc(best[one]))
+        size = max(close, key=lambda one: score(best[one]))
     return best[size]
 
 
-def auc(trial: FrozenTrial) -> float:
-    """A complete trial's validation AUC."""
+def value(trial: FrozenTrial) -> float:
+    """What a complete trial was judged by: the validation metric of `config.monitor`."""
     assert trial.value is not None, "a complete trial has a value"
     return trial.value

@@ -1,4 +1,6 @@
-"""Tuning one model: Optuna proposes, and runs of `ada_ensemble_tf.comparison.runs` measure the validation AUC.
+"""Tuning one model: Optuna proposes, and runs of `ada_ensemble_tf.comparison.runs` measure.
+
+Trials are ranked by the validation metric that `config.monitor` names.
 
 OUT/<model>/journal.log   the trials, as Optuna keeps them
 OUT/<model>/<hash>/       a trial's run, named by its config: an interrupted one goes on, the same one is not run twice
@@ -23,14 +25,16 @@ import optuna
 from ml_collections import ConfigDict
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
+from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from ada_ensemble_tf.comparison.configs import config_hash
 from ada_ensemble_tf.comparison.runs import HPARAMS_FOLDER, Run, Workers
-from ada_ensemble_tf.comparison.search import auc, grid, kept
-from ada_ensemble_tf.configs.defaults import Tuned, load_tuned
+from ada_ensemble_tf.comparison.search import grid, kept, value
+from ada_ensemble_tf.configs.defaults import TUNED_BY, Tuned, load_tuned
 from ada_ensemble_tf.configs.overrides import override
 from ada_ensemble_tf.configs.search_spaces import Choice, LogUniform, Range, Space, overrides, present
+from ada_ensemble_tf.trained.config_ranges import MONITORED, Monitored
 from ada_ensemble_tf.trained.run_files import flat
 from data_pipelines.errors import UserError
 from data_pipelines.locks import LOCK_FILE, alone_at
@@ -55,8 +59,8 @@ class Tuning:
         search: "tpe", which learns from the results so far, or "grid", see `search.grid`.
 
     Raises:
-        UserError: if the folder holds trials of another config, space, search or data, or a journal that cannot be
-            read.
+        UserError: if the folder holds trials of another config, space, search or data, or that were judged by another
+            metric, or a journal that cannot be read.
     """
 
     def __init__(
@@ -70,11 +74,12 @@ class Tuning:
         search: str = "tpe",
     ):
         self.config, self.space = config, space
+        self._monitored = MONITORED[config.monitor]
         self._grid = grid(space, seed) if search == "grid" else None
         self.data_dir, self.fingerprint, self.folder, self.seed = data_dir.absolute(), fingerprint, folder, seed
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         folder.mkdir(parents=True, exist_ok=True)
-        storage, self._study = _opened(folder / "journal.log", config.model.name)
+        storage, self._study = _opened(folder / "journal.log", config.model.name, self._monitored)
         self._check_same_study()
         for trial in self._study.get_trials(states=(TrialState.RUNNING,)):
             # Left by a process that was killed. When proposed again, it goes on in the same run's folder.
@@ -112,7 +117,7 @@ class Tuning:
         return set(overrides(lowest))
 
     def trials(self) -> list[FrozenTrial]:
-        """The trials that have ended, with an AUC or in failure."""
+        """The trials that have ended, with a value or in failure."""
         ended = self._study.get_trials(states=(TrialState.COMPLETE, TrialState.FAIL))
         return [trial for trial in ended if "interrupted" not in trial.user_attrs]
 
@@ -155,15 +160,17 @@ class Tuning:
         complete = [trial for trial in ended if trial.state == TrialState.COMPLETE]
         if not complete:
             return None
-        trial = kept(complete, parsimony)
-        return {
+        trial = kept(complete, parsimony, self._monitored.sign)
+        best: Tuned = {
             "config": self._run_of(trial).config,
             "values": trial.user_attrs["values"],
-            "validation_auc": auc(trial),
             "trials": len(ended),
             "failed": len(ended) - len(complete),
             "fingerprint": self.fingerprint,
         }
+        # One key by metric, so that a file never shows a LogLoss as AUC.
+        best[TUNED_BY[self.config.monitor]] = value(trial)
+        return best
 
     def _ask(self) -> Trial:
         number = len(self._study.get_trials(deepcopy=False))
@@ -192,9 +199,9 @@ class Tuning:
 
     def _tell(self, trial: Trial, run: Run, failure: str | None) -> None:
         if failure is None:
-            auc = run.metrics()["validation"]["auc"]
-            self._study.tell(trial, auc)
-            result = f"validation AUC {auc:.5f}"
+            found = run.metrics()["validation"][self.config.monitor]
+            self._study.tell(trial, found)
+            result = f"validation {self._monitored.written} {found:.5f}"
         else:
             trial.set_user_attr("failure", failure)
             self._study.tell(trial, state=TrialState.FAIL)
@@ -228,11 +235,13 @@ def write_best(path: Path, model: str, best: Tuned) -> None:
         write_complete(path, json.dumps(known, indent=2, sort_keys=True) + "\n")
 
 
-def _opened(journal: Path, model: str) -> tuple[JournalStorage, optuna.Study]:
+def _opened(journal: Path, model: str, monitored: Monitored) -> tuple[JournalStorage, optuna.Study]:
     """The storage of trials in a file, and the study of a model in it; both may be new."""
+    direction = StudyDirection.MAXIMIZE if monitored.sign > 0 else StudyDirection.MINIMIZE
     try:
         storage = JournalStorage(JournalFileBackend(str(journal)))
-        study = optuna.create_study(storage=storage, study_name=model, direction="maximize", load_if_exists=True)
+        study = optuna.create_study(storage=storage, study_name=model, direction=direction, load_if_exists=True)
+        before = study.direction
     except OSError:
         raise
     except Exception as error:
@@ -241,6 +250,8 @@ def _opened(journal: Path, model: str) -> tuple[JournalStorage, optuna.Study]:
             f"{journal}: not a readable journal of trials ({type(error).__name__}: {error}); delete {journal.parent}, "
             "or choose another --out"
         ) from error
+    if before != direction:
+        raise UserError(f"{journal}: its trials were not ranked by {monitored.written}; choose another --out")
     return storage, study
 
 

@@ -1,7 +1,7 @@
 """The keys that every config has, with defaults that suit most data."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from ml_collections import ConfigDict, FieldReference
 from typing_extensions import NotRequired, TypedDict
@@ -121,11 +121,24 @@ def apply_tuned(config: ConfigDict, file: Path) -> ConfigDict:
     return config
 
 
+TUNED_BY: dict[str, Literal["validation_auc", "validation_logloss", "validation_normalized_entropy"]] = {
+    "auc": "validation_auc",
+    "logloss": "validation_logloss",
+    "normalized_entropy": "validation_normalized_entropy",
+}
+"""By `config.monitor`: the key of `Tuned` that has the best trial's metric."""
+
+
 class Tuned(TypedDict):
-    """The best of a model's trials: values by config key, what they are of, and the whole config of that trial."""
+    """The best of a model's trials: values by config key, what they are of, and the whole config of that trial.
+
+    It has the validation metric that `config.monitor` named, and no other.
+    """
 
     values: dict[str, Any]
     validation_auc: NotRequired[float]
+    validation_logloss: NotRequired[float]
+    validation_normalized_entropy: NotRequired[float]
     trials: NotRequired[int]
     failed: NotRequired[int]
     fingerprint: NotRequired[str]

@@ -1,6 +1,7 @@
 """Tuning: once with real trainings through the command line, then with a function instead of trainings."""
 
 import json
+import math
 import os
 import sys
 import threading
@@ -102,6 +103,22 @@ def test_tuning_finds_the_best_and_goes_on_as_if_uninterrupted(tuning):
     assert proposed(parts) == proposed(whole) and len(proposed(whole)) == 10
     assert whole.best()["values"][RATE] == pytest.approx(0.03, rel=0.25)
     assert whole.best()["validation_auc"] == max(trial.value for trial in whole.trials())
+
+
+def test_trials_are_ranked_by_the_metric_that_the_config_monitors(tuning):
+    """LogLoss is lowest where the embeddings' learning rate is 0.05, not where AUC is largest."""
+    by_auc, by_loss = tuning("by_auc"), tuning("by_loss", monitor="logloss")
+    with Workers(1) as workers:
+        by_auc.run(5, workers)
+        by_loss.run(5, workers)
+    rates = {trial.value: trial.user_attrs["values"][RATE] for trial in by_loss.trials()}
+    best = by_loss.best()
+    assert best["validation_logloss"] == min(rates) and best["values"][RATE] == rates[min(rates)]
+    assert "validation_auc" not in best and "validation_logloss" not in by_auc.best()
+    nearest = min(rates.values(), key=lambda rate: abs(math.log(rate / 0.05)))
+    assert best["values"][RATE] == nearest != by_auc.best()["values"][RATE]
+    with pytest.raises(UserError, match=r"journal\.log: its trials were not ranked by AUC; choose another --out"):
+        tuning("by_loss")
 
 
 def test_a_grid_is_walked_once_and_then_ends(tuning):

@@ -44,6 +44,12 @@ def test_a_size_is_as_good_as_its_best_trial():
     assert _kept(aucs, 0.0002) == (2, 1, 2)
 
 
+def test_where_less_is_better_the_lowest_is_best_and_a_smaller_model_may_be_a_little_higher():
+    losses = [((2, 2), 0.40), ((2, 1), 0.4001), ((2, 1), 0.39999 + 0.01), ((1, 2), 0.45)]
+    values = [kept(_trials(losses), tolerance, sign=-1.0).user_attrs["values"]["other"] for tolerance in (0.0, 0.0002)]
+    assert values == [0, 1]
+
+
 def test_models_without_a_number_of_experts_keep_the_highest_auc():
     trials = [
         optuna.trial.create_trial(value=value, user_attrs={"values": {"model.num_layers": layers}})
