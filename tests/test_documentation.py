@@ -5,6 +5,7 @@ themselves, so that flags, config keys and configs must exist; what the commands
 test_end_to_end.py, test_compare.py, test_tune.py, test_report.py and the tests of prepare, doctor and serving.
 """
 
+import inspect
 import json
 import re
 import runpy
@@ -175,6 +176,20 @@ def test_the_table_of_models_has_each_model_once():
     rows = re.findall(r"^\| (`.*?) \|", table, re.MULTILINE)
     names = [name for row in rows for name in re.findall(r"`(\w+)`", row)]
     assert sorted(names) == sorted(MODELS)
+
+
+def test_the_papers_of_all_models_are_cited_with_the_numbers_of_the_docstrings():
+    text = (ROOT / "CITATION.cff").read_text().partition("references:\n")[2]
+    cited: dict[str, list[str]] = {}
+    for reference in f"\n{text}".split("\n  - type: ")[1:]:
+        (number,) = re.findall(r"arXiv:([\d.]+)|doi: (\S+)", reference)
+        assert re.search(r"^    year: \d{4}$", reference, re.MULTILINE) and "family-names" in reference
+        for model in re.findall(r"^    notes: \"models: (.*)\"$", reference, re.MULTILINE)[0].split(", "):
+            cited.setdefault(model, []).append(number[0])
+    assert sorted(cited) == sorted(MODELS)
+    for model, numbers in cited.items():
+        source = inspect.getsource(inspect.getmodule(MODELS[model]))
+        assert [number for number in numbers if number and number not in source] == [], model
 
 
 def test_the_table_of_results_has_the_figures_of_its_pages():
