@@ -40,9 +40,7 @@ class Placements(NamedTuple):
     below_weights: np.ndarray | None = None
 
 
-def delong(
-    labels: np.ndarray, predictions: np.ndarray, other: np.ndarray, weights: np.ndarray | None = None
-) -> DeLong:
+def delong(labels: np.ndarray, predictions: np.ndarray, other: np.ndarray, weights: np.ndarray | None = None) -> DeLong:
     """Tests whether two models' AUCs on the same rows differ by more than the choice of rows explains.
 
     DeLong, DeLong and Clarke-Pearson (Biometrics 1988), with placements from midranks in O(N log N) after Sun and Xu

@@ -22,9 +22,9 @@ class RawEncoder(tf.Module):
     """`data_pipelines.fields.vocabulary.Vocabularies` in the graph: text of the log's columns to ids and values.
 
     A level that training did not see, or text that its column's rule cannot read, gets the field's out-of-vocabulary
-    row; no text fails a batch. All fields share one table, and fields with the same rule are read at once, because the
-    time for one row depends on the number of operations. Columns of plain text are looked up in parallel with the
-    others, whose rules take longer.
+    row, and any level of a hashed field its bucket's; no text fails a batch. All other fields share one table, and
+    fields with the same rule are read at once, because the time for one row depends on the number of operations.
+    Columns of plain text are looked up in parallel with the others, whose rules take longer.
 
     Args:
         schema: the fields.
@@ -35,7 +35,11 @@ class RawEncoder(tf.Module):
         super().__init__()
         self._schema = schema
         self._numbers = {field.name: i for i, field in enumerate(schema.fields)}
-        single = [field for field in schema.fields if not field.separator]
+        # What to add to the asset's line of a level, counted from 0, for the level's row of the table.
+        lines = 1 + np.cumsum([0, *(field.vocabulary_size for field in schema.fields)])
+        self._shifts = {f.name: f.offset + 1 - int(line) for f, line in zip(schema.fields, lines[:-1], strict=True)}
+        single = [field for field in schema.fields if not field.separator and not field.buckets]
+        self._hashed = _by_rule([field for field in schema.fields if not field.separator and field.buckets])
         plain = [field for field in single if field.transform == "text"]
         ruled = [field for field in single if field.transform != "text"]
         self._lookups = [_by_rule(fields) for fields in (plain, ruled) if fields]
@@ -53,8 +57,9 @@ class RawEncoder(tf.Module):
             tf.errors.InvalidArgumentError: at run time, if the columns differ in length; names the column.
         """
         fields, rows = self._schema.fields, number_of_rows(columns)
-        single = [field for groups in self._lookups for group in groups for field in group]
+        single = [field for groups in (*self._lookups, self._hashed) for group in groups for field in group]
         parts = [self._encode_single(columns, groups, rows) for groups in self._lookups]
+        parts += [_encode_hashed(columns, group) for group in self._hashed]
         several = [field for field in fields if field.separator]
         parts += [self._encode_list(read(columns[field.column], field.reading), field) for field in several]
         ids = parts[0] if len(parts) == 1 else tf.concat(parts, axis=1)
@@ -83,8 +88,8 @@ class RawEncoder(tf.Module):
         levels = tf.reshape(tf.concat(found, axis=0), [len(fields), rows])
         numbers = np.array([self._numbers[field.name] for field in fields])[:, None]
         prefixes = tf.broadcast_to(tf.constant([[f"{number}="] for (number,) in numbers]), tf.shape(levels))
-        offsets = np.array([[field.offset] for field in fields])
-        return tf.transpose(self._rows(tf.strings.join([prefixes, levels]), numbers, offsets))
+        offsets, shifts = (np.array(one)[:, None] for one in zip(*map(self._offset_and_shift, fields), strict=True))
+        return tf.transpose(self._rows(tf.strings.join([prefixes, levels]), offsets, shifts))
 
     def _encode_list(self, text: tf.Tensor, field: Field) -> tf.Tensor:
         """Ids `[B, width]` of a multi-valued field."""
@@ -101,14 +106,25 @@ class RawEncoder(tf.Module):
         return tf.concat([first[:, None], ids[:, 1:]], axis=1)
 
     def _rows_of(self, level: tf.Tensor, field: Field) -> tf.Tensor:
-        number = self._numbers[field.name]
-        return self._rows(tf.strings.join([f"{number}=", level]), number, field.offset)
+        if field.buckets:
+            return transforms.hashed_rows(level, field)
+        keys = tf.strings.join([f"{self._numbers[field.name]}=", level])
+        return self._rows(keys, *self._offset_and_shift(field))
 
-    def _rows(self, keys: tf.Tensor, number: np.ndarray | int, offset: np.ndarray | int) -> tf.Tensor:
-        """Row numbers, int32, for keys "number=level" of the fields with these numbers and offsets."""
+    def _offset_and_shift(self, field: Field) -> tuple[int, int]:
+        return field.offset, self._shifts[field.name]
+
+    def _rows(self, keys: tf.Tensor, offset: np.ndarray | int, shift: np.ndarray | int) -> tf.Tensor:
+        """Row numbers, int32, for keys "number=level" of the fields with these offsets and shifts."""
         line = self._table.lookup(keys)
-        # A field's lines follow those of the fields before it, which have one row more each, the out-of-vocabulary row.
-        return tf.cast(tf.where(line >= 0, line + number, offset), tf.int32)
+        return tf.cast(tf.where(line >= 0, line + shift, offset), tf.int32)
+
+
+def _encode_hashed(columns: Mapping[str, tf.Tensor], group: list[Field]) -> tf.Tensor:
+    """Ids `[B, number of fields]` of hashed fields of one reading."""
+    text = read(tf.concat([columns[field.column] for field in group], axis=0), group[0].reading)
+    levels = tf.split(transforms.categories(text), len(group))
+    return tf.stack([transforms.hashed_rows(level, field) for level, field in zip(levels, group, strict=True)], axis=1)
 
 
 def _by_rule(fields: list[Field]) -> list[list[Field]]:

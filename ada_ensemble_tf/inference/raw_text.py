@@ -2,6 +2,7 @@
 
 import datetime
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 
@@ -18,7 +19,8 @@ UNSEEN = "unseen\n"
 def raw_text(vocabularies: Vocabularies, ids: np.ndarray, values: np.ndarray | None = None) -> dict[str, list[str]]:
     """Raw columns that encode to these ids: a bin's smallest number, and `UNSEEN` for an out-of-vocabulary id.
 
-    If several fields read a column, the first one decides its text; the others may get other ids.
+    If several fields read a column, the first one decides its text; the others may get other ids. Of a hashed field,
+    the text names the bucket and may itself be hashed to another one, for no hash can be turned back.
 
     Args:
         vocabularies: the levels.
@@ -33,10 +35,10 @@ def raw_text(vocabularies: Vocabularies, ids: np.ndarray, values: np.ndarray | N
     for position, field in enumerate(schema.fields):
         if field.column in columns:
             continue
-        known = vocabularies.levels[field.name]
+        level_text = partial(field.level_text, vocabulary=vocabularies.levels[field.name])
         found = ids[:, starts[position] : starts[position + 1]]
         texts = [
-            [_text(known[int(i) - field.offset - 1] if i > field.offset else None, field) for i in row if i != PADDING]
+            [_text(level_text(i) if i else None, field) for i in (row[row != PADDING] - field.offset).tolist()]
             for row in found
         ]
         columns[field.column] = [field.separator.join(parts) for parts in texts]

@@ -9,9 +9,10 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
-from data_pipelines.fields import canonical, rules
+from data_pipelines.fields import canonical, hashing, rules
 from data_pipelines.fields.kinds import INTEGER, NUMBER
 from data_pipelines.fields.readings import MISSING_NUMBER, UNREADABLE
+from data_pipelines.fields.schema import Field
 from data_pipelines.fields.times import CANONICAL
 
 _SHORT_DIGITS = 18
@@ -37,6 +38,15 @@ def categories(text: tf.Tensor) -> tf.Tensor:
     # Hardly any request has non-canonical text; the others pay only for this one operation.
     odd = tf.strings.regex_full_match(text, canonical.NOT_CANONICAL)
     return tf.cond(tf.reduce_any(odd), lambda: _canonical(text), lambda: text)
+
+
+def hashed_rows(level: tf.Tensor, field: Field) -> tf.Tensor:
+    """Rows of the table, int32, of levels of a hashed field: `data_pipelines.fields.hashing.hashed_rows` in the graph.
+
+    It is the same hash, SipHash-2-4, with the key that the schema holds.
+    """
+    row = tf.strings.to_hash_bucket_strong(level, field.buckets, list(field.key)) + hashing.BUCKETS_FROM
+    return tf.cast(tf.where(level == "", tf.ones_like(row), row) + field.offset, tf.int32)
 
 
 def to_values(text: tf.Tensor, transform: str, parameters: tuple[float, ...]) -> tf.Tensor:
@@ -197,6 +207,7 @@ def _or_missing(level: tf.Tensor, readable: tf.Tensor, missing: tf.Tensor) -> tf
 
 _RULES: dict[str, Callable[[tf.Tensor, tuple[float, ...]], tf.Tensor]] = {
     "text": lambda text, parameters: categories(text),
+    "hashed": lambda text, parameters: categories(text),
     "log_square": _log_square,
     "log_of_square": _log_of_square,
     "log1p_of_square": _log1p_of_square,

@@ -195,7 +195,7 @@ def value_name(schema: Schema, vocabularies: Vocabularies, field: str, id: int) 
     one = next(f for f in schema.fields if f.name == field)
     if id == one.offset:
         return "(out of vocabulary)"
-    return vocabularies.levels[field][id - one.offset - 1] or "(missing)"
+    return one.level_text(id - one.offset, vocabularies.levels[field]) or "(missing)"
 
 
 def _first(inputs: Inputs, count: int) -> Inputs:

@@ -19,7 +19,8 @@ LIMITS = """\
 - Missing values (empty text, an absent feature of a tf.Example, NaN among numbers) get the field's level for missing
   values, or its out-of-vocabulary row if training had no missing values.
 - Unseen text, oversized text and text of the wrong kind ("abc" among integers, an integer beyond 64 bits) get the
-  field's out-of-vocabulary row. A number that is read as a value is clipped at ten standard deviations.
+  field's out-of-vocabulary row; in a hashed field, any text gets its bucket's row. A number that is read as a value is
+  clipped at ten standard deviations.
 - If a multi-valued field gets more values than it has columns, only the first ones count.
 - An error names the column if an input is missing, unknown or of the wrong type, if columns differ in length, if a
   feature of a tf.Example has the wrong type, or if a single-valued column has several values.

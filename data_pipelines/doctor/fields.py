@@ -10,7 +10,15 @@ import polars as pl
 from data_pipelines.doctor.counts import SplitCounts
 from data_pipelines.doctor.result import Column, Report
 from data_pipelines.doctor.statistics import Shift, field_auc, level_shift
-from data_pipelines.doctor.verdicts import judge_auc, judge_bins, judge_levels, judge_one_level, judge_shift
+from data_pipelines.doctor.verdicts import (
+    judge_auc,
+    judge_bins,
+    judge_buckets,
+    judge_levels,
+    judge_one_level,
+    judge_shift,
+)
+from data_pipelines.fields.hashing import BUCKETS_FROM, estimated_values
 from data_pipelines.fields.schema import Field, Schema
 from data_pipelines.read.preparation import SPLITS, Preparation
 
@@ -42,9 +50,9 @@ def examine_fields(
     for position, field in enumerate(schema.fields):
         levels = {split: count.levels(position) for split, count in counts.items()}
         known = None if vocabulary is None else vocabulary[field.name]
-        text = partial(_text, known)
-        # Bins and the one level of values exist even if they are rare.
-        counted = field.transform != "equal_frequency" and not field.has_value
+        text = partial(_text, field, known)
+        # Bins, buckets and the one level of values exist even if they are rare.
+        counted = field.transform not in ("equal_frequency", "hashed") and not field.has_value
         threshold = thresholds[field.name] if counted else 0
         shifts = _shifts(levels, threshold, field.width)
         auc = field_auc(levels["train"], levels["validation"] + levels["test"])
@@ -56,6 +64,9 @@ def examine_fields(
             judge_one_level(report, field.name, text(int(seen[0])))
         elif field.transform == "equal_frequency":
             judge_bins(report, field.name, len(field.parameters) + 1, asked[field.name])
+        elif field.buckets:
+            filled = int(np.any([split.any(axis=1) for split in levels.values()], axis=0)[BUCKETS_FROM:].sum())
+            judge_buckets(report, field.name, estimated_values(filled, field.buckets), field.buckets)
         if not judge_auc(report, field.name, auc):
             judge_levels(report, field.name, np.sum(list(levels.values()), axis=0), text)
         for split, shift in shifts.items() if preparation.options.split_rule.is_random else ():
@@ -65,9 +76,7 @@ def examine_fields(
     report.table(_COMPARISON, "fields", _comparison_columns())
 
 
-def examine_values(
-    report: Report, schema: Schema, counts: Mapping[str, SplitCounts], preparation: Preparation
-) -> None:
+def examine_values(report: Report, schema: Schema, counts: Mapping[str, SplitCounts], preparation: Preparation) -> None:
     """Adds the section "values" of the fields that have floats beside their ids, its table, and findings."""
     if not schema.value_fields:
         return
@@ -120,7 +129,7 @@ def _level_numbers(
     cells = sum(count.rows for count in counts.values()) * field.width
     missing = None
     if known is not None:
-        at = (known == "").arg_max() if (known == "").any() else None
+        at = 0 if field.buckets else (known == "").arg_max() if (known == "").any() else None
         missing = {s: _share(0 if at is None else total[1 + at], counts[s].rows) for s, total in totals.items()}
     return {
         "field": field.name,
@@ -129,7 +138,7 @@ def _level_numbers(
         "out_of_vocabulary": {split: _share(total[0], total.sum()) for split, total in totals.items()},
         "missing": missing,
         "top_share": _share(totals["train"][top], totals["train"].sum()),
-        "top_level": _text(known, top),
+        "top_level": _text(field, known, top),
         "occurring": {split: _share((total[1:] > 0).sum(), field.size - 1) for split, total in totals.items()},
         "padded": _share(padded, cells) if field.separator else None,
     }
@@ -176,11 +185,9 @@ def _shift_columns() -> list[Column]:
     return [Column(f"shift.{split}", _HEADINGS[split], "percent", "% differing") for split in SPLITS[1:]]
 
 
-def _text(known: pl.Series | None, level: int) -> str:
+def _text(field: Field, known: pl.Series | None, level: int) -> str:
     """A field's level by its position; position 0 is out of vocabulary."""
-    if level == 0:
-        return OUT_OF_VOCABULARY
-    return f"number {level}" if known is None else known[level - 1]
+    return OUT_OF_VOCABULARY if level == 0 else field.level_text(level, known)
 
 
 def _share(part: int, whole: int) -> float | None:

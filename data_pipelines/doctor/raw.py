@@ -12,13 +12,14 @@ from data_pipelines.doctor.statistics import field_auc
 from data_pipelines.doctor.verdicts import (
     judge_auc,
     judge_bins,
+    judge_buckets,
     judge_copies,
     judge_levels,
     judge_names,
     judge_one_level,
 )
 from data_pipelines.errors import UserError
-from data_pipelines.fields.declarations import Input, RawFormat
+from data_pipelines.fields.declarations import CATEGORIES, Input, RawFormat
 from data_pipelines.prepare.engines.read_ahead import read_ahead
 from data_pipelines.progress import Progress
 from data_pipelines.raw import RawReader
@@ -147,7 +148,7 @@ def _examine_fields(report: Report, inputs: Sequence[Input], counts: RawCounts) 
         if found.distinct == 1:
             judge_one_level(report, one.name, "" if found.missing else found.top_level)
         elif (
-            one.transform == "text"
+            one.transform in CATEGORIES
             and not one.separator
             and filled >= _MIN_ROWS
             and found.distinct >= _ROW_NAME_SHARE * filled
@@ -159,6 +160,8 @@ def _examine_fields(report: Report, inputs: Sequence[Input], counts: RawCounts) 
             report.warning("names_the_row", message, field=one.name, value=found.distinct)
         elif found.bins is not None:
             judge_bins(report, one.name, found.bins, one.bins)
+        elif one.buckets:
+            judge_buckets(report, one.name, found.distinct, one.buckets)
         given_away = judge_auc(report, one.name, auc)
         if not given_away and found.texts is not None:
             judge_levels(report, one.name, found.halves.sum(axis=0), found.texts.__getitem__)

@@ -65,7 +65,12 @@ class RawCounts:
 
     def __init__(self, inputs: Sequence[Input], directory: Path):
         self._columns = list(dict.fromkeys(field.column for field in inputs))
-        counted = [field for field in inputs if field.transform not in NUMBERS]
+        # The doctor counts the levels of hashed fields too, to say how many would share a bucket.
+        counted = [
+            dataclasses.replace(field, transform="text", buckets=0) if field.buckets else field
+            for field in inputs
+            if field.transform not in NUMBERS
+        ]
         self._sampled = [field for field in inputs if field.transform in NUMBERS]
         self._counters: dict[tuple[str, str], LevelCounter] = {}
         for rows in ("all", "half"):

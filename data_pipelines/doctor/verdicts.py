@@ -13,10 +13,13 @@ from data_pipelines.doctor.statistics import (
     Shift,
     leaking_levels,
 )
+from data_pipelines.fields.hashing import shared_share
 from data_pipelines.fields.notes import few_bins, not_exportable
 
 _EFFECT = 0.01
 """A total variation below this does no harm, however significant it is."""
+_COLLISIONS = 0.5
+"""Smallest share of values that share a bucket that is reported."""
 _COPIES = 0.01
 """Smallest share of copied rows that is reported."""
 
@@ -74,6 +77,17 @@ def judge_bins(report: Report, field: str, bins: int, asked: int) -> None:
     """Equal-frequency bins that are far fewer than was asked for."""
     if few := few_bins(bins, asked):
         report.warning("few_bins", f"field {field}: {few}", field=field, value=bins)
+
+
+def judge_buckets(report: Report, field: str, values: float, buckets: int) -> None:
+    """Buckets in which most of a hashed field's `values` different values would share a row with another one."""
+    if (share := shared_share(values, buckets)) < _COLLISIONS:
+        return
+    message = (
+        f"field {field}: about {values:,.0f} different values in {buckets:,} buckets: {share:.0%} of them share a row "
+        "with another value; raise buckets unless the values are too rare to learn from"
+    )
+    report.warning("collisions", message, field=field, value=share)
 
 
 def judge_names(report: Report, columns: Sequence[str]) -> None:

@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from data_pipelines.fields.canonical import canonical
 from data_pipelines.fields.columns import codes, distinct
-from data_pipelines.fields.declarations import Input
+from data_pipelines.fields.declarations import CATEGORIES, Input
 from data_pipelines.fields.readings import PLAIN, read
 from data_pipelines.fields.rules import TEXT_NEVER_A_LEVEL, split_values, to_levels
 
@@ -51,6 +51,8 @@ class LevelCounter:
     Memory grows with the number of distinct levels up to a bound; then the counts of the largest field go to disk,
     partitioned by the levels' hash, and are added up partition by partition at the end.
 
+    Of hashed fields, only the number of values is found, of those that may have several.
+
     Args:
         inputs: the fields.
         directory: where counts are spilled.
@@ -65,6 +67,9 @@ class LevelCounter:
     def add(self, columns: pa.RecordBatch, chosen: np.ndarray) -> None:
         """Counts the rows of raw columns that are `chosen` (bool [n])."""
         for name, field in self._inputs.items():
+            if field.buckets:
+                self._add_hashed(field, columns, chosen)
+                continue
             known = read(distinct(columns, field.column), field.reading)
             count = np.bincount(codes(columns, field.column)[chosen], minlength=len(known))
             part = pl.DataFrame({"level": known, "count": pl.Series(count, dtype=pl.Int64)}).filter(pl.col("count") > 0)
@@ -80,7 +85,7 @@ class LevelCounter:
             texts = texts.with_columns(split_values(texts["level"], field.separator, field.reading).alias("level"))
             counts.longest = max(counts.longest, cast(int | None, texts["level"].list.len().max()) or 1)
             texts = texts.explode("level").group_by("level").agg(pl.col("count").sum())
-        elif field.transform != "text":
+        elif field.transform not in CATEGORIES:
             # The bins' boundaries are not known yet, so all numbers count as one level beside the missing one.
             transform = "value" if field.transform == "equal_frequency" else field.transform
             texts = texts.with_columns(to_levels(texts["level"], transform).alias("level"))
@@ -92,6 +97,15 @@ class LevelCounter:
         heights = [part.height for part in counts.parts]
         if sum(heights[1:]) > max(heights[0], _MERGE_LEVELS):
             counts.parts = [_merged(counts.parts)]
+
+    def _add_hashed(self, field: Input, columns: pa.RecordBatch, chosen: np.ndarray) -> None:
+        if not field.separator:
+            return
+        seen = np.zeros(len(known := distinct(columns, field.column)), bool)
+        seen[codes(columns, field.column)[chosen]] = True
+        lists = split_values(read(known.filter(seen), field.reading), field.separator, field.reading)
+        counts = self._counts[field.name]
+        counts.longest = max(counts.longest, cast(int | None, lists.list.len().max()) or 1)
 
     def longest(self, name: str) -> int:
         """The largest number of values of a multi-valued field."""

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 TRANSFORMS = {
     "text": "text",
+    "hashed": "text",
     "log_square": "integer",
     "log_of_square": "integer",
     "log1p_of_square": "integer",
@@ -28,13 +29,19 @@ TRANSFORMS = {
 TIME_TRANSFORMS = tuple(transform for transform, kind in TRANSFORMS.items() if kind == "time")
 BINNINGS = ("log_square", "log_of_square", "log1p_of_square", "equal_frequency")
 """Transforms that put numbers into bins."""
+CATEGORIES = ("text", "hashed")
+"""Transforms whose levels are the texts themselves; only they may have several values."""
 VALUE_TRANSFORMS = ("value", "log_value")
 """Transforms that give a float beside the id."""
 MAX_VALUES = 16
 """Values kept of a multi-valued field whose schema does not say."""
 MAX_BINS = 4096
+MAX_BUCKETS = 1 << 30
 DEFAULT_BINS = 10
 """Bins of "equal_frequency" where no number is given."""
+
+
+_BUCKETS = range(2, MAX_BUCKETS + 1)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -87,6 +94,7 @@ class Input:
         separator: between the values of a multi-valued field; "" for a field of one value.
         max_values: how many values of a multi-valued field are kept; the first are.
         reading: how its text is read.
+        buckets: number of buckets, of "hashed" only.
     """
 
     name: str
@@ -97,6 +105,7 @@ class Input:
     separator: str = ""
     max_values: int = 1
     reading: Reading = PLAIN
+    buckets: int = 0
 
     def __post_init__(self) -> None:
         """Raises UserError for values that are invalid together."""
@@ -113,8 +122,15 @@ class Input:
                 f"field {self.name}: bins should be 2 to {MAX_BINS} for equal_frequency and not be given otherwise, "
                 f"got {self.bins}"
             )
-        if self.separator and self.transform != "text":
-            raise UserError(f"field {self.name}: a multi-valued field should be categorical, got {self.transform}")
+        if (self.transform == "hashed") != (self.buckets != 0) or (self.buckets and self.buckets not in _BUCKETS):
+            raise UserError(
+                f"field {self.name}: buckets should be {_BUCKETS[0]} to {_BUCKETS[-1]:,} for a hashed field and not be "
+                f"given otherwise, got {self.buckets}"
+            )
+        if self.separator and self.transform not in CATEGORIES:
+            raise UserError(
+                f"field {self.name}: a multi-valued field should be categorical or hashed, got {self.transform}"
+            )
         if self.max_values < 1 or (self.max_values > 1 and not self.separator):
             raise UserError(f"field {self.name}: max_values={self.max_values} needs a separator and should be above 0")
 

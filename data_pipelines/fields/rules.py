@@ -12,7 +12,8 @@ Numeric values become categorical bins (AdaEnsemble, arXiv 2301.08353, section 4
 
 Other rules reduce text. "hour_of_day" ("00" .. "23") and "weekday" ("0" is Sunday) take a time as `times.py`
 reads it; the hour of a bare date is missing. "os_browser" takes a user agent and finds the first operating system and
-the first browser, of two lists, that it names (same benchmark). "text" keeps the canonical text (`canonical.py`).
+the first browser, of two lists, that it names (same benchmark). "text" and
+"hashed" keep the canonical text (`canonical.py`); a hashed field turns it into a bucket (`hashing.py`).
 
 All rules take text that the field's reading has rewritten (`readings.read`). A missing value (empty text; NaN among
 numbers) is the level "" under every rule. Text that is not of the rule's kind becomes `UNREADABLE`, which is in no
@@ -229,6 +230,7 @@ def _or_missing(level: pl.Series, readable: pl.Series, missing: pl.Series) -> pl
 
 _RULES: dict[str, Callable[[pl.Series, tuple[float, ...]], pl.Series]] = {
     "text": lambda text, parameters: canonical(text),
+    "hashed": lambda text, parameters: canonical(text),
     "log_square": _log_square,
     "log_of_square": _log_of_square,
     "log1p_of_square": _log1p_of_square,

@@ -11,9 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import polars as pl
 
 from data_pipelines.errors import UserError
 from data_pipelines.fields.declarations import TIME_TRANSFORMS, TRANSFORMS, VALUE_TRANSFORMS, RawFormat
+from data_pipelines.fields.hashing import BUCKETS_FROM
 from data_pipelines.fields.readings import PLAIN, Reading
 from data_pipelines.file_names import file_names
 from data_pipelines.json_files import as_type, canonical_json, load_json, save_json
@@ -40,6 +42,8 @@ class Field:
         separator: between the values of a multi-valued field; "" for a field of one value.
         width: columns of ids; above 1 for multi-valued fields, whose unused columns hold `PADDING`.
         reading: how its text is read.
+        buckets: number of buckets, of a hashed field (see `hashing.py`).
+        key: of its hash, two words.
     """
 
     name: str
@@ -51,10 +55,28 @@ class Field:
     separator: str = ""
     width: int = 1
     reading: Reading = PLAIN
+    buckets: int = 0
+    key: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         if not self.column:
             object.__setattr__(self, "column", self.name)
+
+    @property
+    def vocabulary_size(self) -> int:
+        """Lines of the field's vocabulary file."""
+        return 0 if self.buckets else self.size - 1
+
+    def level_text(self, level: int, vocabulary: pl.Series | None) -> str:
+        """How messages name a level of the field from 1 on; "" is the missing value.
+
+        Args:
+            level: the row within the field.
+            vocabulary: the field's levels; None if they are not known.
+        """
+        if self.buckets:
+            return f"bucket {level - BUCKETS_FROM}" if level >= BUCKETS_FROM else ""
+        return f"number {level}" if vocabulary is None else vocabulary[level - 1]
 
     @property
     def has_value(self) -> bool:
@@ -96,10 +118,17 @@ class Schema:
                 raise UserError(f"field {field.name}: boundaries of bins should rise, got {field.parameters}")
             if field.transform in TIME_TRANSFORMS and not field.reading.time:
                 raise UserError(f"field {field.name}: the form of its times is not known; prepare the data again")
+            if (field.transform == "hashed") != bool(field.buckets) or (
+                field.buckets and (field.size != field.buckets + BUCKETS_FROM or not _is_key(field.key))
+            ):
+                raise UserError(
+                    f"field {field.name}: a hashed field should have a key of two words and {BUCKETS_FROM} rows more "
+                    f"than buckets, got key {field.key}, {field.size} rows and {field.buckets} buckets"
+                )
             offset += field.size
         check_names([field.name for field in self.fields])
         if offset > 2**31 - 1:
-            raise UserError(f"{offset} table rows do not fit int32 ids; raise --min_count")
+            raise UserError(f"{offset} table rows do not fit int32 ids; raise --min_count or take fewer buckets")
 
     @property
     def dataset(self) -> str:
@@ -148,7 +177,8 @@ class Schema:
     def to_json(self) -> dict[str, Any]:
         """The schema as plain dictionaries and lists."""
         found = msgspec.to_builtins(self)
-        return found | {"format": without({"weight": ""}, found["format"])}
+        fields = [without(_NOT_ASKED_FOR, field) for field in found["fields"]]
+        return {"format": without({"weight": ""}, found["format"]), "fields": fields}
 
     @classmethod
     def from_json(cls, value: Any, source: str = "schema") -> "Schema":
@@ -171,6 +201,13 @@ class Schema:
     def load(cls, path: str | Path) -> "Schema":
         """Reads a schema file. Raises UserError where it is missing, damaged or malformed."""
         return load_json(path, cls)
+
+
+_NOT_ASKED_FOR = {"buckets": 0, "key": []}
+
+
+def _is_key(key: tuple[int, ...]) -> bool:
+    return len(key) == 2 and all(0 <= word < 2**63 for word in key)
 
 
 def without(defaults: dict[str, Any], found: dict[str, Any]) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 Levels seen fewer than `min_count` times in the training split share the field's out-of-vocabulary row;
 missing is a level like any other (AdaEnsemble, arXiv 2301.08353, section 4.1, with the threshold of the
-field's literature).
+field's literature). Hashed fields have buckets instead of levels.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -18,10 +18,14 @@ from data_pipelines.fields.canonical import canonical
 from data_pipelines.fields.columns import THREADS, codes, distinct
 from data_pipelines.fields.counting import LevelCounts
 from data_pipelines.fields.declarations import VALUE_TRANSFORMS, Input, RawFormat
+from data_pipelines.fields.hashing import BUCKETS_FROM, field_key, hashed_rows
 from data_pipelines.fields.level_index import LevelIndex
 from data_pipelines.fields.readings import read
 from data_pipelines.fields.rules import BIN_PREFIX, VALUE, split_values, to_levels, to_values
 from data_pipelines.fields.schema import PADDING, Field, Schema
+
+NO_LEVELS = pl.Series([], dtype=pl.String)
+"""Those of a hashed field."""
 
 
 class Vocabularies:
@@ -38,8 +42,10 @@ class Vocabularies:
         self._indices: dict[str, LevelIndex] = {}
         for field in schema.fields:
             count = len(self.levels[field.name])
-            if count != field.size - 1:
-                raise UserError(f"field {field.name}: {count} levels in the vocabulary, but {field.size - 1} expected")
+            if count != field.vocabulary_size:
+                raise UserError(
+                    f"field {field.name}: {count} levels in the vocabulary, but {field.vocabulary_size} expected"
+                )
             self._indices[field.name] = LevelIndex(self.levels[field.name])
         self._starts = np.cumsum([0, *schema.widths])
 
@@ -51,8 +57,19 @@ class Vocabularies:
         levels: Mapping[str, pl.Series],
         parameters: Mapping[str, tuple[float, ...]] | None = None,
         widths: Mapping[str, int] | None = None,
+        seed: int = 0,
     ) -> "Vocabularies":
-        """Builds the schema from the levels of each input, what its transform learned, and its columns of ids."""
+        """Builds the schema.
+
+        Args:
+            raw_format: how the raw files look.
+            inputs: the fields.
+            levels: those of each input; hashed ones need none.
+            parameters: what transforms learned, by field.
+            widths: columns of ids, by multi-valued field.
+            seed: of hashed fields.
+        """
+        levels = {one.name: NO_LEVELS if one.buckets else levels[one.name] for one in inputs}
         fields: list[Field] = []
         offset = 0
         for one in inputs:
@@ -60,13 +77,15 @@ class Vocabularies:
                 Field(
                     one.name,
                     one.transform,
-                    len(levels[one.name]) + 1,
+                    one.buckets + BUCKETS_FROM if one.buckets else len(levels[one.name]) + 1,
                     offset,
                     one.column,
                     (parameters or {}).get(one.name, ()),
                     one.separator,
                     (widths or {}).get(one.name, 1),
                     one.reading,
+                    one.buckets,
+                    field_key(one.name, seed) if one.buckets else (),
                 )
             )
             offset += fields[-1].size
@@ -81,6 +100,7 @@ class Vocabularies:
         min_count: int,
         parameters: Mapping[str, tuple[float, ...]],
         check_levels: Callable[[int], None] = lambda levels: None,
+        seed: int = 0,
     ) -> "Vocabularies":
         """Keeps the levels that are frequent enough.
 
@@ -91,15 +111,18 @@ class Vocabularies:
             min_count: threshold of fields that declare none.
             parameters: what transforms learned, by field.
             check_levels: called with the number of levels so far; may raise.
+            seed: of hashed fields.
         """
         kept: dict[str, pl.Series] = {}
         for one in inputs:
+            if one.buckets:
+                continue
             frequent = counter.frequent_levels(one.name, one.min_count or min_count)["level"]
             fixed = _fixed_levels(one, parameters)
             kept[one.name] = pl.concat([fixed, frequent.filter(frequent == "")]) if len(fixed) else frequent
             check_levels(sum(map(len, kept.values())))
         widths = {one.name: min(one.max_values, counter.longest(one.name)) for one in inputs if one.separator}
-        return cls.from_levels(raw_format, inputs, kept, parameters, widths)
+        return cls.from_levels(raw_format, inputs, kept, parameters, widths, seed)
 
     @classmethod
     def load(cls, data_dir: str | Path, schema: Schema) -> "Vocabularies":
@@ -116,9 +139,9 @@ class Vocabularies:
             found[field.name] = pl.Series(field.name, _levels(checksums.read(file), path, way_out), pl.String)
             if found[field.name].n_unique() != len(found[field.name]):
                 raise UserError(f"{path}: a level is listed twice; {way_out}")
-            if len(found[field.name]) != field.size - 1:
+            if len(found[field.name]) != field.vocabulary_size:
                 raise UserError(
-                    f"{path}: {len(found[field.name])} levels, but the schema has {field.size - 1}; {way_out}"
+                    f"{path}: {len(found[field.name])} levels, but the schema has {field.vocabulary_size}; {way_out}"
                 )
             if field.has_value and len(field.parameters) != 2:
                 raise UserError(
@@ -174,6 +197,8 @@ class Vocabularies:
         return rows
 
     def _ids(self, known: pl.Series, field: Field) -> np.ndarray:
+        if field.buckets:
+            return (hashed_rows(known, field.buckets, field.key) + field.offset).astype(np.int32)
         # An unknown level has position -1, which gives the field's first row, the out-of-vocabulary row.
         return (self._indices[field.name].positions(known) + (field.offset + 1)).astype(np.int32)
 

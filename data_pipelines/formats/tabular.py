@@ -10,6 +10,7 @@ r"""Any table: a schema file describes the columns of CSV, TSV or Parquet files.
         {"name": "views", "kind": "numeric", "bins": "log_square"},
         {"name": "price", "kind": "numeric", "bins": "none", "scale": "log"},
         {"name": "genres", "kind": "multi_valued", "separator": "|", "max_values": 8},
+        {"name": "ad", "kind": "hashed", "buckets": 1000000},
         {"name": "hour", "kind": "time", "part": "hour_of_day", "format": "unix_s", "column": "timestamp"}
       ]
     }
@@ -26,6 +27,9 @@ tsv). They have a header, or `columns` gives the names of all columns in order. 
 `column` (default: the name), and by kind:
 
 * categorical: `min_count` (default: the file's, else --min_count).
+* hashed: `buckets`, the number of rows from which a hash of the text, seeded by --seed, picks one; different texts may
+  share a row. It needs no vocabulary, so the number of different texts does not matter, and texts that training did not
+  see have a row too. With `separator` (and `max_values`), a field of several values.
 * numeric: `bins` is "log_square", "log_of_square" or "log1p_of_square" (integers), "equal_frequency" with `count` (10)
   of them (the default is --numeric_bins, with --bin_count), or "none": a float beside the id, standardised, of the
   value itself or its logarithm (`scale`: "linear" or "log").
@@ -59,6 +63,7 @@ _KEYS: dict[str, dict[str, type]] = {
     "categorical": {"min_count": int},
     "numeric": {"bins": str, "count": int, "scale": str, "min_count": int, "decimal": str, "thousands": str},
     "multi_valued": {"separator": str, "max_values": int, "min_count": int},
+    "hashed": {"buckets": int, "separator": str, "max_values": int},
     "time": {"part": str, "format": str, "min_count": int},
 }
 _OF_ALL_TEXT: dict[str, type] = {"missing": list, "trim": bool}
@@ -193,11 +198,19 @@ def _input(field: Any, min_count: int | None, default: dict[str, Any], place: st
     reading = _reading(field, file, place)
     name, own = field["name"], field.get("min_count", min_count)
     column = field.get("column", name)
-    if kind == "multi_valued":
+    if kind == "hashed" and "buckets" not in field:
+        raise UserError(f"{place}: 'buckets' is missing; give the number of rows that texts are hashed to")
+    if kind == "hashed" and "separator" not in field:
+        if "max_values" in field:
+            raise UserError(f"{place}: 'max_values' is for fields of several values; give their 'separator' too")
+        return Input(name, column, "hashed", reading=reading, buckets=field["buckets"])
+    if kind in ("multi_valued", "hashed"):
         separator = field.get("separator", "|")
         if not separator or "\n" in separator or "\0" in separator:
             raise UserError(f"{place}: 'separator' should be text without line ends, got {separator!r}")
-        return Input(name, column, "text", own, 0, separator, field.get("max_values", MAX_VALUES), reading)
+        rule, own = ("hashed", None) if kind == "hashed" else ("text", own)
+        most, buckets = field.get("max_values", MAX_VALUES), field.get("buckets", 0)
+        return Input(name, column, rule, own, 0, separator, most, reading, buckets)
     if kind == "time":
         if field.get("part") not in ("hour_of_day", "weekday"):
             raise UserError(f"{place}: 'part' should be hour_of_day or weekday, got {field.get('part')!r}")

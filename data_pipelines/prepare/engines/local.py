@@ -86,6 +86,7 @@ class LocalEngine:
             options.min_count,
             sample.parameters(),
             self._plan.check_levels,
+            options.seed,
         )
         directory.rmdir()
         return vocabularies, counted

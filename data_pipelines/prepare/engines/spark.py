@@ -89,7 +89,7 @@ class SparkEngine:
         counted.check(options.split_rule)
         counts = _FrequentLevels([one.name for one in options.inputs], frequent, longest)
         return Vocabularies.from_counts(
-            options.format, options.inputs, counts, options.min_count, sample.parameters()
+            options.format, options.inputs, counts, options.min_count, sample.parameters(), seed=options.seed
         ), counted
 
     def write(

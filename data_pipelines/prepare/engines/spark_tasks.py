@@ -60,9 +60,7 @@ def count_times(source: Source, number: int, part: NumberedPart) -> Iterator[pa.
     yield pa.record_batch({"time": found, "rows": rows})
 
 
-def count_parts(
-    source: Source, cuts: Cuts | None, number: int, part: NumberedPart
-) -> Iterator[pa.RecordBatch]:
+def count_parts(source: Source, cuts: Cuts | None, number: int, part: NumberedPart) -> Iterator[pa.RecordBatch]:
     """Counts of a part's levels over the training split, as `COUNT_SCHEMA`."""
     options, counted = source.options, Counted()
     sample = NumericSample(options.inputs, options.seed)

@@ -37,6 +37,10 @@ INPUTS = (
     Input("first", "a", separator="|", max_values=1),
     Input("unseen_bars", "a", separator="|", max_values=2),
     Input("unseen", "b"),
+    Input("few buckets", "a", "hashed", buckets=7),
+    Input("many buckets", "a", "hashed", buckets=1 << 30),
+    Input("read buckets", "b", "hashed", buckets=1000, reading=Reading(("null", "c"), True)),
+    Input("bucket bars", "b", "hashed", separator="|", max_values=4, buckets=100),
 )
 PARAMETERS = {
     "equal_frequency": tuple(sorted(BOUNDARIES)),
@@ -69,7 +73,7 @@ def prepared(texts, tmp_path_factory) -> tuple[Vocabularies, RawEncoder]:
         found = found.filter(~found.str.contains(TEXT_NEVER_A_LEVEL))
         few = len(found) < 100
         known[one.name] = found.clear() if one.name.startswith("unseen") else found if few else found.gather_every(2)
-    vocabularies = Vocabularies.from_levels(RawFormat("odd", "label"), INPUTS, known, PARAMETERS, WIDTHS)
+    vocabularies = Vocabularies.from_levels(RawFormat("odd", "label"), INPUTS, known, PARAMETERS, WIDTHS, seed=5)
     folder = tmp_path_factory.mktemp("vocabularies")
     vocabularies.save(folder)
     return vocabularies, RawEncoder(vocabularies.schema, folder)

@@ -101,6 +101,8 @@ def test_several_files_of_every_kind_of_field(master, session, tmp_path):
             {"name": "views", "kind": "numeric", "missing": ["NA"], "trim": True},
             {"name": "hour", "kind": "time", "part": "hour_of_day", "column": "at"},
             {"name": "text", "kind": "categorical"},
+            {"name": "hashed text", "kind": "hashed", "column": "text", "buckets": 50},
+            {"name": "hashed tags", "kind": "hashed", "column": "tags", "buckets": 9, "separator": "|"},
         ],
     }
     (tmp_path / "schema.json").write_text(json.dumps(schema))

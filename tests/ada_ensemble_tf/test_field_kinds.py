@@ -1,0 +1,96 @@
+"""Kinds of fields that are not a vocabulary of their own, from a table through training to served scores."""
+
+import json
+
+import numpy as np
+import polars as pl
+import pytest
+from odd_texts import ODD
+from served_rows import serve
+
+from ada_ensemble_tf.configs.defaults import config_for
+from ada_ensemble_tf.inference.raw_scores import score_raw
+from ada_ensemble_tf.trained.workdir import Workdir
+from ada_ensemble_tf.training.run import train
+from data_pipelines.doctor.prepared import examine_prepared
+from data_pipelines.doctor.raw import examine_raw
+from data_pipelines.fields.vocabulary import Vocabularies
+from data_pipelines.formats.tabular import parse_schema
+from data_pipelines.prepare.build import build
+from data_pipelines.read.dataset import open_data
+from data_pipelines.read.preparation import Options
+
+FIELDS = [
+    {"name": "user", "kind": "hashed", "buckets": 512},
+    {"name": "tags", "kind": "hashed", "buckets": 8, "separator": "|", "max_values": 3, "trim": True},
+    {"name": "color", "kind": "categorical"},
+]
+SCHEMA = {"label": "y", "fields": FIELDS}
+
+
+def _rows(count: int, seed: int) -> dict[str, list[str]]:
+    rng = np.random.default_rng(seed)
+    user = rng.integers(0, 200, count)
+    color = rng.choice(["red", "blue", ""], count)
+    tags = ["| ".join(f"t{i}" for i in rng.integers(0, 30, n)) for n in rng.integers(0, 4, count)]
+    y = rng.random(count) < 0.05 + 0.8 * (user % 4 == 0) + 0.1 * (color == "red")
+    return {"user": [f"u{i}" if i else "" for i in user], "tags": tags, "color": list(color), "y": [*map(str, y * 1)]}
+
+
+def _write(path, columns):
+    pl.DataFrame(columns).write_csv(path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """(folder with table.csv, prepared data "data" and working directory "run", results of the training)."""
+    folder = tmp_path_factory.mktemp("kinds")
+    raw = _write(folder / "table.csv", _rows(2500, seed=1))
+    build(Options(*parse_schema(SCHEMA, "s.json"), min_count=2), [raw], folder / "data", show=lambda _: None)
+    config = config_for("factorization_machine")
+    config.update({"batch_size": 64, "eval_batch_size": 500, "max_epochs": 6.0, "eval_every": 100})
+    config.model.update({"dimension": 4})
+    config.embedding_optimizer.learning_rate = 0.05
+    return folder, train(config, open_data(folder / "data"), folder / "run")
+
+
+def test_a_model_of_these_fields_learns(trained):
+    _, results = trained
+    # Three quarters of the users differ from the rest only by their ids, which are hashed.
+    assert results["test"]["auc"] > 0.7
+
+
+def test_predict_and_the_served_model_score_odd_rows_alike(trained, tmp_path):
+    folder, _ = trained
+    schema = open_data(folder / "data").schema
+    texts = [text for text in ODD if "\r" not in text and "\0" not in text]
+    rows = {name: [*texts, *column[: len(texts)]] for name, column in _rows(len(texts), seed=2).items() if name != "y"}
+    score_raw(Workdir(folder / "run").load_model(), schema, folder / "run", [_write(tmp_path / "odd.csv", rows)],
+              tmp_path / "ctr.csv", 64)  # fmt: skip
+    scores = pl.read_csv(tmp_path / "ctr.csv")["ctr"].to_numpy()
+    vocabularies = Vocabularies.load(folder / "run", schema)
+    model = Workdir(folder / "run").load_model()
+    served = serve(model, vocabularies, folder / "run", tmp_path / "export", columns=rows)
+    feed = {name: np.array([text.encode() for text in column], object) for name, column in rows.items()}
+    got = served.session("serving_default", feed)["ctr"]
+    np.testing.assert_allclose(got, scores, rtol=1e-5)
+    assert len(scores) == 2 * len(texts) and len(np.unique(scores)) > 150
+
+
+def test_the_doctor_knows_buckets(trained):
+    folder, _ = trained
+    report = examine_prepared(folder / "data", show=lambda _: None)
+    # All 8 buckets are full, which happens with 30 tags; 200 users are few among 512.
+    (found,) = [one for one in report.findings if one.kind == "collisions"]
+    assert (found.severity, found.field) == ("warning", "tags") and found.value > 0.8
+    user, tags, _ = json.loads(report.to_json())["fields"]
+    assert (user["levels"], user["transform"]) == (514, "hashed") and user["top_level"].startswith("bucket ")
+    column = pl.read_csv(folder / "table.csv", infer_schema_length=0).fill_null("")["user"]
+    shares = [user["missing"][split] * rows for split, rows in open_data(folder / "data").rows.items()]
+    assert sum(shares) == pytest.approx((column == "").sum())
+    assert set(tags["out_of_vocabulary"].values()) == {0}
+    raw = examine_raw(*parse_schema(SCHEMA, "s.json"), [folder / "table.csv"])
+    (found,) = [one for one in raw.findings if one.kind == "collisions"]
+    # 30 tags and the missing one.
+    assert (found.field, found.value) == ("tags", pytest.approx(1 - (7 / 8) ** 30))
