@@ -21,6 +21,9 @@ _WORKDIR = flags.DEFINE_string("workdir", None, "Directory of a training run.")
 _COMPARE = flags.DEFINE_string("compare", None, "Directory of a comparison: the --out of ada_ensemble_tf.compare.")
 _OUT = flags.DEFINE_string("out", None, "The page; report.html in the directory by default.")
 _DATA_DIR = flags.DEFINE_string("data_dir", None, "Prepared data of --workdir; where it was in training by default.")
+_BASELINE = flags.DEFINE_string(
+    "baseline", None, "A training's directory to compare --workdir with; a logistic regression beside it by default."
+)
 _ROWS = flags.DEFINE_integer(
     "rows", 100_000, "Test rows for everything but the metrics, which use all rows.", lower_bound=1
 )
@@ -48,7 +51,7 @@ def _run(workdir: Path) -> "Page":
     from ada_ensemble_tf.reporting.run_page import run_page
     from ada_ensemble_tf.trained.workdir import Workdir
 
-    gathering = Gathering(Workdir(workdir), _DATA_DIR.value, _ROWS.value, _IMPORTANCE_ROWS.value)
+    gathering = Gathering(Workdir(workdir), _DATA_DIR.value, _ROWS.value, _IMPORTANCE_ROWS.value, _BASELINE.value)
     return run_page(gathering.evidence())
 
 

@@ -20,6 +20,7 @@ from ada_ensemble_tf.trained.config_ranges import check_config
 from ada_ensemble_tf.trained.run_files import calibration_line
 from data_pipelines.errors import run_main
 from data_pipelines.read.dataset import open_data
+from data_pipelines.usage import command_line
 
 _CONFIG = define_config()
 _DATA_DIR = flags.DEFINE_string("data_dir", None, "Prepared data.", required=True)
@@ -39,7 +40,7 @@ def main(argv: Sequence[str]) -> None:
     from ada_ensemble_tf.training.stopping import StopRequest
 
     with starting_anew(_WORKDIR.value):
-        results = train(_CONFIG.value, data, _WORKDIR.value, stop=StopRequest())
+        results = train(_CONFIG.value, data, _WORKDIR.value, stop=StopRequest(), command=command_line())
     for split in ("validation", "test"):
         figures = results[split]
         print(f"{split}: AUC {figures['auc']:.5f}, LogLoss {figures['logloss']:.5f}, {figures['rows']} rows")

@@ -40,3 +40,13 @@ class Progress:
             self._line.show(share, f"{self._title}: {text}")
         else:
             self._show(f"{self._title}: {share:4.0%}  {text}")
+
+
+def duration(seconds: float) -> str:
+    """Formats seconds for reading: 45 s, 3 min 20 s, 2 h 05 min."""
+    seconds = round(seconds)
+    if seconds < 60:
+        return f"{seconds} s"
+    if seconds < 3600:
+        return f"{seconds // 60} min {seconds % 60:02d} s"
+    return f"{seconds // 3600} h {seconds % 3600 // 60:02d} min"

@@ -1,8 +1,10 @@
 """The help of a command: its docstring, and its flags in a line each."""
 
+import shlex
 import shutil
 import sys
 import textwrap
+from pathlib import Path
 
 from absl import flags
 
@@ -21,6 +23,12 @@ def usage() -> str:
         name, indent = f"  {_name(flag).ljust(_NAMES_WIDTH)} ", " " * (_NAMES_WIDTH + 3)
         lines.append(textwrap.fill(text, width, initial_indent=name, subsequent_indent=indent))
     return "\n".join(lines)
+
+
+def command_line() -> str:
+    """The command that runs, of those of `ada-ensemble`, as it may be given again."""
+    name = Path(sys.argv[0]).name.removesuffix(".py").rpartition(".")[2]
+    return f"ada-ensemble {name} {shlex.join(sys.argv[1:])}"
 
 
 def _name(flag: flags.Flag) -> str:

@@ -1,8 +1,6 @@
 """A comparison from variants to its table."""
 
 import logging
-import shlex
-import sys
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -18,6 +16,7 @@ from data_pipelines.locks import alone_in
 from data_pipelines.output import remove_left
 from data_pipelines.read.preparation import Preparation, load_complete
 from data_pipelines.truth import load_truth
+from data_pipelines.usage import command_line
 
 logger = logging.getLogger(__name__)
 
@@ -49,7 +48,7 @@ def plan(
             differing = {key: value for key, value in flat(config.to_dict()).items() if key in changed}
             hparams = {"label": label, "model": model, "seed": seed} | differing
             labels_file = out.absolute() / "test_labels.npy"
-            runs.append(Run(label, config.to_dict(), folder, data_dir.absolute(), labels_file, hparams))
+            runs.append(Run(label, config.to_dict(), folder, data_dir.absolute(), labels_file, hparams, command_line()))
     return runs
 
 
@@ -101,6 +100,4 @@ def compare(runs: Sequence[Run], data_dir: Path, out: Path, jobs: int, truth: Pa
 
 def _header(preparation: Preparation) -> dict[str, str]:
     rows = ", ".join(f"{name} {count:,}" for name, count in preparation.rows.items())
-    module = Path(sys.argv[0]).stem
-    command = f"python -m ada_ensemble_tf.{module} " + shlex.join(sys.argv[1:])
-    return {"command": command, "data": f"fingerprint {preparation.fingerprint()}", "rows": rows}
+    return {"command": command_line(), "data": f"fingerprint {preparation.fingerprint()}", "rows": rows}

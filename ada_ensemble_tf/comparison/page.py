@@ -14,8 +14,8 @@ from ada_ensemble_tf.comparison.series import find_series, series_figure
 from ada_ensemble_tf.comparison.significance import LEVEL, Verdict, all_pairs
 from ada_ensemble_tf.comparison.table import Table
 from ada_ensemble_tf.evaluation.intervals import Interval, auc_interval, bootstrap_intervals
+from ada_ensemble_tf.reporting.calibration import miscalibrated
 from ada_ensemble_tf.reporting.costs import Cost, cost_figure
-from ada_ensemble_tf.reporting.findings import miscalibrated
 from ada_ensemble_tf.reporting.page import Page
 from ada_ensemble_tf.trained.run_files import CONFIG_FILE, load_config, load_data_file, refuse_other_version
 from data_pipelines.errors import UserError
@@ -79,7 +79,7 @@ def comparison_page(table: Table) -> Page:
     page.section("costs", "FLOPs against AUC")
     flops = {row["label"]: row["flops_per_example"] for row in rows if row["label"] in files}
     costs = [Cost(label, flops[label], mean_interval(aucs[label]), label == order[0]) for label in order]
-    page.figure(cost_figure(costs, width=8.5), "costs", "FLOPs an example as routed against mean AUC, with intervals.")
+    page.figure(cost_figure(costs), "costs", "FLOPs an example as routed against mean AUC, with intervals.")
     return page
 
 

@@ -48,6 +48,7 @@ class Run:
         data_dir: the prepared data.
         labels_file: where the labels of the test rows go, once for all runs; None leaves the test split unread.
         hparams: the values by which it differs from the others, by name, for TensorBoard.
+        command: the command line that started it.
     """
 
     label: str
@@ -56,6 +57,7 @@ class Run:
     data_dir: Path
     labels_file: Path | None = None
     hparams: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    command: str = ""
 
     @property
     def seed(self) -> int:

@@ -35,7 +35,7 @@ def main(argv: Sequence[str]) -> None:
     from data_pipelines.read.dataset import open_data
 
     data, config = open_data(run.data_dir), ConfigDict(run.config).lock()
-    results = train(config, data, run.folder, score_test=run.labels_file is not None, stop=stop)
+    results = train(config, data, run.folder, score_test=run.labels_file is not None, stop=stop, command=run.command)
     if run.labels_file is not None:
         _save_predictions(run, run.labels_file, data)
     write_hparams(run.folder / HPARAMS_FOLDER, run.hparams, results)

@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from ada_ensemble_tf.evaluation.intervals import Interval
-from ada_ensemble_tf.reporting.figures import COLORS, GREY, barely_grid, new_figure
+from ada_ensemble_tf.reporting.figures import COLORS, GREY, barely_grid, count_ticks, few_ticks, new_figure
 
 CROWD = 8
 """With more models, intervals are drawn faintly."""
@@ -23,9 +23,9 @@ class Cost(NamedTuple):
     marked: bool = False
 
 
-def cost_figure(costs: Sequence[Cost], width: float = 7.0) -> Figure:
+def cost_figure(costs: Sequence[Cost]) -> Figure:
     """AUC with intervals over FLOPs per example; `marked` ones stand out."""
-    figure, (axes,) = new_figure(width=width, height=3.8 if len(costs) <= CROWD else 5.0)
+    figure, (axes,) = new_figure(height=3.8 if len(costs) <= CROWD else 5.0)
     for cost in costs:
         low, high = (0.0 if np.isnan(end) else abs(end - cost.auc.value) for end in cost.auc[1:])
         paint = COLORS[5] if cost.marked else COLORS[0]
@@ -34,9 +34,12 @@ def cost_figure(costs: Sequence[Cost], width: float = 7.0) -> Figure:
         )
         bar.set_alpha(1.0 if len(costs) <= CROWD else 0.25)
     flops = np.array([max(cost.flops, 1.0) for cost in costs])
-    if flops.max() / flops.min() > 20.0:
+    logarithmic = bool(flops.max() / flops.min() > 20.0)
+    if logarithmic:
         axes.set_xscale("log")
     axes.margins(x=0.12)
+    count_ticks(axes, "x", most=8, logarithmic=logarithmic)
+    few_ticks(axes, "y")
     axes.set(xlabel="FLOPs an example", ylabel="AUC, 95 % interval")
     barely_grid(axes)
     _label(figure, axes, costs)

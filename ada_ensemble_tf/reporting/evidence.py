@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from ada_ensemble_tf.reporting.baselines import Baseline
 from ada_ensemble_tf.reporting.costs import Cost
 from ada_ensemble_tf.reporting.gate_use import GateUse
 from ada_ensemble_tf.reporting.importance import Columns, Importance
@@ -39,6 +40,10 @@ class Evidence:
         probabilities: `[N]`.
         weights: `[N]`; None where rows have none. Metrics and intervals weigh rows; figures of rows do not.
         flops: FLOPs per example, as routed.
+        positive: what rows of label 1 are, in the words of the user's table, such as "liked = yes".
+        baselines: what the model is compared with, on the whole test split.
+        command: the command that trained it; "" where it was trained from Python.
+        changed: config keys whose value is not the model's default: (key, value, default).
         ids: `[n, C]` of the first n test rows; everything below is about these.
         columns: the position of each field among them.
         value_name: what an id of a field stands for.
@@ -75,5 +80,9 @@ class Evidence:
     machine: str = ""
     monitor: str = "auc"
     weights: np.ndarray | None = None
+    positive: str = "label = 1"
+    baselines: Sequence[Baseline] = ()
+    command: str = ""
+    changed: Sequence[tuple[str, str, str]] = ()
     training: Mapping[str, Curve] = dataclasses.field(default_factory=dict)
     validation: Mapping[str, Curve] = dataclasses.field(default_factory=dict)

@@ -102,7 +102,7 @@ def field_information_figure(found: Sequence[FieldInformation]) -> Figure:
     values = {(one.field, one.place): one.excess for one in found}
     table = np.array([[values[field, place] for place in places] for field in fields])
     order = np.argsort(-table.max(axis=1), kind="stable")
-    figure, (axes,) = new_figure(width=2.5 + 0.9 * len(places), height=0.9 + 0.22 * len(fields))
+    figure, (axes,) = new_figure(height=0.9 + 0.22 * len(fields))
     top = max(table.max(), 0.05)
     image = axes.imshow(table[order], aspect="auto", cmap="Blues", vmin=0.0, vmax=top)
     axes.set_xticks(range(len(places)), places)

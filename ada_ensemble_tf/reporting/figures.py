@@ -8,13 +8,16 @@ from typing import Any, Literal
 from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 from matplotlib.typing import RcKeyType
 
 COLORS = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#b8a900", "#6a51a3")
 """Colours that colour-blind readers can tell apart (Okabe and Ito), in this order; further choices start over."""
 GREY = "#8a8f98"
-WIDTH = 8.0
-"""Width in inches of a figure across the page."""
+WIDTH = 9.6
+"""Width in inches of a figure across the page; no figure is narrower."""
+TICKS = 6
+"""The most ticks of an axis across half a page, so that their labels keep apart."""
 
 _STYLE: dict[RcKeyType, Any] = {
     "font.size": 9.0,
@@ -51,6 +54,40 @@ def new_figure(width: float = WIDTH, height: float = 3.2, columns: int = 1, rows
 def title(axes: Axes, text: str) -> None:
     """Writes what a panel shows above its left end."""
     axes.set_title(text, loc="left", fontsize=10.0, fontweight="bold")
+
+
+def few_ticks(axes: Axes, axis: Literal["x", "y"], most: int = TICKS) -> None:
+    """Keeps the labels of a linear axis apart: no more than `most`, and none as an offset from a common part."""
+    one = axes.xaxis if axis == "x" else axes.yaxis
+    one.set_major_locator(MaxNLocator(most, steps=[1, 2, 2.5, 5, 10]))
+    axes.ticklabel_format(axis=axis, useOffset=False, style="plain")
+
+
+def count_ticks(axes: Axes, axis: Literal["x", "y"], most: int = TICKS, logarithmic: bool = False) -> None:
+    """Writes the numbers of an axis short, 1k for 1,000, and keeps them apart."""
+    one = axes.xaxis if axis == "x" else axes.yaxis
+    if logarithmic:
+        # One decade or less has ticks within it, and several have one each.
+        low, high = sorted(axes.get_xlim() if axis == "x" else axes.get_ylim())
+        within = (1.0, 2.0, 5.0) if high < 100.0 * max(low, 1e-300) else (1.0,)
+        one.set_major_locator(LogLocator(subs=within, numticks=most))
+        one.set_minor_formatter(NullFormatter())
+    else:
+        one.set_major_locator(MaxNLocator(most, steps=[1, 2, 2.5, 5, 10]))
+    one.set_major_formatter(FuncFormatter(lambda value, _: short(value)))
+
+
+def short(value: float) -> str:
+    """A number in few characters.
+
+    Example:
+        >>> [short(value) for value in (0, 0.25, 950, 1000, 12_500, 3e6, 2.5e9)]
+        ['0', '0.25', '950', '1k', '12.5k', '3M', '2.5G']
+    """
+    for size, letter in ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if abs(value) >= size:
+            return f"{value / size:.4g}{letter}"
+    return f"{value:.4g}"
 
 
 def barely_grid(axes: Axes, axis: Literal["x", "y"] = "y") -> None:

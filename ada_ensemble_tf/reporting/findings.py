@@ -6,8 +6,9 @@ from typing import NamedTuple
 import numpy as np
 from scipy.special import ndtri
 
-from ada_ensemble_tf.evaluation import metrics
-from ada_ensemble_tf.evaluation.intervals import SEED, Interval, Z
+from ada_ensemble_tf.evaluation.intervals import Interval, Z
+from ada_ensemble_tf.reporting import calibration
+from ada_ensemble_tf.reporting.baselines import BASE_RATE, difference
 from ada_ensemble_tf.reporting.combinations import DEPTH
 from ada_ensemble_tf.reporting.evidence import Evidence
 from ada_ensemble_tf.reporting.gate_use import GateUse
@@ -25,12 +26,6 @@ COLLAPSED_WEIGHT = 0.9
 """If the mean gate of that choice is at least this, the others have no say either."""
 MIN_REACHED = 100
 """Rows that must reach a gate before its shares mean anything: of these, 0.5 % is half a row."""
-CALIBRATION_TOLERANCE = 0.02
-"""With millions of rows, the interval of every model excludes 1; 2 % of a bid is less than a day's noise."""
-RELIABILITY_TOLERANCE = 0.05
-"""From this ratio of expected calibration error to base rate on, some of the rows are priced wrong."""
-RELIABILITY_REPLICATES = 100
-"""Draws of labels from the predictions; the largest error among them is what chance can give."""
 FLOOD_RISE = 0.10
 """Rise of a field's out-of-vocabulary share from training to test: one row in ten has lost the field's information."""
 MOSTLY_UNKNOWN = 0.5
@@ -39,6 +34,9 @@ LOGLOSS_RISE = 0.02
 """Relative rise of validation LogLoss over its lowest value that evaluation noise seldom causes."""
 AUC_AGREEMENT = 1e-3
 """Between machines and batch sizes AUC differs by less than this, in bfloat16 too."""
+
+
+SEVERITIES = ("problem", "note", "good")
 
 
 class Finding(NamedTuple):
@@ -50,7 +48,7 @@ class Finding(NamedTuple):
 
 
 def find(evidence: Evidence, intervals: Mapping[str, Interval], slices: Sequence[Slice]) -> list[Finding]:
-    """All findings, problems first.
+    """All findings, in the order of `SEVERITIES`.
 
     Args:
         evidence: the model's evidence.
@@ -62,10 +60,11 @@ def find(evidence: Evidence, intervals: Mapping[str, Interval], slices: Sequence
         *gate_findings(evidence.uses),
         *calibration_findings(evidence.labels, evidence.probabilities, intervals["calibration"]),
         *vocabulary_findings(evidence.coverage),
+        *baseline_findings(evidence),
         *training_findings(evidence.validation, evidence.results.get("best_step"), evidence.monitor),
         *slice_findings(slices, evidence),
     ]
-    return sorted(found, key=lambda one: one.severity != "problem")
+    return sorted(found, key=lambda one: SEVERITIES.index(one.severity))
 
 
 def data_findings(results: Mapping, intervals: Mapping[str, Interval], same_data: bool) -> list[Finding]:
@@ -136,44 +135,44 @@ def _dead(place: str, name: str, routed: float, weight: float) -> Finding:
     return Finding("problem", "dead_expert", text)
 
 
-def calibration_findings(labels: np.ndarray, probabilities: np.ndarray, calibration: Interval) -> list[Finding]:
+def calibration_findings(labels: np.ndarray, probabilities: np.ndarray, found: Interval) -> list[Finding]:
     """Whether predictions are right on average, and where they are not right in groups."""
-    if miscalibrated(calibration):
-        value = calibration.value
-        way = "high" if value > 1.0 else "low"
-        text = (
-            f"Mis-calibrated: the mean prediction is {value:.3f} times the click rate, 95 % interval "
-            f"{calibration.low:.3f} to {calibration.high:.3f}: too {way} by {abs(value - 1.0):.1%}. "
-            "Recalibrate before bidding by it (config.calibration=temperature or isotonic)."
-        )
+    mean = f"mean prediction over observed rate is {calibration.in_numbers(found)}, {calibration.verdict(found)}"
+    if calibration.miscalibrated(found):
+        text = f"Mis-calibrated: {mean}. Recalibrate before bidding by it (config.calibration=temperature or isotonic)."
         return [Finding("problem", "miscalibrated", text)]
-    error, chance = metrics.expected_calibration_error(labels, probabilities), _chance_of_error(probabilities)
-    relative = error / max(float(np.mean(labels)), 1e-12)
-    if error > chance and relative > RELIABILITY_TOLERANCE:
+    if (parts := calibration.wrong_in_parts(labels, probabilities)) is not None:
         text = (
-            f"Mis-calibrated in parts: the mean is right within its interval, but predictions are off by {error:.4f} "
-            f"on average over groups of like prediction, {relative:.1%} of the click rate; chance gives "
-            f"{chance:.4f} at most. See Calibration."
+            f"Mis-calibrated in parts: over groups of like prediction, predictions are off by {parts[0]:.4f} on "
+            f"average, {parts[0] / float(np.mean(labels)):.1%} of the base rate; chance gives {parts[1]:.4f} at most. "
+            f"Over all rows {mean}. See Calibration."
         )
         return [Finding("problem", "miscalibrated", text)]
     return []
 
 
-def miscalibrated(calibration: Interval) -> bool:
-    """Whether mean prediction over click rate is off by more than both chance and `CALIBRATION_TOLERANCE`."""
-    return calibration.excludes(1.0) and abs(calibration.value - 1.0) > CALIBRATION_TOLERANCE
-
-
-def _chance_of_error(probabilities: np.ndarray) -> float:
-    """The largest calibration error of labels drawn from the predictions, which are right for these labels."""
-    rng = np.random.default_rng(SEED)
-    p = np.sort(np.asarray(probabilities, np.float64))
-    groups = np.array_split(p, 20)
-    sizes = np.array([len(group) for group in groups if len(group)])
-    means = np.array([group.mean() for group in groups if len(group)])
-    # A group's clicks are close to binomial with its mean; the spread of its predictions only reduces their variance.
-    drawn = rng.binomial(sizes, means, size=(RELIABILITY_REPLICATES, len(sizes)))
-    return float((np.abs(drawn - sizes * means).sum(axis=1) / len(p)).max())
+def baseline_findings(evidence: Evidence) -> list[Finding]:
+    """Whether the model is better than the base rate and than a simple model."""
+    found = []
+    for one in evidence.baselines:
+        more = difference(evidence.labels, evidence.probabilities, one.probabilities, evidence.weights)
+        if one.name == BASE_RATE:
+            if more.logloss.low > 0.0:
+                text = (
+                    f"Worse than a constant: LogLoss is {more.logloss.value:.5f} above that of predicting the base "
+                    "rate for every row. Regularise more, lower the learning rates, or look at the data."
+                )
+                found.append(Finding("problem", "worse_than_base_rate", text))
+        elif more.better:
+            text = f"Better than {one.name} ({one.where}) on the same test rows: {more.written()}."
+            found.append(Finding("good", "better_than_baseline", text))
+        elif more.worse:
+            text = f"Worse than {one.name} ({one.where}) on the same test rows: {more.written()}."
+            found.append(Finding("problem", "worse_than_baseline", text))
+        else:
+            text = f"Not better than {one.name} ({one.where}) beyond noise: {more.written()}."
+            found.append(Finding("note", "not_better_than_baseline", text))
+    return found
 
 
 def vocabulary_findings(coverage: Sequence[Coverage]) -> list[Finding]:
@@ -237,6 +236,6 @@ def slice_findings(slices: Sequence[Slice], evidence: Evidence) -> list[Finding]
     name = f"{worst.field} = {evidence.value_name(worst.field, worst.id)}"
     text = (
         f"Worse than a constant where {name} ({worst.rows:,} rows){more}: LogLoss {worst.logloss:.4f}, "
-        f"that of the slice's own click rate {worst.base_logloss:.4f}."
+        f"that of the slice's own rate {worst.base_logloss:.4f}."
     )
     return [Finding("problem", "bad_slice", text)]

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.ticker import PercentFormatter
 
 from ada_ensemble_tf.reporting.combinations import DEPTH, exit_depths
 from ada_ensemble_tf.reporting.figures import COLORS, barely_grid, colors_of, new_figure, title
@@ -73,6 +74,7 @@ def gate_use_figure(uses: Sequence[GateUse]) -> Figure:
                     axes.barh(i - 0.4 + (j + 0.5) * width, share, color=paints[name], height=width)
         title(axes, text)
         axes.set(xlim=(0.0, 1.0), ylim=(len(uses) - 0.5, -0.5))
+        axes.xaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
         barely_grid(axes, "x")
     loads.set_yticks(places, [use.place for use in uses])
     routed.set_yticks(places, [])
@@ -87,10 +89,11 @@ def gate_use_figure(uses: Sequence[GateUse]) -> Figure:
 def exit_figure(depths: np.ndarray, num_layers: int) -> Figure:
     """Share of rows by exit depth. `depths` are `[N]`, from 1 to `num_layers`."""
     shares = np.bincount(depths, minlength=num_layers + 1)[1:] / len(depths)
-    figure, (axes,) = new_figure(width=4.6, height=2.4)
-    bars = axes.bar(range(1, num_layers + 1), shares, color=COLORS[0], width=0.6)
-    axes.bar_label(bars, [f"{share:.1%}" for share in shares], fontsize=8)
-    axes.set_xticks(range(1, num_layers + 1), [f"exit_{depth}" for depth in range(1, num_layers + 1)])
-    axes.set(ylabel="share of rows", ylim=(0.0, min(1.1, 1.15 * shares.max())))
-    barely_grid(axes)
+    figure, (axes,) = new_figure(height=0.7 + 0.3 * num_layers)
+    bars = axes.barh(range(1, num_layers + 1), shares, color=COLORS[0], height=0.7)
+    axes.bar_label(bars, [f"{share:.1%}" for share in shares], fontsize=8, padding=3)
+    axes.set_yticks(range(1, num_layers + 1), [f"exit_{depth}" for depth in range(1, num_layers + 1)])
+    axes.set(xlabel="share of rows", xlim=(0.0, 1.1 * shares.max()), ylim=(num_layers + 0.5, 0.5))
+    axes.xaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
+    barely_grid(axes, "x")
     return figure

@@ -1,24 +1,32 @@
 """From a working directory to the evidence of its report."""
 
+import json
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
+from ada_ensemble_tf.configs.defaults import config_for
+from ada_ensemble_tf.evaluation import metrics
 from ada_ensemble_tf.evaluation.intervals import auc_interval
 from ada_ensemble_tf.evaluation.scoring import Scorer
 from ada_ensemble_tf.reporting import exits
+from ada_ensemble_tf.reporting.baselines import BASE_RATE, SIMPLE_MODEL, Baseline, simple_model_beside
 from ada_ensemble_tf.reporting.costs import Cost
 from ada_ensemble_tf.reporting.evidence import Evidence
 from ada_ensemble_tf.reporting.gate_use import GateUse, gate_uses
 from ada_ensemble_tf.reporting.importance import Columns, Importance, permutation_importance
 from ada_ensemble_tf.reporting.learning_curves import read_curves
+from ada_ensemble_tf.reporting.sessions import describe, read_sessions
 from ada_ensemble_tf.reporting.vocabulary_coverage import coverage
 from ada_ensemble_tf.trained.config_ranges import MONITORED
+from ada_ensemble_tf.trained.run_files import flat, load_data_file
 from ada_ensemble_tf.trained.workdir import Workdir
 from data_pipelines.errors import UserError
+from data_pipelines.fields.level_names import OUT_OF_VOCABULARY, level_name, positive_name
 from data_pipelines.fields.schema import Schema
 from data_pipelines.fields.vocabulary import Vocabularies
 from data_pipelines.progress import Progress
@@ -35,12 +43,17 @@ class Gathering:
         data_dir: the prepared data; by default, where they were in training.
         rows: how many test rows all sections but the metrics read, and as many rows of the other splits.
         importance_rows: how many of these permutation importance reads.
+        baseline: the working directory of a model to compare with; by default, of a logistic regression that was
+            trained on the same data in a directory beside this one.
 
     Raises:
-        UserError: if nothing was trained here to the end, the data are gone, or a number of rows is not positive.
+        UserError: if nothing was trained here or in `baseline` to the end, the data are gone, the baseline was trained
+            on other data, or a number of rows is not positive.
     """
 
-    def __init__(self, workdir: Workdir, data_dir: str | None, rows: int, importance_rows: int):
+    def __init__(
+        self, workdir: Workdir, data_dir: str | None, rows: int, importance_rows: int, baseline: str | None = None
+    ):
         for name, value in (("rows", rows), ("importance_rows", importance_rows)):
             if value < 1:
                 raise UserError(f"--{name} must be at least 1; received {value}")
@@ -52,6 +65,7 @@ class Gathering:
         self._data, self._schema = workdir.open_data(data_dir), workdir.schema()
         self._rows, self._importance_rows = rows, importance_rows
         self._results = workdir.results()
+        self._baseline = self._checked(baseline) if baseline else None
         config = workdir.config()
         # Configs of earlier versions of this code have no monitor: it was AUC.
         self._batch, self._monitor = int(config["eval_batch_size"]), config.get("monitor", "auc")
@@ -86,6 +100,10 @@ class Gathering:
             probabilities=probabilities,
             weights=weights,
             flops=flops,
+            positive=positive_name(self._schema.format),
+            baselines=self._baselines(labels, weights),
+            command=self._results.get("command", ""),
+            changed=changed_keys(self._results["config"]),
             ids=ids_of(inputs),
             columns=columns,
             value_name=lambda field, id: value_name(self._schema, vocabularies, field, id),
@@ -100,6 +118,35 @@ class Gathering:
             training=read_curves(self._workdir.path / "tensorboard" / "training"),
             validation=read_curves(self._workdir.path / "tensorboard" / "validation"),
         )
+
+    def _checked(self, baseline: str) -> Path:
+        path = Path(baseline)
+        if not (path / "metrics.json").exists():
+            raise UserError(f"{path}: no completely trained model here; --baseline names a training's directory")
+        if load_data_file(path).fingerprint != self._data.fingerprint:
+            raise UserError(f"{path}: trained on other data than {self._workdir.path}; choose another --baseline")
+        return path
+
+    def _baselines(self, labels: np.ndarray, weights: np.ndarray | None) -> list[Baseline]:
+        if weights is None:
+            # What the negatives that preparation left out would have been is known.
+            positives, rows = self._data.positives["train"], self._data.rows["train"]
+            rate = positives / (positives + (rows - positives) / self._data.negative_rate)
+            where = "the training split"
+        else:
+            rate, where = metrics.mean(labels, weights), "these rows, by weight"
+        text = f"{rate:.5f} for every row, the share of {positive_name(self._schema.format)} in {where}"
+        found = [Baseline(BASE_RATE, np.full(len(labels), rate), text)]
+        path = self._baseline
+        if path is None and self._workdir.model_name() != SIMPLE_MODEL:
+            path = simple_model_beside(self._workdir.path, self._data.fingerprint)
+        if path is not None:
+            logger.info("scoring the test split with %s", path)
+            other = Workdir(path)
+            with self._data.reading():
+                scored = Scorer(other.load_model()).score(self._data.evaluation("test", self._batch))
+            found.append(Baseline(other.model_name(), scored.probabilities, str(path)))
+        return found
 
     def _test_batches(self, kept: list[Inputs]) -> Iterator[tuple[Any, ...]]:
         """The test split's batches; the inputs of as many rows as needed go into `kept`."""
@@ -168,9 +215,10 @@ class Gathering:
     def _facts(self, rows: int) -> dict[str, str]:
         data, results = self._data, self._results
         return {
+            **describe(read_sessions(self._workdir.path / "tensorboard" / "training")),
             "data": f"{data.path}, fingerprint {data.fingerprint}",
             "rows": ", ".join(f"{split} {count:,}" for split, count in data.rows.items()),
-            "rows read by the sections after Calibration": f"{rows:,} of test",
+            "rows read by the sections after Learning curves": f"{rows:,} of test",
             "fields": f"{self._schema.num_fields}, {self._schema.num_rows:,} rows of the embedding table",
             "parameters": f"{results['parameters']:,}",
             "kept checkpoint": f"step {results['best_step']:,}, best validation {MONITORED[self._monitor].written}",
@@ -194,8 +242,22 @@ def value_name(schema: Schema, vocabularies: Vocabularies, field: str, id: int) 
     """What an id of a field stands for."""
     one = next(f for f in schema.fields if f.name == field)
     if id == one.offset:
-        return "(out of vocabulary)"
-    return one.level_text(id - one.offset, vocabularies.levels[field]) or "(missing)"
+        return OUT_OF_VOCABULARY
+    return level_name(one, one.level_text(id - one.offset, vocabularies.levels[field]))
+
+
+def changed_keys(config: Mapping[str, Any]) -> list[tuple[str, str, str]]:
+    """(key, value, default) of the keys of a config whose value is not the model's default."""
+    try:
+        defaults = flat(config_for(config["model"]["name"]).to_dict())
+    except (KeyError, ValueError):
+        # A model of a plugin, or of another version.
+        return []
+    rows = []
+    for key, value in sorted(flat(config).items()):
+        if value != defaults.get(key) and key != "model.name":
+            rows.append((key, json.dumps(value), json.dumps(defaults[key]) if key in defaults else ""))
+    return rows
 
 
 def _first(inputs: Inputs, count: int) -> Inputs:

@@ -7,7 +7,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from ada_ensemble_tf.evaluation import metrics
-from ada_ensemble_tf.reporting.figures import COLORS, barely_grid, new_figure, title
+from ada_ensemble_tf.reporting.figures import COLORS, barely_grid, few_ticks, new_figure, title
 from data_pipelines.progress import Progress
 
 REPEATS = 3
@@ -88,7 +88,7 @@ def importance_figure(found: Sequence[Importance]) -> Figure:
         axes.barh(places, means, color=paint, height=0.7, xerr=np.maximum(spread, 0.0), error_kw={"elinewidth": 1})
         axes.set_ylim(len(found) - 0.4, -0.6)
         title(axes, text)
-        axes.locator_params(axis="x", nbins=5)
+        few_ticks(axes, "x", most=5)
         barely_grid(axes, "x")
     aucs.set_yticks(places, [one.field for one in found])
     loglosses.set_yticks(places, [])

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from matplotlib.figure import Figure
 
-from ada_ensemble_tf.reporting.figures import COLORS, GREY, barely_grid, new_figure, title
+from ada_ensemble_tf.reporting.figures import COLORS, GREY, barely_grid, count_ticks, few_ticks, new_figure, title
 from data_pipelines.errors import UserError
 from data_pipelines.read.records import damaged_record
 
@@ -66,11 +66,17 @@ def learning_curves_figure(
     title(losses, "LogLoss")
     title(aucs, "Validation AUC")
     for axes in (losses, aucs):
-        axes.set_xlabel("step")
+        axes.set_xlabel("weight updates")
+        count_ticks(axes, "x")
+        few_ticks(axes, "y")
         barely_grid(axes)
         if best_step is not None:
             axes.axvline(best_step, color=GREY, linestyle="--", linewidth=1, label=f"kept: step {best_step:,}")
-    for axes in (losses, aucs):
-        if axes.get_legend_handles_labels()[0]:
-            axes.legend(frameon=False, fontsize=8)
+    # Below the panels, where it covers no curve.
+    by_label = {label: handle for axes in (losses, aucs) for handle, label in
+                zip(*axes.get_legend_handles_labels(), strict=True)}  # fmt: skip
+    if by_label:
+        figure.legend(
+            list(by_label.values()), list(by_label), loc="outside lower center", ncols=3, frameon=False, fontsize=8
+        )
     return figure

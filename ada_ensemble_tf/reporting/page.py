@@ -3,6 +3,7 @@
 import html
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from matplotlib.figure import Figure
 
@@ -20,7 +21,7 @@ p { margin: .5rem 0; max-width: 50rem; }
 nav { font-size: .87rem; margin: .8rem 0; }
 nav a { color: #0072b2; text-decoration: none; margin-right: .9rem; white-space: nowrap; }
 figure { margin: .8rem 0; overflow-x: auto; }
-figure svg { max-width: 100%; height: auto; }
+figure svg { width: 100%; height: auto; }
 .wide { overflow-x: auto; }
 table { border-collapse: collapse; font-size: .84rem; margin: .7rem 0; font-variant-numeric: tabular-nums; }
 .caption { margin: 1.1rem 0 -.4rem; }
@@ -29,6 +30,11 @@ th, td { padding: .2rem .7rem .2rem 0; text-align: right; border-bottom: 1px sol
 th { font-weight: 600; border-bottom-color: #8a8f98; white-space: normal; vertical-align: bottom; }
 th:first-child, td:first-child, th.text, td.text { text-align: left; }
 td.text { max-width: 40rem; white-space: normal; overflow-wrap: break-word; }
+pre { font-size: .84rem; background: #f6f7f9; padding: .6rem .8rem; overflow-x: auto; white-space: pre-wrap;
+  overflow-wrap: anywhere; }
+td a { color: #0072b2; }
+details { margin: .7rem 0; }
+summary { cursor: pointer; color: #0072b2; font-size: .87rem; }
 ul.findings { list-style: none; padding: 0; }
 ul.findings li { margin: .45rem 0; padding: .45rem .8rem; border-left: 5px solid #8a8f98; background: #f6f7f9; }
 ul.findings li.problem { border-left-color: #d55e00; background: #fdf1ea; }
@@ -36,6 +42,7 @@ ul.findings li.good { border-left-color: #009e73; background: #edf8f4; }
 @media print {
   body { font-size: 10.5pt; margin: 0; max-width: none; }
   nav { display: none; }
+  details::details-content { content-visibility: visible; display: block; }
   td { white-space: normal; }
   figure, tr, li { break-inside: avoid; }
   h2 { break-after: avoid; }
@@ -43,6 +50,17 @@ ul.findings li.good { border-left-color: #009e73; background: #edf8f4; }
 """
 # With this, the browser itself makes sure that nothing is fetched.
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
+
+
+class Link(NamedTuple):
+    """A table's cell that leads to another page."""
+
+    text: str
+    address: str
+    """Relative to the page."""
+
+
+Cell = str | Link
 
 
 class Page:
@@ -67,6 +85,14 @@ class Page:
     def text(self, text: str) -> None:
         """Adds a paragraph."""
         self._body.append(f"<p>{html.escape(text)}</p>")
+
+    def code(self, text: str) -> None:
+        """Adds text to copy, such as a command."""
+        self._body.append(f"<pre>{html.escape(text)}</pre>")
+
+    def details(self, summary: str, text: str) -> None:
+        """Adds text to copy that a click opens."""
+        self._body.append(f"<details><summary>{html.escape(summary)}</summary><pre>{html.escape(text)}</pre></details>")
 
     def findings(self, findings: Sequence[tuple[str, str, str]]) -> None:
         """Adds a list of (severity, kind, message); severities are "problem", "note" and "good"."""
@@ -94,13 +120,13 @@ class Page:
         self._body.append(f'<figure id="figure-{name}">{svg(figure, name, description)}{caption}</figure>')
 
     def table(
-        self, headings: Sequence[str], rows: Sequence[Sequence[str]], caption: str = "", text_columns: int = 1
+        self, headings: Sequence[str], rows: Sequence[Sequence[Cell]], caption: str = "", text_columns: int = 1
     ) -> None:
         """Adds a table; the first `text_columns` columns are text, the others numbers already written out."""
 
-        def line(tag: str, cells: Sequence[str]) -> str:
+        def line(tag: str, cells: Sequence[Cell]) -> str:
             kinds = [' class="text"' if i < text_columns else "" for i in range(len(cells))]
-            return "".join(f"<{tag}{kind}>{html.escape(c)}</{tag}>" for kind, c in zip(kinds, cells, strict=True))
+            return "".join(f"<{tag}{kind}>{_inside(c)}</{tag}>" for kind, c in zip(kinds, cells, strict=True))
 
         body = "\n".join(f"<tr>{line('td', row)}</tr>" for row in rows)
         head = f"<thead><tr>{line('th', headings)}</tr></thead>"
@@ -128,3 +154,9 @@ class Page:
         """Writes the file, which appears only when it is complete."""
         path.parent.mkdir(parents=True, exist_ok=True)
         write_complete(path, self.html())
+
+
+def _inside(cell: Cell) -> str:
+    if isinstance(cell, Link):
+        return f'<a href="{html.escape(cell.address)}">{html.escape(cell.text)}</a>'
+    return html.escape(cell)

@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from ada_ensemble_tf.evaluation.intervals import wilson
-from ada_ensemble_tf.reporting.figures import COLORS, GREY, barely_grid, new_figure, title
+from ada_ensemble_tf.reporting.figures import COLORS, GREY, barely_grid, few_ticks, new_figure, title
 
 BINS = 15
 """Enough to see where a curve bends, and few enough for hundreds of rows per bin at ten thousand rows."""
@@ -18,7 +18,7 @@ class ReliabilityBins(NamedTuple):
     predicted: np.ndarray
     """Mean prediction."""
     observed: np.ndarray
-    """Share of clicks."""
+    """Share of positives."""
     low: np.ndarray
     """Lower end of Wilson's 95 % interval of `observed`."""
     high: np.ndarray
@@ -47,7 +47,7 @@ def reliability_bins(labels: np.ndarray, probabilities: np.ndarray, bins: int = 
 
 
 def reliability_figure(labels: np.ndarray, probabilities: np.ndarray, bins: int = BINS) -> Figure:
-    """The reliability diagram, and below it a histogram of the predictions.
+    """The reliability diagram, and beside it a histogram of the predictions.
 
     Args:
         labels: `[N]` in {0, 1}.
@@ -58,10 +58,7 @@ def reliability_figure(labels: np.ndarray, probabilities: np.ndarray, bins: int 
         ValueError: if there are no rows.
     """
     curve = reliability_bins(labels, probabilities, bins)
-    figure, (axes, counts) = new_figure(width=5.2, height=5.2, rows=2)
-    grid = axes.get_gridspec()
-    assert grid is not None, "new_figure lays the panels out in one"
-    grid.set_height_ratios([3, 1])
+    figure, (axes, counts) = new_figure(height=3.6, columns=2)
     right = 1.1 * curve.predicted.max()
     axes.plot([0, right], [0, right], color=GREY, linewidth=1, linestyle="--", label="calibrated")
     errors = np.maximum([curve.observed - curve.low, curve.high - curve.observed], 0.0)
@@ -69,9 +66,12 @@ def reliability_figure(labels: np.ndarray, probabilities: np.ndarray, bins: int 
         curve.predicted, curve.observed, errors, color=COLORS[0], marker="o", markersize=4, elinewidth=1, label="model"
     )
     axes.set(xlim=(0, right), ylim=(0, 1.05 * max(curve.high.max(), right)), ylabel="observed rate, 95 % interval")
+    axes.set_xlabel("mean prediction of the group")
     title(axes, "Reliability")
     barely_grid(axes)
+    few_ticks(axes, "x")
     axes.legend(loc="upper left", frameon=False)
+    title(counts, "Predictions")
     counts.hist(np.clip(probabilities, 0.0, right), bins=40, range=(0.0, right), color=COLORS[4])
     counts.set(
         xlim=(0, right),
@@ -80,5 +80,6 @@ def reliability_figure(labels: np.ndarray, probabilities: np.ndarray, bins: int 
         yscale="log",
         ylim=(0.8, None),
     )
+    few_ticks(counts, "x")
     barely_grid(counts)
     return figure

@@ -5,20 +5,25 @@ from collections.abc import Sequence
 import numpy as np
 
 from ada_ensemble_tf.evaluation import metrics
-from ada_ensemble_tf.evaluation.intervals import Interval, metric_intervals
+from ada_ensemble_tf.evaluation.intervals import metric_intervals
 from ada_ensemble_tf.reporting.alluvial import alluvial_figure
 from ada_ensemble_tf.reporting.combinations import DEPTH, exit_depths
+from ada_ensemble_tf.reporting.common_sections import (
+    calibration_section,
+    learning_curves_section,
+    metrics_section,
+    ranking_section,
+    run_section,
+    subtitle,
+)
 from ada_ensemble_tf.reporting.costs import cost_figure
 from ada_ensemble_tf.reporting.evidence import Evidence
 from ada_ensemble_tf.reporting.field_routing import field_information, field_information_figure, top_values
-from ada_ensemble_tf.reporting.findings import find
+from ada_ensemble_tf.reporting.findings import Finding, find
 from ada_ensemble_tf.reporting.gate_use import exit_figure, gate_use_figure
 from ada_ensemble_tf.reporting.importance import REPEATS, importance_figure
-from ada_ensemble_tf.reporting.learning_curves import learning_curves_figure
 from ada_ensemble_tf.reporting.page import Page
-from ada_ensemble_tf.reporting.reliability import reliability_figure
 from ada_ensemble_tf.reporting.slices import MIN_ROWS, Slice, worst_slices
-from ada_ensemble_tf.trained.run_files import calibration_line
 
 FIGURE_FIELDS = 40
 """The most fields that a figure can show readably."""
@@ -28,7 +33,6 @@ ROUTED_PAIRS = 4
 MIN_VALUE_ROWS = 10
 """Values with fewer rows are not listed; their shares say nothing."""
 _NOTHING = "No dead expert, collapsed gate, mis-calibration or out-of-vocabulary flood was found."
-_METRICS = {"auc": "AUC", "logloss": "LogLoss", "normalized_entropy": "NE", "calibration": "calibration"}
 
 
 def run_page(evidence: Evidence) -> Page:
@@ -37,18 +41,16 @@ def run_page(evidence: Evidence) -> Page:
     intervals = metric_intervals(labels, probabilities, weights=evidence.weights)
     n = len(evidence.ids)
     slices = worst_slices(labels[:n], probabilities[:n], evidence.ids, evidence.columns)
-    page = Page(f"{evidence.model}: {evidence.name}", f"{len(labels):,} test rows, {int(labels.sum()):,} clicks")
+    page = Page(f"{evidence.model}: {evidence.name}", subtitle(evidence))
     page.section("findings", "Findings")
-    page.findings(find(evidence, intervals, slices) or [("good", "none", _NOTHING)])
-    _metrics(page, evidence, intervals)
-    _learning_curves(page, evidence)
-    page.section("calibration", "Calibration")
-    text = (
-        "Observed click rate of groups of equally many test rows by rising prediction, with Wilson's 95 % intervals, "
-        "and below how many rows have which prediction. Points above the dashed line are predicted too low. "
-        f"Calibration, fitted on validation rows: {calibration_line(evidence.results)}."
-    )
-    page.figure(reliability_figure(labels, probabilities), "reliability", text)
+    findings = find(evidence, intervals, slices)
+    if all(one.severity == "good" for one in findings):
+        findings.append(Finding("good", "none", _NOTHING))
+    page.findings(findings)
+    metrics_section(page, evidence, intervals)
+    ranking_section(page, evidence)
+    calibration_section(page, evidence, intervals["calibration"])
+    learning_curves_section(page, evidence)
     _experts(page, evidence)
     _exits(page, evidence)
     _routing(page, evidence)
@@ -58,28 +60,8 @@ def run_page(evidence: Evidence) -> Page:
     _costs(page, evidence)
     if evidence.weights is not None:
         page.text("Metrics and their intervals weigh rows; all other figures and tables count every row once.")
-    page.section("run", "The run")
-    page.table(["", ""], list(evidence.facts.items()), text_columns=2)
+    run_section(page, evidence)
     return page
-
-
-def _metrics(page: Page, evidence: Evidence, intervals: dict[str, Interval]) -> None:
-    page.section("metrics", "Metrics")
-    rows = [[_METRICS[name], *(f"{end:.5f}" for end in one)] for name, one in intervals.items()]
-    rows.append(["FLOPs an example, as routed", f"{evidence.flops:,.0f}", "", ""])
-    text = (
-        "On the whole test split, with 95 % intervals over the choice of rows: AUC by DeLong, the others by bootstrap. "
-        "Calibration is mean prediction over click rate; NE is LogLoss over the entropy of the click rate."
-    )
-    page.table(["", "test", "from", "to"], rows, text)
-
-
-def _learning_curves(page: Page, evidence: Evidence) -> None:
-    if not evidence.training and not evidence.validation:
-        return
-    page.section("curves", "Learning curves")
-    figure = learning_curves_figure(evidence.training, evidence.validation, evidence.results.get("best_step"))
-    page.figure(figure, "learning-curves", "LogLoss and validation AUC over weight updates, as TensorBoard has them.")
 
 
 def _experts(page: Page, evidence: Evidence) -> None:
@@ -117,7 +99,8 @@ def _exits(page: Page, evidence: Evidence) -> None:
         if len(there):
             values = (metrics.auc(labels, p), metrics.logloss(labels, p), float(labels.mean()), float(p.mean()))
             rows.append([f"exit_{depth}", f"{len(there):,}", *(f"{value:.4f}" for value in values)])
-    page.table(["", "rows", "AUC among them", "LogLoss", "click rate", "mean prediction"], rows)
+    headings = ["", "rows", "AUC among them", "LogLoss", f"share of {evidence.positive}", "mean prediction"]
+    page.table(headings, rows)
 
 
 def _routing(page: Page, evidence: Evidence) -> None:
@@ -174,10 +157,20 @@ def _slices(page: Page, evidence: Evidence, slices: Sequence[Slice]) -> None:
         ]
         for one in slices[:TABLE_ROWS]
     ]  # fmt: skip
-    headings = ["field", "value", "rows", "clicks", "LogLoss", "of its click rate", "difference", "95 % interval"]
+    headings = [
+        "field",
+        "value",
+        "rows",
+        evidence.positive,
+        "LogLoss",
+        "of its own share",
+        "difference",
+        "95 % interval",
+    ]
     text = (
         f"The worst of {len(slices):,} slices of {MIN_ROWS} rows or more by field value: where LogLoss is least below "
-        "that of predicting the slice's own click rate for all of it. Above 0 a constant would do better. Ordered by "
+        f"that of predicting the slice's own share of {evidence.positive} for all of it. "
+        "Above 0 a constant would do better. Ordered by "
         "the interval's lower end; of many intervals some miss by chance."
     )
     page.table([*headings, "calibration"], rows, text, 2)

@@ -67,6 +67,7 @@ class _Results(TypedDict):
     config: dict[str, Any]
     data_fingerprint: str
     versions: dict[str, str]
+    command: NotRequired[str]
 
 
 class _Config(TypedDict):

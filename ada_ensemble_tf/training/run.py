@@ -47,6 +47,7 @@ def train(
     score_test: bool = True,
     hooks: Sequence[Hook] = (),
     stop: StopRequest | None = None,
+    command: str = "",
 ) -> dict[str, Any]:
     """Trains, evaluates and writes metrics.json; resumes where an earlier run of the same config stopped.
 
@@ -59,6 +60,7 @@ def train(
         score_test: whether to score the test split; tuning does not.
         hooks: your own hooks, see `training.hooks.Hook`.
         stop: if given, signals are handled as described in `training.stopping`; for the process of a command line.
+        command: the command line that trains, for the report and TensorBoard.
 
     Returns:
         The content of metrics.json.
@@ -78,7 +80,7 @@ def train(
     with contextlib.closing(make_distribution(config.strategy, config.worker_timeout)) as distribution:
         if stop is not None:
             stop.listen(distribution.stop_flag)
-        return _train(config, data, directory, score_test, hooks, stop, distribution)
+        return _train(config, data, directory, score_test, hooks, stop, distribution, command)
 
 
 def _train(
@@ -89,6 +91,7 @@ def _train(
     hooks: Sequence[Hook],
     stop: StopRequest | None,
     distribution: Distribution,
+    command: str,
 ) -> dict[str, Any]:
     """`train` after all workers have appeared."""
     model = _make_model(config, data, distribution)
@@ -105,6 +108,7 @@ def _train(
             directory.remove_results()
         loop.run()
         results = _results(loop, ("validation", "test") if score_test else ("validation",))
+        results |= {"command": command} if command else {}
         if distribution.is_chief:
             directory.save_calibration(model.calibration)
             save_json(directory.metrics_file, results)

@@ -23,6 +23,8 @@ from ada_ensemble_tf.training.monitoring.tensorboard import TensorBoardWriter
 from ada_ensemble_tf.training.run import score_split
 from ada_ensemble_tf.training.setup import build_model, seed_everything
 from data_pipelines.errors import UserError
+from data_pipelines.fields.level_names import level_name
+from data_pipelines.fields.vocabulary import Vocabularies
 from data_pipelines.json_files import save_json
 from data_pipelines.read.dataset import open_data
 
@@ -51,7 +53,8 @@ def make_workdir(path, data_dir, change=lambda model: None, model_name="ada_ense
     workdir.save_model_config(model)
     Checkpoint(workdir.path / "checkpoints" / "best", model.variables).save(3)
     test, flops = score_split(Scorer(model), data.evaluation("test", 128), data)
-    results = {"test": test, "flops_per_example": flops, "parameters": 1234, "best_step": 3}
+    results = {"test": test, "flops_per_example": flops, "parameters": 1234, "best_step": 3, "config": config.to_dict()}
+    results |= {"command": "ada-ensemble train --config=sample:x"}
     save_json(workdir.metrics_file, made_up_results(**results, data_fingerprint=data.fingerprint))
     board = TensorBoardWriter(workdir.path / "tensorboard")
     for step in (3, 6):
@@ -127,6 +130,38 @@ def test_the_evidence_is_that_of_the_model(sick_evidence, prepared_criteo):
     assert {(one.label, one.batch) for one in sick_evidence.latencies} == {
         (label, batch) for label in ("as routed", "exit_1", "exit_2") for batch in (1, 512)
     }
+
+
+def test_the_evidence_names_label_bins_command_and_what_is_not_default(sick_evidence):
+    assert sick_evidence.positive == "label = 1" and sick_evidence.command == "ada-ensemble train --config=sample:x"
+    assert ("model.dimension", "2", "16") in sick_evidence.changed
+    assert "seed" not in [key for key, *_ in sick_evidence.changed]
+    schema, field = open_schema(sick_evidence), open_schema(sick_evidence).fields[0]
+    levels = Vocabularies.load(sick_evidence.name, schema).levels[field.name]
+    named = [sick_evidence.value_name(field.name, field.offset + 1 + i) for i in range(len(levels))]
+    assert named == [level_name(field, level) for level in levels] and not any(":" in name for name in named)
+    assert sick_evidence.facts["trained"].endswith(" UTC") and "training time" in sick_evidence.facts
+
+
+def test_a_model_is_compared_with_the_base_rate_and_the_logistic_regression_beside_it(prepared_criteo, tmp_path):
+    simple = make_workdir(tmp_path / "lr", prepared_criteo, model_name="logistic_regression", values={})
+    values = {"model.dimension": 2, "model.hidden_units": (4,), "eval_batch_size": 128}
+    mine = make_workdir(tmp_path / "dnn", prepared_criteo, model_name="dnn", values=values)
+    data = open_data(prepared_criteo)
+    base, other = Gathering(mine, None, rows=20, importance_rows=1).evidence().baselines
+    rate = data.positives["train"] / data.rows["train"]
+    assert base.name == "base rate" and np.unique(base.probabilities).tolist() == [rate]
+    assert base.where == f"{rate:.5f} for every row, the share of label = 1 in the training split"
+    assert (other.name, other.where) == ("logistic_regression", str(simple.path))
+    scored = np.concatenate([simple.load_model()(x).numpy() for x, _ in data.evaluation("test", 500)])
+    np.testing.assert_allclose(other.probabilities, scored, rtol=1e-5)
+    named = Gathering(simple, None, rows=20, importance_rows=1, baseline=str(mine.path)).evidence().baselines
+    assert [one.name for one in named] == ["base rate", "dnn"]
+    save_json(simple.path / "data.json", {"data_dir": str(data.path), "fingerprint": "other"})
+    with pytest.raises(UserError, match="lr: trained on other data than .*dnn; choose another --baseline"):
+        Gathering(mine, None, rows=20, importance_rows=1, baseline=str(simple.path))
+    with pytest.raises(UserError, match="none: no completely trained model here; --baseline names"):
+        Gathering(mine, None, rows=20, importance_rows=1, baseline=str(tmp_path / "none"))
 
 
 def test_a_model_without_exits_that_reports_on_its_gate(prepared_criteo, tmp_path):

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import tensorflow as tf
 
 from ada_ensemble_tf.training.hooks.base import Hook, Steps, Stop
+from data_pipelines.progress import duration
 from data_pipelines.terminal import TerminalLine
 
 if TYPE_CHECKING:
@@ -75,13 +76,3 @@ class Progress(Hook):
         """
         seconds = float(self._seconds.numpy())
         return float(self._timed_steps.numpy()) * self._batch_size / seconds if seconds else float("nan")
-
-
-def duration(seconds: float) -> str:
-    """Formats seconds for reading: 45 s, 3 min 20 s, 2 h 05 min."""
-    seconds = round(seconds)
-    if seconds < 60:
-        return f"{seconds} s"
-    if seconds < 3600:
-        return f"{seconds // 60} min {seconds % 60:02d} s"
-    return f"{seconds // 3600} h {seconds % 3600 // 60:02d} min"

@@ -36,8 +36,11 @@ def made_up_evidence(with_gates: bool = True, **changes) -> Evidence:
     values = {
         "name": "runs/made_up",
         "model": "ada_ensemble" if with_gates else "dnn",
-        "facts": {"data": "made up <by hand>"},
-        "results": {"test": {"auc": auc.value}, "best_step": 30},
+        "facts": {"trained": "2026-01-02 03:04 UTC", "training time": "5 s", "data": "made up <by hand>"},
+        "results": {"test": {"auc": auc.value}, "best_step": 30, "config": {"seed": 7, "model": {"k": 2}}},
+        "positive": "liked = yes",
+        "command": "ada-ensemble train --config=mine.py:dnn",
+        "changed": [("seed", "7", "0")],
         "same_data": True,
         "labels": labels,
         "probabilities": p,

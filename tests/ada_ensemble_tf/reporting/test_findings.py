@@ -6,6 +6,7 @@ from made_up_evidence import CHOICES, COLUMNS, OFFSETS, made_up_evidence
 
 from ada_ensemble_tf.evaluation.intervals import metric_intervals
 from ada_ensemble_tf.reporting import findings
+from ada_ensemble_tf.reporting.baselines import Baseline
 from ada_ensemble_tf.reporting.findings import Finding, find, gate_findings, training_findings
 from ada_ensemble_tf.reporting.gate_use import GateUse, gate_uses
 from ada_ensemble_tf.reporting.learning_curves import Curve
@@ -85,6 +86,47 @@ def test_chance_alone_is_not_miscalibration():
     draws = [(rng.random(1000) < p).astype(np.float64) for _ in range(8)]
     kinds = [findings.calibration_findings(y, p, metric_intervals(y, p)["calibration"]) for y in draws]
     assert sum(map(len, kinds)) <= 1
+
+
+def test_what_is_said_of_parts_agrees_with_the_interval_of_the_mean():
+    """The mean may be off beyond chance and yet within tolerance; then it is not called right."""
+    rng = np.random.default_rng(4)
+    p = rng.beta(2, 3, 60_000)
+    labels = (rng.random(60_000) < p).astype(np.float64)
+    squeezed = p.mean() + 0.7 * (p - p.mean())
+    for factor, words in (
+        (1.0, "right on average: the interval holds 1"),
+        (1.016, "beyond chance, but less than the 2 %"),
+    ):
+        scores = squeezed * factor * labels.mean() / p.mean()
+        interval = metric_intervals(labels, scores)["calibration"]
+        (one,) = findings.calibration_findings(labels, scores, interval)
+        assert "in parts" in one.message and words in one.message
+        assert f"{interval.value:.4f}, 95 % interval {interval.low:.4f} to {interval.high:.4f}" in one.message
+        assert interval.excludes(1.0) == (factor != 1.0)
+
+
+@pytest.mark.parametrize(
+    ("scores", "name", "kinds"),
+    [
+        ("worse", "logistic_regression", [("problem", "worse_than_baseline")]),
+        ("same", "logistic_regression", [("note", "not_better_than_baseline")]),
+        ("better", "logistic_regression", [("good", "better_than_baseline")]),
+        ("better", "base rate", []),
+        ("wild", "base rate", [("problem", "worse_than_base_rate")]),
+    ],
+)
+def test_a_model_is_held_against_its_baselines(scores, name, kinds):
+    evidence = made_up_evidence(with_gates=False)
+    true = evidence.probabilities
+    noisy = np.clip(true + np.random.default_rng(2).normal(0.0, 0.2, len(true)), 0.01, 0.99)
+    wild = np.where(evidence.labels > 0.5, 0.3, 0.7)
+    mine = {"worse": noisy, "same": true, "better": true, "wild": wild}[scores]
+    theirs = noisy if scores == "better" else true
+    if name == "base rate":
+        theirs = np.full(len(true), evidence.labels.mean())
+    changed = made_up_evidence(with_gates=False, probabilities=mine, baselines=[Baseline(name, theirs, "runs/x")])
+    assert [(one.severity, one.kind) for one in findings.baseline_findings(changed)] == kinds
 
 
 def test_a_flood_of_unknown_values_is_named():

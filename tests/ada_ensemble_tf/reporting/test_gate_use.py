@@ -39,7 +39,7 @@ def test_figures_draw_the_shares():
     # A choice has the same colour in all layers: c is third in layer 1 and first in layer 2.
     assert bars[2].get_facecolor() == bars[3].get_facecolor() != bars[0].get_facecolor() == bars[5].get_facecolor()
     (axes,) = exit_figure(np.array([1, 3, 3, 3]), 3).axes
-    assert [bar.get_height() for bar in axes.patches] == [0.25, 0.0, 0.75]
+    assert [bar.get_width() for bar in axes.patches] == [0.25, 0.0, 0.75]
 
 
 def test_coverage_by_hand():
