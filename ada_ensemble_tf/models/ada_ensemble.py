@@ -174,7 +174,8 @@ class AdaEnsemble(ExpertStack):
             last = tf.one_hot(self.num_layers - 1, self.num_layers)
             gates = tf.tile(last[None, :], [tf.shape(x0)[0], 1])
         exits = tf.ones_like(gates) if every_exit else gates
-        way = propagate(x0, exits, self.moe_layers, self.estimators, k, training, gate_training, self.summed_exits)
+        modes, recompute = (training, gate_training), self.activation_checkpointing and (training or gate_training)
+        way = propagate(x0, exits, self.moe_layers, self.estimators, k, *modes, self.summed_exits, recompute)
         gated = self.moe_layers[0].gate is not None
         factor = None if self.load_factor is None else self.load_factor(self.step)
         terms = self.auxiliary_losses.terms(way.reports, reports.get("depth"), gated, factor)

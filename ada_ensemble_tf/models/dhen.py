@@ -11,6 +11,7 @@ from ada_ensemble_tf.layers.estimator import Estimator
 from ada_ensemble_tf.layers.fields import Shape
 from ada_ensemble_tf.layers.mlp import MLP
 from ada_ensemble_tf.layers.precision import Activation
+from ada_ensemble_tf.layers.recomputing import recomputed
 from ada_ensemble_tf.models.base import Forward
 from ada_ensemble_tf.models.embedding_list import EmbeddingListModel
 from data_pipelines.read.inputs import Inputs, values_of
@@ -45,6 +46,8 @@ class DHEN(EmbeddingListModel):
         dropout: the share of each ensemble's elements, and of the dense layers' outputs, that training sets to 0.
         embedding_normalization: normalisation of X_0: "batch", "layer" or "none". The paper has none, but products of
             small embeddings start close to nothing, and the other models here that multiply embeddings have it.
+        activation_checkpointing: whether training keeps only each layer's input and computes the layer again in the
+            backward pass, see `recomputed`; less memory for more time.
         **common: the arguments of all models, see `CTRModel`.
 
     Example:
@@ -74,6 +77,7 @@ class DHEN(EmbeddingListModel):
         normalization: Normalization = "layer",
         dropout: Share = 0.0,
         embedding_normalization: Normalization = "batch",
+        activation_checkpointing: bool = False,
         **common: Any,
     ):
         super().__init__(**common)
@@ -92,6 +96,7 @@ class DHEN(EmbeddingListModel):
             "dlrm": {"hidden_units": dlrm_units, "compressed": dlrm_compressed, "activation": activation},
         }
         shape: Shape = (None, self.length, dimension)
+        self.activation_checkpointing = activation_checkpointing
         self.dhen_layers = []
         for i in range(1, num_layers + 1):
             layer = DHENLayer(modules, num_outputs, ensemble, normalization, dropout, own, numeric, name=f"layer_{i}")
@@ -112,7 +117,8 @@ class DHEN(EmbeddingListModel):
         x, values = self.first_list(inputs, training), values_of(inputs)
         tensors = {"embedding output x0": x}
         for layer in self.dhen_layers:
-            tensors[f"output of {layer.name}"] = x = layer(x, values, training=training)
+            run = recomputed(layer) if training and self.activation_checkpointing else layer
+            tensors[f"output of {layer.name}"] = x = run(x, values, training=training)
         x = tf.reshape(x, [-1, self.width])
         if self.mlp is not None:
             tensors["output of mlp"] = x = self.mlp(x, training=training)

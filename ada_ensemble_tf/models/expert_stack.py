@@ -53,6 +53,8 @@ class ExpertStack(CTRModel):
         decorrelation_weight: the coefficient of the Cross-Expert De-Correlation loss (D-MoE, arXiv 2505.17925), summed
             over layers. The loss compares each pair of experts on the rows that are routed to both.
         dropout: the share of the experts' inputs that training sets to 0; gates and residuals are not affected.
+        activation_checkpointing: whether training keeps only each MoE layer's inputs and computes the layer again in
+            the backward pass, see `recomputed`; less memory for more time.
         seed: the seed of the gates' noise.
         **common: the arguments of all models, see `CTRModel`.
     """
@@ -76,6 +78,7 @@ class ExpertStack(CTRModel):
         fusion_activation: FusionActivation = "softmax",
         decorrelation_weight: Weight = 0.0,
         dropout: Share = 0.0,
+        activation_checkpointing: bool = False,
         seed: int = 0,
         **common: Any,
     ):
@@ -87,6 +90,7 @@ class ExpertStack(CTRModel):
         if decorrelation_weight and min(sizes) < 2:
             raise ArgumentError("decorrelation_weight", "be 0 for a single expert", decorrelation_weight)
         self.decorrelation_weight = decorrelation_weight
+        self.activation_checkpointing = activation_checkpointing
         self.dimension = dimension
         self.num_layers = num_layers
         self.embedding = self.make_embedding(dimension, "embedding")

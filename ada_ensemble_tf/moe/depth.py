@@ -7,6 +7,7 @@ import tensorflow as tf
 
 from ada_ensemble_tf.gates import GateReport
 from ada_ensemble_tf.layers.estimator import Estimator
+from ada_ensemble_tf.layers.recomputing import recomputed
 from ada_ensemble_tf.moe.dispatch import take_rows
 from ada_ensemble_tf.moe.sparse_moe import SparseMoE
 
@@ -35,6 +36,7 @@ def propagate(
     training: bool = False,
     gate_training: bool | None = None,
     summed: bool = False,
+    recompute: bool = False,
 ) -> Propagation:
     """Runs x0 through the layers; a row leaves the batch after the last layer at which it has a depth gate.
 
@@ -51,6 +53,7 @@ def propagate(
         training: training mode of the layers.
         gate_training: training mode of the layers' gates alone; by default that of the layers.
         summed: whether exit l's logit is the sum of estimators 1 to l, rather than estimator l's own.
+        recompute: whether the backward pass computes the layers again, see `layers.recomputing`.
 
     Example:
         >>> layers = [SparseMoE(["dense"], num_fields=3) for _ in range(2)]
@@ -64,7 +67,8 @@ def propagate(
     sums = tf.zeros([batch])
     exit_logits, outputs, reports, reached, flops = [], [], [], [], tf.constant(0.0)
     for depth, (layer, estimator) in enumerate(zip(layers, estimators, strict=True)):
-        x, report, layer_flops = layer(x0, x, k=k, training=training, gate_training=gate_training)
+        run = recomputed(layer) if recompute else layer
+        x, report, layer_flops = run(x0, x, k=k, training=training, gate_training=gate_training)
         exits = tf.where(gates[:, depth] > 0.0)[:, 0]
         if summed:
             sums += estimator(x)
