@@ -34,10 +34,12 @@ class RawEncoder(tf.Module):
     def __init__(self, schema: Schema, data_dir: str | Path):
         super().__init__()
         self._schema = schema
-        self._numbers = {field.name: i for i, field in enumerate(schema.fields)}
+        positions = {field.name: i for i, field in enumerate(schema.fields)}
+        self._numbers = {name: positions[owner.name] for name, owner in schema.owners.items()}
         # What to add to the asset's line of a level, counted from 0, for the level's row of the table.
-        lines = 1 + np.cumsum([0, *(field.vocabulary_size for field in schema.fields)])
-        self._shifts = {f.name: f.offset + 1 - int(line) for f, line in zip(schema.fields, lines[:-1], strict=True)}
+        sizes = [0 if field.shared_with else field.vocabulary_size for field in schema.fields]
+        lines = 1 + np.cumsum([0, *sizes])
+        self._shifts = {name: schema.owners[name].offset + 1 - int(lines[i]) for name, i in self._numbers.items()}
         single = [field for field in schema.fields if not field.separator and not field.buckets]
         self._hashed = _by_rule([field for field in schema.fields if not field.separator and field.buckets])
         plain = [field for field in single if field.transform == "text"]
@@ -141,7 +143,8 @@ def _table(path: Path, schema: Schema, vocabularies: Vocabularies) -> tf.lookup.
     with path.open("w", encoding="utf-8", newline="\n") as file:
         file.write(_FIRST_LINE + "\n")
         for number, field in enumerate(schema.fields):
-            file.writelines(f"{number}={level}\n" for level in vocabularies.levels[field.name])
+            if not field.shared_with:
+                file.writelines(f"{number}={level}\n" for level in vocabularies.levels[field.name])
     initializer = tf.lookup.TextFileInitializer(
         str(path),
         key_dtype=tf.string,

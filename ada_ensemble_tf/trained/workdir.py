@@ -97,7 +97,7 @@ class Workdir:
             remove_unfinished_saves(self.path / "checkpoints" / folder)
         save_json(self.path / "data.json", {"data_dir": str(data.path.absolute()), "fingerprint": data.fingerprint})
         data.schema.save(self.path / "schema.json")
-        Checksums(self.path).copy(Checksums(data.path), data.schema.vocabulary_files.values())
+        Checksums(self.path).copy(Checksums(data.path), dict.fromkeys(data.schema.vocabulary_files.values()))
         # Written last: it marks the rest as complete.
         save_json(self.path / CONFIG_FILE, config)
 

@@ -23,7 +23,7 @@ VALUE_BINS = 1024
 
 
 class SplitCounts:
-    """Counts over the rows of a split, in 16 bytes of memory for each of the V rows.
+    """Counts over the rows of a split, in 16 bytes of memory for each level of each field.
 
     Args:
         schema: the fields.
@@ -44,8 +44,11 @@ class SplitCounts:
         self._low = np.repeat([field.offset for field in fields], schema.widths).astype(np.int32)
         self._size = np.repeat([field.size for field in fields], schema.widths).astype(np.uint32)
         self._may_be_padded = np.repeat([bool(field.separator) for field in fields], schema.widths)
-        # Ids start at -1, so that padding has counts of its own, which nothing reads.
-        self._levels = np.zeros(2 * (schema.num_rows + 1), np.int64)
+        # Fields that share rows have counts of their own. The first one is of padding, which nothing reads.
+        sizes = np.array([field.size for field in fields])
+        self._starts = np.cumsum(sizes) - sizes + 1
+        self._to_count = np.repeat(self._starts, schema.widths) - self._low
+        self._levels = np.zeros(2 * (int(sizes.sum()) + 1), np.int64)
         n = len(schema.value_fields)
         self._value_bins = np.zeros((n, VALUE_BINS, 2), np.int64)
         self._sums, self._squares = np.zeros(n), np.zeros(n)
@@ -64,8 +67,10 @@ class SplitCounts:
             padding = outside & self._may_be_padded & (ids == PADDING)
             self.padded += self._by_field(padding)
             self.outside += self._by_field(outside & ~padding)
-            ids = np.where(outside, PADDING, ids)
-        keys = 2 * (ids.astype(np.int64) + 1)
+        places = ids.astype(np.int64) + self._to_count
+        if outside.any():
+            places[outside] = 0
+        keys = 2 * places
         keys += one[:, None]
         # Unlike bincount, this makes no array of V zeros per batch.
         np.add.at(self._levels, keys.ravel(), 1)
@@ -75,7 +80,7 @@ class SplitCounts:
     def levels(self, position: int) -> np.ndarray:
         """Ids of each level of a field with label 0 and 1: int64 [size, 2]. The first level is out of vocabulary."""
         field = self._schema.fields[position]
-        return self._levels.reshape(-1, 2)[field.offset + 1 : field.offset + field.size + 1]
+        return self._levels.reshape(-1, 2)[self._starts[position] : self._starts[position] + field.size]
 
     def value_bins(self, number: int) -> np.ndarray:
         """Rows with a value in each of many bins with label 0 and 1, of the n-th field with values: [bins, 2]."""

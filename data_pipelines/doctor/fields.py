@@ -45,6 +45,7 @@ def examine_fields(
         vocabulary: the levels of each field by its name; None if they could not be read.
     """
     thresholds = {one.name: one.min_count or preparation.options.min_count for one in preparation.options.inputs}
+    thresholds = {name: thresholds[owner.name] for name, owner in schema.owners.items()}
     asked = {one.name: one.bins for one in preparation.options.inputs}
     rows = []
     for position, field in enumerate(schema.fields):
@@ -58,7 +59,12 @@ def examine_fields(
         auc = field_auc(levels["train"], levels["validation"] + levels["test"])
         rows.append(_level_numbers(field, levels, counts, position, known))
         rows[-1] |= {"shift": {split: shift and shift.distance for split, shift in shifts.items()}, "auc": auc}
-        _judge_ids(report, field, levels["train"].sum(axis=1), threshold, counts, position)
+        # Of levels that several fields share, all their rows count. Preparation counts more values than it keeps of
+        # multi-valued fields.
+        sharing = [i for i, one in enumerate(schema.fields) if schema.owners[one.name] is schema.owners[field.name]]
+        train = np.sum([counts["train"].levels(i).sum(axis=1) for i in sharing], axis=0)
+        is_whole = not any(schema.fields[i].separator for i in sharing)
+        _judge_ids(report, field, train, threshold if is_whole else 0, counts, position)
         seen = np.flatnonzero(levels["train"].any(axis=1))
         if len(seen) == 1 and not field.has_value:
             judge_one_level(report, field.name, text(int(seen[0])))
@@ -154,9 +160,8 @@ def _judge_ids(
                 f"{field.offset + field.size}), the field's rows; prepare the data again"
             )
             report.error("outside", message, field=field.name, split=split, value=outside)
-    # For multi-valued fields, preparation counts more values than it keeps.
     rare = int((train[1:] < threshold).sum())
-    if rare and not field.separator:
+    if rare:
         message = (
             f"field {field.name}: {rare:,} levels are in fewer than {threshold} rows of train, so the vocabulary is "
             "not that of these records; prepare the data again"

@@ -65,12 +65,7 @@ class RawCounts:
 
     def __init__(self, inputs: Sequence[Input], directory: Path):
         self._columns = list(dict.fromkeys(field.column for field in inputs))
-        # The doctor counts the levels of hashed fields too, to say how many would share a bucket.
-        counted = [
-            dataclasses.replace(field, transform="text", buckets=0) if field.buckets else field
-            for field in inputs
-            if field.transform not in NUMBERS
-        ]
+        counted = [_alone(field) for field in inputs if field.transform not in NUMBERS]
         self._sampled = [field for field in inputs if field.transform in NUMBERS]
         self._counters: dict[tuple[str, str], LevelCounter] = {}
         for rows in ("all", "half"):
@@ -176,3 +171,8 @@ class RawCounts:
             texts=None,
             halves=np.stack(halves).reshape(2, -1, 2),
         )
+
+
+def _alone(field: Input) -> Input:
+    """The field with levels of its own, of hashed fields too: the doctor says how many would share a bucket."""
+    return dataclasses.replace(field, transform="text" if field.buckets else field.transform, buckets=0, shared_with="")

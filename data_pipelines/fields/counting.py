@@ -51,7 +51,8 @@ class LevelCounter:
     Memory grows with the number of distinct levels up to a bound; then the counts of the largest field go to disk,
     partitioned by the levels' hash, and are added up partition by partition at the end.
 
-    Of hashed fields, only the number of values is found, of those that may have several.
+    Levels of a field that shares another one's rows count as that one's. Of hashed fields, only the largest number of
+    values is found.
 
     Args:
         inputs: the fields.
@@ -81,6 +82,7 @@ class LevelCounter:
     def add_counts(self, name: str, texts: pl.DataFrame) -> None:
         """Adds counts (level, count) of texts as the field reads them; each text occurs once."""
         field, counts = self._inputs[name], self._counts[name]
+        shared = self._counts[field.shared_with or name]
         if field.separator:
             texts = texts.with_columns(split_values(texts["level"], field.separator, field.reading).alias("level"))
             counts.longest = max(counts.longest, cast(int | None, texts["level"].list.len().max()) or 1)
@@ -92,11 +94,11 @@ class LevelCounter:
             texts = texts.group_by("level").agg(pl.col("count").sum())
         elif (known := texts["level"]) is not (one_text := canonical(known)):
             texts = texts.with_columns(one_text.alias("level")).group_by("level").agg(pl.col("count").sum())
-        counts.parts.append(texts)
+        shared.parts.append(texts)
         # Merging only when as much is pending as is merged keeps the total work proportional to the levels seen.
-        heights = [part.height for part in counts.parts]
+        heights = [part.height for part in shared.parts]
         if sum(heights[1:]) > max(heights[0], _MERGE_LEVELS):
-            counts.parts = [_merged(counts.parts)]
+            shared.parts = [_merged(shared.parts)]
 
     def _add_hashed(self, field: Input, columns: pa.RecordBatch, chosen: np.ndarray) -> None:
         if not field.separator:

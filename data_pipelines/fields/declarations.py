@@ -95,6 +95,7 @@ class Input:
         max_values: how many values of a multi-valued field are kept; the first are.
         reading: how its text is read.
         buckets: number of buckets, of "hashed" only.
+        shared_with: name of the field whose vocabulary and rows it uses; "" for rows of its own.
     """
 
     name: str
@@ -106,6 +107,7 @@ class Input:
     max_values: int = 1
     reading: Reading = PLAIN
     buckets: int = 0
+    shared_with: str = ""
 
     def __post_init__(self) -> None:
         """Raises UserError for values that are invalid together."""

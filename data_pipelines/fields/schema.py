@@ -44,6 +44,7 @@ class Field:
         reading: how its text is read.
         buckets: number of buckets, of a hashed field (see `hashing.py`).
         key: of its hash, two words.
+        shared_with: name of the field whose rows it uses; "" for rows of its own.
     """
 
     name: str
@@ -57,6 +58,7 @@ class Field:
     reading: Reading = PLAIN
     buckets: int = 0
     key: tuple[int, ...] = ()
+    shared_with: str = ""
 
     def __post_init__(self) -> None:
         if not self.column:
@@ -109,6 +111,9 @@ class Schema:
                 raise UserError(
                     f"field {field.name}: unknown transform {field.transform!r}; known: {', '.join(TRANSFORMS)}"
                 )
+            if field.shared_with:
+                self._check_shared(field)
+                continue
             if field.size < 1 or field.offset != offset or not 1 <= field.width <= MAX_WIDTH:
                 raise UserError(
                     f"field {field.name}: expected size >= 1, width 1 to {MAX_WIDTH} and offset {offset}, "
@@ -143,7 +148,7 @@ class Schema:
     @cached_property
     def num_rows(self) -> int:
         """V: rows of the fused table."""
-        return sum(field.size for field in self.fields)
+        return sum(field.size for field in self.fields if not field.shared_with)
 
     @cached_property
     def widths(self) -> tuple[int, ...]:
@@ -161,14 +166,30 @@ class Schema:
         return bool(self.format.weight)
 
     @cached_property
+    def owners(self) -> dict[str, Field]:
+        """By name of each field, the field whose vocabulary and rows it uses: itself, or one that it shares with."""
+        by_name = {field.name: field for field in self.fields}
+        return {field.name: by_name[field.shared_with or field.name] for field in self.fields}
+
+    @cached_property
     def vocabulary_files(self) -> dict[str, str]:
         """The vocabulary file of each field by the field's name, relative to the directory."""
-        return {name: f"{VOCABULARY_DIR}/{file}.txt" for name, file in file_names(f.name for f in self.fields).items()}
+        files = file_names(field.name for field in self.fields if not field.shared_with)
+        return {name: f"{VOCABULARY_DIR}/{files[owner.name]}.txt" for name, owner in self.owners.items()}
 
     @cached_property
     def columns(self) -> tuple[str, ...]:
         """The raw columns that the fields read, each once."""
         return tuple(dict.fromkeys(field.column for field in self.fields))
+
+    def _check_shared(self, field: Field) -> None:
+        owner = next((one for one in self.fields if one.name == field.shared_with), None)
+        rows = "transform", "size", "offset", "buckets", "key"
+        if owner is None or owner.shared_with or any(getattr(owner, name) != getattr(field, name) for name in rows):
+            raise UserError(
+                f"field {field.name}: its {', '.join(rows)} should be those of field {field.shared_with!r}, whose rows "
+                "it shares; prepare the data again"
+            )
 
     def fingerprint(self) -> str:
         """16 hex digits that differ between schemas (SHA-256 of the canonical JSON)."""
@@ -203,7 +224,7 @@ class Schema:
         return load_json(path, cls)
 
 
-_NOT_ASKED_FOR = {"buckets": 0, "key": []}
+_NOT_ASKED_FOR = {"buckets": 0, "key": [], "shared_with": ""}
 
 
 def _is_key(key: tuple[int, ...]) -> bool:

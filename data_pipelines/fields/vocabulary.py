@@ -46,7 +46,8 @@ class Vocabularies:
                 raise UserError(
                     f"field {field.name}: {count} levels in the vocabulary, but {field.vocabulary_size} expected"
                 )
-            self._indices[field.name] = LevelIndex(self.levels[field.name])
+            if not field.shared_with:
+                self._indices[field.name] = LevelIndex(self.levels[field.name])
         self._starts = np.cumsum([0, *schema.widths])
 
     @classmethod
@@ -64,31 +65,35 @@ class Vocabularies:
         Args:
             raw_format: how the raw files look.
             inputs: the fields.
-            levels: those of each input; hashed ones need none.
+            levels: those of each input; hashed ones and those that share another one's need none.
             parameters: what transforms learned, by field.
             widths: columns of ids, by multi-valued field.
             seed: of hashed fields.
         """
-        levels = {one.name: NO_LEVELS if one.buckets else levels[one.name] for one in inputs}
-        fields: list[Field] = []
-        offset = 0
+        levels = {one.name: NO_LEVELS if one.buckets else levels[one.shared_with or one.name] for one in inputs}
+        sizes = {one.name: one.buckets + BUCKETS_FROM if one.buckets else len(levels[one.name]) + 1 for one in inputs}
+        owners = [one.name for one in inputs if not one.shared_with]
+        ends = np.cumsum([sizes[name] for name in owners]).tolist()
+        offsets = {name: end - sizes[name] for name, end in zip(owners, ends, strict=True)}
+        fields = []
         for one in inputs:
+            owner = one.shared_with or one.name
             fields.append(
                 Field(
                     one.name,
                     one.transform,
-                    one.buckets + BUCKETS_FROM if one.buckets else len(levels[one.name]) + 1,
-                    offset,
+                    sizes[one.name],
+                    offsets[owner],
                     one.column,
                     (parameters or {}).get(one.name, ()),
                     one.separator,
                     (widths or {}).get(one.name, 1),
                     one.reading,
                     one.buckets,
-                    field_key(one.name, seed) if one.buckets else (),
+                    field_key(owner, seed) if one.buckets else (),
+                    one.shared_with,
                 )
             )
-            offset += fields[-1].size
         return cls(Schema(raw_format, tuple(fields)), levels)
 
     @classmethod
@@ -115,7 +120,7 @@ class Vocabularies:
         """
         kept: dict[str, pl.Series] = {}
         for one in inputs:
-            if one.buckets:
+            if one.buckets or one.shared_with:
                 continue
             frequent = counter.frequent_levels(one.name, one.min_count or min_count)["level"]
             fixed = _fixed_levels(one, parameters)
@@ -134,6 +139,8 @@ class Vocabularies:
         """
         found, checksums = {}, Checksums(data_dir)
         for field in schema.fields:
+            if field.shared_with:
+                continue
             file = schema.vocabulary_files[field.name]
             path, way_out = checksums.directory / file, way_out_of(data_dir)
             found[field.name] = pl.Series(field.name, _levels(checksums.read(file), path, way_out), pl.String)
@@ -150,7 +157,7 @@ class Vocabularies:
                 )
             if field.transform == "text":
                 _check_canonical(found[field.name], path)
-        return cls(schema, found)
+        return cls(schema, {name: found[owner.name] for name, owner in schema.owners.items()})
 
     def save(self, data_dir: str | Path) -> None:
         """Writes a file for each field into `vocabulary/`: UTF-8, one level a line. Their checksums are listed."""
@@ -158,6 +165,7 @@ class Vocabularies:
         Checksums(data_dir).write_new(
             (files[name], "".join(f"{level}\n" for level in known).encode("utf-8"))
             for name, known in self.levels.items()
+            if self.schema.owners[name].name == name
         )
 
     def encode(self, columns: pa.RecordBatch) -> np.ndarray:
@@ -200,7 +208,7 @@ class Vocabularies:
         if field.buckets:
             return (hashed_rows(known, field.buckets, field.key) + field.offset).astype(np.int32)
         # An unknown level has position -1, which gives the field's first row, the out-of-vocabulary row.
-        return (self._indices[field.name].positions(known) + (field.offset + 1)).astype(np.int32)
+        return (self._indices[field.shared_with or field.name].positions(known) + (field.offset + 1)).astype(np.int32)
 
 
 def _fixed_levels(field: Input, parameters: Mapping[str, tuple[float, ...]]) -> pl.Series:

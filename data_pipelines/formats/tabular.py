@@ -38,6 +38,10 @@ tsv). They have a header, or `columns` gives the names of all columns in order. 
   pattern of strptime (`times.py`). Without `format`, all rows of the column must fit exactly one named form.
   Unix times give hour and weekday in UTC; written times give those of the clock that the log was written by.
 
+Categorical, multi_valued and hashed fields may be `shared_with` another such field: both have one vocabulary, in which
+levels of both count, and one set of table rows, such as a last ad and a list of earlier ads. `min_count` and `buckets`
+are then given by the other field alone.
+
 All fields may have `missing` (texts that mean a missing value, such as ["NA", "\N"]) and `trim` (true: blanks around
 the text do not count). A multi-valued field applies both to its whole text and to each value, so "a| NA |b" can be the
 values a and b. Numeric fields may have `decimal` ("," or ".") and `thousands` ("." in 1.234,5; see `readings.py`). Keys
@@ -56,14 +60,15 @@ from data_pipelines.fields.declarations import BINNINGS, DEFAULT_BINS, MAX_VALUE
 from data_pipelines.fields.readings import Reading
 from data_pipelines.fields.schema import check_names
 from data_pipelines.fields.times import time_form
+from data_pipelines.formats.linked_fields import with_shared
 from data_pipelines.json_files import checked_keys, load_user_json
 
 _DELIMITERS = {"csv": ",", "tsv": "\t", "parquet": ""}
 _KEYS: dict[str, dict[str, type]] = {
-    "categorical": {"min_count": int},
+    "categorical": {"min_count": int, "shared_with": str},
     "numeric": {"bins": str, "count": int, "scale": str, "min_count": int, "decimal": str, "thousands": str},
-    "multi_valued": {"separator": str, "max_values": int, "min_count": int},
-    "hashed": {"buckets": int, "separator": str, "max_values": int},
+    "multi_valued": {"separator": str, "max_values": int, "min_count": int, "shared_with": str},
+    "hashed": {"buckets": int, "separator": str, "max_values": int, "shared_with": str},
     "time": {"part": str, "format": str, "min_count": int},
 }
 _OF_ALL_TEXT: dict[str, type] = {"missing": list, "trim": bool}
@@ -99,7 +104,7 @@ def parse_schema(
     raw_format = dataclasses.replace(_format(value.get("file", {}), label["label"], source), **label)
     raw_format = dataclasses.replace(raw_format, weight=_weight(value, raw_format, source))
     inputs = []
-    for i, field in enumerate(value["fields"]):
+    for i, field in enumerate(with_shared(value["fields"], source)):
         try:
             inputs.append(_input(field, value.get("min_count"), default, f"fields[{i}]", value.get("file", {})))
         except UserError as error:
@@ -196,21 +201,21 @@ def _input(field: Any, min_count: int | None, default: dict[str, Any], place: st
     keys: dict[str, type] = {"name": str, "kind": str, "column": str} | own_keys
     field = checked_keys(field, keys, place, optional=("column", *own_keys))
     reading = _reading(field, file, place)
-    name, own = field["name"], field.get("min_count", min_count)
-    column = field.get("column", name)
+    name, own, shared = field["name"], field.get("min_count", min_count), field.get("shared_with", "")
+    column, own = field.get("column", name), None if shared else own
     if kind == "hashed" and "buckets" not in field:
         raise UserError(f"{place}: 'buckets' is missing; give the number of rows that texts are hashed to")
     if kind == "hashed" and "separator" not in field:
         if "max_values" in field:
             raise UserError(f"{place}: 'max_values' is for fields of several values; give their 'separator' too")
-        return Input(name, column, "hashed", reading=reading, buckets=field["buckets"])
+        return Input(name, column, "hashed", reading=reading, buckets=field["buckets"], shared_with=shared)
     if kind in ("multi_valued", "hashed"):
         separator = field.get("separator", "|")
         if not separator or "\n" in separator or "\0" in separator:
             raise UserError(f"{place}: 'separator' should be text without line ends, got {separator!r}")
         rule, own = ("hashed", None) if kind == "hashed" else ("text", own)
         most, buckets = field.get("max_values", MAX_VALUES), field.get("buckets", 0)
-        return Input(name, column, rule, own, 0, separator, most, reading, buckets)
+        return Input(name, column, rule, own, 0, separator, most, reading, buckets, shared)
     if kind == "time":
         if field.get("part") not in ("hour_of_day", "weekday"):
             raise UserError(f"{place}: 'part' should be hour_of_day or weekday, got {field.get('part')!r}")
@@ -218,7 +223,7 @@ def _input(field: Any, min_count: int | None, default: dict[str, Any], place: st
             raise UserError(f"{place}: times of 'format' {reading.time} have no hour")
         return Input(name, column, field["part"], own, reading=reading)
     if kind == "categorical":
-        return Input(name, column, "text", own, reading=reading)
+        return Input(name, column, "text", own, reading=reading, shared_with=shared)
     declared = field if "bins" in field else default | field
     return dataclasses.replace(_numeric(declared, name, column, own, place), reading=reading)
 

@@ -160,7 +160,7 @@ class Preparation:
         found = without({"times": {}, "dropped_negatives": 0}, msgspec.to_builtins(self))
         options = without(_NOT_ASKED_FOR, found["options"])
         options["format"] = without({"weight": ""}, options["format"])
-        options["inputs"] = [without({"buckets": 0}, one) for one in options["inputs"]]
+        options["inputs"] = [without({"buckets": 0, "shared_with": ""}, one) for one in options["inputs"]]
         return {"format_version": FORMAT_VERSION, "rows": self.rows} | found | {"options": options}
 
     @classmethod
@@ -215,5 +215,5 @@ def load_complete(data_dir: str | Path) -> tuple[Schema, Preparation]:
             raise UserError(f"{file}: file is missing; prepare the data again")
         if (size := file.stat().st_size) != shard.size:
             raise UserError(f"{file}: {size} bytes instead of {shard.size}; prepare the data again")
-    Checksums(path).check(*METADATA, *schema.vocabulary_files.values())
+    Checksums(path).check(*METADATA, *dict.fromkeys(schema.vocabulary_files.values()))
     return schema, preparation

@@ -24,6 +24,8 @@ FIELDS = [
     {"name": "user", "kind": "hashed", "buckets": 512},
     {"name": "tags", "kind": "hashed", "buckets": 8, "separator": "|", "max_values": 3, "trim": True},
     {"name": "color", "kind": "categorical"},
+    {"name": "colors", "kind": "multi_valued", "max_values": 2, "shared_with": "color"},
+    {"name": "friend", "kind": "hashed", "shared_with": "user"},
 ]
 SCHEMA = {"label": "y", "fields": FIELDS}
 
@@ -34,7 +36,9 @@ def _rows(count: int, seed: int) -> dict[str, list[str]]:
     color = rng.choice(["red", "blue", ""], count)
     tags = ["| ".join(f"t{i}" for i in rng.integers(0, 30, n)) for n in rng.integers(0, 4, count)]
     y = rng.random(count) < 0.05 + 0.8 * (user % 4 == 0) + 0.1 * (color == "red")
-    return {"user": [f"u{i}" if i else "" for i in user], "tags": tags, "color": list(color), "y": [*map(str, y * 1)]}
+    columns = {"user": [f"u{i}" if i else "" for i in user], "tags": tags, "color": list(color)}
+    columns |= {"colors": ["|".join(rng.choice(["red", "blue"], n)) for n in rng.integers(0, 4, count)]}
+    return columns | {"friend": [f"u{i}" for i in rng.integers(1, 200, count)], "y": [*map(str, y * 1)]}
 
 
 def _write(path, columns):
@@ -84,7 +88,8 @@ def test_the_doctor_knows_buckets(trained):
     # All 8 buckets are full, which happens with 30 tags; 200 users are few among 512.
     (found,) = [one for one in report.findings if one.kind == "collisions"]
     assert (found.severity, found.field) == ("warning", "tags") and found.value > 0.8
-    user, tags, _ = json.loads(report.to_json())["fields"]
+    assert [one for one in report.findings if one.severity == "error"] == []
+    user, tags, *_ = json.loads(report.to_json())["fields"]
     assert (user["levels"], user["transform"]) == (514, "hashed") and user["top_level"].startswith("bucket ")
     column = pl.read_csv(folder / "table.csv", infer_schema_length=0).fill_null("")["user"]
     shares = [user["missing"][split] * rows for split, rows in open_data(folder / "data").rows.items()]

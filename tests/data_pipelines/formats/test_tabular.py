@@ -63,6 +63,12 @@ def _with_field(**field):
     return FULL | {"fields": [{"name": "a", "kind": "categorical"} | field]}
 
 
+def _sharing(first=None, third=None, **second):
+    a = {"name": "a", "kind": "categorical"} | (first or {})
+    b = {"name": "b", "kind": "categorical", "shared_with": "a"} | second
+    return FULL | {"fields": [a, b, *([third] if third else [])]}
+
+
 @pytest.mark.parametrize(
     "schema, message",
     [
@@ -87,6 +93,20 @@ def _with_field(**field):
         (_with_field(kind="hashed", buckets=9, min_count=2), r"fields\[0\]: unknown key 'min_count'"),
         (_with_field(kind="hashed", buckets=9, max_values=2), "'max_values' is for fields of several values; give"),
         (_with_field(buckets=9), r"fields\[0\]: unknown key 'buckets'"),
+        (_sharing(shared_with="c"), r"fields\[1\]: 'shared_with' should name a field \(a, b\), got 'c'"),
+        (_sharing(shared_with=5), r"fields\[1\]: 'shared_with' should name a field \(a, b\), got 5"),
+        (_sharing(shared_with="b"), "field b is shared with itself; leave 'shared_with' out"),
+        (_sharing({"shared_with": "b"}), "field a is shared with b, which is shared with a; leave it out of b"),
+        (
+            _sharing({"shared_with": "c"}, third={"name": "c", "kind": "categorical"}),
+            "field b is shared with a, which is shared with c; name c here",
+        ),
+        (_sharing({"kind": "numeric"}), "field b is categorical and shared with a, which is numeric; a categorical"),
+        (_sharing({"kind": "hashed", "buckets": 9}), "field b is categorical and shared with a, which is hashed"),
+        (_sharing({"shared": 1}), r"fields\[0\]: unknown key 'shared'"),
+        (_sharing(min_count=3), r"fields\[1\]: 'min_count' is that of field a, whose rows b shares; leave it out"),
+        (_sharing({"kind": "hashed", "buckets": 9}, kind="hashed", buckets=9), "'buckets' is that of field a"),
+        (_sharing(kind="time", part="weekday"), r"fields\[1\]: unknown key 'shared_with'"),
         (_with_field(kind="time"), "'part' should be hour_of_day or weekday, got None"),
         (_with_field(column="clicked"), "field a reads the label column 'clicked'"),
         (_with_field(name=""), "a field of column '' has an empty name"),

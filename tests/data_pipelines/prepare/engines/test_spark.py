@@ -102,6 +102,7 @@ def test_several_files_of_every_kind_of_field(master, session, tmp_path):
             {"name": "hour", "kind": "time", "part": "hour_of_day", "column": "at"},
             {"name": "text", "kind": "categorical"},
             {"name": "hashed text", "kind": "hashed", "column": "text", "buckets": 50},
+            {"name": "other tags", "kind": "categorical", "column": "views", "shared_with": "tags"},
             {"name": "hashed tags", "kind": "hashed", "column": "tags", "buckets": 9, "separator": "|"},
         ],
     }
