@@ -10,6 +10,7 @@ import tensorflow as tf
 from ada_ensemble_tf.inference import transforms
 from ada_ensemble_tf.inference.readings import read
 from ada_ensemble_tf.inference.request_checks import number_of_rows
+from data_pipelines.fields.readings import UNREADABLE
 from data_pipelines.fields.schema import PADDING, Field, Schema
 from data_pipelines.fields.vocabulary import Vocabularies
 from data_pipelines.read.inputs import Inputs
@@ -41,7 +42,9 @@ class RawEncoder(tf.Module):
         lines = 1 + np.cumsum([0, *sizes])
         self._shifts = {name: schema.owners[name].offset + 1 - int(lines[i]) for name, i in self._numbers.items()}
         single = [field for field in schema.fields if not field.separator and not field.buckets]
-        self._hashed = _by_rule([field for field in schema.fields if not field.separator and field.buckets])
+        hashed = [field for field in schema.fields if not field.separator and field.buckets]
+        self._hashed = _by_rule([field for field in hashed if not field.crossed])
+        self._crosses = [field for field in hashed if field.crossed]
         plain = [field for field in single if field.transform == "text"]
         ruled = [field for field in single if field.transform != "text"]
         self._lookups = [_by_rule(fields) for fields in (plain, ruled) if fields]
@@ -60,8 +63,10 @@ class RawEncoder(tf.Module):
         """
         fields, rows = self._schema.fields, number_of_rows(columns)
         single = [field for groups in (*self._lookups, self._hashed) for group in groups for field in group]
+        single += self._crosses
         parts = [self._encode_single(columns, groups, rows) for groups in self._lookups]
         parts += [_encode_hashed(columns, group) for group in self._hashed]
+        parts += [self._encode_cross(columns, field)[:, None] for field in self._crosses]
         several = [field for field in fields if field.separator]
         parts += [self._encode_list(read(columns[field.column], field.reading), field) for field in several]
         ids = parts[0] if len(parts) == 1 else tf.concat(parts, axis=1)
@@ -92,6 +97,20 @@ class RawEncoder(tf.Module):
         prefixes = tf.broadcast_to(tf.constant([[f"{number}="] for (number,) in numbers]), tf.shape(levels))
         offsets, shifts = (np.array(one)[:, None] for one in zip(*map(self._offset_and_shift, fields), strict=True))
         return tf.transpose(self._rows(tf.strings.join([prefixes, levels]), offsets, shifts))
+
+    def _encode_cross(self, columns: Mapping[str, tf.Tensor], field: Field) -> tf.Tensor:
+        """Ids `[B]` of a cross: `data_pipelines.fields.crossing` in the graph."""
+        levels = [
+            transforms.to_levels(read(columns[part.column], part.reading), part.transform, part.parameters)
+            for part in self._schema.parts(field)
+        ]
+        all_missing, unreadable = tf.constant(True), tf.constant(False)
+        written: list[tf.Tensor | str] = []
+        for level in levels:
+            all_missing, unreadable = all_missing & (level == ""), unreadable | (level == UNREADABLE)
+            written += [tf.strings.as_string(tf.strings.length(level)), ":", level]
+        rows = transforms.hashed_rows(tf.where(all_missing, "", tf.strings.join(written)), field)
+        return tf.where(unreadable, tf.constant(field.offset, tf.int32), rows)
 
     def _encode_list(self, text: tf.Tensor, field: Field) -> tf.Tensor:
         """Ids `[B, width]` of a multi-valued field."""

@@ -33,7 +33,7 @@ def raw_text(vocabularies: Vocabularies, ids: np.ndarray, values: np.ndarray | N
     schema, columns = vocabularies.schema, {}
     starts = np.cumsum([0, *schema.widths])
     for position, field in enumerate(schema.fields):
-        if field.column in columns:
+        if field.crossed or field.column in columns:
             continue
         level_text = partial(field.level_text, vocabulary=vocabularies.levels[field.name])
         found = ids[:, starts[position] : starts[position + 1]]

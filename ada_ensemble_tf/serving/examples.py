@@ -97,7 +97,8 @@ def _separators(schema: Schema) -> dict[str, str]:
     """The separator of each column that only multi-valued fields read, all with the same separator."""
     found: dict[str, set[str]] = {}
     for field in schema.fields:
-        found.setdefault(field.column, set()).add(field.separator)
+        if not field.crossed:
+            found.setdefault(field.column, set()).add(field.separator)
     return {column: next(iter(some)) for column, some in found.items() if len(some) == 1 and some != {""}}
 
 

@@ -112,7 +112,9 @@ class Card:
         types = feature_types(self.schema, self.example_numbers)
         lines = ["| field | raw column | input | tf.Example | rule | rows |", "|---|---|---|---|---|---|"]
         for field in self.schema.fields:
-            cells = [field.name, field.column, self.served.arguments[field.column], types[field.column].name]
+            cells = [field.name, " x ".join(field.crossed), "", ""]
+            if not field.crossed:
+                cells = [field.name, field.column, self.served.arguments[field.column], types[field.column].name]
             lines.append(f"| {' | '.join(_cell(cell) for cell in cells)} | {field.transform} | {field.size:,} |")
         return lines
 

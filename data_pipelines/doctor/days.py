@@ -32,12 +32,12 @@ class LevelDays:
     """On which days each level of each field occurs.
 
     Args:
-        inputs: the fields; those whose levels preparation learns from numbers are left out.
+        inputs: the fields; crosses and those whose levels preparation learns from numbers are left out.
         max_pairs: pairs of level and day that are kept of a field.
     """
 
     def __init__(self, inputs: Sequence[Input], max_pairs: int = MAX_PAIRS):
-        self._inputs = [one for one in inputs if one.transform not in NUMBERS]
+        self._inputs = [one for one in inputs if one.transform not in NUMBERS and not one.crossed]
         self._parts: dict[str, list[pl.DataFrame]] = {one.name: [] for one in self._inputs}
         self._limits = dict.fromkeys(self._parts, 2**64 - 1)
         self._max_pairs = max_pairs

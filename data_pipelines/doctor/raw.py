@@ -86,7 +86,7 @@ def examine_raw(
             frequent = _examine_fields(report, inputs, counts)
             if timeline:
                 timeline.report(report, frequent)
-            judge_names(report, list(dict.fromkeys(one.column for one in inputs)))
+            judge_names(report, list(dict.fromkeys(one.column for one in inputs if not one.crossed)))
     return report
 
 
@@ -136,7 +136,7 @@ def _examine_rows(
 def _examine_fields(report: Report, inputs: Sequence[Input], counts: RawCounts) -> dict[str, list[str]]:
     """Adds the section "fields", its table, and findings; returns each field's frequent levels, if it has levels."""
     rows, frequent = [], {}
-    for one in inputs:
+    for one in filter(counts.is_counted, inputs):
         found = counts.field(one)
         if found.texts is not None:
             frequent[one.name] = found.texts[1:]
@@ -149,6 +149,7 @@ def _examine_fields(report: Report, inputs: Sequence[Input], counts: RawCounts) 
             judge_one_level(report, one.name, "" if found.missing else found.top_level)
         elif (
             one.transform in CATEGORIES
+            and not one.crossed
             and not one.separator
             and filled >= _MIN_ROWS
             and found.distinct >= _ROW_NAME_SHARE * filled

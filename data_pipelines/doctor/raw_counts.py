@@ -6,10 +6,12 @@ from pathlib import Path
 
 import numpy as np
 import polars as pl
+import pyarrow as pa
 
 from data_pipelines.doctor.duplicates import RowKeys, row_hash
 from data_pipelines.fields.columns import codes, distinct
 from data_pipelines.fields.counting import LevelCounter
+from data_pipelines.fields.crossing import crossed_levels
 from data_pipelines.fields.declarations import Input
 from data_pipelines.fields.numeric import NumericSample, bin_boundaries
 from data_pipelines.fields.readings import read
@@ -25,6 +27,8 @@ RARER = "(rarer levels)"
 _COUNT_BYTES = 128 << 20
 """Memory of each of the four counters."""
 _SALT = 4
+_CROSS = "\ncross "
+"""Begins the name of a cross's column; no raw column has such a name."""
 _NUMBER_BINS = 256
 
 
@@ -64,8 +68,10 @@ class RawCounts:
     """
 
     def __init__(self, inputs: Sequence[Input], directory: Path):
-        self._columns = list(dict.fromkeys(field.column for field in inputs))
-        counted = [_alone(field) for field in inputs if field.transform not in NUMBERS]
+        self._columns = list(dict.fromkeys(field.column for field in inputs if not field.crossed))
+        by_name = {field.name: field for field in inputs}
+        self._crosses = {one: [by_name[name] for name in one.crossed] for one in inputs if one.crossed}
+        counted = [_alone(field) for field in inputs if self.is_counted(field) and field.transform not in NUMBERS]
         self._sampled = [field for field in inputs if field.transform in NUMBERS]
         self._counters: dict[tuple[str, str], LevelCounter] = {}
         for rows in ("all", "half"):
@@ -93,17 +99,30 @@ class RawCounts:
         assert chunk.label is not None
         half, one = split_of_rows(chunk.row_numbers, (0.5, 0.5), seed=0) == 0, chunk.label == 1
         self._labels += np.bincount(2 * half + one, minlength=4).reshape(2, 2)
+        columns = self._with_crosses(chunk.columns)
         for (rows, label), counter in self._counters.items():
-            counter.add(chunk.columns, (half | (rows == "all")) & (one | (label == "any")))
+            counter.add(columns, (half | (rows == "all")) & (one | (label == "any")))
         if self._sampled:
-            columns = [
+            texts = [
                 (read(distinct(chunk.columns, f.column), f.reading), codes(chunk.columns, f.column))
                 for f in self._sampled
             ]
-            values = np.stack([*(numbers(known)[code] for known, code in columns), chunk.label], axis=1)
+            values = np.stack([*(numbers(known)[code] for known, code in texts), chunk.label], axis=1)
             self._sample.merge(row_hashes(chunk.row_numbers, 0, _SALT), values)
-        columns = [(distinct(chunk.columns, name), codes(chunk.columns, name)) for name in self._columns]
-        self.keys.add(row_hash([known.hash(seed=0).to_numpy()[code] for known, code in columns]), one, 0)
+        texts = [(distinct(chunk.columns, name), codes(chunk.columns, name)) for name in self._columns]
+        self.keys.add(row_hash([known.hash(seed=0).to_numpy()[code] for known, code in texts]), one, 0)
+
+    def is_counted(self, field: Input) -> bool:
+        """Whether `field` has the field's levels: not those of a cross of bins, which only preparation knows."""
+        return all(part.transform not in NUMBERS for part in self._crosses.get(field, ()))
+
+    def _with_crosses(self, columns: pa.RecordBatch) -> pa.RecordBatch:
+        for cross, parts in self._crosses.items():
+            if self.is_counted(cross):
+                texts, code = crossed_levels(columns, parts)
+                array = pa.DictionaryArray.from_arrays(code, texts.to_arrow())
+                columns = columns.append_column(_CROSS + cross.name, array)
+        return columns
 
     def field(self, field: Input) -> FieldLevels:
         """The levels of a field. May be called once per field."""
@@ -175,4 +194,6 @@ class RawCounts:
 
 def _alone(field: Input) -> Input:
     """The field with levels of its own, of hashed fields too: the doctor says how many would share a bucket."""
-    return dataclasses.replace(field, transform="text" if field.buckets else field.transform, buckets=0, shared_with="")
+    column = _CROSS + field.name if field.crossed else field.column
+    rule = "text" if field.buckets else field.transform
+    return dataclasses.replace(field, transform=rule, column=column, buckets=0, shared_with="", crossed=())

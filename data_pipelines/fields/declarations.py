@@ -96,6 +96,7 @@ class Input:
         reading: how its text is read.
         buckets: number of buckets, of "hashed" only.
         shared_with: name of the field whose vocabulary and rows it uses; "" for rows of its own.
+        crossed: names of the fields whose levels a cross hashes; it reads no column of its own.
     """
 
     name: str
@@ -108,6 +109,7 @@ class Input:
     reading: Reading = PLAIN
     buckets: int = 0
     shared_with: str = ""
+    crossed: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         """Raises UserError for values that are invalid together."""
@@ -115,7 +117,7 @@ class Input:
             raise UserError(f"field {self.name}: unknown transform {self.transform!r}; known: {', '.join(TRANSFORMS)}")
         if not self.name:
             raise UserError(f"a field of column {self.column!r} has an empty name; give it one")
-        if not self.column:
+        if not self.column and not self.crossed:
             raise UserError(f"field {self.name}: a column without a name cannot be read; give it one in the header")
         if self.min_count is not None and self.min_count < 1:
             raise UserError(f"field {self.name}: min_count should be at least 1, got {self.min_count}")
@@ -129,6 +131,8 @@ class Input:
                 f"field {self.name}: buckets should be {_BUCKETS[0]} to {_BUCKETS[-1]:,} for a hashed field and not be "
                 f"given otherwise, got {self.buckets}"
             )
+        if self.crossed and (self.transform != "hashed" or self.separator or self.shared_with or self.column):
+            raise UserError(f"field {self.name}: a cross is hashed and has no column, separator or shared rows")
         if self.separator and self.transform not in CATEGORIES:
             raise UserError(
                 f"field {self.name}: a multi-valued field should be categorical or hashed, got {self.transform}"
@@ -141,6 +145,8 @@ def column_kinds(fields: "Iterable[Input | Field]") -> dict[str, tuple[str | Kin
     """The raw columns that fields (`Input` or `schema.Field`) read, each with the kinds of text that it must hold."""
     kinds: dict[str, tuple[str | Kind, ...]] = {}
     for field in fields:
+        if field.crossed:
+            continue
         name = TRANSFORMS[field.transform]
         kind = name if name == "text" or field.reading == PLAIN else Kind(name, field.reading)
         kinds[field.column] = tuple(dict.fromkeys((*kinds.get(field.column, ()), kind)))

@@ -36,7 +36,7 @@ class Field:
         transform: how raw text becomes a level (see `rules.py`), a key of `declarations.TRANSFORMS`.
         size: rows of the fused embedding table, the out-of-vocabulary row included.
         offset: the field's first row in the fused table, which is its out-of-vocabulary row.
-        column: the raw column it reads; "" stands for the field's name.
+        column: the raw column it reads; "" stands for the field's name, except of crosses, which read none.
         parameters: what the transform learned from the training split: the inner boundaries of equal-frequency
             bins, or mean and standard deviation of values.
         separator: between the values of a multi-valued field; "" for a field of one value.
@@ -45,6 +45,7 @@ class Field:
         buckets: number of buckets, of a hashed field (see `hashing.py`).
         key: of its hash, two words.
         shared_with: name of the field whose rows it uses; "" for rows of its own.
+        crossed: names of the fields whose levels a cross hashes (see `crossing.py`).
     """
 
     name: str
@@ -59,9 +60,10 @@ class Field:
     buckets: int = 0
     key: tuple[int, ...] = ()
     shared_with: str = ""
+    crossed: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        if not self.column:
+        if not self.column and not self.crossed:
             object.__setattr__(self, "column", self.name)
 
     @property
@@ -130,6 +132,8 @@ class Schema:
                     f"field {field.name}: a hashed field should have a key of two words and {BUCKETS_FROM} rows more "
                     f"than buckets, got key {field.key}, {field.size} rows and {field.buckets} buckets"
                 )
+            if field.crossed:
+                self._check_crossed(field)
             offset += field.size
         check_names([field.name for field in self.fields])
         if offset > 2**31 - 1:
@@ -180,7 +184,20 @@ class Schema:
     @cached_property
     def columns(self) -> tuple[str, ...]:
         """The raw columns that the fields read, each once."""
-        return tuple(dict.fromkeys(field.column for field in self.fields))
+        return tuple(dict.fromkeys(field.column for field in self.fields if not field.crossed))
+
+    def parts(self, field: Field) -> tuple[Field, ...]:
+        """The fields that a cross crosses."""
+        by_name = {one.name: one for one in self.fields}
+        return tuple(by_name[name] for name in field.crossed)
+
+    def _check_crossed(self, field: Field) -> None:
+        single = {one.name for one in self.fields if not (one.separator or one.crossed or one.has_value)}
+        if not single.issuperset(field.crossed) or field.column or field.separator:
+            raise UserError(
+                f"field {field.name}: a cross should be of fields of one level a row, got {', '.join(field.crossed)}; "
+                "prepare the data again"
+            )
 
     def _check_shared(self, field: Field) -> None:
         owner = next((one for one in self.fields if one.name == field.shared_with), None)
@@ -224,7 +241,7 @@ class Schema:
         return load_json(path, cls)
 
 
-_NOT_ASKED_FOR = {"buckets": 0, "key": [], "shared_with": ""}
+_NOT_ASKED_FOR = {"buckets": 0, "key": [], "shared_with": "", "crossed": []}
 
 
 def _is_key(key: tuple[int, ...]) -> bool:

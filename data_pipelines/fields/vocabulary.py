@@ -17,10 +17,11 @@ from data_pipelines.errors import UserError
 from data_pipelines.fields.canonical import canonical
 from data_pipelines.fields.columns import THREADS, codes, distinct
 from data_pipelines.fields.counting import LevelCounts
+from data_pipelines.fields.crossing import crossed_levels
 from data_pipelines.fields.declarations import VALUE_TRANSFORMS, Input, RawFormat
 from data_pipelines.fields.hashing import BUCKETS_FROM, field_key, hashed_rows
 from data_pipelines.fields.level_index import LevelIndex
-from data_pipelines.fields.readings import read
+from data_pipelines.fields.readings import UNREADABLE, read
 from data_pipelines.fields.rules import BIN_PREFIX, VALUE, split_values, to_levels, to_values
 from data_pipelines.fields.schema import PADDING, Field, Schema
 
@@ -92,6 +93,7 @@ class Vocabularies:
                     one.buckets,
                     field_key(owner, seed) if one.buckets else (),
                     one.shared_with,
+                    one.crossed,
                 )
             )
         return cls(Schema(raw_format, tuple(fields)), levels)
@@ -178,6 +180,9 @@ class Vocabularies:
 
         def encode_field(position: int) -> None:
             field, start = self.schema.fields[position], self._starts[position]
+            if field.crossed:
+                ids[:, start] = self._crossed(columns, field)
+                return
             known = self._rows(read(distinct(columns, field.column), field.reading), field)
             ids[:, start : start + field.width] = known[codes(columns, field.column)]
 
@@ -203,6 +208,12 @@ class Vocabularies:
         # A row's values fill its first columns, so flat values are assigned row by row.
         rows[np.arange(field.width) < lengths[:, None]] = self._ids(lists.explode(), field)
         return rows
+
+    def _crossed(self, columns: pa.RecordBatch, field: Field) -> np.ndarray:
+        """Ids int32 [n] of a cross."""
+        text, code = crossed_levels(columns, self.schema.parts(field))
+        rows = np.where((text == UNREADABLE).to_numpy(), field.offset, self._ids(text, field))
+        return rows.astype(np.int32)[code]
 
     def _ids(self, known: pl.Series, field: Field) -> np.ndarray:
         if field.buckets:

@@ -4,7 +4,11 @@ from collections.abc import Sequence
 from typing import Any
 
 from data_pipelines.errors import UserError
+from data_pipelines.fields.declarations import VALUE_TRANSFORMS, Input
+from data_pipelines.json_files import checked_keys
 
+CROSS_KEYS: dict[str, type] = {"fields": list, "buckets": int}
+"""Those of a cross beside name and kind."""
 _RULES = {"categorical": "text", "multi_valued": "text", "hashed": "hashed"}
 """The kinds that can share rows, each with its rule; both fields need the same one."""
 
@@ -52,6 +56,32 @@ def _owner(field: dict[str, Any], by_name: dict[str, Any], place: str) -> dict[s
             "multi_valued field is shared with either kind, a hashed one with a hashed one"
         )
     return owner
+
+
+def cross(field: Any, place: str) -> Input:
+    """A field of kind "cross". Raises UserError, naming `place`, where it is malformed."""
+    keys: dict[str, type] = {"name": str, "kind": str}
+    field = checked_keys(field, keys | CROSS_KEYS, place)
+    names = field["fields"]
+    if len(names) < 2 or not all(isinstance(name, str) for name in names) or len(set(names)) < len(names):
+        raise UserError(f"{place}: 'fields' should be the names of two or more fields, each once, got {names}")
+    return Input(field["name"], "", "hashed", buckets=field["buckets"], crossed=tuple(names))
+
+
+def check_crosses(inputs: Sequence[Input]) -> None:
+    """Raises UserError where a cross is of a field that there is not, or that has not one level a row."""
+    by_name = {one.name: one for one in inputs}
+    for one in inputs:
+        for name in one.crossed:
+            part, place = by_name.get(name), f"field {one.name}: it crosses {name!r}"
+            if part is None:
+                raise UserError(f"{place}, which is no field; the fields are {', '.join(by_name)}")
+            if part.crossed:
+                raise UserError(f"{place}, which is a cross; name the fields of that cross ({', '.join(part.crossed)})")
+            if part.separator:
+                raise UserError(f"{place}, which has several values a row; cross fields of one value")
+            if part.transform in VALUE_TRANSFORMS:
+                raise UserError(f"{place}, which is a number without bins; add a field with bins and cross that one")
 
 
 def _is_named(field: Any) -> bool:

@@ -11,6 +11,7 @@ r"""Any table: a schema file describes the columns of CSV, TSV or Parquet files.
         {"name": "price", "kind": "numeric", "bins": "none", "scale": "log"},
         {"name": "genres", "kind": "multi_valued", "separator": "|", "max_values": 8},
         {"name": "ad", "kind": "hashed", "buckets": 1000000},
+        {"name": "user x ad", "kind": "cross", "fields": ["user", "ad"], "buckets": 1000000},
         {"name": "hour", "kind": "time", "part": "hour_of_day", "format": "unix_s", "column": "timestamp"}
       ]
     }
@@ -38,14 +39,18 @@ tsv). They have a header, or `columns` gives the names of all columns in order. 
   pattern of strptime (`times.py`). Without `format`, all rows of the column must fit exactly one named form.
   Unix times give hour and weekday in UTC; written times give those of the clock that the log was written by.
 
+* cross: `fields`, names of two or more fields of one value whose levels are hashed together into `buckets` rows; it has
+  no column of its own. Numbers need bins to be crossed.
+
 Categorical, multi_valued and hashed fields may be `shared_with` another such field: both have one vocabulary, in which
 levels of both count, and one set of table rows, such as a last ad and a list of earlier ads. `min_count` and `buckets`
 are then given by the other field alone.
 
-All fields may have `missing` (texts that mean a missing value, such as ["NA", "\N"]) and `trim` (true: blanks around
-the text do not count). A multi-valued field applies both to its whole text and to each value, so "a| NA |b" can be the
-values a and b. Numeric fields may have `decimal` ("," or ".") and `thousands` ("." in 1.234,5; see `readings.py`). Keys
-given in `file` hold for all fields that do not say otherwise. Infinite values are no numbers: name them in `missing`.
+All fields but crosses may have `missing` (texts that mean a missing value, such as ["NA", "\N"]) and `trim` (true:
+blanks around the text do not count). A multi-valued field applies both to its whole text and to each value, so "a| NA
+|b" can be the values a and b. Numeric fields may have `decimal` ("," or ".") and `thousands` ("." in 1.234,5; see
+`readings.py`). Keys given in `file` hold for all fields that do not say otherwise. Infinite values are no numbers: name
+them in `missing`.
 
 Columns that belong to no field are not read.
 """
@@ -60,7 +65,7 @@ from data_pipelines.fields.declarations import BINNINGS, DEFAULT_BINS, MAX_VALUE
 from data_pipelines.fields.readings import Reading
 from data_pipelines.fields.schema import check_names
 from data_pipelines.fields.times import time_form
-from data_pipelines.formats.linked_fields import with_shared
+from data_pipelines.formats.linked_fields import CROSS_KEYS, check_crosses, cross, with_shared
 from data_pipelines.json_files import checked_keys, load_user_json
 
 _DELIMITERS = {"csv": ",", "tsv": "\t", "parquet": ""}
@@ -70,6 +75,7 @@ _KEYS: dict[str, dict[str, type]] = {
     "multi_valued": {"separator": str, "max_values": int, "min_count": int, "shared_with": str},
     "hashed": {"buckets": int, "separator": str, "max_values": int, "shared_with": str},
     "time": {"part": str, "format": str, "min_count": int},
+    "cross": CROSS_KEYS,
 }
 _OF_ALL_TEXT: dict[str, type] = {"missing": list, "trim": bool}
 _OF_NUMBERS: dict[str, type] = {"decimal": str, "thousands": str}
@@ -111,13 +117,14 @@ def parse_schema(
             raise UserError(f"{source}: {error}") from None
         if inputs[-1].column == raw_format.label:
             raise UserError(f"{source}: field {inputs[-1].name} reads the label column {raw_format.label!r}")
-        if inputs[-1].column == raw_format.weight:
+        if inputs[-1].column and inputs[-1].column == raw_format.weight:
             raise UserError(
                 f"{source}: field {inputs[-1].name} reads the weight column {raw_format.weight!r}, which prediction "
                 "does not have; write it to a second column if it is known before the click"
             )
     try:
         check_names([one.name for one in inputs])
+        check_crosses(inputs)
     except UserError as error:
         raise UserError(f"{source}: {error}") from None
     return raw_format, tuple(inputs)
@@ -197,6 +204,8 @@ def _input(field: Any, min_count: int | None, default: dict[str, Any], place: st
     kind = field.get("kind") if isinstance(field, dict) else None
     if kind not in _KEYS:
         raise UserError(f"{place}: 'kind' should be {', '.join(_KEYS)}; got {kind!r}")
+    if kind == "cross":
+        return cross(field, place)
     own_keys = _KEYS[kind] | _OF_ALL_TEXT
     keys: dict[str, type] = {"name": str, "kind": str, "column": str} | own_keys
     field = checked_keys(field, keys, place, optional=("column", *own_keys))

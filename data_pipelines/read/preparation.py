@@ -160,7 +160,9 @@ class Preparation:
         found = without({"times": {}, "dropped_negatives": 0}, msgspec.to_builtins(self))
         options = without(_NOT_ASKED_FOR, found["options"])
         options["format"] = without({"weight": ""}, options["format"])
-        options["inputs"] = [without({"buckets": 0, "shared_with": ""}, one) for one in options["inputs"]]
+        options["inputs"] = [
+            without({"buckets": 0, "shared_with": "", "crossed": []}, one) for one in options["inputs"]
+        ]
         return {"format_version": FORMAT_VERSION, "rows": self.rows} | found | {"options": options}
 
     @classmethod

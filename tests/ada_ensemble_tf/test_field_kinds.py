@@ -26,6 +26,9 @@ FIELDS = [
     {"name": "color", "kind": "categorical"},
     {"name": "colors", "kind": "multi_valued", "max_values": 2, "shared_with": "color"},
     {"name": "friend", "kind": "hashed", "shared_with": "user"},
+    {"name": "place", "kind": "numeric", "bins": "equal_frequency", "count": 4},
+    {"name": "color x place", "kind": "cross", "fields": ["color", "place"], "buckets": 60},
+    {"name": "color x friend", "kind": "cross", "fields": ["color", "friend"], "buckets": 2000},
 ]
 SCHEMA = {"label": "y", "fields": FIELDS}
 
@@ -38,7 +41,8 @@ def _rows(count: int, seed: int) -> dict[str, list[str]]:
     y = rng.random(count) < 0.05 + 0.8 * (user % 4 == 0) + 0.1 * (color == "red")
     columns = {"user": [f"u{i}" if i else "" for i in user], "tags": tags, "color": list(color)}
     columns |= {"colors": ["|".join(rng.choice(["red", "blue"], n)) for n in rng.integers(0, 4, count)]}
-    return columns | {"friend": [f"u{i}" for i in rng.integers(1, 200, count)], "y": [*map(str, y * 1)]}
+    columns |= {"friend": [f"u{i}" for i in rng.integers(1, 200, count)], "place": [*map(str, rng.random(count))]}
+    return columns | {"y": [*map(str, y * 1)]}
 
 
 def _write(path, columns):
@@ -69,7 +73,10 @@ def test_predict_and_the_served_model_score_odd_rows_alike(trained, tmp_path):
     folder, _ = trained
     schema = open_data(folder / "data").schema
     texts = [text for text in ODD if "\r" not in text and "\0" not in text]
-    rows = {name: [*texts, *column[: len(texts)]] for name, column in _rows(len(texts), seed=2).items() if name != "y"}
+    plain = {name: column for name, column in _rows(len(texts), seed=2).items() if name != "y"}
+    # Text among numbers would be a bad row.
+    odd = dict.fromkeys(plain, texts) | {"place": ["", *plain["place"][1:]]}
+    rows = {name: [*odd[name], *column] for name, column in plain.items()}
     score_raw(Workdir(folder / "run").load_model(), schema, folder / "run", [_write(tmp_path / "odd.csv", rows)],
               tmp_path / "ctr.csv", 64)  # fmt: skip
     scores = pl.read_csv(tmp_path / "ctr.csv")["ctr"].to_numpy()

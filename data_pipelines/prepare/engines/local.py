@@ -141,7 +141,7 @@ class LocalEngine:
 
 def _columns(source: Source) -> list[str]:
     """The raw columns that fields read, each once."""
-    return list(dict.fromkeys(one.column for one in source.options.inputs))
+    return list(dict.fromkeys(one.column for one in source.options.inputs if not one.crossed))
 
 
 def _check_space(staging: Staging, row_bytes: int) -> None:

@@ -23,6 +23,7 @@ FULL = {
         {"name": "tags", "kind": "multi_valued"},
         {"name": "ad", "kind": "hashed", "buckets": 1000},
         {"name": "ads", "kind": "hashed", "buckets": 50, "separator": " ", "max_values": 3},
+        {"name": "user x ad", "kind": "cross", "fields": ["user", "ad"], "buckets": 99},
         {"name": "hour", "kind": "time", "part": "hour_of_day", "column": "at"},
         {"name": "day", "kind": "time", "part": "weekday", "column": "at"},
     ],
@@ -46,6 +47,7 @@ def test_every_kind_of_field():
         Input("tags", "tags", min_count=10, separator="|", max_values=16),
         Input("ad", "ad", "hashed", buckets=1000),
         Input("ads", "ads", "hashed", separator=" ", max_values=3, buckets=50),
+        Input("user x ad", "", "hashed", buckets=99, crossed=("user", "ad")),
         Input("hour", "at", "hour_of_day", 10),
         Input("day", "at", "weekday", 10),
     )
@@ -61,6 +63,13 @@ def test_files_have_their_usual_delimiters_and_quotes():
 
 def _with_field(**field):
     return FULL | {"fields": [{"name": "a", "kind": "categorical"} | field]}
+
+
+def _crossing(*names, buckets=9, **first):
+    crosses = [{"name": "c", "kind": "cross", "fields": list(names), "buckets": buckets}]
+    crosses += [{"name": "d", "kind": "cross", "fields": ["a", "b"], "buckets": 9}]
+    fields = [{"name": "a", "kind": "categorical"} | first, {"name": "b", "kind": "categorical"}, *crosses]
+    return FULL | {"fields": fields}
 
 
 def _sharing(first=None, third=None, **second):
@@ -107,6 +116,17 @@ def _sharing(first=None, third=None, **second):
         (_sharing(min_count=3), r"fields\[1\]: 'min_count' is that of field a, whose rows b shares; leave it out"),
         (_sharing({"kind": "hashed", "buckets": 9}, kind="hashed", buckets=9), "'buckets' is that of field a"),
         (_sharing(kind="time", part="weekday"), r"fields\[1\]: unknown key 'shared_with'"),
+        (_crossing("a", "e"), "s.json: field c: it crosses 'e', which is no field; the fields are a, b, c, d"),
+        (_crossing("a", "c"), "field c: it crosses 'c', which is a cross; name the fields of that cross"),
+        (_crossing("a", "d"), r"field c: it crosses 'd', which is a cross; name the fields of that cross \(a, b\)"),
+        (_crossing("a"), r"fields\[2\]: 'fields' should be the names of two or more fields, each once, got \['a'\]"),
+        (_crossing("a", "a"), "'fields' should be the names of two or more fields, each once"),
+        (_crossing("a", 1), "'fields' should be the names of two or more fields, each once"),
+        (_crossing("a", "b", kind="multi_valued"), "field c: it crosses 'a', which has several values a row"),
+        (_crossing("a", "b", kind="numeric", bins="none"), "it crosses 'a', which is a number without bins; add"),
+        (_crossing("a", "b", buckets=1), "s.json: field c: buckets should be 2 to 1,073,741,824 .* got 1"),
+        (_with_field(kind="cross"), r"fields\[0\]: key 'fields' is missing"),
+        (_with_field(kind="cross", column="x"), r"fields\[0\]: unknown key 'column'"),
         (_with_field(kind="time"), "'part' should be hour_of_day or weekday, got None"),
         (_with_field(column="clicked"), "field a reads the label column 'clicked'"),
         (_with_field(name=""), "a field of column '' has an empty name"),

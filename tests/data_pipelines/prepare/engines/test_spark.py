@@ -103,6 +103,7 @@ def test_several_files_of_every_kind_of_field(master, session, tmp_path):
             {"name": "text", "kind": "categorical"},
             {"name": "hashed text", "kind": "hashed", "column": "text", "buckets": 50},
             {"name": "other tags", "kind": "categorical", "column": "views", "shared_with": "tags"},
+            {"name": "cross", "kind": "cross", "fields": ["text", "age", "hour"], "buckets": 70},
             {"name": "hashed tags", "kind": "hashed", "column": "tags", "buckets": 9, "separator": "|"},
         ],
     }
