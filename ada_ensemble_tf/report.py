@@ -41,7 +41,7 @@ def main(argv: Sequence[str]) -> None:
     logging.getLogger("matplotlib").setLevel(logging.WARNING)
     folder = Path(_WORKDIR.value or _COMPARE.value or "")
     out = Path(_OUT.value or folder / "report.html")
-    page = _comparison(folder) if _COMPARE.value else _run(folder)
+    page = _comparison(folder, out) if _COMPARE.value else _run(folder)
     page.write(out)
     print(f"report: {out}", file=beside_output(out))
 
@@ -55,10 +55,10 @@ def _run(workdir: Path) -> "Page":
     return run_page(gathering.evidence())
 
 
-def _comparison(folder: Path) -> "Page":
+def _comparison(folder: Path, out: Path) -> "Page":
     from ada_ensemble_tf.comparison.page import comparison_page, table_of
 
-    return comparison_page(table_of(folder))
+    return comparison_page(table_of(folder), out)
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from matplotlib.figure import Figure
 
-from ada_ensemble_tf.reporting.figures import COLORS, GREY, new_figure
+from ada_ensemble_tf.reporting.figures import COLORS, GREY, few_ticks, new_figure
 
 
 def groups(order: Sequence[str], worse: Mapping[tuple[str, str], bool]) -> list[tuple[int, int]]:
@@ -39,7 +39,7 @@ def critical_difference_figure(aucs: Mapping[str, float], worse: Mapping[tuple[s
     """
     order = sorted(aucs, key=lambda label: -aucs[label])
     bars = groups(order, worse)
-    figure, (axes,) = new_figure(width=7.5, height=0.9 + 0.26 * len(order))
+    figure, (axes,) = new_figure(height=0.9 + 0.26 * len(order))
     values = np.array([aucs[label] for label in order])
     left, right = values.min(), values.max()
     span = (right - left) or 1e-3
@@ -50,6 +50,7 @@ def critical_difference_figure(aucs: Mapping[str, float], worse: Mapping[tuple[s
         axes.vlines(x, first - 0.2, last + 0.2, color=COLORS[i % len(COLORS)], linewidth=4)
     axes.set_yticks(range(len(order)), [f"{label}  {aucs[label]:.5f}" for label in order])
     axes.set(xlim=(left - 0.02 * span, right + span * (0.08 + 0.05 * len(bars))), ylim=(len(order) - 0.5, -0.5))
+    few_ticks(axes, "x", most=10)
     axes.set_xticks([tick for tick in axes.get_xticks() if left <= tick <= right])
     axes.set_xlabel("mean AUC on the test rows; bars to the right join models that cannot be told apart", color=GREY)
     axes.tick_params(axis="y", length=0)

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from ada_ensemble_tf.comparison.arrays import load_array
 from ada_ensemble_tf.comparison.runs import PROBABILITIES, Run
 from ada_ensemble_tf.evaluation.intervals import Interval, auc_interval, bootstrap_intervals
-from ada_ensemble_tf.reporting.figures import COLORS, barely_grid, new_figure, title
+from ada_ensemble_tf.reporting.figures import COLORS, barely_grid, few_ticks, new_figure, title
 from ada_ensemble_tf.trained.run_files import flat
 
 VARIED = {"model.num_layers": "depth (layers)", "model.k": "K (experts kept per row)"}
@@ -56,7 +56,7 @@ def series_figure(series: Sequence[tuple[Series, Path]]) -> Figure:
     Args:
         series: each with its comparison's file of test labels.
     """
-    figure, panels = new_figure(width=7.5, height=0.4 + 2.5 * len(series), columns=2, rows=len(series))
+    figure, panels = new_figure(height=0.4 + 2.5 * len(series), columns=2, rows=len(series))
     for row, (one, labels_file) in enumerate(series):
         labels = load_array(labels_file)
         ends = {value: _ends(runs, labels) for value, runs in one.runs.items()}
@@ -68,7 +68,7 @@ def series_figure(series: Sequence[tuple[Series, Path]]) -> Figure:
             axes.set_xticks(place)
             axes.set(xlabel=VARIED[one.key])
             # AUCs close to each other would be written as offsets from their common part.
-            axes.ticklabel_format(axis="y", useOffset=False)
+            few_ticks(axes, "y")
             barely_grid(axes)
             title(axes, f"{one.model}: {name}")
     return figure

@@ -15,6 +15,8 @@ from ada_ensemble_tf.comparison.significance import RULE, Verdict, against_best
 from data_pipelines.output import write_complete
 from data_pipelines.truth import Truth
 
+HEADER = ("command", "data", "rows")
+"""What is known of a comparison as a whole before its first run is done."""
 METRICS = ("auc", "logloss", "normalized_entropy", "calibration")
 FIGURES = ("parameters", "flops_per_example", "examples_per_second", "best_step")
 CORRELATION = "expert_correlation"
@@ -129,6 +131,15 @@ class Table:
         if not jobs:
             return {}
         return {"examples/s": f"with {' or '.join(map(str, jobs))} runs at once", "versions": " or ".join(versions)}
+
+
+def header_of(out: Path) -> dict[str, str]:
+    """The lines about a comparison as a whole that its table.md begins with; {} where there is no such file."""
+    if not (out / "table.md").is_file():
+        return {}
+    lines = (out / "table.md").read_text(encoding="utf-8").partition("\n\n")[0].splitlines()
+    found = dict(line.removeprefix("- ").split(": ", 1) for line in lines if line.startswith("- ") and ": " in line)
+    return {name: text for name, text in found.items() if name in HEADER}
 
 
 def _versions(versions: Mapping[str, str]) -> str:

@@ -1,15 +1,13 @@
 """From a working directory to the evidence of its report."""
 
-import json
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
-from ada_ensemble_tf.configs.defaults import config_for
 from ada_ensemble_tf.evaluation import metrics
 from ada_ensemble_tf.evaluation.intervals import auc_interval
 from ada_ensemble_tf.evaluation.scoring import Scorer
@@ -22,8 +20,9 @@ from ada_ensemble_tf.reporting.importance import Columns, Importance, permutatio
 from ada_ensemble_tf.reporting.learning_curves import read_curves
 from ada_ensemble_tf.reporting.sessions import describe, read_sessions
 from ada_ensemble_tf.reporting.vocabulary_coverage import coverage
+from ada_ensemble_tf.trained.changed_keys import changed_keys
 from ada_ensemble_tf.trained.config_ranges import MONITORED
-from ada_ensemble_tf.trained.run_files import flat, load_data_file
+from ada_ensemble_tf.trained.run_files import load_data_file
 from ada_ensemble_tf.trained.workdir import Workdir
 from data_pipelines.errors import UserError
 from data_pipelines.fields.level_names import OUT_OF_VOCABULARY, level_name, positive_name
@@ -244,20 +243,6 @@ def value_name(schema: Schema, vocabularies: Vocabularies, field: str, id: int) 
     if id == one.offset:
         return OUT_OF_VOCABULARY
     return level_name(one, one.level_text(id - one.offset, vocabularies.levels[field]))
-
-
-def changed_keys(config: Mapping[str, Any]) -> list[tuple[str, str, str]]:
-    """(key, value, default) of the keys of a config whose value is not the model's default."""
-    try:
-        defaults = flat(config_for(config["model"]["name"]).to_dict())
-    except (KeyError, ValueError):
-        # A model of a plugin, or of another version.
-        return []
-    rows = []
-    for key, value in sorted(flat(config).items()):
-        if value != defaults.get(key) and key != "model.name":
-            rows.append((key, json.dumps(value), json.dumps(defaults[key]) if key in defaults else ""))
-    return rows
 
 
 def _first(inputs: Inputs, count: int) -> Inputs:

@@ -28,6 +28,7 @@ class TensorBoard(Hook):
 
     def begin(self, loop: "TrainingLoop") -> None:
         self._model, self._batch_size, self._evaluator = loop.model, loop.config.batch_size, loop.evaluator
+        self._config = loop.config.to_dict()
         self._stages, self._is_chief = loop.plan.stages, loop.distribution.is_chief
         self._writer = TensorBoardWriter(self._folder if self._is_chief else None)
         self._laid_out = False
@@ -36,7 +37,7 @@ class TensorBoard(Hook):
 
     def after_steps(self, steps: Steps):
         if not self._laid_out:
-            self._writer.lay_out(self._model)
+            self._writer.lay_out(self._model, self._config)
             self._laid_out = True
         figures = dict(steps.logs) | {"examples_per_second": steps.count * self._batch_size / steps.seconds}
         if self._stages.stages:

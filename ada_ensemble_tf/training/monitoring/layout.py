@@ -11,7 +11,7 @@ from ada_ensemble_tf.reporting.combinations import DEPTH
 QUALITY = (
     ("AUC", "metrics/auc"),
     ("LogLoss", "metrics/logloss|loss/log_loss"),
-    ("Calibration: mean prediction over click rate", "metrics/calibration"),
+    ("Calibration: mean prediction over observed rate", "metrics/calibration"),
     ("Expected calibration error", "metrics/expected_calibration_error"),
 )
 LOSSES = (
@@ -21,6 +21,7 @@ LOSSES = (
 )
 GATE_UPDATE = ("Gate update", "gate_update/.*")
 STAGE = ("Stage", "schedule/stage")
+EXITS = ("Share of rows by exit", f"{DEPTH}/load/.*")
 EXPERTS = (
     ("Dead experts by layer", ".*/dead_experts"),
     ("Entropy of the gates (nats)", ".*/entropy"),
@@ -44,25 +45,28 @@ INPUT = (
 
 
 def dashboard_layout(model: CTRModel) -> Layout:
-    """The charts for a run of a `CTRModel`, by category.
+    """The charts for a run of a `CTRModel`, by category; there are no empty ones.
 
-    Every run has all categories, even empty ones: TensorBoard merges the layouts of several runs and drops charts in
-    categories that the first run lacks.
+    A category's title says which charts it has: models with other charts have other titles. TensorBoard merges the
+    layouts of several runs by title, and drops the charts that a third run would add to a category of the second.
     """
     places = list(model.choice_names())
     layers = [(f"{one}: share of rows by expert", f"{re.escape(one)}/load/.*") for one in places if one != DEPTH]
-    exits = [("Share of rows by exit", f"{DEPTH}/load/.*")] if DEPTH in places else []
-    gate_update, stage = [GATE_UPDATE] * bool(model.gate_variables), [STAGE] * bool(model.stages())
+    gates = [one for one in places if one != DEPTH]
+    span = gates[0] if len(gates) == 1 else f"{gates[0]} to {gates[-1]}" if gates else ""
     categories = {
         "Quality": QUALITY,
-        "Losses": [*LOSSES, *gate_update, *stage],
-        "Experts": [*layers, *EXPERTS] if layers else [],
-        "Exits": exits,
+        "Losses": LOSSES,
+        "Gate update": [GATE_UPDATE] if model.gate_variables else [],
+        "Stages": [STAGE] if model.stages() else [],
+        f"Experts: {span}": layers,
+        "Experts": EXPERTS if layers else [],
+        "Exits": [EXITS] if DEPTH in places else [],
         "Cost and speed": COST,
         "Embeddings": EMBEDDINGS,
         "Input": INPUT,
     }
-    return Layout(category=[_category(title, charts) for title, charts in categories.items()])
+    return Layout(category=[_category(title, charts) for title, charts in categories.items() if charts])
 
 
 def _category(title: str, charts: Sequence[tuple[str, str]]) -> Category:

@@ -1,7 +1,9 @@
 import itertools
 
+import pytest
+
 from ada_ensemble_tf.comparison.critical_difference import critical_difference_figure, groups
-from ada_ensemble_tf.comparison.model_aucs import mean_interval, model_auc_figure
+from ada_ensemble_tf.comparison.model_metrics import mean_interval, model_metrics_figure
 from ada_ensemble_tf.evaluation.intervals import Interval
 from ada_ensemble_tf.reporting.costs import Cost, cost_figure
 
@@ -30,8 +32,13 @@ def test_the_diagram_orders_models_and_draws_a_bar_a_group():
 def test_intervals_of_seeds_on_the_same_rows_are_averaged_and_do_not_shrink():
     seeds = [Interval(0.8, 0.7, 0.9), Interval(0.82, 0.72, 0.92)]
     assert [round(end, 12) for end in mean_interval(seeds)] == [0.81, 0.71, 0.91]
-    (axes,) = model_auc_figure({"low": seeds[:1], "high": seeds}).axes
-    assert [label.get_text() for label in axes.get_yticklabels()] == ["high", "low"]
+    aucs = {"high": seeds, "low": seeds[:1]}
+    auc, calibration = model_metrics_figure({"AUC": aucs, "Calibration": aucs}).axes
+    assert [label.get_text() for label in auc.get_yticklabels()] == ["high", "low"]
+    means = [line.get_xdata()[0] for line in auc.lines if line.get_marker() == "o" and len(line.get_xdata()) == 1]
+    assert means == pytest.approx([0.81, 0.8])
+    # A line says where calibration is right.
+    assert [1, 1] in [list(line.get_xdata()) for line in calibration.lines]
 
 
 def test_labels_of_models_at_one_place_do_not_cover_each_other():

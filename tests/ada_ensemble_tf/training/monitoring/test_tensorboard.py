@@ -130,7 +130,10 @@ def test_every_chart_of_the_layout_has_lines(trained):
     assert point.plugin == "custom_scalars" and layout == dashboard_layout(model)
     tags = [tag for run in events.values() for tag in run]
     titles = [category.title for category in layout.category]
-    assert titles == ["Quality", "Losses", "Experts", "Exits", "Cost and speed", "Embeddings", "Input"]
+    assert titles == [
+        "Quality", "Losses", "Gate update", "Experts: layer_1 to layer_2", "Experts", "Exits", "Cost and speed",
+        "Embeddings", "Input",
+    ]  # fmt: skip
     lines = {
         chart.title: [tag for tag in tags if re.match(chart.multiline.tag[0], tag)]
         for category in layout.category
@@ -142,13 +145,30 @@ def test_every_chart_of_the_layout_has_lines(trained):
     assert lines["Whole loss"] == ["loss/loss"] and "loss/loss" not in lines["Terms of the loss"]
 
 
-def test_layouts_of_other_models_have_the_same_categories():
+def test_tensorboard_opens_on_the_figures_to_watch_and_has_the_config_as_text(trained):
+    events = trained[0]
+    groups = sorted({tag.partition("/")[0] for run in events.values() for tag in run if "/" in tag})
+    assert groups[0] == "Overview"
+    training, validation = events["training"], events["validation"]
+    both = {"AUC, validation": "auc", "LogLoss": "logloss", "calibration, validation": "calibration"}
+    for mine, theirs in both.items():
+        assert values(validation[f"Overview/{mine}"]) == values(validation[f"metrics/{theirs}"])
+    assert values(training["Overview/LogLoss"]) == values(training["loss/log_loss"])
+    (point,) = training["config"]
+    text = point.value.item().decode()
+    assert point.plugin == "text" and "| eval_every | `8` | `2000` |" in text.partition("### All keys")[0]
+    assert '| model.experts | `["dense", "cross"]` |' in text.partition("### All keys")[2]
+
+
+def test_other_models_have_the_categories_that_apply_and_a_title_stands_for_the_same_charts():
     dnn = dashboard_layout(DNN(num_rows=9, num_fields=2, dimension=2, hidden_units=(3,)))
     charts = {category.title: [chart.title for chart in category.chart] for category in dnn.category}
-    assert charts["Experts"] == charts["Exits"] == [] and "Gate update" not in charts["Losses"]
+    assert list(charts) == ["Quality", "Losses", "Cost and speed", "Embeddings", "Input"] and all(charts.values())
     model = HiLoMoE(
         num_rows=9, num_fields=2, dimension=2, hidden_units=(3,), num_layers=1, rank_experts=2, query_rank=2
     )
     hilomoe = dashboard_layout(model)
-    assert [category.title for category in hilomoe.category] == list(charts)
-    assert any(place in hilomoe.category[2].chart[0].title for place in model.choice_names())
+    others = {category.title: [chart.title for chart in category.chart] for category in hilomoe.category}
+    assert {"Gate update", "Stages", "Experts: layer_1/level_1", "Experts"} >= others.keys() - charts.keys()
+    assert all(others[title] == charts[title] for title in charts)
+    assert any(place in others["Experts: layer_1/level_1"][0] for place in model.choice_names())
