@@ -141,3 +141,15 @@ def precision() -> Study:
         for model in ("dcn_v2", "dense_moe", "ada_ensemble")
         for precision in ("float32", "bfloat16")
     }
+
+
+def small_numbers() -> Study:
+    """Whether tables and slots of an optimiser in 16 bits, rounded by chance, cost AUC."""
+    model = "factorization_machine"
+    slots = {"embedding_optimizer.slot_dtype": "bfloat16"}
+    return {
+        "float32": (model, {}),
+        "bfloat16_tables": (model, {"model.table_dtype": "bfloat16"}),
+        "float16_tables": (model, {"model.table_dtype": "float16"}),
+        "bfloat16_tables_and_slots": (model, {"model.table_dtype": "bfloat16"} | slots),
+    }

@@ -9,6 +9,9 @@ import tensorflow as tf
 from ada_ensemble_tf.layers.fields import Shape
 from data_pipelines.read.inputs import Inputs, ids_of, named, values_of
 
+TABLE_TYPES = ("float32", "bfloat16", "float16")
+"""The types in which a table can be stored."""
+
 
 @keras.saving.register_keras_serializable(package="ada_ensemble_tf")
 class FusedEmbedding(keras.layers.Layer):
@@ -29,6 +32,9 @@ class FusedEmbedding(keras.layers.Layer):
         value_rows: (position of the field, row of its values) for each of the N fields with a float, in the order of
             the values' columns.
         truncated: whether initial values beyond two standard deviations are drawn again.
+        table_dtype: the type in which the table is stored, "float32", "bfloat16" or "float16"; by default the layer's.
+            Rows in 16 bits are read as float32, and their gradient is float32. Initial values are those of a float32
+            table, rounded. Train such a table with a `RowSparseOptimizer`, which rounds by chance.
 
     Call arguments:
         inputs: ids `[B, C]`, int32 or int64 row numbers of the fused table, in [0, V). In a field of several columns,
@@ -56,6 +62,7 @@ class FusedEmbedding(keras.layers.Layer):
         widths: Sequence[int] | None = None,
         value_rows: Sequence[tuple[int, int]] = (),
         truncated: bool = False,
+        table_dtype: str | None = None,
         **kwargs: Any,
     ):
         # Under mixed precision, casting would copy the table, and values would lose digits.
@@ -64,6 +71,9 @@ class FusedEmbedding(keras.layers.Layer):
             raise ValueError(f"num_rows and dimension must be positive; received {num_rows} and {dimension}")
         if widths is not None and (not len(widths) or min(widths) < 1):
             raise ValueError(f"widths must be positive numbers of columns, one a field; received {list(widths)}")
+        if table_dtype is not None and table_dtype not in TABLE_TYPES:
+            raise ValueError(f"table_dtype must be one of {', '.join(TABLE_TYPES)}; received {table_dtype!r}")
+        self.table_dtype = table_dtype
         self.num_rows = num_rows
         self.dimension = dimension
         self.initial_scale = initial_scale
@@ -93,12 +103,23 @@ class FusedEmbedding(keras.layers.Layer):
         self.factor_places = [places.get(field, 0) for field in range(len(widths))]
         kind = keras.initializers.TruncatedNormal if self.truncated else keras.initializers.RandomNormal
         shape, start = (self.num_rows, self.dimension), kind(stddev=self.initial_scale)
-        self.table = self.add_weight(name="table", shape=shape, initializer=start, autocast=False)
+        if self.table_dtype in (None, "float32"):
+            self.table = self.add_weight(
+                name="table", shape=shape, initializer=start, dtype=self.table_dtype, autocast=False
+            )
+            return
+
+        def rounded(shape: Shape, dtype: str) -> tf.Tensor:
+            return tf.cast(start(shape, "float32"), dtype)
+
+        self.table = self.add_weight(
+            name="table", shape=shape, initializer=rounded, dtype=self.table_dtype, autocast=False
+        )
 
     def call(self, inputs: Inputs) -> tf.Tensor:
         ids, values = self._checked(inputs)
         # Gathering from the variable itself, not from its value, keeps the table from being copied.
-        embedded = self._mean(ids) if self.has_padding else tf.gather(self.table.value, ids)
+        embedded = self._mean(ids) if self.has_padding else _exact(tf.gather(self.table.value, ids))
         if self.value_rows:
             factors = self._factors(ids, tf.cast(values, embedded.dtype))
             embedded = tf.reshape(embedded, [-1, self.num_fields, self.dimension]) * factors[:, :, None]
@@ -117,7 +138,7 @@ class FusedEmbedding(keras.layers.Layer):
         used = tf.where(flat >= 0)[:, 0]
         fields = tf.gather(tf.constant(self.field_of_column, tf.int64), used % columns)
         segments = used // columns * self.num_fields + fields
-        return tf.math.segment_mean(tf.gather(self.table.value, tf.gather(flat, used)), segments)
+        return tf.math.segment_mean(_exact(tf.gather(self.table.value, tf.gather(flat, used))), segments)
 
     def _factors(self, ids: tf.Tensor, values: tf.Tensor) -> tf.Tensor:
         """The factor of each field's embedding: `[B, F]`."""
@@ -152,7 +173,18 @@ class FusedEmbedding(keras.layers.Layer):
             "widths": None if self.widths is None else list(self.widths),
             "value_rows": [list(pair) for pair in self.value_rows],
             "truncated": self.truncated,
+            "table_dtype": self.table_dtype,
         }
+
+
+def _exact(rows: tf.Tensor) -> tf.Tensor:
+    """Rows of a 16-bit table in float32, with a float32 gradient: a rounded one would lose the sum over a batch."""
+    return _widened(rows) if rows.dtype in (tf.bfloat16, tf.float16) else rows
+
+
+@tf.custom_gradient
+def _widened(rows: tf.Tensor):
+    return tf.cast(rows, tf.float32), lambda upstream: upstream
 
 
 def _is_matrix(x: Any, kind: str, width: int) -> bool:

@@ -5,7 +5,7 @@ import inspect
 from collections.abc import Mapping
 from pathlib import Path
 from types import NoneType
-from typing import Annotated, Any, ClassVar, TypeVar
+from typing import Annotated, Any, ClassVar, Literal, TypeVar
 
 import keras
 import tensorflow as tf
@@ -104,6 +104,8 @@ class CTRModel(BilevelModel):
         embedding_scale: the standard deviation of the embeddings' initial values; None means 1 / sqrt(D).
         embedding_truncated: whether initial values beyond two standard deviations are drawn again. None and True are
             AdaEnsemble's original release.
+        table_dtype: the type in which embedding tables are stored, "float32", or "bfloat16" or "float16" for half the
+            memory; updates are rounded by chance, which needs a row-sparse embedding optimiser.
         name: the model's name; by default its name in `models.MODELS`.
 
     Attributes:
@@ -164,6 +166,7 @@ class CTRModel(BilevelModel):
         logit_shift: Number = 0.0,
         embedding_scale: Positive | None = 0.01,
         embedding_truncated: bool = False,
+        table_dtype: Literal["float32", "bfloat16", "float16"] = "float32",
         name: str | None = None,
     ):
         if keras.config.dtype_policy().compute_dtype == "float16":
@@ -185,6 +188,7 @@ class CTRModel(BilevelModel):
         self.calibration: Calibration | None = None
         self.embedding_scale = embedding_scale
         self.embedding_truncated = embedding_truncated
+        self.table_dtype = table_dtype
 
     @classmethod
     def from_schema(cls: type[Model], schema: Schema, **arguments: Any) -> Model:
@@ -230,7 +234,8 @@ class CTRModel(BilevelModel):
         dtype = full_precision() if exact else None
         if initial_scale is None:
             initial_scale = dimension**-0.5 if self.embedding_scale is None else self.embedding_scale
-        drawn = (initial_scale, self.widths, self.value_rows, self.embedding_truncated)
+        table_dtype = None if self.table_dtype == "float32" else self.table_dtype
+        drawn = (initial_scale, self.widths, self.value_rows, self.embedding_truncated, table_dtype)
         embedding = FusedEmbedding(self.num_rows, dimension, *drawn, dtype=dtype, name=name)
         embedding.build(tf.nest.map_structure(lambda spec: tuple(spec.shape), self.input_signature))
         return embedding

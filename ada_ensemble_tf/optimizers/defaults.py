@@ -15,6 +15,7 @@ DEFAULTS: Mapping[str, Mapping[str, Any]] = {
         "l1": 0.0,
         "l2": 0.3,
         "keep_initial": True,
+        "slot_dtype": "float32",
     },
     "weight_optimizer": {"name": "adam", "learning_rate": 1e-3},
     "gate_optimizer": {"name": "adam", "learning_rate": 1e-3},

@@ -104,7 +104,7 @@ class GroupFtrl(RowSparseOptimizer):
         """
         for variable in self._trainable_variables:
             z_variable, n_variable = self.slots(variable)
-            w, z, n = (tf.convert_to_tensor(v) for v in (variable, z_variable, n_variable))
+            w, z, n = self.read([v.value for v in (variable, z_variable, n_variable)])
             z_variable.assign(self._rescaled(w, z, n, learning_rate))
 
     def _rescaled(self, w: tf.Tensor, z: tf.Tensor, n: tf.Tensor, learning_rate: tf.Tensor | float) -> tf.Tensor:

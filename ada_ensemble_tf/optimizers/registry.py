@@ -9,6 +9,7 @@ from ada_ensemble_tf.optimizers.clipping import ClippedAdam
 from ada_ensemble_tf.optimizers.ftrl import Ftrl
 from ada_ensemble_tf.optimizers.grda import GRDA
 from ada_ensemble_tf.optimizers.group_ftrl import GroupFtrl
+from ada_ensemble_tf.optimizers.row_sparse import RowSparseOptimizer
 from ada_ensemble_tf.optimizers.schedules import scheduled
 from ada_ensemble_tf.optimizers.sparse_adagrad import RowSparseAdagrad
 from ada_ensemble_tf.optimizers.sparse_adam import RowSparseAdam
@@ -45,6 +46,12 @@ def make_optimizer(
     """
     if name not in OPTIMIZERS:
         raise ValueError(f"there is no optimizer {name!r}; choose one of {', '.join(sorted(OPTIMIZERS))}")
+    if not issubclass(OPTIMIZERS[name], RowSparseOptimizer):
+        # Configs have these keys whatever the optimiser's name.
+        slot_dtype = arguments.pop("slot_dtype", "float32")
+        arguments.pop("rounding_seed", None)
+        if slot_dtype != "float32":
+            raise ValueError(f"slot_dtype={slot_dtype!r}: optimizer {name!r} keeps float32 slots, choose another")
     try:
         if schedule is not None and "learning_rate" in arguments:
             arguments["learning_rate"] = scheduled(arguments["learning_rate"], **schedule)

@@ -1,5 +1,6 @@
 """What optimisers of embedding tables share: their cost depends on the rows of the batch, not on the table."""
 
+import functools
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeAlias
 
@@ -8,9 +9,12 @@ import tensorflow as tf
 
 from ada_ensemble_tf.keras_private import GradientsAndVariables, OpenOptimizer
 from ada_ensemble_tf.optimizers.clipping import check_clipping, clipped
+from ada_ensemble_tf.optimizers.rounding import LOW, arithmetic_type, stochastically_rounded
 
 Gradient: TypeAlias = tf.Tensor | tf.IndexedSlices
 
+SLOT_TYPES = ("float32", "bfloat16")
+"""The types in which slots of float32 and 16-bit variables can be stored."""
 WHOLE_TABLE_OPTIONS = (
     "weight_decay",
     "use_ema",
@@ -34,9 +38,16 @@ class RowSparseOptimizer(OpenOptimizer):
     Clipping works as in Keras' optimisers: by the norm of a variable's gradient, by the norm of all gradients, or by
     element. It acts on the gradient that is applied, in which each row appears once, summed over all replicas.
 
+    Tables in bfloat16 or float16, and slots in bfloat16, are read as float32, and what is computed for the rows is
+    rounded by chance when it is stored, see `rounding.stochastically_rounded`. The draws are a function of the seed,
+    the optimiser's step and the place of the table or slot, so that replicas round alike and a resumed training goes on
+    as an uninterrupted one.
+
     Args:
         learning_rate: a float or a Keras schedule.
         name: the optimiser's name.
+        slot_dtype: "float32", or "bfloat16" for slots of half the size. Slots of float64 variables are float64.
+        rounding_seed: the seed of the rounding.
         **kwargs: `clipnorm`, `global_clipnorm` or `clipvalue`, above 0 and at most one of them.
 
     Raises:
@@ -45,7 +56,13 @@ class RowSparseOptimizer(OpenOptimizer):
     """
 
     def __init__(
-        self, learning_rate: float | keras.optimizers.schedules.LearningRateSchedule, name: str, **kwargs: Any
+        self,
+        learning_rate: float | keras.optimizers.schedules.LearningRateSchedule,
+        name: str,
+        *,
+        slot_dtype: str = "float32",
+        rounding_seed: int = 0,
+        **kwargs: Any,
     ):
         # Compared with None, because Keras walks the table for a weight decay of 0 too.
         given = {option: kwargs[option] for option in WHOLE_TABLE_OPTIONS if kwargs.get(option) is not None}
@@ -56,15 +73,20 @@ class RowSparseOptimizer(OpenOptimizer):
                 f"received {refused}; leave them out"
             )
         check_clipping(kwargs)
+        if slot_dtype not in SLOT_TYPES:
+            raise ValueError(f"slot_dtype must be one of {', '.join(SLOT_TYPES)}; received {slot_dtype!r}")
         super().__init__(learning_rate=learning_rate, name=name, **kwargs)
+        self.slot_dtype = slot_dtype
+        self.rounding_seed = rounding_seed
 
     def slot_initializers(self) -> Mapping[str, str | keras.initializers.Initializer]:
         """The initialiser of each slot, by the slot's name."""
         raise NotImplementedError
 
     def slot_shape(self, name: str, variable: keras.Variable) -> tuple[tuple[int, ...], str]:
-        """(shape, dtype) of a slot; those of the variable, unless a subclass overrides this."""
-        return tuple(variable.shape), variable.dtype
+        """(shape, dtype) of a slot: the variable's shape and `slot_dtype`, unless a subclass overrides this."""
+        low = self.slot_dtype in LOW
+        return tuple(variable.shape), self.slot_dtype if low else arithmetic_type(variable.dtype).name
 
     def started(self, w: tf.Tensor) -> Mapping[str, tf.Tensor]:
         """Initial values, by slot name, of those slots that depend on the variable's values."""
@@ -107,7 +129,8 @@ class RowSparseOptimizer(OpenOptimizer):
             for variable in variables:
                 slots = {name: self._add_slot(variable, name, i) for name, i in self.slot_initializers().items()}
                 self._slots.append(list(slots.values()))
-                for name, value in self.started(tf.convert_to_tensor(variable)).items():
+                (w,) = self.read([variable.value])
+                for name, value in self.started(w).items():
                     slots[name].assign(value)
 
     def _add_slot(
@@ -123,7 +146,8 @@ class RowSparseOptimizer(OpenOptimizer):
         self, strategy: tf.distribute.Strategy, gradients: GradientsAndVariables, learning_rate: tf.Tensor
     ) -> None:
         for gradient, variable in gradients:
-            self.update_copies(strategy, self._update_rows, variable, (gradient, learning_rate))
+            update = functools.partial(self._update_rows, self.index_of(variable))
+            self.update_copies(strategy, update, variable, (gradient, learning_rate))
 
     def update_copies(
         self, distribution: tf.distribute.Strategy, function: Callable[..., None], variable: tf.Variable, args: Sequence
@@ -141,6 +165,7 @@ class RowSparseOptimizer(OpenOptimizer):
 
     def _update_rows(
         self,
+        place: int,
         variable: tf.Variable,
         gradient: Gradient,
         learning_rate: tf.Tensor,
@@ -148,10 +173,39 @@ class RowSparseOptimizer(OpenOptimizer):
     ) -> None:
         """Updates the rows that `gradient` has, each once; all rows if it is dense."""
         rows = gradient.indices if isinstance(gradient, tf.IndexedSlices) else None
-        g = tf.cast(gradient if rows is None else gradient.values, variable.dtype)
-        w, *state = (tf.convert_to_tensor(v) if rows is None else tf.gather(v, rows) for v in (variable, *slots))
+        g = tf.cast(gradient if rows is None else gradient.values, arithmetic_type(variable.dtype))
+        w, *state = self.read((variable, *slots), rows)
         new_w, new_state = self.updated(g, w, state, tf.cast(learning_rate, g.dtype))
-        for target, value in zip((variable, *slots), (new_w, *new_state), strict=True):
+        self.write(place, (variable, *slots), (new_w, *new_state), rows)
+
+    def read(self, variables: Sequence[tf.Variable], rows: tf.Tensor | None = None) -> list[tf.Tensor]:
+        """Rows of variables, by default all, in the types in which the optimiser computes."""
+        values = [tf.convert_to_tensor(v) if rows is None else tf.gather(v, rows) for v in variables]
+        return [tf.cast(value, arithmetic_type(value.dtype)) for value in values]
+
+    def write(
+        self,
+        place: int,
+        variables: Sequence[tf.Variable],
+        values: Sequence[tf.Tensor],
+        rows: tf.Tensor | None = None,
+        purpose: int = 0,
+    ) -> None:
+        """Stores values in rows of a variable and its slots, by default all rows; 16-bit types are rounded by chance.
+
+        Args:
+            place: the variable's, see `index_of`.
+            variables: the variable and its slots, or the copies on one device.
+            values: of their rows, one for each.
+            rows: their numbers.
+            purpose: different for writes of different kinds within a step, so that they draw different numbers.
+        """
+        for slot, (target, value) in enumerate(zip(variables, values, strict=True)):
+            if target.dtype.name in LOW:
+                # A variable has fewer than 16 slots, and a step fewer than 4 purposes.
+                stream = self.rounding_seed * 2**32 + (place * 16 + slot) * 4 + purpose
+                seed = tf.stack([tf.constant(stream, tf.int64), tf.cast(self.iterations.value, tf.int64)])
+                value = stochastically_rounded(value, target.dtype, seed)
             self.assign(target, value if rows is None else tf.IndexedSlices(value, rows))
 
     def exchanged(self, gradients: GradientsAndVariables) -> GradientsAndVariables:
@@ -159,4 +213,5 @@ class RowSparseOptimizer(OpenOptimizer):
 
     def get_config(self) -> dict[str, Any]:
         config = super().get_config()
-        return {key: value for key, value in config.items() if key not in (*WHOLE_TABLE_OPTIONS, "ema_momentum")}
+        config = {key: value for key, value in config.items() if key not in (*WHOLE_TABLE_OPTIONS, "ema_momentum")}
+        return config | {"slot_dtype": self.slot_dtype, "rounding_seed": self.rounding_seed}

@@ -1,5 +1,6 @@
 """Adam for embedding tables."""
 
+import functools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -133,14 +134,14 @@ class RowSparseAdam(RowSparseOptimizer):
             parts = [tf.range(i, min(i + CHUNK_ROWS, count)) for i in range(0, count, CHUNK_ROWS)]
         with self._distribution_strategy.scope():
             for part in parts:
-                self.update_copies(self._distribution_strategy, self._bring, variable.value, (part,))
+                bring = functools.partial(self._bring, self.index_of(variable))
+                self.update_copies(self._distribution_strategy, bring, variable.value, (part,))
 
-    def _bring(self, variable: tf.Variable, rows: tf.Tensor, *slots: tf.Variable) -> None:
-        w, m, v, last = (tf.gather(target, rows) for target in (variable, *slots))
+    def _bring(self, place: int, variable: tf.Variable, rows: tf.Tensor, *slots: tf.Variable) -> None:
+        w, m, v, last = self.read((variable, *slots), rows)
         now = tf.convert_to_tensor(self.iterations)
         values = (*self._caught_up(w, m, v, last, now, tf.cast(self.learning_rate, w.dtype)), tf.maximum(last, now))
-        for target, value in zip((variable, *slots), values, strict=True):
-            self.assign(target, tf.IndexedSlices(value, rows))
+        self.write(place, (variable, *slots), values, rows, purpose=1)
 
     def finalize_variable_values(self, var_list: Sequence[keras.Variable]) -> None:
         """Brings all rows of this optimiser's variables up to date; Keras' `fit` calls it at its end."""

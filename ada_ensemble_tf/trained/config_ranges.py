@@ -71,6 +71,7 @@ OPTIMIZER_RANGES: dict[str, Allowed] = {
     "c": NOT_NEGATIVE,
     "mu": Range(0.0, 1.0),
     "weight_decay": Range(0.0, optional=True),
+    "slot_dtype": OneOf(("float32", "bfloat16")),
     "clipnorm": _CLIPPING,
     "clipvalue": _CLIPPING,
     "global_clipnorm": _CLIPPING,

@@ -77,8 +77,8 @@ def _in_calls(schedule: Mapping[str, Any], weight_steps: int) -> dict[str, Any]:
     return {key: math.ceil(value / weight_steps) if key in in_steps else value for key, value in schedule.items()}
 
 
-def compile_model(model: CTRModel, config: ConfigDict) -> None:
-    """Compiles the model with the optimisers that `config` describes.
+def make_optimizers(config: ConfigDict) -> dict[str, keras.optimizers.Optimizer]:
+    """The optimisers that `config` describes, by group.
 
     Raises:
         UserError: if an optimiser is unknown, does not have an argument, or a value does not fit.
@@ -90,12 +90,33 @@ def compile_model(model: CTRModel, config: ConfigDict) -> None:
             if part == "gate_optimizer" and config.training == "bilevel":
                 # Schedules count weight updates, and there are t of them to a gate update.
                 arguments["schedule"] = _in_calls(arguments.get("schedule", {}), config.weight_steps)
-            optimizers[part] = make_optimizer(**arguments)
+            # One seed for the run; only row-sparse optimisers round by chance.
+            optimizers[part] = make_optimizer(rounding_seed=config.seed, **arguments)
         except ValueError as error:
             raise UserError(f"config.{part}: {error}") from error
+    return optimizers
+
+
+def compile_model(model: CTRModel, config: ConfigDict) -> None:
+    """Compiles the model with the optimisers that `config` describes.
+
+    Raises:
+        UserError: as `make_optimizers`; if a learning rate has two schedules; or if an optimiser, xi or averaging does
+            not go with 16-bit tables.
+    """
+    optimizers = make_optimizers(config)
+    for part in OPTIMIZERS:
         if part != "gate_optimizer" and model.stages() and is_scheduled(optimizers[part]):
             raise UserError(
                 f"config.{part}.schedule: {config.model.name} trains in stages, which set this learning rate; "
                 "leave schedule.name 'constant' and schedule.warmup_steps 0"
             )
-    model.compile(**optimizers, xi=config.xi)
+    if config.model.get("table_dtype", "float32") != "float32" and config.average_last > 1:
+        raise UserError(
+            f"config.average_last={config.average_last}: a mean of weights needs float32 tables; set it to 1, or "
+            "config.model.table_dtype to float32"
+        )
+    try:
+        model.compile(**optimizers, xi=config.xi)
+    except ValueError as error:
+        raise UserError(f"config: {error}") from error

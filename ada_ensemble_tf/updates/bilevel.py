@@ -10,7 +10,8 @@ from ada_ensemble_tf.devices import replicas
 from ada_ensemble_tf.gates.scalars import report_scalars
 from ada_ensemble_tf.layers.normalization import frozen_statistics
 from ada_ensemble_tf.losses import log_loss
-from ada_ensemble_tf.optimizers import optimizers_of_groups
+from ada_ensemble_tf.optimizers import RowSparseOptimizer, optimizers_of_groups
+from ada_ensemble_tf.optimizers.rounding import LOW
 from ada_ensemble_tf.updates.finite import FiniteCheck
 from ada_ensemble_tf.updates.grouped import OPTIMIZERS, GroupedModel, Logs
 from ada_ensemble_tf.updates.labels import click_labels, row_weights
@@ -133,7 +134,8 @@ class BilevelModel(GroupedModel):
 
         Raises:
             ValueError: if `xi` is negative or, for a model with stages, above 0; if `loss` is another; if an optimiser
-                or a metric is unknown, or an optimiser is given twice.
+                or a metric is unknown, or an optimiser is given twice; for 16-bit tables, if `xi` is above 0 or the
+                embedding optimiser is none that rounds by chance.
         """
         if loss not in (None, "binary_crossentropy"):
             raise ValueError(f"the loss is LogLoss with the model's own terms, see `objective`; received loss={loss!r}")
@@ -145,6 +147,7 @@ class BilevelModel(GroupedModel):
         if self.gate_variables:
             given["gate_optimizer"] = gate_optimizer
         optimizers = optimizers_of_groups(optimizer, given)
+        self._check_low_precision(optimizers["embedding_optimizer"], xi)
         super().compile(
             optimizer=optimizers["weight_optimizer"],
             run_eagerly=run_eagerly,
@@ -162,6 +165,16 @@ class BilevelModel(GroupedModel):
             own.build(variables)
         self.make_metrics(metrics)
         self._weight_step = self._make_weight_step()
+
+    def _check_low_precision(self, optimizer: keras.optimizers.Optimizer, xi: float) -> None:
+        low = [variable for variable in self.embedding_variables if variable.dtype in LOW]
+        if low and not isinstance(optimizer, RowSparseOptimizer):
+            raise ValueError(
+                f"embedding_optimizer {optimizer.name!r} would round updates of {low[0].dtype} tables away: choose a "
+                "row-sparse one, such as group_ftrl or sparse_adam, or set table_dtype to float32"
+            )
+        if low and xi:
+            raise ValueError(f"xi must be 0 with {low[0].dtype} tables, which cannot be moved by xi and back; got {xi}")
 
     def _make_weight_step(self):
         if self.run_eagerly or (tf.distribute.has_strategy() and self._distribute is None):

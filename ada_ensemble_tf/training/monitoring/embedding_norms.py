@@ -45,7 +45,7 @@ class EmbeddingNorms:
         norms, zeros, start = tf.constant(0.0, tf.float64), tf.constant(0.0, tf.float64), tf.constant(0)
         while start < rows:
             # Gather, because reading a variable that is updated by rows copies all of it.
-            chunk = tf.gather(table.value, tf.range(start, tf.minimum(start + CHUNK, rows)))
+            chunk = tf.cast(tf.gather(table.value, tf.range(start, tf.minimum(start + CHUNK, rows))), tf.float32)
             norms += tf.reduce_sum(tf.cast(tf.norm(chunk, axis=1), tf.float64))
             zeros += tf.reduce_sum(tf.cast(tf.reduce_all(chunk == 0.0, axis=1), tf.float64))
             start += CHUNK
