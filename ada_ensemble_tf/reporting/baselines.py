@@ -105,7 +105,7 @@ def simple_model_beside(workdir: Path, fingerprint: str) -> Path | None:
 
     Looked at are the directories beside it, and, for a run OUT/LABEL/seed_0 of a comparison, OUT/*/seed_0.
     """
-    for folder in _near(workdir.resolve()):
+    for folder in _near(workdir):
         try:
             if _is_simple_model(folder, fingerprint):
                 return folder
@@ -116,9 +116,12 @@ def simple_model_beside(workdir: Path, fingerprint: str) -> Path | None:
 
 
 def _near(workdir: Path) -> Iterator[Path]:
-    parent = workdir.parent
-    for folder in [*sorted(parent.glob("*")), *sorted(parent.parent.glob(f"*/{workdir.name}"))]:
-        if folder.resolve() != workdir and (folder / "model.json").is_file() and (folder / "metrics.json").is_file():
+    # Named as the caller named the model's, unless that name does not say where its neighbours are.
+    workdir = workdir if workdir.name not in ("", "..") else workdir.resolve()
+    outside = workdir.parent.parent if workdir.parent.name not in ("", "..") else workdir.resolve().parent.parent
+    for folder in [*sorted(workdir.parent.glob("*")), *sorted(outside.glob(f"*/{workdir.name}"))]:
+        trained = (folder / "model.json").is_file() and (folder / "metrics.json").is_file()
+        if trained and folder.resolve() != workdir.resolve():
             yield folder
 
 

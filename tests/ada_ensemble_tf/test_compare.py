@@ -88,7 +88,7 @@ def test_the_page_is_there_and_names_what_failed(compared):
     out, printed, _ = compared
     page = (out / "report.html").read_text()
     assert f"report: {out}/report.html" in printed
-    assert "plain has the highest AUC." in page and "Failed: broken, seed 0: " in page
+    assert "plain is alone here: AUC 0." in page and "Failed: broken, seed 0: " in page
     assert not list(out.glob("*.incomplete"))
 
 

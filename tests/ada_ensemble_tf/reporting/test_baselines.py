@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import numpy as np
 import pytest
 from made_up_results import made_up_results
@@ -56,6 +58,17 @@ def test_a_logistic_regression_of_the_same_data_is_found_beside_a_model(tmp_path
     beside = made_up_run(tmp_path / "lr")
     assert simple_model_beside(mine, "0123") == beside
     assert simple_model_beside(beside, "0123") is None
+
+
+def test_a_neighbour_is_named_as_its_model_is(tmp_path, monkeypatch):
+    made_up_run(tmp_path / "runs" / "ada", "ada_ensemble")
+    beside = made_up_run(tmp_path / "runs" / "lr")
+    monkeypatch.chdir(tmp_path)
+    assert simple_model_beside(Path("runs/ada"), "0123") == Path("runs/lr")
+    monkeypatch.chdir(tmp_path / "runs")
+    assert simple_model_beside(Path("ada"), "0123") == Path("lr")
+    monkeypatch.chdir(tmp_path / "runs" / "ada")
+    assert simple_model_beside(Path("."), "0123") == beside
 
 
 def test_in_a_comparison_it_is_the_one_of_the_same_seed(tmp_path):
