@@ -41,8 +41,11 @@ class LevelCounts(Protocol):
     def longest(self, name: str) -> int:
         """The largest number of values of a multi-valued field."""
 
-    def frequent_levels(self, name: str, min_count: int) -> pl.DataFrame:
-        """(level, count) of the levels with at least `min_count` rows, by descending count, then by text."""
+    def frequent_levels(self, name: str, min_count: int, known: pl.Series | None = None) -> pl.DataFrame:
+        """(level, count) of the levels with at least `min_count` rows, by descending count, then by text.
+
+        Levels that are `known` need one row only.
+        """
 
 
 class LevelCounter:
@@ -113,10 +116,10 @@ class LevelCounter:
         """The largest number of values of a multi-valued field."""
         return self._counts[name].longest
 
-    def frequent_levels(self, name: str, min_count: int) -> pl.DataFrame:
+    def frequent_levels(self, name: str, min_count: int, known: pl.Series | None = None) -> pl.DataFrame:
         """(level, count) of the levels with at least `min_count` rows, by descending count, then by text.
 
-        Text that may not be a level (`TEXT_NEVER_A_LEVEL`) is left out.
+        Levels that are `known` need one row only. Text that may not be a level (`TEXT_NEVER_A_LEVEL`) is left out.
         """
         counts = self._counts[name]
         if counts.spills:
@@ -125,12 +128,12 @@ class LevelCounter:
             for p in range(PARTITIONS):
                 paths = [self._path(name, spill, p) for spill in range(counts.spills)]
                 merged = _merged([pl.read_ipc(path) for path in paths])
-                groups.append(_frequent(merged, min_count))
+                groups.append(_frequent(merged, min_count, known))
                 for path in paths:
                     path.unlink()
             found = pl.concat(groups)
         else:
-            found = _frequent(_merged(counts.parts), min_count)
+            found = _frequent(_merged(counts.parts), min_count, known)
         counts.parts = []
         return found.sort(["count", "level"], descending=[True, False])
 
@@ -171,5 +174,8 @@ def _partitioned(frame: pl.DataFrame, part: pl.Expr) -> list[pl.DataFrame]:
     return [frame[start:end].drop("part") for start, end in zip([0, *ends[:-1]], ends, strict=True)]
 
 
-def _frequent(counts: pl.DataFrame, min_count: int) -> pl.DataFrame:
-    return counts.filter((pl.col("count") >= min_count) & ~pl.col("level").str.contains(TEXT_NEVER_A_LEVEL))
+def _frequent(counts: pl.DataFrame, min_count: int, known: pl.Series | None) -> pl.DataFrame:
+    wanted = pl.col("count") >= min_count
+    if known is not None:
+        wanted |= pl.col("level").is_in(known.implode())
+    return counts.filter(wanted & ~pl.col("level").str.contains(TEXT_NEVER_A_LEVEL))

@@ -19,6 +19,7 @@ from data_pipelines.fields.columns import THREADS, codes, distinct
 from data_pipelines.fields.counting import LevelCounts
 from data_pipelines.fields.crossing import crossed_levels
 from data_pipelines.fields.declarations import VALUE_TRANSFORMS, Input, RawFormat
+from data_pipelines.fields.extension import UNSEEN_FILE, Base, unseen_bytes
 from data_pipelines.fields.hashing import BUCKETS_FROM, field_key, hashed_rows
 from data_pipelines.fields.level_index import LevelIndex
 from data_pipelines.fields.readings import UNREADABLE, read
@@ -35,11 +36,13 @@ class Vocabularies:
     Attributes:
         schema: the fields, with their sizes and offsets.
         levels: level texts of each field in the order of their rows, the out-of-vocabulary row left out.
+        unseen: for how many preparations each level has been unseen, by field, where others were extended.
     """
 
     def __init__(self, schema: Schema, levels: Mapping[str, pl.Series]):
         """Raises UserError where the number of levels is not what the schema says."""
         self.schema, self.levels = schema, dict(levels)
+        self.unseen: dict[str, np.ndarray] | None = None
         self._indices: dict[str, LevelIndex] = {}
         for field in schema.fields:
             count = len(self.levels[field.name])
@@ -108,6 +111,7 @@ class Vocabularies:
         parameters: Mapping[str, tuple[float, ...]],
         check_levels: Callable[[int], None] = lambda levels: None,
         seed: int = 0,
+        base: Base | None = None,
     ) -> "Vocabularies":
         """Keeps the levels that are frequent enough.
 
@@ -119,17 +123,29 @@ class Vocabularies:
             parameters: what transforms learned, by field.
             check_levels: called with the number of levels so far; may raise.
             seed: of hashed fields.
+            base: vocabularies to extend, if there are any.
         """
+        if base is not None:
+            parameters = base.parameters
         kept: dict[str, pl.Series] = {}
+        unseen: dict[str, np.ndarray] = {}
         for one in inputs:
             if one.buckets or one.shared_with:
+                unseen[one.name] = np.empty(0, np.uint16)
                 continue
-            frequent = counter.frequent_levels(one.name, one.min_count or min_count)["level"]
-            fixed = _fixed_levels(one, parameters)
-            kept[one.name] = pl.concat([fixed, frequent.filter(frequent == "")]) if len(fixed) else frequent
+            least, fixed = one.min_count or min_count, _fixed_levels(one, parameters)
+            if base is not None:
+                kept[one.name], unseen[one.name] = base.extended(one, counter, least, fixed)
+            else:
+                frequent = counter.frequent_levels(one.name, least)["level"]
+                kept[one.name] = pl.concat([fixed, frequent.filter(frequent == "")]) if len(fixed) else frequent
             check_levels(sum(map(len, kept.values())))
         widths = {one.name: min(one.max_values, counter.longest(one.name)) for one in inputs if one.separator}
-        return cls.from_levels(raw_format, inputs, kept, parameters, widths, seed)
+        if base is not None:
+            widths = {name: max(width, base.field(name).width) for name, width in widths.items()}
+        made = cls.from_levels(raw_format, inputs, kept, parameters, widths, seed)
+        made.unseen = unseen if base is not None else None
+        return made
 
     @classmethod
     def load(cls, data_dir: str | Path, schema: Schema) -> "Vocabularies":
@@ -163,12 +179,14 @@ class Vocabularies:
 
     def save(self, data_dir: str | Path) -> None:
         """Writes a file for each field into `vocabulary/`: UTF-8, one level a line. Their checksums are listed."""
-        files = self.schema.vocabulary_files
-        Checksums(data_dir).write_new(
+        files, checksums = self.schema.vocabulary_files, Checksums(data_dir)
+        checksums.write_new(
             (files[name], "".join(f"{level}\n" for level in known).encode("utf-8"))
             for name, known in self.levels.items()
             if self.schema.owners[name].name == name
         )
+        if self.unseen is not None:
+            checksums.write_new([(UNSEEN_FILE, unseen_bytes(self.unseen, self.schema))])
 
     def encode(self, columns: pa.RecordBatch) -> np.ndarray:
         """Ids of raw rows (as `RawReader` gives them): int32 [n, C], C-contiguous.

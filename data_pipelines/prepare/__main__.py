@@ -3,6 +3,7 @@
 python -m data_pipelines.prepare --dataset=criteo --raw=train.txt --data_dir=DIR
 python -m data_pipelines.prepare --dataset=avazu --raw=train --split_by=hour --data_dir=DIR
 python -m data_pipelines.prepare --dataset=criteo --train=a.txt --validation=0.1 --test=b.txt --data_dir=DIR
+python -m data_pipelines.prepare --extend=OLD_DIR --raw=tomorrow.txt --data_dir=DIR
 """
 
 import importlib.util
@@ -11,11 +12,12 @@ from collections.abc import Sequence
 from absl import flags
 
 from data_pipelines.errors import UserError, extra_missing, run_main
-from data_pipelines.fields.declarations import BINNINGS, DEFAULT_BINS, MAX_BINS
+from data_pipelines.fields.declarations import BINNINGS, DEFAULT_BINS, MAX_BINS, Input, RawFormat
 from data_pipelines.formats import DATASETS, NUMERIC, make_format
 from data_pipelines.prepare.build import build
 from data_pipelines.prepare.engines.local import LocalEngine
 from data_pipelines.prepare.engines.memory import DEFAULT_GB
+from data_pipelines.prepare.extending import Old, given_or_old, load_old
 from data_pipelines.prepare.split_flags import SplitFlags
 from data_pipelines.ranges import POSITIVE, Range, define_float
 from data_pipelines.raw.files import raw_files
@@ -50,6 +52,12 @@ _NEGATIVE_RATE = define_float(
     "Share of the training split's negatives to keep; models correct for it.",
     Range(0.0, 1.0, above=True),
 )
+_EXTEND = flags.DEFINE_string(
+    "extend", None, "Prepared data whose levels keep their ids; format, fields and what is not given are theirs."
+)
+_RETIRE_AFTER = flags.DEFINE_integer(
+    "retire_after", 0, "With --extend: new levels may take the rows of levels unseen for so many preparations; 0: none."
+)
 _ENGINE = flags.DEFINE_enum("engine", "local", ["local", "spark"], "One machine, or a Spark cluster.")
 _SPARK_MASTER = flags.DEFINE_string("spark_master", None, "Spark master's URL; default: all cores of this machine.")
 
@@ -60,22 +68,42 @@ def main(argv: Sequence[str]) -> None:
     if importlib.util.find_spec("tensorflow_datasets") is None:
         # Its metadata is written last, after hours for a large log.
         raise extra_missing("preparing data", "tensorflow-datasets", "train")
-    raw_format, inputs = make_format(
-        _DATASET.value, _NUMERIC_BINS.value, _WITH_HOUR.value, _SCHEMA.value, _BIN_COUNT.value, _NUMERIC.value
-    )
     rule, shares, raw = _SPLITS.rule()
+    old = _old()
+    raw_format, inputs = _format_and_inputs(old)
+    if old is not None and not _SPLITS.given and not old.preparation.options.split_rule.files:
+        rule, shares = old.preparation.options.split_rule, old.preparation.options.split
+    before = Options(raw_format, inputs) if old is None else old.preparation.options
     options = Options(
         format=raw_format,
         inputs=inputs,
-        min_count=_MIN_COUNT.value,
+        min_count=given_or_old(_MIN_COUNT, before.min_count),
         split=shares,
-        seed=_SEED.value,
-        block_rows=_BLOCK_ROWS.value,
+        seed=given_or_old(_SEED, before.seed),
+        block_rows=given_or_old(_BLOCK_ROWS, before.block_rows),
         split_rule=rule,
-        negative_rate=_NEGATIVE_RATE.value,
+        negative_rate=given_or_old(_NEGATIVE_RATE, before.negative_rate),
     )
     clicks = raw_files(_CLICKS.value)
-    build(options, raw, _DATA_DIR.value, _MAX_BAD_ROWS.value, clicks, _engine(), _show)
+    build(options, raw, _DATA_DIR.value, _MAX_BAD_ROWS.value, clicks, _engine(), _show, old)
+
+
+def _old() -> Old | None:
+    if _EXTEND.value is None:
+        if _RETIRE_AFTER.value:
+            raise UserError(f"--retire_after={_RETIRE_AFTER.value} needs --extend, the data whose levels may retire")
+        return None
+    return load_old(_EXTEND.value, _RETIRE_AFTER.value)
+
+
+def _format_and_inputs(old: Old | None) -> tuple[RawFormat, tuple[Input, ...]]:
+    """What the flags say; those of the data to extend, if the flags say nothing."""
+    given = (_DATASET, _NUMERIC_BINS, _WITH_HOUR, _SCHEMA, _BIN_COUNT, _NUMERIC)
+    if old is not None and not any(flag.present for flag in given):
+        return old.preparation.options.format, old.preparation.options.inputs
+    return make_format(
+        _DATASET.value, _NUMERIC_BINS.value, _WITH_HOUR.value, _SCHEMA.value, _BIN_COUNT.value, _NUMERIC.value
+    )
 
 
 def _engine():

@@ -12,22 +12,24 @@ import msgspec
 
 from data_pipelines.checksums import Checksums
 from data_pipelines.errors import UserError
-from data_pipelines.fields.declarations import Input, RawFormat
+from data_pipelines.fields.extension import Base
 from data_pipelines.fields.notes import notes
 from data_pipelines.fields.schema import Schema
 from data_pipelines.fields.vocabulary import Vocabularies
 from data_pipelines.json_files import canonical_json
 from data_pipelines.prepare.engines.local import LocalEngine
 from data_pipelines.prepare.engines.memory import DEFAULT_GB
+from data_pipelines.prepare.extending import Old, extension_lines
+from data_pipelines.prepare.sameness import check_same
 from data_pipelines.prepare.source import Counted, Source
 from data_pipelines.prepare.staging import Staging, locked, staged_directory
 from data_pipelines.raw.split_column import known_rule
 from data_pipelines.raw.undeclared import with_time_forms
 from data_pipelines.read.preparation import (
-    FILE_NAME,
     FORMAT_VERSION,
     METADATA,
     SPLITS,
+    Extension,
     Options,
     Preparation,
     RawFile,
@@ -40,8 +42,8 @@ from data_pipelines.read.records import write_tfds_metadata
 class Engine(Protocol):
     """Does the work: `engines.local.LocalEngine` or `engines.spark.SparkEngine`. Both write the same files."""
 
-    def count(self, source: Source, staging: Staging) -> tuple[Vocabularies, Counted]:
-        """Counts levels over the training split, and rows."""
+    def count(self, source: Source, staging: Staging, base: Base | None = None) -> tuple[Vocabularies, Counted]:
+        """Counts levels over the training split, and rows; the vocabularies extend `base`, if there is one."""
 
     def write(
         self, source: Source, staging: Staging, vocabularies: Vocabularies, counted: Counted
@@ -57,6 +59,7 @@ def build(
     click_files: Sequence[str | Path] = (),
     engine: Engine | None = None,
     show: Callable[[str], None] = print,
+    old: Old | None = None,
 ) -> None:
     """Prepares raw files into `data_dir`, which appears only when it is complete.
 
@@ -71,12 +74,15 @@ def build(
         click_files: click logs, of formats that have their labels there.
         engine: this machine within `engines.memory.DEFAULT_GB` by default.
         show: gets progress and summary lines.
+        old: earlier data whose vocabularies are extended: levels keep their ids, bins and means stay.
 
     Raises:
-        UserError: bad input, a split without rows or of one class only, a full disk, or `data_dir` holds
-            something else.
+        UserError: bad input, a split without rows or of one class only, a full disk, `data_dir` holds
+            something else, or `old` has other fields.
     """
     start = time.monotonic()
+    if old is not None:
+        options = old.options(options)
     final = Path(os.path.realpath(data_dir)) if Path(data_dir).is_symlink() else Path(data_dir)
     engine = engine or LocalEngine(DEFAULT_GB, show)
     source = Source(options, tuple(map(Path, raw_files)), tuple(map(Path, click_files)), max_bad_rows)
@@ -97,7 +103,7 @@ def build(
         if _is_prepared(final, *request, show):
             return
         with staged_directory(final, _identity(*request, engine)) as staging:
-            _prepare(source, raw, clicks, engine, staging, show)
+            _prepare(source, raw, clicks, engine, staging, show, old)
     _summarise(final, time.monotonic() - start, show)
 
 
@@ -108,24 +114,29 @@ def _prepare(
     engine: Engine,
     staging: Staging,
     show: Callable[[str], None],
+    old: Old | None,
 ) -> None:
     """Runs the unfinished stages."""
     if staging.stage:
         vocabularies = Vocabularies.load(staging.path, Schema.load(staging.path / "schema.json"))
         counted = Counted.from_json(staging.found, str(staging.stage_file))
     else:
-        vocabularies, counted = engine.count(source, staging)
+        vocabularies, counted = engine.count(source, staging, None if old is None else old.base)
         vocabularies.save(staging.path)
         vocabularies.schema.save(staging.path / "schema.json")
         staging.finish("counting", counted.to_json())
     for line in _split_lines(source.options, counted):
         show(line)
+    extension = None if old is None else old.extension(vocabularies)
+    if extension is not None:
+        for line in extension_lines(extension, source.options.retire_after):
+            show(line)
     for note in notes(vocabularies.schema, source.options.inputs):
         show(f"note: {note}")
     shards: dict[str, list[Shard]] = {split: [] for split in SPLITS}
     for split, shard in engine.write(source, staging, vocabularies, counted):
         shards[split].append(shard)
-    _describe(source.options, raw, clicks, vocabularies.schema, counted, shards, staging.path)
+    _describe(source.options, raw, clicks, vocabularies.schema, counted, shards, staging.path, extension)
 
 
 def _is_prepared(
@@ -139,7 +150,7 @@ def _is_prepared(
     """Whether the directory holds the requested data. Raises UserError if it holds something else."""
     if not final.exists() or (final.is_dir() and not any(final.iterdir())):
         return False
-    _check_same(final, options, raw, clicks, max_bad_rows)
+    check_same(final, options, raw, clicks, max_bad_rows)
     show(f"{final}: already prepared")
     return True
 
@@ -152,6 +163,7 @@ def _describe(
     counted: Counted,
     shards: dict[str, list[Shard]],
     directory: Path,
+    extension: Extension | None,
 ) -> None:
     written = {split: sum(shard.rows for shard in files) for split, files in shards.items()}
     if written != counted.rows:
@@ -166,6 +178,7 @@ def _describe(
         schema.fingerprint(),
         counted.times,
         counted.dropped,
+        extension,
     )
     sizes = sum(schema.widths), len(schema.value_fields)
     write_tfds_metadata(directory, options.format.name, *sizes, shards, schema.has_weight)
@@ -192,58 +205,6 @@ def _identity(
     name = type(engine).__name__
     text = canonical_json([FORMAT_VERSION, msgspec.to_builtins(options), files, len(clicks), max_bad_rows, name])
     return hashlib.sha256(text.encode()).hexdigest()
-
-
-def _check_same(
-    final: Path,
-    options: Options,
-    raw: tuple[RawFile, ...],
-    clicks: tuple[RawFile, ...],
-    max_bad_rows: int,
-) -> None:
-    way_out = "choose another --data_dir or delete it"
-    if not (final / FILE_NAME).is_file():
-        raise UserError(f"{final}: exists and is not a prepared data directory; {way_out}")
-    _, found = load_complete(final)
-    if found.options.format != options.format or found.options.inputs != options.inputs:
-        there, asked = (_fields_text(one, other) for one, other in ((found.options, options), (options, found.options)))
-        raise UserError(f"{final}: was prepared as {there}, not {asked}; {way_out}")
-    if found.options.split_rule != options.split_rule:
-        rules = f"{found.options.split_rule}, not {options.split_rule}"
-        raise UserError(f"{final}: was prepared with {rules}; {way_out}")
-    for name in ("min_count", "split", "seed", "block_rows", "negative_rate"):
-        there, asked = getattr(found.options, name), getattr(options, name)
-        if there != asked:
-            raise UserError(f"{final}: was prepared with --{name}={there}, not {asked}; {way_out}")
-    if found.raw != raw or found.clicks != clicks:
-        names = [
-            ", ".join(f"{file.name} ({file.size:,} bytes)" for file in files)
-            for files in (found.raw + found.clicks, raw + clicks)
-        ]
-        raise UserError(f"{final}: was prepared from {names[0]}, not from this {names[1]}; {way_out}")
-    if found.bad_rows > max_bad_rows:
-        raise UserError(f"{final}: was prepared leaving out {found.bad_rows} bad rows, more than allowed; {way_out}")
-
-
-def _fields_text(one: Options, other: Options) -> str:
-    """Describes the data set and its differences from the other: in the format and in the first field that differs."""
-    text = f"{one.format.name} of {len(one.inputs)} fields"
-    if one.format != other.format and one.format.name == other.format.name:
-        text += f" with {_own(one.format, other.format)}"
-    if (own := next((field for field in one.inputs if field not in other.inputs), None)) is not None:
-        same = next((field for field in other.inputs if field.name == own.name), None)
-        text += f" with {own.name} ({own.transform if same is None else _own(own, same)})"
-    elif one.inputs != other.inputs and len(one.inputs) == len(other.inputs):
-        pairs = zip(one.inputs, other.inputs, strict=True)
-        place, name = next((i, a.name) for i, (a, b) in enumerate(pairs, start=1) if a != b)
-        text += f" with {name} as field {place}"
-    return text
-
-
-def _own(one: RawFormat | Input, other: RawFormat | Input) -> str:
-    """The attributes of one whose values differ in the other."""
-    names = [field.name for field in dataclasses.fields(one)]
-    return ", ".join(f"{name}={getattr(one, name)!r}" for name in names if getattr(one, name) != getattr(other, name))
 
 
 def _summarise(final: Path, seconds: float, show: Callable[[str], None]) -> None:

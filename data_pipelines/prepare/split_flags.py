@@ -32,6 +32,12 @@ class SplitFlags:
             "split_group", None, "Column whose rows of one text, such as a user, stay together."
         )
 
+    @property
+    def given(self) -> bool:
+        """Whether any flag says how to split."""
+        flags_of_splits = (*self._files.values(), self._shares, self._by, self._group)
+        return any(flag.present for flag in flags_of_splits)
+
     def rule(self) -> tuple[SplitRule, tuple[float, float, float], list[Path]]:
         """(what decides a row's split, shares of train, validation and test, raw files in order).
 

@@ -10,6 +10,7 @@ import msgspec
 from data_pipelines.checksums import Checksums
 from data_pipelines.errors import UserError
 from data_pipelines.fields.declarations import Input, RawFormat
+from data_pipelines.fields.extension import UNSEEN_FILE
 from data_pipelines.fields.schema import Schema, without
 from data_pipelines.fields.split_rules import SplitRule
 from data_pipelines.json_files import as_type, canonical_json, load_json, save_json
@@ -35,6 +36,8 @@ class Options:
         block_rows: rows in a full block, which is one TFRecord record.
         split_rule: what decides a row's split.
         negative_rate: share of the negatives of the training split that are kept.
+        extends: fingerprint of the prepared data whose vocabularies were extended; "" for new vocabularies.
+        retire_after: preparations without a row after which a level may give its table row to a new one; 0 for never.
     """
 
     format: RawFormat
@@ -45,6 +48,8 @@ class Options:
     block_rows: int = 4096
     split_rule: SplitRule = SplitRule()
     negative_rate: float = 1.0
+    extends: str = ""
+    retire_after: int = 0
 
     def __post_init__(self) -> None:
         """Raises UserError for values out of range."""
@@ -61,7 +66,12 @@ class Options:
             raise UserError(f"--negative_rate should be above 0 and at most 1, got {self.negative_rate}")
 
 
-_NOT_ASKED_FOR = {"split_rule": msgspec.to_builtins(SplitRule()), "negative_rate": 1.0}
+_NOT_ASKED_FOR = {
+    "split_rule": msgspec.to_builtins(SplitRule()),
+    "negative_rate": 1.0,
+    "extends": "",
+    "retire_after": 0,
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -105,6 +115,21 @@ class Shard:
 
 
 @dataclasses.dataclass(frozen=True)
+class Extension:
+    """How vocabularies extend those of earlier data.
+
+    Attributes:
+        of: fingerprints of the earlier data, the extended ones first, then those that they extend, and so on.
+        appended: number of levels with a new row, by field.
+        reused: number of levels with the row of a retired one, by field.
+    """
+
+    of: tuple[str, ...]
+    appended: dict[str, int]
+    reused: dict[str, int]
+
+
+@dataclasses.dataclass(frozen=True)
 class Preparation:
     """The content of preparation.json.
 
@@ -118,6 +143,7 @@ class Preparation:
         schema_fingerprint: `Schema.fingerprint` of the schema beside it.
         times: first and last time by split, of a split by time.
         dropped_negatives: negatives of the training split that `--negative_rate` left out.
+        extension: how the vocabularies extend earlier ones, if they do.
     """
 
     options: Options
@@ -129,6 +155,7 @@ class Preparation:
     schema_fingerprint: str
     times: dict[str, tuple[str, str]] = dataclasses.field(default_factory=dict)
     dropped_negatives: int = 0
+    extension: Extension | None = None
 
     def __post_init__(self) -> None:
         """Raises UserError if splits or numbers contradict each other."""
@@ -157,7 +184,7 @@ class Preparation:
 
         What is not asked for is not written, so that files do not change with each new option.
         """
-        found = without({"times": {}, "dropped_negatives": 0}, msgspec.to_builtins(self))
+        found = without({"times": {}, "dropped_negatives": 0, "extension": None}, msgspec.to_builtins(self))
         options = without(_NOT_ASKED_FOR, found["options"])
         options["format"] = without({"weight": ""}, options["format"])
         options["inputs"] = [
@@ -218,4 +245,6 @@ def load_complete(data_dir: str | Path) -> tuple[Schema, Preparation]:
         if (size := file.stat().st_size) != shard.size:
             raise UserError(f"{file}: {size} bytes instead of {shard.size}; prepare the data again")
     Checksums(path).check(*METADATA, *dict.fromkeys(schema.vocabulary_files.values()))
+    if preparation.extension is not None:
+        Checksums(path).check(UNSEEN_FILE)
     return schema, preparation

@@ -14,6 +14,7 @@ import numpy as np
 
 from data_pipelines.errors import UserError
 from data_pipelines.fields.counting import LevelCounter
+from data_pipelines.fields.extension import Base
 from data_pipelines.fields.numeric import NumericSample
 from data_pipelines.fields.vocabulary import Vocabularies
 from data_pipelines.json_files import as_type
@@ -47,7 +48,7 @@ class LocalEngine:
     def __init__(self, memory_gb: float, show: Callable[[str], None]):
         self._plan, self._show = MemoryPlan.within(memory_gb), show
 
-    def count(self, source: Source, staging: Staging) -> tuple[Vocabularies, Counted]:
+    def count(self, source: Source, staging: Staging, base: Base | None = None) -> tuple[Vocabularies, Counted]:
         """The first stage. Raises UserError where input is bad or the vocabularies do not fit the memory."""
         options = source.options
         directory = staging.path / _COUNTS
@@ -87,6 +88,7 @@ class LocalEngine:
             sample.parameters(),
             self._plan.check_levels,
             options.seed,
+            base=base,
         )
         directory.rmdir()
         return vocabularies, counted

@@ -21,6 +21,7 @@ import polars as pl
 import pyarrow as pa
 
 from data_pipelines.errors import UserError, extra_missing
+from data_pipelines.fields.extension import Base
 from data_pipelines.fields.numeric import NumericSample
 from data_pipelines.fields.vocabulary import Vocabularies
 from data_pipelines.prepare.engines import spark_tasks
@@ -29,7 +30,7 @@ from data_pipelines.prepare.engines.shuffle import Buckets, permuted
 from data_pipelines.prepare.source import Counted, Source, set_cuts
 from data_pipelines.prepare.splitting import Times
 from data_pipelines.prepare.staging import Staging
-from data_pipelines.read.preparation import Shard
+from data_pipelines.read.preparation import Options, Shard
 from data_pipelines.read.records import schema_dtype, shard_name, write_shard
 
 JAVA_VERSION = 17
@@ -53,7 +54,7 @@ class SparkEngine:
         context = self._session.sparkContext
         show(f"Spark {self._session.version} at {context.master}")
 
-    def count(self, source: Source, staging: Staging) -> tuple[Vocabularies, Counted]:
+    def count(self, source: Source, staging: Staging, base: Base | None = None) -> tuple[Vocabularies, Counted]:
         """See `build.Engine`. Raises UserError where input is bad."""
         from pyspark import StorageLevel
         from pyspark.sql import functions
@@ -69,12 +70,13 @@ class SparkEngine:
         with _clear_errors():
             notes = found.filter("field < 0").select("note").toArrow()["note"].to_pylist()
             least = functions.array(*(functions.lit(one.min_count or options.min_count) for one in options.inputs))
-            levels = (
-                found.filter("field >= 0")
-                .groupBy("field", "level")
-                .agg(functions.sum("count").alias("count"))
-                .filter(functions.col("count") >= functions.get(least, functions.col("field")))
-            )
+            levels = found.filter("field >= 0").groupBy("field", "level").agg(functions.sum("count").alias("count"))
+            wanted = functions.col("count") >= functions.get(least, functions.col("field"))
+            if base is not None:
+                known = self._session.createDataFrame(_known_levels(options, base))
+                levels = levels.join(known, ["field", "level"], "left")
+                wanted |= functions.col("known")
+            levels = levels.filter(wanted).select("field", "level", "count")
             frequent = pl.DataFrame(pl.from_arrow(levels.toArrow()))
         found.unpersist()
         sample = NumericSample(options.inputs, options.seed)
@@ -89,7 +91,13 @@ class SparkEngine:
         counted.check(options.split_rule)
         counts = _FrequentLevels([one.name for one in options.inputs], frequent, longest)
         return Vocabularies.from_counts(
-            options.format, options.inputs, counts, options.min_count, sample.parameters(), seed=options.seed
+            options.format,
+            options.inputs,
+            counts,
+            options.min_count,
+            sample.parameters(),
+            seed=options.seed,
+            base=base,
         ), counted
 
     def write(
@@ -156,10 +164,21 @@ class _FrequentLevels:
         """See `LevelCounts`."""
         return self._longest[name]
 
-    def frequent_levels(self, name: str, min_count: int) -> pl.DataFrame:
+    def frequent_levels(self, name: str, min_count: int, known: pl.Series | None = None) -> pl.DataFrame:
         """See `LevelCounts`."""
-        found = self._frequent.filter(pl.col("field") == self._names.index(name), pl.col("count") >= min_count)
+        wanted = pl.col("count") >= min_count
+        if known is not None:
+            wanted |= pl.col("level").is_in(known.implode())
+        found = self._frequent.filter(pl.col("field") == self._names.index(name), wanted)
         return found.select("level", "count").sort(["count", "level"], descending=[True, False])
+
+
+def _known_levels(options: Options, base: Base) -> pa.Table:
+    """The levels that the fields have already, as a Spark table's rows."""
+    parts = [base.levels[one.name].clear() if one.shared_with else base.levels[one.name] for one in options.inputs]
+    fields = np.repeat(np.arange(len(parts), dtype=np.int32), [len(part) for part in parts])
+    levels = pl.concat(parts).to_arrow().cast(pa.string())
+    return pa.table({"field": fields, "level": levels, "known": pa.array([True] * len(fields))})
 
 
 def _session(master: str) -> Any:

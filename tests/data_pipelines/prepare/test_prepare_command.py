@@ -1,6 +1,7 @@
 """The command line in separate processes: messages, exit codes, kills and full disks."""
 
 import contextlib
+import dataclasses
 import os
 import signal
 import socket
@@ -46,6 +47,21 @@ def test_prepare_and_prepare_again(criteo_raw_file, tmp_path):
     ]
 
 
+def test_what_an_extension_is_not_told_is_as_in_the_data_that_it_extends(criteo_raw_file, tmp_path):
+    raw = f"--raw={criteo_raw_file}"
+    options = ("--min_count=3", "--split=0.6,0.2,0.2", "--block_rows=128", "--negative_rate=0.5", "--numeric=value")
+    first = _run(raw, f"--data_dir={tmp_path / 'old'}", *options)
+    assert first.returncode == 0, first.stderr
+    second = _run(f"--extend={tmp_path / 'old'}", raw, f"--data_dir={tmp_path / 'new'}")
+    assert second.returncode == 0 and "no new levels\n" in second.stdout, second.stderr
+    old, new = (open_data(tmp_path / name) for name in ("old", "new"))
+    assert new.schema == old.schema and new.rows == old.rows
+    changed = {"extends": old.fingerprint}
+    assert new.preparation.options == dataclasses.replace(old.preparation.options, **changed)
+    other = _run(f"--extend={tmp_path / 'old'}", "--dataset=criteo", raw, f"--data_dir={tmp_path / 'other'}")
+    assert other.returncode == 1 and "an extension has the same fields" in _errors(other)[0]
+
+
 @pytest.mark.parametrize(
     "flags, message",
     [
@@ -57,6 +73,7 @@ def test_prepare_and_prepare_again(criteo_raw_file, tmp_path):
         (["--memory_gb=nan"], "flag --memory_gb=nan: should be a finite number above 0; got nan"),
         (["--split=nan,nan,nan"], "--split should be three positive shares that sum to 1, got (nan, nan, nan)"),
         (["--spark_master=local[2]"], "--spark_master needs --engine=spark"),
+        (["--retire_after=2"], "--retire_after=2 needs --extend, the data whose levels may retire"),
         (["--split=1,2"], "--split should be three numbers"),
         (["--min_cuont=3"], "Unknown command line flag 'min_cuont'. Did you mean: min_count ?"),
         (["--min_count=x"], "invalid literal for int() with base 10: 'x'"),

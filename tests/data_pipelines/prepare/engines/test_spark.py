@@ -20,6 +20,7 @@ from data_pipelines.formats import make_format
 from data_pipelines.prepare.build import build
 from data_pipelines.prepare.engines import spark
 from data_pipelines.prepare.engines.parts import count_rows, cut, numbered
+from data_pipelines.prepare.extending import load_old
 from data_pipelines.raw.lines import FilePart, read_lines
 from data_pipelines.read.dataset import open_data
 from data_pipelines.read.preparation import Options
@@ -52,11 +53,11 @@ def session(master):
         active.stop()
 
 
-def _check_same(master, raw, tmp_path, raw_format, inputs, **changed):
+def _check_same(master, raw, tmp_path, raw_format, inputs, old=None, **changed):
     options, shown = Options(raw_format, inputs, min_count=2, **changed), []
-    build(options, raw, tmp_path / "spark", engine=spark.SparkEngine(master, shown.append), show=shown.append)
+    build(options, raw, tmp_path / "spark", engine=spark.SparkEngine(master, shown.append), show=shown.append, old=old)
     assert shown[0].startswith("Spark 4") and shown[0].endswith(f"at {master}")
-    build(options, raw, tmp_path / "local", show=lambda line: None)
+    build(options, raw, tmp_path / "local", show=lambda line: None, old=old)
     assert files_of(tmp_path / "spark") == files_of(tmp_path / "local")
     assert [path.name for path in tmp_path.glob("*.preparing")] == []
 
@@ -122,6 +123,19 @@ def test_several_files_of_every_kind_of_field(master, session, tmp_path):
     raw[1] = raw[1].rename(tmp_path / "1.csv.gz")
     raw[1].write_bytes(gzip.compress(raw[1].read_bytes()))
     _check_same(master, raw, tmp_path, *make_format("tabular", schema_file=tmp_path / "schema.json"))
+
+
+def test_data_that_extend_others(master, session, tmp_path):
+    raw_format, inputs = make_format("criteo", "equal_frequency", bin_count=7)
+    for number in range(2):
+        (tmp_path / f"{number}.txt").write_text("\n".join(criteo_lines(400, seed=number)) + "\n")
+    options = Options(raw_format, inputs, min_count=1)
+    build(options, [tmp_path / "0.txt"], tmp_path / "old", show=lambda line: None)
+    old = load_old(tmp_path / "old", retire_after=1)
+    # Levels that occur once are below the threshold; those of the old data have been seen all the same.
+    _check_same(master, [tmp_path / "1.txt"], tmp_path, raw_format, inputs, old)
+    extension = open_data(tmp_path / "spark").preparation.extension
+    assert extension.reused and extension.of == (old.preparation.fingerprint(),)
 
 
 @pytest.mark.parametrize("options", [{"numeric_bins": "equal_frequency", "bin_count": 7}, {"numeric": "value"}])
