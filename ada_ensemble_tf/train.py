@@ -27,6 +27,12 @@ _DATA_DIR = flags.DEFINE_string("data_dir", None, "Prepared data.", required=Tru
 _WORKDIR = flags.DEFINE_string(
     "workdir", None, "Where the run goes; an interrupted run there is resumed.", required=True
 )
+_CONTINUE_FROM = flags.DEFINE_string(
+    "continue_from", None, "Directory of a training that goes on, with its own data or with data that extend them."
+)
+_WARM_START = flags.DEFINE_string(
+    "warm_start", None, "Directory of a training whose weights to begin with, by name, with new optimisers."
+)
 
 
 def main(argv: Sequence[str]) -> None:
@@ -40,7 +46,10 @@ def main(argv: Sequence[str]) -> None:
     from ada_ensemble_tf.training.stopping import StopRequest
 
     with starting_anew(_WORKDIR.value):
-        results = train(_CONFIG.value, data, _WORKDIR.value, stop=StopRequest(), command=command_line())
+        results = train(
+            _CONFIG.value, data, _WORKDIR.value, stop=StopRequest(), command=command_line(),
+            continue_from=_CONTINUE_FROM.value, warm_start=_WARM_START.value,
+        )  # fmt: skip
     for split in ("validation", "test"):
         figures = results[split]
         print(f"{split}: AUC {figures['auc']:.5f}, LogLoss {figures['logloss']:.5f}, {figures['rows']} rows")

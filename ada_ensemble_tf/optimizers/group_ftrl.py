@@ -82,6 +82,10 @@ class GroupFtrl(RowSparseOptimizer):
     def started(self, w: tf.Tensor) -> Mapping[str, tf.Tensor]:
         return {"z": self._z_of(w)} if self.keep_initial else {}
 
+    def adopted(self, w: tf.Tensor) -> Mapping[str, tf.Tensor]:
+        # From z = 0 the first update would discard what was learned.
+        return {"z": self._z_of(w)}
+
     def check(self, variable: keras.Variable) -> None:
         if len(variable.shape) != 2:
             raise ValueError(f"GroupFtrl works on [V, d] tables; {variable.path} has shape {variable.shape}")

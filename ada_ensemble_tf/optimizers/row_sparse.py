@@ -92,6 +92,10 @@ class RowSparseOptimizer(OpenOptimizer):
         """Initial values, by slot name, of those slots that depend on the variable's values."""
         return {}
 
+    def adopted(self, w: tf.Tensor) -> Mapping[str, tf.Tensor]:
+        """Values, by slot name, of those slots that must agree with weights which another training has learned."""
+        return self.started(w)
+
     def updated(
         self, g: tf.Tensor, w: tf.Tensor, slots: Sequence[tf.Tensor], learning_rate: tf.Tensor
     ) -> tuple[tf.Tensor, Sequence[tf.Tensor]]:
@@ -108,6 +112,10 @@ class RowSparseOptimizer(OpenOptimizer):
     def slots(self, variable: keras.Variable) -> list[keras.Variable]:
         """The state beside a variable, in the order of `slot_initializers`."""
         return self._slots[self.index_of(variable)]
+
+    def slots_by_name(self, variable: keras.Variable) -> dict[str, keras.Variable]:
+        """The state beside a variable, by name."""
+        return dict(zip(self.slot_initializers(), self.slots(variable), strict=True))
 
     def check(self, variable: keras.Variable) -> None:
         """Raises ValueError for a variable that the optimiser cannot train."""

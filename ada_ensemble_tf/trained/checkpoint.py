@@ -4,9 +4,10 @@ import re
 import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from data_pipelines.checksums import Checksums, sha256_of, way_out_of
@@ -16,6 +17,7 @@ from data_pipelines.output import write_complete
 
 T = TypeVar("T")
 _ATTEMPTS = 3
+_VALUE = "/.ATTRIBUTES/VARIABLE_VALUE"
 
 
 class Checkpoint:
@@ -32,12 +34,8 @@ class Checkpoint:
     """
 
     def __init__(self, folder: Path, variables: Sequence[keras.Variable | tf.Variable]):
-        # Keras numbers random states by how many the process has made before; the number is not part of the model.
-        names = [re.sub(r"\bseed_generator_\d+/", "seed_generator/", getattr(v, "path", v.name)) for v in variables]
         values = [v.value if isinstance(v, keras.Variable) else v for v in variables]
-        self._checkpoint = tf.train.Checkpoint(
-            **{f"{i:04d}.{n.replace('/', '.')}": v for i, (n, v) in enumerate(zip(names, values, strict=True))}
-        )
+        self._checkpoint = tf.train.Checkpoint(**dict(zip(saved_names(variables), values, strict=True)))
         self._folder = Path(folder)
 
     @property
@@ -84,6 +82,52 @@ class Checkpoint:
             ) from error
 
 
+def saved_names(variables: Sequence[keras.Variable | tf.Variable]) -> list[str]:
+    """The names under which a checkpoint has these variables: position and path, with points."""
+    # Keras numbers random states by how many the process has made before; the number is not part of the model.
+    names = [re.sub(r"\bseed_generator_\d+/", "seed_generator/", getattr(v, "path", v.name)) for v in variables]
+    return [f"{i:04d}.{name.replace('/', '.')}" for i, name in enumerate(names)]
+
+
+class SavedValues:
+    """The values in the latest save of a folder, without a model of their shapes.
+
+    Args:
+        folder: of a `Checkpoint`.
+
+    Attributes:
+        names: of all variables, see `saved_names`.
+
+    Raises:
+        UserError: if there is no save, or it is damaged.
+    """
+
+    def __init__(self, folder: Path):
+        self._folder = Path(folder)
+        self._reader = _of_latest_save(self._folder, self._open)
+        found = [name for name in sorted(self._reader.get_variable_to_shape_map()) if name.endswith(_VALUE)]
+        # TensorFlow doubles the points of names.
+        self._keys = {name.removesuffix(_VALUE).replace("..", "."): name for name in found}
+        self.names = list(self._keys)
+
+    def _open(self, name: str) -> Any:
+        check_saves(self._folder)
+        return tf.train.load_checkpoint(str(self._folder / name))
+
+    def value(self, name: str) -> np.ndarray:
+        """The value of a variable. Raises UserError if there is none of this name."""
+        if name not in self._keys:
+            raise UserError(
+                f"{self._folder}: the checkpoint is of another model, or of another version of this code: it has no "
+                f"variable {name!r}; {way_out_of(self._folder.parent.parent)}"
+            )
+        return np.asarray(self._reader.get_tensor(self._keys[name]))
+
+    def by_path(self) -> dict[str, str]:
+        """The saved name of each variable by its path, without its position."""
+        return {name.partition(".")[2]: name for name in self.names}
+
+
 def latest_save(folder: Path) -> str | None:
     """The name of the save in a checkpoint folder, such as `ckpt-800`; None if there is none."""
     names = Checksums(folder, way_out_of(Path(folder).parent.parent)).names
@@ -100,7 +144,7 @@ def saved_shapes(folder: Path) -> list[tuple[int, ...]]:
         except (ValueError, tf.errors.OpError) as error:
             reason = str(error).splitlines()[0]
             raise UserError(f"{folder / name}.index: {reason}; {way_out_of(folder.parent.parent)}") from error
-        return [tuple(shape) for variable, shape in found.items() if variable.endswith("/VARIABLE_VALUE")]
+        return [tuple(shape) for variable, shape in found.items() if variable.endswith(_VALUE)]
 
     return _of_latest_save(folder, shapes)
 

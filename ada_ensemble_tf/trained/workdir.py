@@ -4,6 +4,7 @@ train_config.json  the config it was trained with
 model.json         the model's class and constructor arguments
 schema.json        the data's schema; with vocabulary/, raw logs can be scored without the prepared data
 data.json          where the prepared data was, and its fingerprint
+start.json         what the training began from, if not from new weights (see `start_file`)
 unknown_ids.json   the training split's share of out-of-vocabulary ids by field
 checkpoints/       last (all state) and best (weights)
 tensorboard/       training and validation

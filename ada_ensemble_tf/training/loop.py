@@ -12,6 +12,7 @@ from ada_ensemble_tf.devices.distribution import Distribution
 from ada_ensemble_tf.evaluation.evaluator import Evaluator
 from ada_ensemble_tf.evaluation.unknown_ids import UnknownIds
 from ada_ensemble_tf.models import CTRModel
+from ada_ensemble_tf.training.beginnings import NEW_WEIGHTS, Beginning
 from ada_ensemble_tf.training.graph_loop import graph_loop
 from ada_ensemble_tf.training.hooks import (
     Averaging,
@@ -52,6 +53,7 @@ class TrainingLoop:
         hooks: your own hooks, see `hooks.Hook`. They run after the evaluation and before the hooks that report and
             save, so what they put into a stop's figures is shown and their state is saved.
         stop: says whether this process was asked to end.
+        beginning: where the first weights come from.
 
     Raises:
         UserError: if a batch cannot be split equally among the replicas.
@@ -66,11 +68,12 @@ class TrainingLoop:
         distribution: Distribution | None = None,
         hooks: Sequence[Hook] = (),
         stop: StopRequest | None = None,
+        beginning: Beginning = NEW_WEIGHTS,
     ):
         self.model, self.data, self.config = model, data, config
         self.distribution = distribution or Distribution()
         self._stop = stop or StopRequest()
-        self.plan = Plan(model, data, config, self.distribution)
+        self.plan = Plan(model, data, config, self.distribution, beginning.start)
         self.evaluator = self.make_evaluator()
         self.evaluation, self.progress = Evaluation(config.patience, config.monitor), Progress(config.batch_size)
         board = workdir / "tensorboard"
@@ -81,7 +84,7 @@ class TrainingLoop:
             *hooks,
             self.progress,
             TensorBoard(board),
-            Checkpoints(workdir / "checkpoints"),
+            Checkpoints(workdir / "checkpoints", beginning.source),
         )
         for hook in self.hooks:
             hook.begin(self)

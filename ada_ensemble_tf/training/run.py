@@ -1,6 +1,7 @@
 """A training run from config to metrics.json."""
 
 import contextlib
+import dataclasses
 import logging
 import platform
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -23,10 +24,12 @@ from ada_ensemble_tf.models import CTRModel
 from ada_ensemble_tf.plugins import load_plugins
 from ada_ensemble_tf.trained.config_ranges import check_config
 from ada_ensemble_tf.trained.run_files import difference
+from ada_ensemble_tf.trained.start_file import Start
 from ada_ensemble_tf.trained.workdir import Workdir
+from ada_ensemble_tf.training.beginnings import Beginning, beginning
 from ada_ensemble_tf.training.hooks import Hook
 from ada_ensemble_tf.training.loop import TrainingLoop
-from ada_ensemble_tf.training.setup import build_model, compile_model, seed_everything
+from ada_ensemble_tf.training.setup import build_model, compile_model, model_from, seed_everything
 from ada_ensemble_tf.training.stopping import StopRequest
 from data_pipelines.errors import UserError
 from data_pipelines.json_files import save_json
@@ -48,6 +51,8 @@ def train(
     hooks: Sequence[Hook] = (),
     stop: StopRequest | None = None,
     command: str = "",
+    continue_from: str | Path | None = None,
+    warm_start: str | Path | None = None,
 ) -> dict[str, Any]:
     """Trains, evaluates and writes metrics.json; resumes where an earlier run of the same config stopped.
 
@@ -61,13 +66,17 @@ def train(
         hooks: your own hooks, see `training.hooks.Hook`.
         stop: if given, signals are handled as described in `training.stopping`; for the process of a command line.
         command: the command line that trains, for the report and TensorBoard.
+        continue_from: the working directory of a complete training to go on with, see `continuation.Continuation`.
+            `config.max_epochs` and `config.max_steps` count from there.
+        warm_start: the working directory of a training whose weights to begin with, see `warm_start.WarmStart`.
 
     Returns:
         The content of metrics.json.
 
     Raises:
-        UserError: if the directory belongs to another run, the data cannot be learned from, or a config value does not
-            fit or is out of range; also if other workers do not appear, do not fit, or restored another checkpoint.
+        UserError: if the directory belongs to another run, the data cannot be learned from, a config value does not fit
+            or is out of range, or the training to begin from does not fit; also if other workers do not appear, do not
+            fit, or restored another checkpoint.
         Stopped: if this process or another worker was asked to end.
     """
     check_config(config.to_dict())
@@ -80,7 +89,8 @@ def train(
     with contextlib.closing(make_distribution(config.strategy, config.worker_timeout)) as distribution:
         if stop is not None:
             stop.listen(distribution.stop_flag)
-        return _train(config, data, directory, score_test, hooks, stop, distribution, command)
+        begin = beginning(directory.path, config, data, continue_from, warm_start)
+        return _train(config, data, directory, score_test, hooks, stop, distribution, begin, command)
 
 
 def _train(
@@ -91,12 +101,13 @@ def _train(
     hooks: Sequence[Hook],
     stop: StopRequest | None,
     distribution: Distribution,
+    begin: Beginning,
     command: str,
 ) -> dict[str, Any]:
     """`train` after all workers have appeared."""
-    model = _make_model(config, data, distribution)
-    with _claimed(directory, config, data, model, distribution):
-        loop = TrainingLoop(model, data, config, directory.path, distribution, hooks, stop)
+    model = _make_model(config, data, distribution, begin)
+    with _claimed(directory, config, data, model, distribution, begin.start):
+        loop = TrainingLoop(model, data, config, directory.path, distribution, hooks, stop, begin)
         if directory.metrics_file.exists() and loop.finished() and _is_calibrated_as(directory.results(), config):
             logger.info(
                 "%s: already trained; raise config.max_epochs (and config.max_steps, if set) to go on, or use another "
@@ -109,6 +120,8 @@ def _train(
         loop.run()
         results = _results(loop, ("validation", "test") if score_test else ("validation",))
         results |= {"command": command} if command else {}
+        if begin.start.kind != "new":
+            results["start"] = dataclasses.asdict(begin.start)
         if distribution.is_chief:
             directory.save_calibration(model.calibration)
             save_json(directory.metrics_file, results)
@@ -127,14 +140,15 @@ def _check_labels(data: PreparedData) -> None:
             )
 
 
-def _make_model(config: ConfigDict, data: PreparedData, distribution: Distribution) -> CTRModel:
+def _make_model(config: ConfigDict, data: PreparedData, distribution: Distribution, begin: Beginning) -> CTRModel:
     """Makes the compiled model with its initial weights on all devices."""
     distribution.worker_batch(config.batch_size)
     if config.xi and distribution.replicas > 1:
         raise UserError(f"config.xi={config.xi}: the second-order gate update needs one device; set config.xi to 0")
     seed_everything(config.seed, config.deterministic)
     with distribution.scope():
-        model = build_model(config, data)
+        arguments = begin.arguments
+        model = build_model(config, data) if arguments is None else model_from(arguments, config.model.name)
         compile_model(model, config)
     return model
 
@@ -197,7 +211,12 @@ def _results_of(directory: Workdir, config: ConfigDict, data: PreparedData) -> d
 
 @contextlib.contextmanager
 def _claimed(
-    directory: Workdir, config: ConfigDict, data: PreparedData, model: CTRModel, distribution: Distribution
+    directory: Workdir,
+    config: ConfigDict,
+    data: PreparedData,
+    model: CTRModel,
+    distribution: Distribution,
+    start: Start,
 ) -> Iterator[None]:
     """The chief locks the directory while the block runs and claims it for this run; the others check that it did."""
     with contextlib.ExitStack() as held:
@@ -207,6 +226,7 @@ def _claimed(
                 held.enter_context(directory.locked())
                 directory.claim(config.to_dict(), data)
                 directory.save_model_config(model)
+                start.save(directory.path)
                 _save_unknown_ids(directory, data)
 
         def check():

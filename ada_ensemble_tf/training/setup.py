@@ -63,6 +63,14 @@ def build_model(config: ConfigDict, data: PreparedData) -> CTRModel:
         raise UserError(f"config.model: {error}") from error
 
 
+def model_from(arguments: Mapping[str, Any], name: str) -> CTRModel:
+    """The model of a name with the arguments that model.json has. UserError: they are of another version."""
+    try:
+        return model_class(name).from_config(arguments)
+    except (TypeError, ValueError) as error:
+        raise UserError(f"model.json: no model of this version of the code: {error}; train anew") from error
+
+
 def _steps(key: str, epochs: Any, updates_an_epoch: float) -> Any:
     """The number of weight updates in a number of epochs, or in each of several."""
     if isinstance(epochs, list | tuple):

@@ -9,6 +9,7 @@ from ada_ensemble_tf.training.hooks.base import Hook, Stop
 from data_pipelines.errors import UserError
 
 if TYPE_CHECKING:
+    from ada_ensemble_tf.training.beginnings import Source
     from ada_ensemble_tf.training.loop import TrainingLoop
 
 logger = logging.getLogger(__name__)
@@ -21,10 +22,11 @@ class Checkpoints(Hook):
 
     Args:
         folder: the folder for `last` and `best`.
+        source: gives the model its first weights and state, where they are not new.
     """
 
-    def __init__(self, folder: Path):
-        self._folder = folder
+    def __init__(self, folder: Path, source: "Source | None" = None):
+        self._folder, self._source = folder, source
 
     def begin(self, loop: "TrainingLoop") -> None:
         model, self._is_chief = loop.model, loop.distribution.is_chief
@@ -34,6 +36,8 @@ class Checkpoints(Hook):
         if self._last.exists:
             self._last.restore()
             logger.info("resuming at step %d of %d", loop.step, loop.plan.max_steps)
+        elif self._source is not None:
+            self._source.load(model, state, self._best.save if self._is_chief else lambda step: None)
         told = loop.distribution.told_by_all("what it restored", f"step {loop.step} {self._last.digest()}")
         check_same_checkpoint(told, self._folder)
 
