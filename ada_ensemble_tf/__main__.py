@@ -17,6 +17,7 @@ COMMANDS = {
     "report": ("ada_ensemble_tf.report", "write a page about a trained model or a comparison"),
     "export": ("ada_ensemble_tf.export", "write a SavedModel for TF Serving"),
     "compare": ("ada_ensemble_tf.compare", "compare models over several seeds"),
+    "progressive": ("ada_ensemble_tf.progressive", "test and train day by day on a live log"),
     "tune": ("ada_ensemble_tf.tune", "search each model's settings with the same number of trials"),
 }
 """By name: the module and what it does."""

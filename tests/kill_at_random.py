@@ -1,6 +1,6 @@
-"""Kills prepare, train, export and compare (SIGKILL) at random moments, and runs them again to the end:
+"""Kills prepare, train, export, compare and progressive (SIGKILL) at random moments, and runs them again to the end:
 
-python tests/kill_at_random.py --folder=/tmp/kills [--kills=30] [--only=prepare,train,export,compare] [--seed=0]
+python tests/kill_at_random.py --folder=/tmp/kills [--kills=30] [--only=prepare,train] [--seed=0]
 
 After each kill, every file under its final name must be complete. After up to five kills in a row the same command runs
 to the end. It must leave what a run without kills leaves: the same files with the same bytes, except where a file holds
@@ -109,7 +109,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--folder", type=Path, required=True, help="to work in; must not exist yet")
     parser.add_argument("--kills", type=int, default=30, help="of each command")
-    parser.add_argument("--only", default="prepare,train,export,compare", help="commands, with commas between")
+    parser.add_argument(
+        "--only", default="prepare,train,export,compare,progressive", help="commands, with commas between"
+    )
     parser.add_argument("--seed", type=int, default=0, help="of the moments")
     arguments = parser.parse_args()
     arguments.folder.mkdir(parents=True)

@@ -152,6 +152,33 @@ def comparison_content(out: Path) -> dict:
     return content
 
 
+def check_days(out: Path) -> None:
+    """Data, trainings and figures of all days are whole."""
+    for folder in out.glob("*/day_*"):
+        check_data(folder / "data")
+        check_workdir(folder / "run")
+        list(_read_json(folder))
+    if (out / "days.csv").exists():
+        list(csv.DictReader((out / "days.csv").open(newline=""), strict=True))
+
+
+def days_content(out: Path) -> dict:
+    """The figures but for seconds, all state of the trainings, the bytes of prepared data, and the names of files."""
+    with (out / "days.csv").open(newline="") as file:
+        rows = [{key: row[key] for key in row if key != "seconds"} for row in csv.DictReader(file)]
+    # Each training that was interrupted has a log of its own length; the checksums of folders cover durations.
+    content = {"days": rows, "files": sorted(map(str, _names(out)))}
+    for folder in sorted(out.glob("*/day_*")):
+        place = f"{folder.parent.name}/{folder.name}"
+        content |= {f"{place}/{name}": value for name, value in workdir_content(folder / "run").items()}
+        content |= {f"{place}/{name}": value for name, value in data_content(folder / "data").items()}
+    for name, value in content.items():
+        # It says in which directory the training before was.
+        if name.endswith("/metrics") and "start" in value:
+            value["start"]["workdir"] = Path(value["start"]["workdir"]).parent.name
+    return content
+
+
 def cases(base: Path, names: Sequence[str]) -> dict[str, Case]:
     """The commands on a small log; makes the inputs of the requested ones first."""
     raw, data, run = base / "train.txt", base / "data", base / "run"
@@ -172,7 +199,16 @@ def cases(base: Path, names: Sequence[str]) -> dict[str, Case]:
         command = [sys.executable, "-m", module, *(text.format(out=out) for text in arguments)]
         with (base / "log.txt").open("ab") as log:
             assert Forked(command, log).wait() == 0, f"see the end of {base}/log.txt"
+    days = [base / f"day_{number}.txt" for number in range(3)]
+    for number, day in enumerate(days):
+        day.write_text("\n".join(criteo_lines(1000, seed=number)) + "\n")
+    progressive = [
+        "--config=experiments/sample.py:logistic_regression", "--config.deterministic=True", "--config.batch_size=128",
+        "--config.max_epochs=2.0", "--config.eval_every=4", "--min_count=2", "--out={out}", "--retire_after=1",
+        f"--days={','.join(map(str, days))}", "--split=0.8,0.1,0.1",
+    ]  # fmt: skip
     return {
+        "progressive": Case("ada_ensemble_tf.progressive", progressive, check_days, days_content),
         "prepare": Case("data_pipelines.prepare", prepare, check_data, data_content),
         "train": Case("ada_ensemble_tf.train", train, check_workdir, workdir_content),
         "export": Case(

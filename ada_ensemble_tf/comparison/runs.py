@@ -49,6 +49,7 @@ class Run:
         labels_file: where the labels of the test rows go, once for all runs; None leaves the test split unread.
         hparams: the values by which it differs from the others, by name, for TensorBoard.
         command: the command line that started it.
+        continue_from: the working directory of a training that it goes on with; None for new weights.
     """
 
     label: str
@@ -58,6 +59,7 @@ class Run:
     labels_file: Path | None = None
     hparams: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     command: str = ""
+    continue_from: Path | None = None
 
     @property
     def seed(self) -> int:

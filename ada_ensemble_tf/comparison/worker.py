@@ -35,7 +35,10 @@ def main(argv: Sequence[str]) -> None:
     from data_pipelines.read.dataset import open_data
 
     data, config = open_data(run.data_dir), ConfigDict(run.config).lock()
-    results = train(config, data, run.folder, score_test=run.labels_file is not None, stop=stop, command=run.command)
+    score_test, before = run.labels_file is not None, run.continue_from
+    results = train(
+        config, data, run.folder, score_test=score_test, stop=stop, command=run.command, continue_from=before
+    )
     if run.labels_file is not None:
         _save_predictions(run, run.labels_file, data)
     write_hparams(run.folder / HPARAMS_FOLDER, run.hparams, results)

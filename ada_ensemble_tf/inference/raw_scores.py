@@ -1,9 +1,11 @@
 """Scores a raw log, one score per row, in the order of the log."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import polars as pl
 import tensorflow as tf
 
@@ -78,6 +80,35 @@ def score_raw(
             rows, done = rows + count, chunk.bytes_read
     unknown.warn()
     return rows
+
+
+def score_labelled(
+    model: CTRModel, schema: Schema, data_dir: str | Path, raw: Sequence[str | Path], batch_size: int = 8192
+) -> dict[str, float]:
+    """The metrics of a model on all rows of raw files, which need a label column; weighted where rows have weights.
+
+    Args:
+        model: the trained model.
+        schema: the fields.
+        data_dir: the training directory, with the vocabulary files.
+        raw: raw files in the format of the schema's data set.
+        batch_size: rows per forward pass.
+
+    Raises:
+        UserError: if a line is malformed or a file is missing.
+    """
+    vocabularies, scorer = Vocabularies.load(data_dir, schema), Scorer(model)
+    reader = RawReader(schema.format, schema.fields, raw)
+
+    def batches() -> Iterator[tuple[Any, ...]]:
+        for chunk in reader:
+            assert chunk.label is not None, "labels are required"
+            inputs, label = encoded(vocabularies, chunk.columns), chunk.label.astype(np.float32)
+            rows = (inputs, label) if chunk.weight is None else (inputs, label, chunk.weight)
+            for start in range(0, len(label), batch_size):
+                yield tf.nest.map_structure(lambda x, at=start: tf.constant(x[at : at + batch_size]), rows)
+
+    return scorer.score(batches()).metrics()
 
 
 def _check_names(keep: Sequence[str], explainer: Explainer | None) -> None:
