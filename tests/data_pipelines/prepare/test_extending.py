@@ -24,6 +24,8 @@ SCHEMA = {
         {"name": "x", "kind": "numeric", "bins": "equal_frequency", "count": 3},
         {"name": "tags", "kind": "multi_valued", "separator": "|", "max_values": 3},
         {"name": "hashed", "kind": "hashed", "buckets": 8, "column": "ad"},
+        {"name": "shared", "kind": "categorical", "shared_with": "ad", "column": "ad"},
+        {"name": "crossed", "kind": "cross", "fields": ["ad", "x"], "buckets": 16},
         {"name": "v", "kind": "numeric", "bins": "none"},
     ],
 }
@@ -105,7 +107,7 @@ def test_bins_and_means_stay(days):
             assert after.parameters == before.parameters
         assert _levels(made[name], "x") == _levels(made["1"], "x") and _levels(made[name], "v") == ["value"]
     # The sample of day 2 alone would have given other ones: its numbers are three times as large.
-    assert made["1"].schema.fields[4].parameters == pytest.approx((4.5, 2.87), abs=0.15)
+    assert made["1"].schema.fields[6].parameters == pytest.approx((4.5, 2.87), abs=0.15)
 
 
 def test_levels_unseen_for_long_give_their_rows_away(days):
@@ -156,6 +158,7 @@ def _row_names(vocabularies):
     return [
         (field.name, level)
         for field in vocabularies.schema.fields
+        if not field.shared_with
         for level in (None, *(range(field.size - 1) if field.buckets else vocabularies.levels[field.name]))
     ]
 
