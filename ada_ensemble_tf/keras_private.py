@@ -27,6 +27,12 @@ def is_scheduled(optimizer: keras.optimizers.Optimizer) -> bool:
     return isinstance(optimizer._learning_rate, keras.optimizers.schedules.LearningRateSchedule)
 
 
+def moving_average(optimizer: keras.optimizers.Optimizer, variable: keras.Variable) -> tf.Tensor:
+    """The moving average that one of Keras' optimisers with `use_ema` keeps of a variable."""
+    average = optimizer._model_variables_moving_average[optimizer._get_variable_index(variable)]
+    return tf.convert_to_tensor(average)
+
+
 class ClippedSum(keras.optimizers.Optimizer):
     """An optimiser that clips the sum over all replicas. Keras' own clip each replica's part of it."""
 

@@ -46,6 +46,9 @@ def trainer() -> ConfigDict:
             "patience": 3,
             # The weights that are evaluated and kept are the mean of those at the last so many evaluations.
             "average_last": 1,
+            # Above 0: they are a moving average of the weights, of which each weight update keeps this share; 0.995
+            # remembers about 200 updates.
+            "ema_momentum": 0.0,
             # What makes the kept model's predictions equal click rates, fitted on the validation rows and exported:
             # "none", "temperature" or "isotonic". A trained directory may be calibrated anew without training.
             "calibration": "none",

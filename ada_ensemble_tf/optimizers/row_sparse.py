@@ -10,6 +10,7 @@ import tensorflow as tf
 from ada_ensemble_tf.keras_private import GradientsAndVariables, OpenOptimizer
 from ada_ensemble_tf.optimizers.clipping import check_clipping, clipped
 from ada_ensemble_tf.optimizers.rounding import LOW, arithmetic_type, stochastically_rounded
+from ada_ensemble_tf.optimizers.row_average import AveragedRows
 
 Gradient: TypeAlias = tf.Tensor | tf.IndexedSlices
 
@@ -17,7 +18,6 @@ SLOT_TYPES = ("float32", "bfloat16")
 """The types in which slots of float32 and 16-bit variables can be stored."""
 WHOLE_TABLE_OPTIONS = (
     "weight_decay",
-    "use_ema",
     "ema_overwrite_frequency",
     "gradient_accumulation_steps",
     "loss_scale_factor",
@@ -25,7 +25,7 @@ WHOLE_TABLE_OPTIONS = (
 """Options of Keras' optimisers that read or write all rows at each step, or have no row-sparse form."""
 
 
-class RowSparseOptimizer(OpenOptimizer):
+class RowSparseOptimizer(AveragedRows, OpenOptimizer):
     """An optimiser that, given a row-sparse gradient, reads and writes only the rows that have one.
 
     Subclasses define the arithmetic, `updated`, and name their slots: the state beside each variable.
@@ -48,6 +48,8 @@ class RowSparseOptimizer(OpenOptimizer):
         name: the optimiser's name.
         slot_dtype: "float32", or "bfloat16" for slots of half the size. Slots of float64 variables are float64.
         rounding_seed: the seed of the rounding.
+        use_ema: whether to keep a moving average of all weights, see `AveragedRows`. It costs a second table.
+        ema_momentum: the share of the old average that an update keeps, in [0, 1).
         **kwargs: `clipnorm`, `global_clipnorm` or `clipvalue`, above 0 and at most one of them.
 
     Raises:
@@ -62,6 +64,8 @@ class RowSparseOptimizer(OpenOptimizer):
         *,
         slot_dtype: str = "float32",
         rounding_seed: int = 0,
+        use_ema: bool = False,
+        ema_momentum: float = 0.99,
         **kwargs: Any,
     ):
         # Compared with None, because Keras walks the table for a weight decay of 0 too.
@@ -75,7 +79,9 @@ class RowSparseOptimizer(OpenOptimizer):
         check_clipping(kwargs)
         if slot_dtype not in SLOT_TYPES:
             raise ValueError(f"slot_dtype must be one of {', '.join(SLOT_TYPES)}; received {slot_dtype!r}")
-        super().__init__(learning_rate=learning_rate, name=name, **kwargs)
+        # Keras would average all rows at each step.
+        super().__init__(learning_rate=learning_rate, name=name, use_ema=False, **kwargs)
+        self.set_average(use_ema, ema_momentum)
         self.slot_dtype = slot_dtype
         self.rounding_seed = rounding_seed
 
@@ -130,21 +136,27 @@ class RowSparseOptimizer(OpenOptimizer):
                     f"all rows at each step: {variable.path} has {variable.constraint!r}; leave it out"
                 )
             self.check(variable)
-        self._slots = []
+        self._slots, self._average_slots = [], []
         # Outside any graph, which may be traced twice: slots must keep the values assigned here.
         with tf.init_scope():
             super().build(variables)
             for variable in variables:
-                slots = {name: self._add_slot(variable, name, i) for name, i in self.slot_initializers().items()}
+                slots = {name: self.add_slot(variable, name, i) for name, i in self.slot_initializers().items()}
                 self._slots.append(list(slots.values()))
                 (w,) = self.read([variable.value])
                 for name, value in self.started(w).items():
                     slots[name].assign(value)
+                if self.averages_rows:
+                    self._average_slots.append(self.make_average(variable, w))
 
-    def _add_slot(
-        self, variable: keras.Variable, name: str, initializer: str | keras.initializers.Initializer
+    def add_slot(
+        self,
+        variable: keras.Variable,
+        name: str,
+        initializer: str | keras.initializers.Initializer,
+        shape_and_type: tuple[tuple[int, ...], str] | None = None,
     ) -> keras.Variable:
-        shape, dtype = self.slot_shape(name, variable)
+        shape, dtype = shape_and_type or self.slot_shape(name, variable)
         # On the devices of the variable's replicas.
         with self.strategy.extended.colocate_vars_with(variable.value):
             slot_name = f"{variable.path.replace('/', '_')}_{name}"
@@ -161,7 +173,8 @@ class RowSparseOptimizer(OpenOptimizer):
         self, distribution: tf.distribute.Strategy, function: Callable[..., None], variable: tf.Variable, args: Sequence
     ) -> None:
         """Calls function(copy, *args, *slots) for each replica's copy of a variable, with that replica's slots."""
-        slots = [distribution.experimental_local_results(slot.value) for slot in self.slots(variable)]
+        state = (*self.slots(variable), *self.average_slots(variable))
+        slots = [distribution.experimental_local_results(slot.value) for slot in state]
         copies = distribution.experimental_local_results(variable)
         # Found here and not by the strategy: gathering rows from a mirrored variable would read all of it.
         slots_of_copy = {id(copy): own for copy, *own in zip(copies, *slots, strict=True)}
@@ -182,7 +195,10 @@ class RowSparseOptimizer(OpenOptimizer):
         """Updates the rows that `gradient` has, each once; all rows if it is dense."""
         rows = gradient.indices if isinstance(gradient, tf.IndexedSlices) else None
         g = tf.cast(gradient if rows is None else gradient.values, arithmetic_type(variable.dtype))
+        slots, average = slots[: len(slots) - 2 * self.averages_rows], slots[len(slots) - 2 * self.averages_rows :]
         w, *state = self.read((variable, *slots), rows)
+        if average:
+            self.average_until_now(w, rows, *average)
         new_w, new_state = self.updated(g, w, state, tf.cast(learning_rate, g.dtype))
         self.write(place, (variable, *slots), (new_w, *new_state), rows)
 
@@ -221,5 +237,10 @@ class RowSparseOptimizer(OpenOptimizer):
 
     def get_config(self) -> dict[str, Any]:
         config = super().get_config()
-        config = {key: value for key, value in config.items() if key not in (*WHOLE_TABLE_OPTIONS, "ema_momentum")}
-        return config | {"slot_dtype": self.slot_dtype, "rounding_seed": self.rounding_seed}
+        config = {key: value for key, value in config.items() if key not in WHOLE_TABLE_OPTIONS}
+        return config | {
+            "slot_dtype": self.slot_dtype,
+            "rounding_seed": self.rounding_seed,
+            "use_ema": self.averages_rows,
+            "ema_momentum": self.row_momentum,
+        }

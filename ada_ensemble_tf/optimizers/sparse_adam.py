@@ -77,6 +77,8 @@ class RowSparseAdam(RowSparseOptimizer):
             raise ValueError(f"epsilon must be positive; received {epsilon}")
         if catch_up:
             most_skipped(beta_1, beta_2)
+        if catch_up and self.averages_rows:
+            raise ValueError("use_ema averages the weights at each step, which catch_up computes later; choose one")
         self.beta_1 = beta_1
         self.beta_2 = beta_2
         self.epsilon = epsilon

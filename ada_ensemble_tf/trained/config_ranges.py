@@ -44,6 +44,7 @@ RANGES: dict[str, Allowed] = {
     "monitor": OneOf(MONITORED),
     "patience": COUNT,
     "average_last": COUNT,
+    "ema_momentum": _DECAY,
     "calibration": OneOf(("none", "temperature", "isotonic")),
     "report_every": COUNT,
     "profile": Range(0, whole=True),

@@ -19,6 +19,7 @@ from ada_ensemble_tf.training.hooks import (
     Checkpoints,
     Evaluation,
     Hook,
+    MovingAverage,
     Profile,
     Progress,
     Steps,
@@ -80,6 +81,7 @@ class TrainingLoop:
         self.hooks = (
             Profile(board, config.profile),
             Averaging(config.average_last),
+            MovingAverage(config.ema_momentum > 0.0),
             self.evaluation,
             *hooks,
             self.progress,

@@ -98,6 +98,11 @@ def make_optimizers(config: ConfigDict) -> dict[str, keras.optimizers.Optimizer]
             if part == "gate_optimizer" and config.training == "bilevel":
                 # Schedules count weight updates, and there are t of them to a gate update.
                 arguments["schedule"] = _in_calls(arguments.get("schedule", {}), config.weight_steps)
+            if config.ema_momentum:
+                # A gate update comes with t weight updates, and both averages should look back equally far.
+                gates_alone = part == "gate_optimizer" and config.training == "bilevel"
+                momentum = config.ema_momentum ** (config.weight_steps if gates_alone else 1)
+                arguments |= {"use_ema": True, "ema_momentum": momentum}
             # One seed for the run; only row-sparse optimisers round by chance.
             optimizers[part] = make_optimizer(rounding_seed=config.seed, **arguments)
         except ValueError as error:
@@ -119,11 +124,18 @@ def compile_model(model: CTRModel, config: ConfigDict) -> None:
                 f"config.{part}.schedule: {config.model.name} trains in stages, which set this learning rate; "
                 "leave schedule.name 'constant' and schedule.warmup_steps 0"
             )
-    if config.model.get("table_dtype", "float32") != "float32" and config.average_last > 1:
+    if config.average_last > 1 and config.ema_momentum:
         raise UserError(
-            f"config.average_last={config.average_last}: a mean of weights needs float32 tables; set it to 1, or "
-            "config.model.table_dtype to float32"
+            f"config.average_last={config.average_last} and config.ema_momentum={config.ema_momentum}: both average "
+            "weights, choose one: average_last 1 or ema_momentum 0"
         )
+    averaging = {"average_last": (config.average_last, 1), "ema_momentum": (config.ema_momentum, 0.0)}
+    for key, (value, off) in averaging.items():
+        if value != off and config.model.get("table_dtype", "float32") != "float32":
+            raise UserError(
+                f"config.{key}={value}: a mean of weights needs float32 tables; set it to {off}, or "
+                "config.model.table_dtype to float32"
+            )
     try:
         model.compile(**optimizers, xi=config.xi)
     except ValueError as error:

@@ -120,7 +120,6 @@ def test_in_mixed_precision_the_table_and_its_state_are_float32(name):
     [
         ("weight_decay", 0.01),
         ("weight_decay", 0.0),
-        ("use_ema", True),
         ("ema_overwrite_frequency", 5),
         ("gradient_accumulation_steps", 2),
         ("loss_scale_factor", 8.0),

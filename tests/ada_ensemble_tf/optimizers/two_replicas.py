@@ -46,7 +46,8 @@ def check(strategy, name: str, arguments: dict) -> None:
         optimizer.bring_up_to_date(variable)
         alone.bring_up_to_date(expected)
     assert int(tf.convert_to_tensor(optimizer.iterations)) == 4
-    for ours, theirs in zip([variable, *optimizer.slots(variable)], [expected, *alone.slots(expected)], strict=True):
+    state, of_one = ([v, *o.slots(v), *o.average_slots(v)] for o, v in ((optimizer, variable), (alone, expected)))
+    for ours, theirs in zip(state, of_one, strict=True):
         copies = strategy.experimental_local_results(ours.value)
         assert len(copies) == 2
         for copy in copies:
@@ -77,6 +78,7 @@ if __name__ == "__main__":
     for kind in sorted(name for name, made in OPTIMIZERS.items() if issubclass(made, RowSparseOptimizer)):
         check(mirrored, kind, {"learning_rate": 0.1})
     check(mirrored, "sparse_adam", {"learning_rate": 0.1, "catch_up": True})
+    check(mirrored, "group_ftrl", {"learning_rate": 0.1, "use_ema": True})
     for clipping in ("clipnorm", "clipvalue", "global_clipnorm"):
         check(mirrored, "sparse_adagrad", {"learning_rate": 0.1, clipping: 0.5})
     check_that_replicas_may_not_bring_rows(mirrored)

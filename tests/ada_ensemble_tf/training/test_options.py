@@ -19,6 +19,7 @@ from ada_ensemble_tf.training.hooks import Hook
 from ada_ensemble_tf.training.loop import TrainingLoop
 from ada_ensemble_tf.training.run import train
 from ada_ensemble_tf.training.setup import build_model, compile_model, seed_everything
+from ada_ensemble_tf.updates.grouped import OPTIMIZERS
 from data_pipelines.errors import UserError
 from data_pipelines.read.dataset import open_data
 
@@ -97,6 +98,53 @@ def test_the_mean_of_the_last_weights_is_kept_and_a_resumed_run_ends_bit_equal(d
         np.testing.assert_array_equal(one, other)
     for one, other in zip(whole.model.variables, resumed.model.variables, strict=True):
         np.testing.assert_array_equal(one, other)
+
+
+def test_a_moving_average_of_the_weights_is_kept_and_a_resumed_run_ends_bit_equal(data, tmp_path):
+    def config():
+        config = small_config("dnn")
+        config.update({"average_last": 1, "ema_momentum": 0.7, "eval_every": 1, "max_steps": 6})
+        config.model.update({"hidden_units": (4,), "dimension": 2})
+        return config
+
+    whole, evaluated, own = run(config(), data, tmp_path / "whole", copy_at=3)
+    trained = {id(v) for v in whole.model.trainable_variables}
+    for place, variable in enumerate(whole.model.variables):
+        # Keras' average of a dense weight starts at its value after the first update, that of a table before it.
+        values = [own[step][place] for step in sorted(own)]
+        if id(variable) not in trained:
+            np.testing.assert_array_equal(evaluated[6][place], values[-1])
+        elif variable is not whole.model.embedding_variables[0]:
+            average = values[0]
+            for value in values[1:]:
+                average = 0.7 * average + 0.3 * value
+            np.testing.assert_allclose(evaluated[6][place], average, rtol=1e-4, atol=1e-6)
+    table = [v.path for v in whole.model.variables].index(whole.model.embedding_variables[0].path)
+    moved = np.abs(evaluated[6][table] - own[6][table]).max()
+    for step in (4, 5, 6):
+        expected = 0.7 * evaluated[step - 1][table] + 0.3 * own[step][table]
+        np.testing.assert_allclose(evaluated[step][table], expected, rtol=1e-4, atol=1e-6)
+    assert moved > 1e-4
+    best = int(whole.evaluation.best_step.numpy())
+    for kept, scored in zip(whole.model.variables, evaluated[best], strict=False):
+        np.testing.assert_array_equal(kept, scored)
+    _, _, after = run(config(), data, tmp_path / "killed")
+    assert list(after) == [4, 5, 6]
+    for one, other in zip(own[6], after[6], strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_the_averages_of_weights_and_gates_look_back_equally_far(data):
+    config = small_config("ada_ensemble")
+    config.update({"average_last": 1, "ema_momentum": 0.9, "weight_steps": 4, "training": "bilevel"})
+    config.model.update({"experts": ("cross",), "k": 1, "num_layers": 1, "dimension": 2})
+    model = build_model(config, data)
+    compile_model(model, config)
+    momenta = {part: getattr(model, part).get_config()["ema_momentum"] for part in OPTIMIZERS}
+    assert momenta == {"embedding_optimizer": 0.9, "weight_optimizer": 0.9, "gate_optimizer": 0.9**4}
+    config.average_last = 2
+    with pytest.raises(UserError, match="config.average_last=2 and config.ema_momentum=0.9: both average weights"):
+        compile_model(model, config)
 
 
 def test_gates_follow_the_schedule_of_the_weights(data):
