@@ -7,6 +7,7 @@ process that does nothing else.
 import importlib
 import multiprocessing
 import os
+import runpy
 import signal
 import subprocess
 import sys
@@ -33,7 +34,7 @@ def load() -> None:
 class FromServer:
     """`python -m MODULE` in the folder `cwd`, forked from a server process that stays for as long as this one.
 
-    Its output goes into files, which `out` and `err` read at any time.
+    Its output goes into files, which `out` and `err` read at any time. `module` may be a script, FILE.py, as well.
     """
 
     def __init__(self, module: str, arguments: Sequence[str], cwd: Path):
@@ -81,6 +82,41 @@ def _run_from_server(
     os.environ.clear()
     os.environ.update(environment)
     _run_module(module, arguments)
+
+
+class PopenFromServer:
+    """The parts of `subprocess.Popen` that are used here, for `python -m MODULE`, forked from the same server."""
+
+    def __init__(self, command: Sequence[str], env: Mapping[str, str], stdout: IO, stderr: int):
+        assert command[1] == "-m" and stderr == subprocess.STDOUT
+        started = (command[2], command[3:], Path.cwd(), env, [Path(stdout.name)] * 2)
+        self._process = _SERVER.Process(target=_run_from_server, args=started)
+        self._process.start()
+        assert self._process.pid is not None
+        self.pid = self._process.pid
+
+    @property
+    def returncode(self) -> int | None:
+        """The exit code, or minus the signal that ended it; None while it runs."""
+        return self._process.exitcode
+
+    def poll(self) -> int | None:
+        """The same."""
+        return self._process.exitcode
+
+    def wait(self, timeout: float | None = None) -> int | None:
+        """The same, once it has ended or the time is over."""
+        self._process.join(timeout)
+        return self._process.exitcode
+
+    def kill(self) -> None:
+        """SIGKILL."""
+        self.send_signal(signal.SIGKILL)
+
+    def send_signal(self, number: int) -> None:
+        """Sends it a signal."""
+        if self.poll() is None:
+            os.kill(self.pid, number)
 
 
 class Forked:
@@ -142,9 +178,14 @@ def _run_module(name: str, arguments: Sequence[str]) -> NoReturn:
         from data_pipelines.errors import _guarded, run_main
 
         sys.argv = [name, *arguments]
+        # With this a worker that lost another starts itself anew.
+        sys.orig_argv = [sys.executable, "-m", *sys.argv]
         # What a comparison starts is forked as well.
         runs.subprocess = types.SimpleNamespace(Popen=Forked, PIPE=subprocess.PIPE)
-        package = name == "data_pipelines.prepare"
+        if name.endswith(".py"):
+            runpy.run_path(name, run_name="__main__")
+            sys.exit()
+        package = name in ("data_pipelines.prepare", "data_pipelines.doctor")
         main = importlib.import_module(f"{name}.__main__" if package else name).main
         if name == runs.WORKER:
             # It has no flags, and those of `compare` are there already.

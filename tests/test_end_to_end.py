@@ -195,7 +195,8 @@ def test_the_saved_model_agrees_with_predict_in_a_process_with_tensorflow_only(
 def test_predict_without_the_label_column_to_standard_output(trained, raw_columns, predicted, tmp_path):
     rows = zip(*(values for name, values in raw_columns.items() if name != "label"), strict=True)
     (tmp_path / "test.txt").write_text("".join("\t".join(row) + "\n" for row in rows))
-    csv = run("ada_ensemble_tf.predict", f"--workdir={trained}", f"--raw={tmp_path}/test.txt", "--out=/dev/stdout")
+    raw, out = f"--raw={tmp_path}/test.txt", "--out=/dev/stdout"
+    csv = run_forked("ada_ensemble_tf.predict", f"--workdir={trained}", raw, out)
     np.testing.assert_array_equal(pl.read_csv(csv.encode())["ctr"].to_numpy(), predicted)
 
 

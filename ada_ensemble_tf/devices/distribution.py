@@ -50,8 +50,12 @@ class Distribution:
         self._local_replicas = self.replicas // self.workers
         if self.workers > 1:
             # Each is traced once, for all sizes.
-            self._sum = tf.function(self._sum_of_workers, input_signature=[tf.TensorSpec([None], tf.float64)])
-            self._gather = tf.function(self._rows_of_workers, input_signature=[tf.TensorSpec([None, None])])
+            self._sum = tf.function(
+                self._sum_of_workers, input_signature=[tf.TensorSpec([None], tf.float64)], autograph=False
+            )
+            self._gather = tf.function(
+                self._rows_of_workers, input_signature=[tf.TensorSpec([None, None])], autograph=False
+            )
 
     @property
     def is_chief(self) -> bool:
@@ -111,7 +115,7 @@ class Distribution:
         update.
         """
 
-        # No autograph: no model uses Python control flow, and converting it would take most of the tracing time.
+        # No AutoGraph here either, see `graph_loop`.
         @tf.autograph.experimental.do_not_convert
         def on_replica(*rows: tf.Tensor) -> dict[str, tf.Tensor]:
             logs = update(*tf.nest.map_structure(self._part, rows))
@@ -159,7 +163,7 @@ class Distribution:
                 shift = tf.constant([SEED_STRIDE, 0], tf.int64) * tf.cast(replicas.index(), tf.int64)
                 state.assign(state + tf.cast(shift, state.dtype))
 
-        tf.function(lambda: self._several.run(move))()
+        tf.function(lambda: self._several.run(move), autograph=False)()
 
     def agree(self, ok: bool) -> bool:
         """Whether `ok` is true on all workers; returns once all workers have answered."""

@@ -19,7 +19,7 @@ class ExpertCorrelation:
     """
 
     def __init__(self, model: CTRModel):
-        self._outputs = tf.function(self._run, input_signature=[model.input_signature])
+        self._outputs = tf.function(self._run, input_signature=[model.input_signature], autograph=False)
         self._model = model
 
     def _run(self, inputs: Inputs) -> dict[str, list[tf.Tensor]]:

@@ -42,7 +42,7 @@ class Scorer:
     """
 
     def __init__(self, model: CTRModel, distribution: Distribution | None = None):
-        self._forward = tf.function(self._score, input_signature=[model.input_signature])
+        self._forward = tf.function(self._score, input_signature=[model.input_signature], autograph=False)
         self._model, self._distribution = model, distribution or Distribution()
 
     def _score(self, inputs: Inputs) -> tuple[tf.Tensor, tf.Tensor]:

@@ -31,9 +31,11 @@ class Explainer:
         self._model, self._schema = model, vocabularies.schema
         blank = coded({name: [""] for name in self._schema.columns})
         self._blank = encoded(vocabularies, blank)
-        self._logit = tf.function(self._served, input_signature=[model.input_signature])
+        self._logit = tf.function(self._served, input_signature=[model.input_signature], autograph=False)
         self._gates = (
-            tf.function(model.gates, input_signature=[model.input_signature]) if hasattr(model, "gates") else None
+            tf.function(model.gates, input_signature=[model.input_signature], autograph=False)
+            if hasattr(model, "gates")
+            else None
         )
         self._starts = np.cumsum([0, *self._schema.widths])
 

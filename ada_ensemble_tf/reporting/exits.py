@@ -41,7 +41,10 @@ def forwards(model: CTRModel) -> dict[str, Callable[[Inputs], tuple[tf.Tensor, t
     if isinstance(model, AdaEnsemble) and model.depth_gate is not None:
         for depth in range(1, model.num_layers + 1):
             functions[f"exit_{depth}"] = _exit_at(model, depth)
-    return {name: tf.function(one, input_signature=[model.input_signature]) for name, one in functions.items()}
+    return {
+        name: tf.function(one, input_signature=[model.input_signature], autograph=False)
+        for name, one in functions.items()
+    }
 
 
 def _exit_at(model: AdaEnsemble, depth: int):

@@ -174,7 +174,7 @@ class Gathering:
     def _gates(self, inputs: Inputs) -> dict[str, np.ndarray]:
         if not hasattr(self._model, "gates"):
             return {}
-        function = tf.function(self._model.gates, input_signature=[self._model.input_signature])
+        function = tf.function(self._model.gates, input_signature=[self._model.input_signature], autograph=False)
         batches = [function(one) for one in _batches(inputs, self._batch)]
         # A compiled function returns dictionaries sorted by key, where layer_10 comes before layer_2.
         places = [place for place in self._model.choice_names() if place in batches[0]]
@@ -186,7 +186,7 @@ class Gathering:
         if not names:
             return []
 
-        @tf.function(input_signature=[self._model.input_signature])
+        @tf.function(input_signature=[self._model.input_signature], autograph=False)
         def shares(inputs: Inputs) -> dict[str, tf.Tensor]:
             reports = self._model.forward(inputs, training=False).reports
             return {place: tf.stack([r.load, r.routed, r.probability]) for place, r in reports.items()}

@@ -182,7 +182,7 @@ class BilevelModel(GroupedModel):
         # One function, traced and optimised once, however many updates a train step has. Within a replica an update
         # must not be inside a function, so if Keras' `fit` runs the replicas, the updates are unrolled.
         update = self._on_replicas(self._update_weights)
-        return tf.function(update, reduce_retracing=True, experimental_attributes={"_noinline": True})
+        return tf.function(update, autograph=False, reduce_retracing=True, experimental_attributes={"_noinline": True})
 
     def compile_from_config(self, config: Mapping[str, Any]) -> None:
         """Compiles the model with the config from `get_compile_config`."""

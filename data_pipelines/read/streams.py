@@ -27,6 +27,8 @@ BUFFER_WINDOWS = 8
 PARALLEL_FILES = CYCLE_FILES
 """Files open at the same time; it does not affect the order."""
 Rows = tuple[Inputs, tf.Tensor] | tuple[Inputs, tf.Tensor, tf.Tensor]
+_plain = tf.autograph.experimental.do_not_convert
+"""No function here has Python control flow over tensors, and converting them would take most of the set-up time."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -97,7 +99,7 @@ def in_order(files: BlockFiles, batch_size: int, worker: Worker = Worker()) -> t
         worker: the worker whose rows of each batch of `worker.count` B rows are delivered.
     """
     blocks = tf.data.TFRecordDataset(list(files.paths)).batch(files.window_blocks)
-    rows = blocks.map(lambda serialized: decode(serialized, files), tf.data.AUTOTUNE, deterministic=True)
+    rows = blocks.map(_plain(lambda serialized: decode(serialized, files)), tf.data.AUTOTUNE, deterministic=True)
     return _batches(rows, batch_size, worker, endless=False)
 
 
@@ -125,16 +127,20 @@ def shuffled(
         worker: the worker whose rows of each batch of `worker.count` B rows are delivered.
     """
     numbers = tf.data.Dataset.counter(first_epoch) if epochs is None else tf.data.Dataset.range(first_epoch, epochs)
-    windows = numbers.flat_map(lambda epoch: _epoch_windows(files, _fold(tf.constant([seed, stream], tf.int64), epoch)))
 
+    @_plain
+    def epoch_windows(epoch: tf.Tensor) -> tf.data.Dataset:
+        return _epoch_windows(files, _fold(tf.constant([seed, stream], tf.int64), epoch))
+
+    @_plain
     def permuted(serialized: tf.Tensor, key: tf.Tensor) -> Rows:
         rows = decode(serialized, files)
         order = tf.random.experimental.stateless_shuffle(tf.range(tf.shape(rows[1])[0]), key)
         return tf.nest.map_structure(lambda x: tf.gather(x, order), rows)
 
-    rows = windows.map(permuted, tf.data.AUTOTUNE, deterministic=True)
+    rows = numbers.flat_map(epoch_windows).map(permuted, tf.data.AUTOTUNE, deterministic=True)
     if skip_rows:
-        rows = rows.scan(tf.constant(skip_rows, tf.int64), _drop_rows)
+        rows = rows.scan(tf.constant(skip_rows, tf.int64), _plain(_drop_rows))
     return _batches(rows, batch_size, worker, endless=epochs is None)
 
 
@@ -181,9 +187,9 @@ def _epoch_windows(files: BlockFiles, key: tf.Tensor) -> tf.data.Dataset:
     )
     buffers = blocks.batch(BUFFER_WINDOWS * files.window_blocks).enumerate()
     shuffle = tf.random.experimental.stateless_shuffle
-    buffers = buffers.map(lambda i, serialized: shuffle(serialized, _fold(_fold(key, 1), i)))
+    buffers = buffers.map(_plain(lambda i, serialized: shuffle(serialized, _fold(_fold(key, 1), i))))
     windows = buffers.rebatch(files.window_blocks).enumerate()
-    return windows.map(lambda i, serialized: (serialized, _fold(_fold(key, 2), i)))
+    return windows.map(_plain(lambda i, serialized: (serialized, _fold(_fold(key, 2), i))))
 
 
 def _fold(key: tf.Tensor, number: tf.Tensor | int) -> tf.Tensor:
@@ -201,10 +207,10 @@ def _drop_rows(left: tf.Tensor, rows: Rows) -> tuple[tf.Tensor, Rows]:
 
 
 def _batches(rows: tf.data.Dataset, batch_size: int, worker: Worker, endless: bool) -> tf.data.Dataset:
-    rows = rows.filter(lambda inputs, label, *weight: tf.size(label) > 0)
+    rows = rows.filter(_plain(lambda inputs, label, *weight: tf.size(label) > 0))
     batches = rows.rebatch(batch_size * worker.count, drop_remainder=endless)
     if worker.count > 1:
-        batches = batches.map(lambda *batch: _rows_of(worker, batch, batch_size if endless else None))
+        batches = batches.map(_plain(lambda *batch: _rows_of(worker, batch, batch_size if endless else None)))
     options = tf.data.Options()
     options.deterministic = True
     return batches.with_options(options).prefetch(tf.data.AUTOTUNE)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from command_line import ROOT, error_of_forked, run_forked, start
+from command_line import ROOT, error_of_forked, run_forked, start_forked
 from hparams_table import hparams_table
 
 from ada_ensemble_tf.comparison import comparing, runs
@@ -48,15 +48,15 @@ def arguments(prepared_criteo) -> list[str]:
 
 @pytest.fixture(scope="module")
 def compared(studies, arguments, tmp_path_factory) -> tuple[Path, str, int]:
-    """(output folder, printed text, exit code) of the study "both"."""
+    """(output folder, printed text, exit code) of the study "both". test_tune.py starts such processes as a user does."""
     out = tmp_path_factory.mktemp("compare") / "out"
-    process = start(
+    process = start_forked(
         COMPARE, f"--study={studies}:both", f"--seeds={SEEDS}", f"--out={out}", "--jobs=2", *arguments,
         "--set=report_every=4",
     )  # fmt: skip
-    printed, errors = process.communicate()
-    assert "Traceback" not in errors, errors[-4000:]
-    return out, printed + errors, process.returncode
+    code = process.wait()
+    assert code is not None and "Traceback" not in process.err, process.err[-4000:]
+    return out, process.out + process.err, code
 
 
 def table(out: Path) -> dict[str, dict[str, str]]:

@@ -34,7 +34,7 @@ class Dashboard:
         self._norms, self._unknown_ids = EmbeddingNorms(model), UnknownIds(schema)
         self._gates = None
         if hasattr(model, "gates"):
-            self._gates = tf.function(model.gates, input_signature=[model.input_signature])
+            self._gates = tf.function(model.gates, input_signature=[model.input_signature], autograph=False)
 
     def __call__(
         self, labels: np.ndarray, probabilities: np.ndarray, inputs: Inputs

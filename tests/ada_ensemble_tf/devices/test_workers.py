@@ -1,19 +1,19 @@
 """Training on two workers and on two devices compared with one process."""
 
 import json
-import os
 import re
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from command_line import ROOT
+from command_line import run_forked
+from forked_commands import PopenFromServer
 from prepared_rows import write_rows
 
 from ada_ensemble_tf.configs.overrides import override
@@ -24,6 +24,7 @@ from data_pipelines.errors import STOPPED
 from data_pipelines.read.dataset import open_data
 from data_pipelines.read.preparation import METADATA
 from experiments import sample
+from experiments.measuring import worker_processes
 from experiments.measuring.worker_processes import (
     end,
     finish,
@@ -75,6 +76,15 @@ def same_reports(one: Path, other: Path, last_step: int) -> None:
     assert found[worst] == pytest.approx(expected[worst], rel=1e-5, abs=1e-5), worst
 
 
+@pytest.fixture(scope="module", autouse=True)
+def forked_workers():
+    """Workers are forked from a process that has loaded TensorFlow; one that starts itself anew is not."""
+    subprocesses = SimpleNamespace(Popen=PopenFromServer, STDOUT=subprocess.STDOUT)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(worker_processes, "subprocess", subprocesses)
+        yield
+
+
 @pytest.fixture(scope="module")
 def alone(prepared_criteo, tmp_path_factory) -> Path:
     """A training of AdaEnsemble in one process."""
@@ -86,10 +96,7 @@ def alone(prepared_criteo, tmp_path_factory) -> Path:
 
 def on_two_devices(*arguments: str | Path) -> None:
     """Runs `tests/mirrored_run.py`."""
-    path = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
-    command = [sys.executable, "tests/mirrored_run.py", *arguments]
-    done = subprocess.run(command, cwd=ROOT, env=os.environ | {"PYTHONPATH": path}, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr[-4000:]
+    run_forked("tests/mirrored_run.py", *map(str, arguments))
 
 
 @pytest.fixture(scope="module")

@@ -20,8 +20,8 @@ def test_command_on_prepared_data(prepared_criteo, tmp_path):
     assert finished.returncode == 0, finished.stderr
     report = examine_prepared(prepared_criteo, 8, "sgd")
     assert finished.stdout == report.to_text() + "\n"
-    finished = _doctor(f"--data_dir={prepared_criteo}", "--embedding_dimension=8", "--optimizer=sgd", "--json")
-    assert finished.returncode == 0 and json.loads(finished.stdout) == as_json(report)
+    flags = (f"--data_dir={prepared_criteo}", "--embedding_dimension=8", "--optimizer=sgd", "--json")
+    assert json.loads(command_line.run_forked("data_pipelines.doctor", *flags)) == as_json(report)
 
 
 def test_command_on_raw_data(tmp_path):
@@ -31,8 +31,8 @@ def test_command_on_raw_data(tmp_path):
     content = json.loads(finished.stdout)
     assert finished.returncode == 1 and content["errors"] == 1 and "Traceback" not in finished.stderr
     assert content["findings"][0]["message"].startswith("1 bad rows")
-    finished = _doctor(f"--raw={raw}", "--dataset=criteo", "--max_bad_rows=1")
-    assert finished.returncode == 0 and f"bad row: {raw}:501: the line has 2 fields instead of 40" in finished.stdout
+    shown = command_line.run_forked("data_pipelines.doctor", f"--raw={raw}", "--dataset=criteo", "--max_bad_rows=1")
+    assert f"bad row: {raw}:501: the line has 2 fields instead of 40" in shown
 
 
 @pytest.mark.parametrize(
@@ -46,4 +46,4 @@ def test_command_on_raw_data(tmp_path):
     ],
 )
 def test_command_bad_requests(flags, message):
-    assert message in command_line.error_of("data_pipelines.doctor", *flags)
+    assert message in command_line.error_in_process("data_pipelines.doctor", *flags)

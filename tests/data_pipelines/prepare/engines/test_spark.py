@@ -76,13 +76,13 @@ def test_a_bad_row_is_one_clear_message(master, tmp_path):
 
 
 def test_many_rows_in_many_parts(master, session, tmp_path, monkeypatch):
-    raw, rows = tmp_path / "train.txt", 100_000
+    raw, rows = tmp_path / "train.txt", 62_000
     subprocess.run(
         [sys.executable, "-m", "data_pipelines.synthetic", f"--rows={rows}", f"--out={raw}"], cwd=ROOT, check=True
     )
     raw_format, inputs = make_format("criteo")
     # Spark hands over rows by the ten thousand, so parts should have more.
-    small_parts = functools.partial(cut, part_bytes=4 << 20)
+    small_parts = functools.partial(cut, part_bytes=3 << 20)
     monkeypatch.setattr(spark, "cut", small_parts)
     parts = small_parts([raw], raw_format)
     assert 4 <= len(parts) < rows / 12_000
