@@ -122,7 +122,7 @@ class PopenFromServer:
 class Forked:
     """The parts of `subprocess.Popen` that are used here, for `python -m MODULE`, by forking."""
 
-    _inputs: ClassVar[list[int]] = []
+    _inputs: ClassVar[list[IO]] = []
     """Ends of pipes that no other child may hold open."""
 
     def __init__(
@@ -139,7 +139,7 @@ class Forked:
         sys.stdout.flush()
         self.pid = os.fork()
         if not self.pid:
-            for descriptor in [*self._inputs, *([] if write is None else [write])]:
+            for descriptor in [one.fileno() for one in self._inputs if not one.closed] + ([write] if write else []):
                 os.close(descriptor)
             os.dup2(read, 0)
             os.dup2(stdout.fileno(), 1)
@@ -148,8 +148,8 @@ class Forked:
             _run_module(command[2], command[3:])
         os.close(read)
         if write is not None:
-            self._inputs.append(write)
             self.stdin = os.fdopen(write, "wb")
+            self._inputs.append(self.stdin)
 
     def poll(self) -> int | None:
         """The exit code, or minus the signal that ended it; None while it runs."""

@@ -91,7 +91,7 @@ def check_gradients(
     shape = first_output(layer(*tensors, **call_kwargs)).shape
     weighting = np.random.default_rng(99).normal(size=shape)
 
-    @tf.function
+    @tf.function(autograph=False)
     def loss(*inputs) -> tf.Tensor:
         output = first_output(layer(*inputs, **call_kwargs))
         return tf.reduce_sum(tf.cast(output, tf.float64) * weighting)
@@ -142,7 +142,7 @@ def check_zero_rows(layer: keras.layers.Layer, *arrays: np.ndarray, **call_kwarg
         return output, [tf.convert_to_tensor(gradient) for gradient in gradients]
 
     signature = [tf.TensorSpec([None, *array.shape[1:]], array.dtype) for array in arrays]
-    graph = tf.function(output_and_gradients, input_signature=signature)
+    graph = tf.function(output_and_gradients, input_signature=signature, autograph=False)
     for mode, function in (("eager", output_and_gradients), ("graph", graph)):
         output, gradients = function(*empty)
         assert output.shape == (0, *width), f"{mode}: {output.shape}"

@@ -38,7 +38,9 @@ def exchange(out: str) -> None:
         noise = dropout(tf.ones([64, 1]), training=True)
         return y, tape.gradient(loss, mine), replicas.of_all(tf.shape(mine)[0]), noise, replicas.global_min(mine[0])
 
-    parts = tf.function(lambda: tf.nest.map_structure(strategy.experimental_local_results, strategy.run(on_replica)))()
+    parts = tf.function(
+        lambda: tf.nest.map_structure(strategy.experimental_local_results, strategy.run(on_replica)), autograph=False
+    )()
     names = ("y", "gradient", "rows_of_all", "noise", "smallest")
     arrays = {f"{name}_{i}": x.numpy() for name, pair in zip(names, parts, strict=True) for i, x in enumerate(pair)}
     statistics = (layer.moving_mean, layer.moving_variance, dropout.seed_generator.state)

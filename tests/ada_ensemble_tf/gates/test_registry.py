@@ -43,7 +43,9 @@ def test_gates_of_a_row_sum_to_one_and_at_most_k_are_not_zero(name, k, training)
 def test_k_may_change_inside_a_graph(name):
     gate = built(name)
     run = tf.function(
-        lambda x0, k: gate(x0, k=k), input_signature=[tf.TensorSpec([None, WIDTH]), tf.TensorSpec([], "int32")]
+        lambda x0, k: gate(x0, k=k),
+        input_signature=[tf.TensorSpec([None, WIDTH]), tf.TensorSpec([], "int32")],
+        autograph=False,
     )
     for k in (CHOICES, 1):
         gates, report = run(some_rows(), tf.constant(k))

@@ -28,7 +28,7 @@ def test_follows_a_step_counter_within_one_trace(dtype):
     step = tf.Variable(0, dtype=dtype)
     traces = []
 
-    @tf.function
+    @tf.function(autograph=False)
     def advance():
         traces.append(1)
         value = schedule(step)

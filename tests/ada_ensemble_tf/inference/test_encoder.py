@@ -88,7 +88,7 @@ def in_graph(encoder, texts) -> dict[str, np.ndarray]:
         name: tf.constant([t.encode() if isinstance(t, str) else t for t in column], tf.string)
         for name, column in texts.items()
     }
-    return {name: tensor.numpy() for name, tensor in tf.function(encoder.__call__)(tensors).items()}
+    return {name: tensor.numpy() for name, tensor in tf.function(encoder.__call__, autograph=False)(tensors).items()}
 
 
 def test_the_cases_are_what_they_should_be(texts):
@@ -142,7 +142,9 @@ def test_no_bytes_fail_a_batch(prepared):
 def test_every_odd_text_alone_and_no_rows(prepared, name):
     """In a batch of one, no other row can hide an op's error."""
     vocabularies, encoder = prepared
-    encode = tf.function(encoder.__call__, input_signature=[dict.fromkeys("ab", tf.TensorSpec([None], tf.string))])
+    encode = tf.function(
+        encoder.__call__, input_signature=[dict.fromkeys("ab", tf.TensorSpec([None], tf.string))], autograph=False
+    )
     for text in ODD:
         batch = {"a": ["5"], "b": ["5"]} | {name: [text]}
         ids = encode({column: tf.constant([value[0].encode()]) for column, value in batch.items()})["ids"]

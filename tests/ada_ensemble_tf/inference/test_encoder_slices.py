@@ -38,7 +38,7 @@ def check_slice(raw: Path, rows: int, folder: Path, dataset: str, **options) -> 
     expected = np.concatenate([vocabularies.encode(columns) for columns in chunks])
     values = np.concatenate([vocabularies.values(columns) for columns in chunks])
     frame = pl.concat([texts(columns) for columns in chunks])
-    encode = tf.function(RawEncoder(schema, folder / "data").__call__)
+    encode = tf.function(RawEncoder(schema, folder / "data").__call__, autograph=False)
     got = encode({column: tf.constant(frame[column].to_list()) for column in schema.columns})
     assert isinstance(got, dict) == bool(schema.value_fields)
     ids = got["ids"] if schema.value_fields else got

@@ -59,7 +59,7 @@ def test_outputs_gradients_and_state_are_those_of_the_layer(graph, scale):
         def step(layer=layer, run=run):
             return loss_and_gradients(run, layer, scale)
 
-        step = tf.function(step) if graph else step
+        step = tf.function(step, autograph=False) if graph else step
         # Three steps, so that seeds and statistics go on from one another.
         found.append([[np.asarray(part) for part in step()] for _ in range(3)])
     for expected, given in zip(*found, strict=True):
@@ -103,7 +103,7 @@ def kept_for_the_backward_pass(wrap) -> set[str]:
     _, layer = layer_and_copy()
     kept = []
 
-    @tf.function
+    @tf.function(autograph=False)
     def step(x):
         with tf.GradientTape() as tape:
             y, _ = wrap(layer)(x, training=True)

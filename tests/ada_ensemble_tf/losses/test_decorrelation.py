@@ -106,7 +106,7 @@ def test_gradient_of_the_loss():
 def test_nothing_to_correlate_is_zero_and_so_is_its_gradient(outputs, routed):
     tensors = [tf.constant(output, tf.float32) for output in outputs]
 
-    @tf.function
+    @tf.function(autograph=False)
     def loss_and_gradients():
         with tf.GradientTape() as tape:
             tape.watch(tensors)

@@ -144,7 +144,7 @@ def _check_training(model: CTRModel) -> None:
     model.compile(GroupFtrl(0.05, l1=0.0, keep_initial=True), keras.optimizers.Adam(0.01))
     # One graph for batches of all sizes, as in training.
     of_any_size = tf.nest.map_structure(lambda x: tf.TensorSpec([None, *x.shape[1:]], x.dtype), (INPUTS, LABELS))
-    step = tf.function(lambda inputs, labels: model.train_step((inputs, labels)), of_any_size)
+    step = tf.function(lambda inputs, labels: model.train_step((inputs, labels)), of_any_size, autograph=False)
 
     def log_loss() -> float:
         return float(losses.log_loss(LABELS, model.forward(INPUTS).logit))

@@ -52,7 +52,7 @@ def test_updates_are_those_of_the_model_that_keeps_everything(case):
     for model in models:
         model.compile(*(keras.optimizers.SGD(0.05) for _ in range(3 if model.gate_variables else 2)))
         # Tracing takes most of the time, so that only two of them run in a graph.
-        step = tf.function(model.training_logs) if case in ("joint", "dhen") else model.training_logs
+        step = tf.function(model.training_logs, autograph=False) if case in ("joint", "dhen") else model.training_logs
         rows = element()
         logs.append([step(rows) for _ in range(2)])
     for plain, other in zip(*logs, strict=True):

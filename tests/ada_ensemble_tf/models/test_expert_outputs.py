@@ -98,7 +98,7 @@ def test_decorrelation_in_bilevel_training_lowers_correlation():
         model, ids, labels = small_model(decorrelation_weight=weight, **small), some_ids(), some_labels()
         model.compile(*(keras.optimizers.Adam(0.01) for _ in range(3)))
         element = {"train": (ids[None], labels[None]), "gate": (ids, labels)}
-        step = tf.function(model.training_logs)
+        step = tf.function(model.training_logs, autograph=False)
         for _ in range(15):
             logs = step(element)
         assert ("decorrelation" in logs) == (weight > 0.0) and np.isfinite(float(logs["loss"]))

@@ -64,7 +64,9 @@ def test_sparse_gradients_touch_their_rows_alone_with_the_threshold_of_the_step(
         optimizer.apply([tf.IndexedSlices(values, ids, tf.constant([ROWS, WIDTH]))], [variable])
 
     if graph:
-        apply = tf.function(apply, input_signature=[tf.TensorSpec([None, WIDTH]), tf.TensorSpec([None], tf.int32)])
+        apply = tf.function(
+            apply, input_signature=[tf.TensorSpec([None, WIDTH]), tf.TensorSpec([None], tf.int32)], autograph=False
+        )
     initial, rng = variable.numpy(), np.random.default_rng(3)
     for _ in range(30):
         ids = rng.integers(1, ROWS, 5).astype(np.int32)
@@ -99,7 +101,7 @@ def test_without_c_it_is_sgd():
 
 def test_built_in_a_graph_it_starts_at_the_initial_values():
     variable, optimizer = table(), GRDA(0.1, c=0.0)
-    tf.function(lambda gradient: optimizer.apply([gradient], [variable]))(tf.zeros([ROWS, WIDTH]))
+    tf.function(lambda gradient: optimizer.apply([gradient], [variable]), autograph=False)(tf.zeros([ROWS, WIDTH]))
     np.testing.assert_array_equal(variable, table())
 
 

@@ -55,7 +55,7 @@ def test_sparse_gradients_follow_the_formulas_with_repeated_rows_summed(graph):
 
     if graph:
         signature = [tf.TensorSpec([None, WIDTH]), tf.TensorSpec([None], tf.int32)]
-        apply = tf.function(apply, input_signature=signature)
+        apply = tf.function(apply, input_signature=signature, autograph=False)
     for ids, values in batches(steps=40, rows=9):
         apply(tf.constant(values), tf.constant(ids))
         for row in np.unique(ids):

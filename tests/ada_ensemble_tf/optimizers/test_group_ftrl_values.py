@@ -50,7 +50,7 @@ def test_built_in_a_graph_it_keeps_the_initial_values():
     variable, optimizer = table(), GroupFtrl(**SETTINGS, keep_initial=True)
     initial = variable.numpy()
 
-    @tf.function
+    @tf.function(autograph=False)
     def apply(gradient):
         optimizer.apply([gradient], [variable])
 

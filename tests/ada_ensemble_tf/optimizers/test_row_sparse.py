@@ -76,7 +76,7 @@ def test_a_step_makes_no_tensor_as_long_as_the_table(name, arguments):
     optimizer, table = make_optimizer(name, **arguments), keras.Variable(np.ones((V, 3), np.float32))
     optimizer.build([table])
 
-    @tf.function(input_signature=[tf.TensorSpec([None], tf.int32)])
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.int32)], autograph=False)
     def step(ids):
         with tf.GradientTape() as tape:
             loss = tf.reduce_sum(tf.gather(table.value, ids) ** 2)

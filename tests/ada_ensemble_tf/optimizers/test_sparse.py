@@ -25,7 +25,7 @@ def test_rows_that_come_once_stay():
 def test_dense_gradient_is_the_same_in_a_graph_of_unknown_rows():
     signature = [tf.TensorSpec([None, 3]), tf.TensorSpec([None], tf.int32)]
 
-    @tf.function(input_signature=signature)
+    @tf.function(input_signature=signature, autograph=False)
     def densified(values, rows):
         summed = sum_duplicates(tf.IndexedSlices(values, rows))
         return summed.indices, tf.math.unsorted_segment_sum(summed.values, summed.indices, 10)

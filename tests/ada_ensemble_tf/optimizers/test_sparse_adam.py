@@ -21,7 +21,9 @@ def test_with_all_rows_at_each_step_it_is_dense_adam(graph, catch_up):
         one.apply([tf.IndexedSlices(values, ids, tf.constant([ROWS, WIDTH]))], [ours])
 
     if graph:
-        step = tf.function(step, input_signature=[tf.TensorSpec([None, WIDTH]), tf.TensorSpec([None], tf.int32)])
+        step = tf.function(
+            step, input_signature=[tf.TensorSpec([None, WIDTH]), tf.TensorSpec([None], tf.int32)], autograph=False
+        )
     for seed in range(40):
         # Each row, and some of them twice.
         slices, dense = gradient_of([*ALL, 3, 1], seed)

@@ -29,7 +29,7 @@ def check(strategy, name: str, arguments: dict) -> None:
     def apply(values, ids):
         optimizer.apply([tf.IndexedSlices(values, ids, tf.constant([V, WIDTH]))], [variable])
 
-    @tf.function
+    @tf.function(autograph=False)
     def step(values, ids):
         strategy.run(apply, args=(values, ids))
 

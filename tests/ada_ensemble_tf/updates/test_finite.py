@@ -80,7 +80,7 @@ def test_what_reaches_no_outcome_is_let_be():
 def test_in_a_graph_the_check_is_not_optimised_away(compiled):
     check = FiniteCheck()
 
-    @tf.function(jit_compile=compiled)
+    @tf.function(jit_compile=compiled, autograph=False)
     def first_bad(x, y):
         return check.first_bad("weights", {"x": x, "y": y, "sum": x + y})
 
