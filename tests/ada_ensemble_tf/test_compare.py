@@ -48,7 +48,7 @@ def arguments(prepared_criteo) -> list[str]:
 
 @pytest.fixture(scope="module")
 def compared(studies, arguments, tmp_path_factory) -> tuple[Path, str, int]:
-    """(output folder, printed text, exit code) of the study "both". test_tune.py starts such processes as a user does."""
+    """(output folder, printed text, exit code) of the study "both"; test_tune.py starts processes as a user does."""
     out = tmp_path_factory.mktemp("compare") / "out"
     process = start_forked(
         COMPARE, f"--study={studies}:both", f"--seeds={SEEDS}", f"--out={out}", "--jobs=2", *arguments,
