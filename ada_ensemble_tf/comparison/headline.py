@@ -90,7 +90,7 @@ def _no_leader(best: Standing, standings: Sequence[Standing]) -> str:
     lowest, wrong = min(standings, key=lambda one: one.logloss), _wrong(best, standings)
     if not best.logloss_worse:
         by_loss = "the lowest LogLoss" if lowest is best else "a LogLoss that cannot be told from the lowest"
-        text = f"{best.label} has the highest AUC and {by_loss} ({best.figures}), but {wrong}. "
+        text = f"{best.label} has the highest AUC, {best.auc:.4f}, and {by_loss}, {best.logloss:.4f}, but {wrong}. "
         return f"{text}To rank rows, take it as it is; to use its probabilities, {_cure(best)}."
     text = f"No model leads in everything. {best.label} has the highest AUC, {best.auc:.4f}, but {wrong}. "
     text += f"To rank rows, take {best.label}. To use the probabilities, as in bids, take {lowest.label} "

@@ -19,8 +19,8 @@ from PIL import Image
 
 FOLDER = Path(__file__).parent
 WIDTH, HEIGHT = 1200, 900
-COLORS = 96
-DEADLINE_SECONDS = 120.0
+COLORS = 128
+DEADLINE_SECONDS = 300.0
 
 
 def screenshot(url: str, name: str, height: int = HEIGHT) -> None:
@@ -38,7 +38,8 @@ def screenshot(url: str, name: str, height: int = HEIGHT) -> None:
     if not target.exists():
         sys.exit(f"error: {url}: Chromium made no picture of it")
     # Of few colours, which text and lines need no more of: a third of the size.
-    Image.open(target).convert("RGB").quantize(COLORS, dither=Image.Dither.NONE).save(target, optimize=True)
+    picture = Image.open(target).convert("RGB")
+    picture.quantize(COLORS, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE).save(target, optimize=True)
     print(f"{target}: {target.stat().st_size / 1024:.0f} KiB")
 
 

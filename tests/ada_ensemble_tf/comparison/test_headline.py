@@ -50,12 +50,12 @@ def test_the_best_by_both_is_only_to_be_recalibrated():
     best = standing("best", 0.9, "best", 0.3, calibration=1.1, off=True)
     (first, _) = headline([best, standing("b", 0.8, "<", 0.35, worse=True)])
     assert first[0] == "note" and first[2] == (
-        "best has the highest AUC and the lowest LogLoss (AUC 0.9000, LogLoss 0.3000, calibration 1.100), but its "
-        "predictions are too high (calibration 1.100). To rank rows, take it as it is; to use its probabilities, "
-        "recalibrate it (config.calibration)."
+        "best has the highest AUC, 0.9000, and the lowest LogLoss, 0.3000, but its predictions are too high "
+        "(calibration 1.100). To rank rows, take it as it is; to use its probabilities, recalibrate it "
+        "(config.calibration)."
     )
     (first, _) = headline([best, standing("b", 0.8, "<", 0.29)])
-    assert "and a LogLoss that cannot be told from the lowest (" in first[2]
+    assert "and a LogLoss that cannot be told from the lowest, 0.3000" in first[2]
 
 
 def test_equals_are_named_with_their_figures():
