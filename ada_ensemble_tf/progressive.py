@@ -9,6 +9,7 @@ trained on all days so far; --mode=both does both, side by side. A second run wi
 also for days that were added at the end.
 """
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -41,6 +42,8 @@ def main(argv: Sequence[str]) -> None:
     """Works through the days and prints the table."""
     del argv
     check_config(_CONFIG.value.to_dict())
+    # This process tests, others train: none may take all of a GPU's memory.
+    os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")
     from ada_ensemble_tf.progression.days import progress
     from ada_ensemble_tf.progression.page import table
     from ada_ensemble_tf.progression.request import Request, check_modes

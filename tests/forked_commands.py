@@ -180,8 +180,9 @@ def _run_module(name: str, arguments: Sequence[str]) -> NoReturn:
         sys.argv = [name, *arguments]
         # With this a worker that lost another starts itself anew.
         sys.orig_argv = [sys.executable, "-m", *sys.argv]
-        # What a comparison starts is forked as well.
-        runs.subprocess = types.SimpleNamespace(Popen=Forked, PIPE=subprocess.PIPE)
+        if name != "ada_ensemble_tf.progressive":
+            # What a comparison starts is forked as well. Progressive validation computes before it starts trainings.
+            runs.subprocess = types.SimpleNamespace(Popen=Forked, PIPE=subprocess.PIPE)
         if name.endswith(".py"):
             runpy.run_path(name, run_name="__main__")
             sys.exit()

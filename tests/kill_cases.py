@@ -199,13 +199,13 @@ def cases(base: Path, names: Sequence[str]) -> dict[str, Case]:
         command = [sys.executable, "-m", module, *(text.format(out=out) for text in arguments)]
         with (base / "log.txt").open("ab") as log:
             assert Forked(command, log).wait() == 0, f"see the end of {base}/log.txt"
-    days = [base / f"day_{number}.txt" for number in range(3)]
+    days = [base / f"day_{number}.txt" for number in range(2)]
     for number, day in enumerate(days):
         day.write_text("\n".join(criteo_lines(1000, seed=number)) + "\n")
     progressive = [
         "--config=experiments/sample.py:logistic_regression", "--config.deterministic=True", "--config.batch_size=128",
         "--config.max_epochs=2.0", "--config.eval_every=4", "--min_count=2", "--out={out}", "--retire_after=1",
-        f"--days={','.join(map(str, days))}", "--split=0.8,0.1,0.1",
+        "--mode=continue", f"--days={','.join(map(str, days))}", "--split=0.8,0.1,0.1",
     ]  # fmt: skip
     return {
         "progressive": Case("ada_ensemble_tf.progressive", progressive, check_days, days_content),

@@ -73,8 +73,10 @@ def _test(request: Request, before: Path, number: int) -> dict[str, Any]:
     import keras
 
     from ada_ensemble_tf.inference.raw_scores import score_labelled
+    from ada_ensemble_tf.plugins import load_plugins
     from ada_ensemble_tf.trained.workdir import Workdir
 
+    load_plugins(request.config["plugins"])
     run = Workdir(before / RUN)
     keras.utils.clear_session()
     metrics = score_labelled(run.load_model(), run.schema(), run.path, [request.days[number - 1]])

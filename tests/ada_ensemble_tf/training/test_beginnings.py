@@ -16,7 +16,9 @@ from ada_ensemble_tf.serving.signatures import ServedModel
 from ada_ensemble_tf.trained.checkpoint import SavedValues, saved_names
 from ada_ensemble_tf.trained.start_file import START_FILE, Start, load_start
 from ada_ensemble_tf.trained.workdir import Workdir
+from ada_ensemble_tf.training import continuation
 from ada_ensemble_tf.training.beginnings import beginning
+from ada_ensemble_tf.training.continuation import arguments_for
 from ada_ensemble_tf.training.loop import TrainingLoop
 from ada_ensemble_tf.training.plan import Plan
 from ada_ensemble_tf.training.run import train
@@ -201,7 +203,17 @@ def test_what_does_not_fit_is_refused(days, first, tmp_path):
     refused("prepared with --negative_rate=0.5, but .* was trained with 1; prepare it with the same rate", data=rate)
     refused("--continue_from=.*/none: no complete training there", before=tmp_path / "none")
     refused("is the --workdir itself; give another --workdir", workdir=first)
+    crossed = {**arguments_for(first, days[1]), "crosses": [[0, 1]]}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(continuation, "arguments_for", lambda *_: crossed)
+        refused("config.model.crosses hash row numbers, which an extension moves; declare them as cross fields")
     assert not run.exists()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(continuation, "row_tables", lambda model: [])
+        with pytest.raises(
+            UserError, match=r"level_weights/table has shape \(28, 1\) there and \(35, 1\) here, and it"
+        ):
+            loop_of(tmp_path / "rows", config, days[2], first)
     shutil.copytree(first, tmp_path / "copy")
     refused("began with new weights, not with --continue_from=.*; choose another", data=days[0],
             workdir=tmp_path / "copy")  # fmt: skip
