@@ -106,5 +106,8 @@ def _adopt(model: CTRModel, taken: dict[int, np.ndarray | None]) -> None:
             rows, slots = taken[id(variable)], optimizer.slots_by_name(variable)
             # Rows that were not taken keep the state that they have.
             stay = None if rows is None else np.where(rows >= 0, np.arange(len(rows)), -1)
-            for name, state in optimizer.adopted(*optimizer.read([variable.value])).items():
+            (w,) = optimizer.read([variable.value])
+            for name, state in optimizer.adopted(w).items():
                 _assign(slots[name], np.asarray(state), stay)
+            for average in optimizer.average_slots(variable)[:1]:
+                average.assign(w)
