@@ -1,9 +1,10 @@
 """One embedding table for all fields."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from ada_ensemble_tf.layers.fields import Shape
@@ -35,6 +36,8 @@ class FusedEmbedding(keras.layers.Layer):
         table_dtype: the type in which the table is stored, "float32", "bfloat16" or "float16"; by default the layer's.
             Rows in 16 bits are read as float32, and their gradient is float32. Initial values are those of a float32
             table, rounded. Train such a table with a `RowSparseOptimizer`, which rounds by chance.
+        frozen_rows: the number of rows that get no gradient, once `freeze` has said which. Optimisers that update only
+            rows with a gradient, as those of `ada_ensemble_tf.optimizers` do, leave them as they are.
 
     Call arguments:
         inputs: ids `[B, C]`, int32 or int64 row numbers of the fused table, in [0, V). In a field of several columns,
@@ -63,12 +66,15 @@ class FusedEmbedding(keras.layers.Layer):
         value_rows: Sequence[tuple[int, int]] = (),
         truncated: bool = False,
         table_dtype: str | None = None,
+        frozen_rows: int = 0,
         **kwargs: Any,
     ):
         # Under mixed precision, casting would copy the table, and values would lose digits.
         super().__init__(autocast=False, **kwargs)
         if num_rows < 1 or dimension < 1:
             raise ValueError(f"num_rows and dimension must be positive; received {num_rows} and {dimension}")
+        if not 0 <= frozen_rows <= num_rows:
+            raise ValueError(f"frozen_rows must lie in [0, num_rows={num_rows}]; received {frozen_rows}")
         if widths is not None and (not len(widths) or min(widths) < 1):
             raise ValueError(f"widths must be positive numbers of columns, one a field; received {list(widths)}")
         if table_dtype is not None and table_dtype not in TABLE_TYPES:
@@ -80,6 +86,7 @@ class FusedEmbedding(keras.layers.Layer):
         self.widths = None if widths is None else tuple(int(width) for width in widths)
         self.value_rows = tuple((int(field), int(row)) for field, row in value_rows)
         self.truncated = truncated
+        self.frozen_rows = frozen_rows
 
     def build(self, inputs_shape: Shape | Mapping[str, Shape]) -> None:
         columns = ids_of(inputs_shape)[-1]
@@ -103,23 +110,27 @@ class FusedEmbedding(keras.layers.Layer):
         self.factor_places = [places.get(field, 0) for field in range(len(widths))]
         kind = keras.initializers.TruncatedNormal if self.truncated else keras.initializers.RandomNormal
         shape, start = (self.num_rows, self.dimension), kind(stddev=self.initial_scale)
-        if self.table_dtype in (None, "float32"):
-            self.table = self.add_weight(
-                name="table", shape=shape, initializer=start, dtype=self.table_dtype, autocast=False
-            )
-            return
-
-        def rounded(shape: Shape, dtype: str) -> tf.Tensor:
-            return tf.cast(start(shape, "float32"), dtype)
-
+        start = start if self.table_dtype in (None, "float32") else _rounded(start)
         self.table = self.add_weight(
-            name="table", shape=shape, initializer=rounded, dtype=self.table_dtype, autocast=False
+            name="table", shape=shape, initializer=start, dtype=self.table_dtype, autocast=False
         )
+        if self.frozen_rows:
+            # Rising row numbers; -1 is no row.
+            none = keras.initializers.Constant(-1)
+            self.frozen = self.add_weight(
+                name="frozen", shape=(self.frozen_rows,), dtype="int32", initializer=none, trainable=False
+            )
+
+    def freeze(self, rows: np.ndarray) -> None:
+        """Says which rows get no gradient: `frozen_rows` different row numbers. Raises ValueError for others."""
+        if len(rows) != self.frozen_rows or len(np.unique(rows)) != len(rows):
+            raise ValueError(f"rows must be frozen_rows={self.frozen_rows} different rows; received {len(rows)}")
+        if len(rows):
+            self.frozen.assign(np.sort(rows).astype(np.int32))
 
     def call(self, inputs: Inputs) -> tf.Tensor:
         ids, values = self._checked(inputs)
-        # Gathering from the variable itself, not from its value, keeps the table from being copied.
-        embedded = self._mean(ids) if self.has_padding else _exact(tf.gather(self.table.value, ids))
+        embedded = self._mean(ids) if self.has_padding else self._gather(ids)
         if self.value_rows:
             factors = self._factors(ids, tf.cast(values, embedded.dtype))
             embedded = tf.reshape(embedded, [-1, self.num_fields, self.dimension]) * factors[:, :, None]
@@ -138,7 +149,20 @@ class FusedEmbedding(keras.layers.Layer):
         used = tf.where(flat >= 0)[:, 0]
         fields = tf.gather(tf.constant(self.field_of_column, tf.int64), used % columns)
         segments = used // columns * self.num_fields + fields
-        return tf.math.segment_mean(_exact(tf.gather(self.table.value, tf.gather(flat, used))), segments)
+        return tf.math.segment_mean(self._gather(tf.gather(flat, used)), segments)
+
+    def _gather(self, ids: tf.Tensor) -> tf.Tensor:
+        """The rows of ids, of which frozen ones get no gradient, not even a zero one."""
+        # Gathering from the variable itself, not from its value, keeps the table from being copied.
+        if not self.frozen_rows:
+            return _exact(tf.gather(self.table.value, ids))
+        flat, frozen = tf.reshape(ids, [-1]), tf.cast(tf.convert_to_tensor(self.frozen), ids.dtype)
+        place = tf.minimum(tf.searchsorted(frozen, flat), self.frozen_rows - 1)
+        free = tf.where(tf.gather(frozen, place) != flat)
+        rows = tf.stop_gradient(_exact(tf.gather(self.table.value, flat)))
+        free_rows = _exact(tf.gather(self.table.value, tf.gather(flat, free[:, 0])))
+        rows = tf.tensor_scatter_nd_update(rows, free, free_rows)
+        return tf.reshape(rows, tf.concat([tf.shape(ids), [self.dimension]], axis=0))
 
     def _factors(self, ids: tf.Tensor, values: tf.Tensor) -> tf.Tensor:
         """The factor of each field's embedding: `[B, F]`."""
@@ -174,7 +198,13 @@ class FusedEmbedding(keras.layers.Layer):
             "value_rows": [list(pair) for pair in self.value_rows],
             "truncated": self.truncated,
             "table_dtype": self.table_dtype,
+            "frozen_rows": self.frozen_rows,
         }
+
+
+def _rounded(start: keras.initializers.Initializer) -> Callable[[Shape, str], tf.Tensor]:
+    """An initialiser that rounds what another one draws in float32."""
+    return lambda shape, dtype: tf.cast(start(shape, "float32"), dtype)
 
 
 def _exact(rows: tf.Tensor) -> tf.Tensor:

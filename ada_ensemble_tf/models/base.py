@@ -37,6 +37,9 @@ from data_pipelines.read.inputs import Inputs, ids_of, make_inputs
 
 Model = TypeVar("Model", bound="CTRModel")
 
+FrozenRows = Annotated[
+    tuple[CountOrZero, CountOrZero], Meta(description="be the size of embeddings and a number of rows, or 0 and 0")
+]
 ValueRows = Annotated[
     tuple[tuple[CountOrZero, CountOrZero], ...], Meta(description="be pairs of a field's position and a row")
 ]
@@ -55,6 +58,7 @@ def model_inputs(schema: Schema) -> dict[str, Any]:
         "num_fields": schema.num_fields,
         "widths": schema.widths,
         "value_rows": [(i, schema.fields[i].offset + 1) for i in schema.value_fields],
+        "frozen_rows": schema.frozen_rows,
     }
 
 
@@ -97,6 +101,7 @@ class CTRModel(BilevelModel):
         num_fields: F; `Schema.num_fields`.
         widths: the number of id columns of each field, C in total; `Schema.widths`. None means one each.
         value_rows: (position, row of read values) for each of the N fields with a float, see `FusedEmbedding`.
+        frozen_rows: (D, number of rows that get no update in the tables of that D); `Schema.frozen_rows`.
         l2: the coefficient of the sum of squares of all dense kernels.
         initial_logit: the initial bias of the estimators; the log-odds of the base rate is a good choice.
         logit_shift: added to the logit outside of training: ln R if training saw a share R of the negatives, so that
@@ -161,6 +166,7 @@ class CTRModel(BilevelModel):
         num_fields: Count,
         widths: Counts | None = None,
         value_rows: ValueRows = (),
+        frozen_rows: FrozenRows = (0, 0),
         l2: Weight = 1e-4,
         initial_logit: Number = 0.0,
         logit_shift: Number = 0.0,
@@ -182,6 +188,7 @@ class CTRModel(BilevelModel):
         self.num_fields = num_fields
         self.widths = None if widths is None else tuple(widths)
         self.value_rows = tuple((position, row) for position, row in value_rows)
+        self.frozen_rows = tuple(frozen_rows)
         self.l2 = l2
         self.initial_logit = initial_logit
         self.logit_shift = logit_shift
@@ -195,7 +202,7 @@ class CTRModel(BilevelModel):
         """Makes a model for the fields of prepared data.
 
         Args:
-            schema: the data's; it gives `num_rows`, `num_fields`, `widths` and `value_rows`.
+            schema: the data's; it gives `num_rows`, `num_fields`, `widths`, `value_rows` and `frozen_rows`.
             arguments: the constructor's other arguments.
         """
         return cls(**model_inputs(schema), **arguments)
@@ -235,7 +242,9 @@ class CTRModel(BilevelModel):
         if initial_scale is None:
             initial_scale = dimension**-0.5 if self.embedding_scale is None else self.embedding_scale
         table_dtype = None if self.table_dtype == "float32" else self.table_dtype
-        drawn = (initial_scale, self.widths, self.value_rows, self.embedding_truncated, table_dtype)
+        size, count = self.frozen_rows
+        frozen = count if dimension == size else 0
+        drawn = (initial_scale, self.widths, self.value_rows, self.embedding_truncated, table_dtype, frozen)
         embedding = FusedEmbedding(self.num_rows, dimension, *drawn, dtype=dtype, name=name)
         embedding.build(tf.nest.map_structure(lambda spec: tuple(spec.shape), self.input_signature))
         return embedding

@@ -8,7 +8,9 @@ from ada_ensemble_tf.gates import GATES, Gate, gate_options, shared_options
 from ada_ensemble_tf.models.base import CTRModel
 from ada_ensemble_tf.moe.expert_lists import OneExpert
 
-NO_KEYS = frozenset(("num_rows", "num_fields", "widths", "value_rows", "initial_logit", "logit_shift", "seed", "name"))
+NO_KEYS = frozenset(
+    ("num_rows", "num_fields", "widths", "value_rows", "frozen_rows", "initial_logit", "logit_shift", "seed", "name")
+)
 """Constructor arguments without a config key: the data gives them, or only Python can."""
 
 

@@ -244,3 +244,14 @@ class RowSparseOptimizer(AveragedRows, OpenOptimizer):
             "use_ema": self.averages_rows,
             "ema_momentum": self.row_momentum,
         }
+
+
+def leaves_rows(optimizer: keras.optimizers.Optimizer) -> bool:
+    """Whether an optimiser leaves rows of a table as they are that never have a gradient.
+
+    Row-sparse optimisers do, and so does Keras' Adam, whose moments of such rows are 0, without weight decay and
+    without an average that overwrites the weights.
+    """
+    if isinstance(optimizer, RowSparseOptimizer):
+        return True
+    return isinstance(optimizer, keras.optimizers.Adam) and not (optimizer.weight_decay or optimizer.use_ema)

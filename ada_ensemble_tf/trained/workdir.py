@@ -169,7 +169,7 @@ class Workdir:
     def _check_reads(self, arguments: Mapping[str, Any], file: Path) -> None:
         """Raises UserError where the model does not read what the schema has."""
         schema = self.schema()
-        defaults = {"widths": [1] * schema.num_fields, "value_rows": []}
+        defaults = {"widths": [1] * schema.num_fields, "value_rows": [], "frozen_rows": [0, 0]}
         for name, value in model_inputs(schema).items():
             found = arguments.get(name)
             found = defaults.get(name) if found is None else found

@@ -17,6 +17,7 @@ from ada_ensemble_tf.trained.run_files import ModelFile, difference, load_data_f
 from ada_ensemble_tf.trained.start_file import Start, flag_of, load_start
 from ada_ensemble_tf.trained.workdir import MAY_CHANGE, Workdir
 from ada_ensemble_tf.training.grown_rows import assign_rows, row_tables, state_of_rows
+from ada_ensemble_tf.training.vectors import frozen_numbers
 from data_pipelines.errors import UserError
 from data_pipelines.fields.extension import rows_before
 from data_pipelines.fields.vocabulary import Vocabularies
@@ -103,7 +104,10 @@ class Continuation:
         tables = row_tables(model)
         moved = {id(v) for v in (*tables, *state_of_rows(model, tables))}
         variables = [*model.variables, *model.optimizer_variables]
+        numbers = frozen_numbers(model)
         for variable, name in zip(variables, saved_names(variables), strict=True):
+            if id(variable) in numbers:
+                continue
             value = self._saved.value(name)
             if id(variable) in moved:
                 assign_rows(variable, value, rows)

@@ -31,6 +31,7 @@ from ada_ensemble_tf.training.hooks import Hook
 from ada_ensemble_tf.training.loop import TrainingLoop
 from ada_ensemble_tf.training.setup import build_model, compile_model, model_from, seed_everything
 from ada_ensemble_tf.training.stopping import StopRequest
+from ada_ensemble_tf.training.vectors import check_optimizer, start_from_vectors
 from data_pipelines.errors import UserError
 from data_pipelines.json_files import save_json
 from data_pipelines.read.dataset import PreparedData
@@ -149,7 +150,10 @@ def _make_model(config: ConfigDict, data: PreparedData, distribution: Distributi
     with distribution.scope():
         arguments = begin.arguments
         model = build_model(config, data) if arguments is None else model_from(arguments, config.model.name)
+        if arguments is not None:
+            start_from_vectors(model, data)
         compile_model(model, config)
+        check_optimizer(model, data)
     return model
 
 

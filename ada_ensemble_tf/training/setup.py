@@ -13,6 +13,7 @@ from ada_ensemble_tf.keras_private import is_scheduled
 from ada_ensemble_tf.layers.precision import PRECISIONS, layers_of
 from ada_ensemble_tf.models import CTRModel, model_class, model_inputs
 from ada_ensemble_tf.optimizers import make_optimizer
+from ada_ensemble_tf.training.vectors import start_from_vectors
 from ada_ensemble_tf.updates.grouped import OPTIMIZERS
 from data_pipelines.errors import UserError
 from data_pipelines.read.dataset import PreparedData
@@ -50,7 +51,7 @@ def build_model(config: ConfigDict, data: PreparedData) -> CTRModel:
             in_epochs[steps] = epochs, arguments.pop(epochs)
             arguments[steps] = _steps(*in_epochs[steps], data.rows["train"] / config.batch_size)
         with layers_of(PRECISIONS[config.precision]):
-            return cls(
+            model = cls(
                 **model_inputs(data.schema),
                 initial_logit=math.log(rate / (1.0 - rate)),
                 logit_shift=math.log(data.negative_rate),
@@ -61,6 +62,8 @@ def build_model(config: ConfigDict, data: PreparedData) -> CTRModel:
         raise UserError(f"config.model.{said}") from error
     except (TypeError, ValueError) as error:
         raise UserError(f"config.model: {error}") from error
+    start_from_vectors(model, data)
+    return model
 
 
 def model_from(arguments: Mapping[str, Any], name: str) -> CTRModel:
@@ -91,7 +94,7 @@ def make_optimizers(config: ConfigDict) -> dict[str, keras.optimizers.Optimizer]
     Raises:
         UserError: if an optimiser is unknown, does not have an argument, or a value does not fit.
     """
-    optimizers = {}
+    optimizers: dict[str, keras.optimizers.Optimizer] = {}
     for part in OPTIMIZERS:
         arguments = config[part].to_dict()
         try:

@@ -16,6 +16,7 @@ from ada_ensemble_tf.trained.run_files import is_trained, load_data_file
 from ada_ensemble_tf.trained.start_file import Start, flag_of
 from ada_ensemble_tf.trained.workdir import Workdir
 from ada_ensemble_tf.training.grown_rows import assign_rows, row_tables
+from ada_ensemble_tf.training.vectors import frozen_numbers
 from data_pipelines.errors import UserError
 from data_pipelines.fields.extension import rows_by_name
 from data_pipelines.fields.vocabulary import Vocabularies
@@ -59,7 +60,10 @@ class WarmStart:
         schema = self._run.schema()
         old, new = Vocabularies.load(self._run.path, schema), Vocabularies.load(self._data.path, self._data.schema)
         rows, reasons = rows_by_name(old, new)
-        tables, apart = {id(v) for v in row_tables(model)}, {id(v) for v in (model.step, *random_states(model))}
+        tables, apart = (
+            {id(v) for v in row_tables(model)},
+            {id(v) for v in (model.step, *random_states(model))} | frozen_numbers(model),
+        )
         places, taken = self._saved.by_path(), {}
         for variable in model.variables:
             if id(variable) in apart:

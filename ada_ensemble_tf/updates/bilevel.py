@@ -10,7 +10,7 @@ from ada_ensemble_tf.devices import replicas
 from ada_ensemble_tf.gates.scalars import report_scalars
 from ada_ensemble_tf.layers.normalization import frozen_statistics
 from ada_ensemble_tf.losses import log_loss
-from ada_ensemble_tf.optimizers import RowSparseOptimizer, optimizers_of_groups
+from ada_ensemble_tf.optimizers import RowSparseOptimizer, leaves_rows, optimizers_of_groups
 from ada_ensemble_tf.optimizers.rounding import LOW
 from ada_ensemble_tf.updates.finite import FiniteCheck
 from ada_ensemble_tf.updates.grouped import OPTIMIZERS, GroupedModel, Logs
@@ -158,6 +158,11 @@ class BilevelModel(GroupedModel):
         self.embedding_optimizer = optimizers["embedding_optimizer"]
         self.weight_optimizer = optimizers["weight_optimizer"]
         self.gate_optimizer = optimizers.get("gate_optimizer", gate_optimizer)
+        if any(getattr(self, "frozen_rows", ())) and not leaves_rows(self.embedding_optimizer):
+            raise ValueError(
+                "frozen rows of an embedding need an embedding_optimizer that updates only rows with a gradient, such "
+                f"as RowSparseAdam; received {type(self.embedding_optimizer).__name__}"
+            )
         groups = self.groups().values()
         if len({id(optimizer) for optimizer, _ in groups}) < len(groups):
             raise ValueError("each group of variables needs its own optimizer; received the same one twice")

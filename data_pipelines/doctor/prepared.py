@@ -129,10 +129,17 @@ def _describe(report: Report, schema: Schema, preparation: Preparation, dimensio
         f"an embedding table of {schema.num_rows:,} x {dimension} takes {table / _GIB:.3g} GiB, "
         f"and {slots / _GIB:.3g} GiB more for {optimizer}"
     )
+    for field in schema.fields:
+        if field.vector_width:
+            report.line(
+                f"field {field.name}: {field.vector_rows:,} of {field.vocabulary_size:,} levels start from vectors of "
+                f"{field.vector_width} numbers{', which stay' if field.frozen else ''}"
+            )
 
 
 def _look_for_other_files(report: Report, path: Path, schema: Schema, preparation: Preparation) -> None:
     known = {FILE_NAME, checksums.FILE_NAME, "schema.json", *METADATA, *schema.vocabulary_files.values()}
+    known |= set(schema.vector_files.values())
     known |= {shard.file for shards in preparation.shards.values() for shard in shards}
     others = sorted(str(file.relative_to(path)) for file in path.rglob("*") if not file.is_dir())
     others = [name for name in others if name not in known]

@@ -20,6 +20,7 @@ from data_pipelines.doctor.verdicts import (
 )
 from data_pipelines.errors import UserError
 from data_pipelines.fields.declarations import CATEGORIES, Input, RawFormat
+from data_pipelines.fields.vectors import checked_vectors
 from data_pipelines.prepare.engines.read_ahead import read_ahead
 from data_pipelines.progress import Progress
 from data_pipelines.raw import RawReader
@@ -65,7 +66,7 @@ def examine_raw(
         complaints, reader, timeline = _Complaints(), None, None
         try:
             clicks = read_clicks(click_files, raw_format)
-            inputs = with_time_forms(inputs, raw_format, files, clicks, show)
+            inputs = with_time_forms(checked_vectors(inputs), raw_format, files, clicks, show)
             counts = RawCounts(inputs, Path(directory))
             if split is not None:
                 rule = known_rule(split.split_rule, raw_format, inputs, files, clicks, show)

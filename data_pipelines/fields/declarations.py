@@ -97,6 +97,9 @@ class Input:
         buckets: number of buckets, of "hashed" only.
         shared_with: name of the field whose vocabulary and rows it uses; "" for rows of its own.
         crossed: names of the fields whose levels a cross hashes; it reads no column of its own.
+        vectors: a file of pre-trained vectors for its levels, see `vectors.py`; "" if there is none.
+        frozen: whether training leaves the rows that have a vector as they are.
+        vectors_hash: of the file; preparation fills it in.
     """
 
     name: str
@@ -110,6 +113,9 @@ class Input:
     buckets: int = 0
     shared_with: str = ""
     crossed: tuple[str, ...] = ()
+    vectors: str = ""
+    frozen: bool = False
+    vectors_hash: str = ""
 
     def __post_init__(self) -> None:
         """Raises UserError for values that are invalid together."""
@@ -133,6 +139,8 @@ class Input:
             )
         if self.crossed and (self.transform != "hashed" or self.separator or self.shared_with or self.column):
             raise UserError(f"field {self.name}: a cross is hashed and has no column, separator or shared rows")
+        if (self.vectors and (self.transform != "text" or self.shared_with)) or (self.frozen and not self.vectors):
+            raise UserError(f"field {self.name}: vectors are for categorical and multi_valued fields with own rows")
         if self.separator and self.transform not in CATEGORIES:
             raise UserError(
                 f"field {self.name}: a multi-valued field should be categorical or hashed, got {self.transform}"

@@ -20,7 +20,7 @@ from data_pipelines.fields.readings import PLAIN, Reading
 from data_pipelines.file_names import file_names
 from data_pipelines.json_files import as_type, canonical_json, load_json, save_json
 
-VOCABULARY_DIR = "vocabulary"
+VOCABULARY_DIR, VECTORS_DIR = "vocabulary", "vectors"
 PADDING = -1
 """Id in the unused columns of a multi-valued field; it is not a row of the table."""
 MAX_WIDTH = 1 << 16
@@ -46,6 +46,9 @@ class Field:
         key: of its hash, two words.
         shared_with: name of the field whose rows it uses; "" for rows of its own.
         crossed: names of the fields whose levels a cross hashes (see `crossing.py`).
+        vector_width: numbers of each pre-trained vector (see `vectors.py`); 0 if there are none.
+        vector_rows: levels that have one.
+        frozen: whether training leaves those levels' rows as they are.
     """
 
     name: str
@@ -61,6 +64,9 @@ class Field:
     key: tuple[int, ...] = ()
     shared_with: str = ""
     crossed: tuple[str, ...] = ()
+    vector_width: int = 0
+    vector_rows: int = 0
+    frozen: bool = False
 
     def __post_init__(self) -> None:
         if not self.column and not self.crossed:
@@ -134,6 +140,12 @@ class Schema:
                 )
             if field.crossed:
                 self._check_crossed(field)
+            widths = {one.vector_width for one in self.fields} - {0}
+            if len(widths) > 1 or not 0 <= field.vector_rows < field.size or (field.frozen and not field.vector_rows):
+                raise UserError(
+                    f"field {field.name}: expected vectors of one width for fewer than {field.size} rows, got "
+                    f"{field.vector_rows} of {sorted(widths)} numbers; prepare the data again"
+                )
             offset += field.size
         check_names([field.name for field in self.fields])
         if offset > 2**31 - 1:
@@ -165,6 +177,12 @@ class Schema:
         return tuple(i for i, field in enumerate(self.fields) if field.has_value)
 
     @property
+    def frozen_rows(self) -> tuple[int, int]:
+        """(width, number of table rows) of the vectors that training leaves as they are; 0 and 0 without any."""
+        frozen = [field for field in self.fields if field.frozen]
+        return (frozen[0].vector_width, sum(field.vector_rows for field in frozen)) if frozen else (0, 0)
+
+    @property
     def has_weight(self) -> bool:
         """Whether rows have weights."""
         return bool(self.format.weight)
@@ -180,6 +198,12 @@ class Schema:
         """The vocabulary file of each field by the field's name, relative to the directory."""
         files = file_names(field.name for field in self.fields if not field.shared_with)
         return {name: f"{VOCABULARY_DIR}/{files[owner.name]}.txt" for name, owner in self.owners.items()}
+
+    @cached_property
+    def vector_files(self) -> dict[str, str]:
+        """The file of pre-trained vectors of each field that has them, by the field's name."""
+        files = file_names(field.name for field in self.fields if field.vector_width)
+        return {name: f"{VECTORS_DIR}/{file}.npy" for name, file in files.items()}
 
     @cached_property
     def columns(self) -> tuple[str, ...]:
@@ -241,7 +265,11 @@ class Schema:
         return load_json(path, cls)
 
 
-_NOT_ASKED_FOR = {"buckets": 0, "key": [], "shared_with": "", "crossed": []}
+_NOT_ASKED_FOR = {"buckets": 0, "key": [], "shared_with": "", "crossed": []} | {
+    "vector_width": 0,
+    "vector_rows": 0,
+    "frozen": False,
+}
 
 
 def _is_key(key: tuple[int, ...]) -> bool:

@@ -1,6 +1,8 @@
-"""Fields of a schema file that refer to other fields."""
+"""What fields of a schema file say about other fields and files."""
 
+import dataclasses
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from data_pipelines.errors import UserError
@@ -9,6 +11,7 @@ from data_pipelines.json_files import checked_keys
 
 CROSS_KEYS: dict[str, type] = {"fields": list, "buckets": int}
 """Those of a cross beside name and kind."""
+VECTOR_KEYS: dict[str, type] = {"vectors": str, "frozen": bool}
 _RULES = {"categorical": "text", "multi_valued": "text", "hashed": "hashed"}
 """The kinds that can share rows, each with its rule; both fields need the same one."""
 
@@ -66,6 +69,19 @@ def cross(field: Any, place: str) -> Input:
     if len(names) < 2 or not all(isinstance(name, str) for name in names) or len(set(names)) < len(names):
         raise UserError(f"{place}: 'fields' should be the names of two or more fields, each once, got {names}")
     return Input(field["name"], "", "hashed", buckets=field["buckets"], crossed=tuple(names))
+
+
+def with_vectors(one: Input, field: dict[str, Any], place: str, source: str) -> Input:
+    """The field with its file of vectors, which stands beside the schema file `source`."""
+    if "vectors" not in field:
+        if "frozen" in field:
+            raise UserError(f"{place}: 'frozen' is for fields with 'vectors'; give their file or leave it out")
+        return one
+    if "shared_with" in field:
+        raise UserError(f"{place}: 'vectors' belong to field {field['shared_with']}, whose rows {one.name} shares")
+    return dataclasses.replace(
+        one, vectors=str(Path(source).parent / field["vectors"]), frozen=field.get("frozen", False)
+    )
 
 
 def check_crosses(inputs: Sequence[Input]) -> None:

@@ -46,6 +46,10 @@ Categorical, multi_valued and hashed fields may be `shared_with` another such fi
 levels of both count, and one set of table rows, such as a last ad and a list of earlier ads. `min_count` and `buckets`
 are then given by the other field alone.
 
+Categorical and multi_valued fields may have `vectors`, a file of pre-trained vectors, looked for beside the schema
+file: the first rows of their levels in the embedding, which must have the vectors' width. With `frozen` (false),
+training leaves these rows as they are. `data_pipelines/fields/vectors.py` says how the files look.
+
 All fields but crosses may have `missing` (texts that mean a missing value, such as ["NA", "\N"]) and `trim` (true:
 blanks around the text do not count). A multi-valued field applies both to its whole text and to each value, so "a| NA
 |b" can be the values a and b. Numeric fields may have `decimal` ("," or ".") and `thousands` ("." in 1.234,5; see
@@ -65,14 +69,21 @@ from data_pipelines.fields.declarations import BINNINGS, DEFAULT_BINS, MAX_VALUE
 from data_pipelines.fields.readings import Reading
 from data_pipelines.fields.schema import check_names
 from data_pipelines.fields.times import time_form
-from data_pipelines.formats.linked_fields import CROSS_KEYS, check_crosses, cross, with_shared
+from data_pipelines.formats.linked_fields import (
+    CROSS_KEYS,
+    VECTOR_KEYS,
+    check_crosses,
+    cross,
+    with_shared,
+    with_vectors,
+)
 from data_pipelines.json_files import checked_keys, load_user_json
 
 _DELIMITERS = {"csv": ",", "tsv": "\t", "parquet": ""}
 _KEYS: dict[str, dict[str, type]] = {
-    "categorical": {"min_count": int, "shared_with": str},
+    "categorical": {"min_count": int, "shared_with": str} | VECTOR_KEYS,
     "numeric": {"bins": str, "count": int, "scale": str, "min_count": int, "decimal": str, "thousands": str},
-    "multi_valued": {"separator": str, "max_values": int, "min_count": int, "shared_with": str},
+    "multi_valued": {"separator": str, "max_values": int, "min_count": int, "shared_with": str} | VECTOR_KEYS,
     "hashed": {"buckets": int, "separator": str, "max_values": int, "shared_with": str},
     "time": {"part": str, "format": str, "min_count": int},
     "cross": CROSS_KEYS,
@@ -112,7 +123,8 @@ def parse_schema(
     inputs = []
     for i, field in enumerate(with_shared(value["fields"], source)):
         try:
-            inputs.append(_input(field, value.get("min_count"), default, f"fields[{i}]", value.get("file", {})))
+            found = _input(field, value.get("min_count"), default, f"fields[{i}]", value.get("file", {}))
+            inputs.append(with_vectors(found, field, f"fields[{i}]", source))
         except UserError as error:
             raise UserError(f"{source}: {error}") from None
         if inputs[-1].column == raw_format.label:

@@ -15,6 +15,7 @@ from data_pipelines.errors import UserError
 from data_pipelines.fields.extension import Base
 from data_pipelines.fields.notes import notes
 from data_pipelines.fields.schema import Schema
+from data_pipelines.fields.vectors import checked_vectors, keep_vectors
 from data_pipelines.fields.vocabulary import Vocabularies
 from data_pipelines.json_files import canonical_json
 from data_pipelines.prepare.engines.local import LocalEngine
@@ -81,6 +82,7 @@ def build(
             something else, or `old` has other fields.
     """
     start = time.monotonic()
+    options = dataclasses.replace(options, inputs=checked_vectors(options.inputs))
     if old is not None:
         options = old.options(options)
     final = Path(os.path.realpath(data_dir)) if Path(data_dir).is_symlink() else Path(data_dir)
@@ -123,6 +125,7 @@ def _prepare(
     else:
         vocabularies, counted = engine.count(source, staging, None if old is None else old.base)
         vocabularies.save(staging.path)
+        vocabularies = keep_vectors(vocabularies, source.options.inputs, staging.path, show)
         vocabularies.schema.save(staging.path / "schema.json")
         staging.finish("counting", counted.to_json())
     for line in _split_lines(source.options, counted):

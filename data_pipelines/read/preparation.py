@@ -72,6 +72,14 @@ _NOT_ASKED_FOR = {
     "extends": "",
     "retire_after": 0,
 }
+_NOT_DECLARED = {
+    "buckets": 0,
+    "shared_with": "",
+    "crossed": [],
+    "vectors": "",
+    "frozen": False,
+    "vectors_hash": "",
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -187,9 +195,7 @@ class Preparation:
         found = without({"times": {}, "dropped_negatives": 0, "extension": None}, msgspec.to_builtins(self))
         options = without(_NOT_ASKED_FOR, found["options"])
         options["format"] = without({"weight": ""}, options["format"])
-        options["inputs"] = [
-            without({"buckets": 0, "shared_with": "", "crossed": []}, one) for one in options["inputs"]
-        ]
+        options["inputs"] = [without(_NOT_DECLARED, one) for one in options["inputs"]]
         return {"format_version": FORMAT_VERSION, "rows": self.rows} | found | {"options": options}
 
     @classmethod
@@ -244,7 +250,7 @@ def load_complete(data_dir: str | Path) -> tuple[Schema, Preparation]:
             raise UserError(f"{file}: file is missing; prepare the data again")
         if (size := file.stat().st_size) != shard.size:
             raise UserError(f"{file}: {size} bytes instead of {shard.size}; prepare the data again")
-    Checksums(path).check(*METADATA, *dict.fromkeys(schema.vocabulary_files.values()))
+    Checksums(path).check(*METADATA, *dict.fromkeys(schema.vocabulary_files.values()), *schema.vector_files.values())
     if preparation.extension is not None:
         Checksums(path).check(UNSEEN_FILE)
     return schema, preparation

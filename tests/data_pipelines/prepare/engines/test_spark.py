@@ -104,11 +104,13 @@ def test_several_files_of_every_kind_of_field(master, session, tmp_path):
             {"name": "text", "kind": "categorical"},
             {"name": "hashed text", "kind": "hashed", "column": "text", "buckets": 50},
             {"name": "other tags", "kind": "categorical", "column": "views", "shared_with": "tags"},
+            {"name": "views text", "kind": "categorical", "column": "views", "trim": True, "vectors": "v.npy"},
             {"name": "cross", "kind": "cross", "fields": ["text", "age", "hour"], "buckets": 70},
             {"name": "hashed tags", "kind": "hashed", "column": "tags", "buckets": 9, "separator": "|"},
         ],
     }
     (tmp_path / "schema.json").write_text(json.dumps(schema))
+    np.save(tmp_path / "v.npy", rng.normal(size=(50, 3)))
     raw = []
     for number in range(3):
         lines = ["y,tags,age,price,views,at,text"]
