@@ -11,6 +11,7 @@ COMMANDS = {
     "synthetic": ("data_pipelines.synthetic", "make rows in Criteo's format whose best AUC is known"),
     "doctor": ("data_pipelines.doctor", "check raw or prepared data, or propose a schema for a table"),
     "prepare": ("data_pipelines.prepare", "turn raw logs into prepared data"),
+    "plan": ("ada_ensemble_tf.plan", "count what a training takes on other devices, before there are any"),
     "train": ("ada_ensemble_tf.train", "train a model, or go on with an interrupted training"),
     "evaluate": ("ada_ensemble_tf.evaluate", "score a split of the prepared data"),
     "predict": ("ada_ensemble_tf.predict", "score a raw log"),

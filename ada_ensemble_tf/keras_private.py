@@ -8,6 +8,7 @@ from typing import TypeAlias
 
 import keras
 import tensorflow as tf
+from keras.src.backend.common.global_state import set_global_attribute
 
 GradientsAndVariables: TypeAlias = Sequence[tuple[tf.Tensor | tf.IndexedSlices, tf.Variable]]
 
@@ -31,6 +32,14 @@ def moving_average(optimizer: keras.optimizers.Optimizer, variable: keras.Variab
     """The moving average that one of Keras' optimisers with `use_ema` keeps of a variable."""
     average = optimizer._model_variables_moving_average[optimizer._get_variable_index(variable)]
     return tf.convert_to_tensor(average)
+
+
+def forget_unmade_variables() -> None:
+    """Forgets the variables that were declared in a `keras.StatelessScope` and have no values.
+
+    The next scope would give them values when it ends, which takes memory.
+    """
+    set_global_attribute("uninitialized_variables", [])
 
 
 class ClippedSum(keras.optimizers.Optimizer):

@@ -195,6 +195,9 @@ class RowSparseOptimizer(AveragedRows, OpenOptimizer):
         """Updates the rows that `gradient` has, each once; all rows if it is dense."""
         rows = gradient.indices if isinstance(gradient, tf.IndexedSlices) else None
         g = tf.cast(gradient if rows is None else gradient.values, arithmetic_type(variable.dtype))
+        if rows is not None:
+            # The exchange between replicas may lose the width.
+            g = tf.ensure_shape(g, [None, *variable.shape[1:]])
         slots, average = slots[: len(slots) - 2 * self.averages_rows], slots[len(slots) - 2 * self.averages_rows :]
         w, *state = self.read((variable, *slots), rows)
         if average:

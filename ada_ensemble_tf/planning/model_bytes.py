@@ -1,0 +1,183 @@
+"""Bytes of a model's parts, counted without making any of its variables."""
+
+import math
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import NamedTuple
+
+import keras
+import tensorflow as tf
+from ml_collections import ConfigDict
+
+from ada_ensemble_tf.devices.placement import FieldTable
+from ada_ensemble_tf.keras_private import all_layers, forget_unmade_variables
+from ada_ensemble_tf.layers.embedding import FusedEmbedding
+from ada_ensemble_tf.models import CTRModel
+from ada_ensemble_tf.training.setup import build_model, make_optimizers
+from data_pipelines.fields.schema import Schema
+from data_pipelines.read.dataset import PreparedData
+
+_PROBE = (2, 3)
+_SAME_BUFFER = ("Reshape", "Identity", "IdentityN", "ExpandDims", "Squeeze", "StopGradient")
+_NO_ACTIVATIONS = ("Placeholder", "Const")
+
+
+class TableBytes(NamedTuple):
+    """An embedding table of V rows and D columns."""
+
+    name: str
+    dimension: int
+    number: int
+    """Bytes of a number of the table."""
+    held: int
+    slots: int
+    """Bytes of the optimiser's state."""
+
+
+class ModelBytes(NamedTuple):
+    """Bytes of a model on one device that holds all of it."""
+
+    fields: tuple[FieldTable, ...]
+    """The fields' parts of each table."""
+    tables: tuple[TableBytes, ...]
+    weights: int
+    """All variables but the tables."""
+    gradients: int
+    """Of the trained ones among these."""
+    slots: int
+    """State of their optimisers."""
+    largest_layer: int
+    """Weights of the largest of the model's layers."""
+    activations: int
+    """Tensors that the backward pass needs from the forward pass, and with activation checkpointing those of the layer
+    that takes the most. Rows that routing takes out count as if they stayed."""
+
+
+def model_bytes(config: ConfigDict, data: PreparedData, rows: int) -> ModelBytes:
+    """Counts what a training of `config` on `data` takes for batches of `rows` rows.
+
+    The graph of a weight update is traced for tensors of the variables' shapes, so a model may be larger than memory.
+
+    Raises:
+        UserError: if a config value does not fit.
+    """
+    optimizers = make_optimizers(config)
+    with _no_values():
+        model = build_model(config, data)
+    tables = [layer for layer in all_layers(model) if isinstance(layer, FusedEmbedding)]
+    apart = {id(layer.table) for layer in tables}
+    dense = _without(model, apart)
+    groups = {"weight_optimizer": model.weight_variables, "gate_optimizer": model.gate_variables}
+    return ModelBytes(
+        fields=field_tables(data.schema),
+        tables=tuple(_table_bytes(layer, optimizers["embedding_optimizer"]) for layer in tables),
+        weights=_bytes(dense),
+        gradients=_bytes([v for v in dense if v.trainable]),
+        slots=sum(slot_bytes(optimizers[name], variables) for name, variables in groups.items()),
+        largest_layer=max((_bytes(_without(layer, apart)) for layer in model.layers), default=0),
+        activations=_activations(model, rows),
+    )
+
+
+def field_tables(schema: Schema) -> tuple[FieldTable, ...]:
+    """The parts of a table that fields have for themselves or together, in the order of their rows."""
+    rows, columns = {}, defaultdict(int)
+    for field in schema.fields:
+        rows[field.offset] = field.size
+        columns[field.offset] += field.width
+    return tuple(FieldTable(rows[offset], columns[offset]) for offset in sorted(rows))
+
+
+def slot_bytes(optimizer: keras.optimizers.Optimizer, variables: Sequence[keras.Variable]) -> int:
+    """Bytes of the state that an optimiser would keep for variables, found by variables of six numbers."""
+    total, slots = 0, {}
+    for variable in variables:
+        if variable.dtype not in slots:
+            probe = type(optimizer).from_config(optimizer.get_config())
+            before = {id(v) for v in probe.variables}
+            probe.build([keras.Variable(tf.ones(_PROBE), dtype=variable.dtype, name="probe")])
+            slots[variable.dtype] = [v for v in probe.variables if id(v) not in before]
+        shape = tuple(variable.shape)
+        # A slot is as large as the variable, one number a row, or one number.
+        sizes = {_PROBE: math.prod(shape), _PROBE[:1]: shape[0] if shape else 1}
+        of_each = (sizes.get(tuple(slot.shape), 1) * tf.as_dtype(slot.dtype).size for slot in slots[variable.dtype])
+        total += sum(of_each)
+    return total
+
+
+@contextmanager
+def _no_values() -> Iterator[None]:
+    """Within the block, Keras' variables have shapes and no values."""
+    try:
+        with keras.StatelessScope(initialize_variables=False):
+            yield
+    finally:
+        forget_unmade_variables()
+
+
+def _table_bytes(layer: FusedEmbedding, optimizer: keras.optimizers.Optimizer) -> TableBytes:
+    number = tf.as_dtype(layer.table.dtype).size
+    return TableBytes(layer.name, layer.dimension, number, _bytes([layer.table]), slot_bytes(optimizer, [layer.table]))
+
+
+def _without(layer: keras.layers.Layer, apart: set[int]) -> list[keras.Variable]:
+    return [v for v in layer.variables if id(v) not in apart]
+
+
+def _bytes(variables: Sequence[keras.Variable]) -> int:
+    return sum(math.prod(v.shape) * tf.as_dtype(v.dtype).size for v in variables)
+
+
+def _activations(model: CTRModel, rows: int) -> int:
+    held = sum(kept_bytes(model, rows).values())
+    if not getattr(model, "activation_checkpointing", False):
+        return held
+    # The backward pass has the tensors of one layer at a time besides.
+    model.activation_checkpointing = False
+    by_layer = kept_bytes(model, rows)
+    model.activation_checkpointing = True
+    return held + max((size for layer, size in by_layer.items() if layer.startswith("layer_")), default=0)
+
+
+def kept_bytes(model: CTRModel, rows: int) -> dict[str, int]:
+    """Bytes of tensors of the forward pass that the backward pass of a weight update reads, by layer."""
+    variables, kept = model.variables, {}
+
+    def update(values: Sequence[tf.Tensor], inputs: tf.Tensor | dict[str, tf.Tensor], labels: tf.Tensor) -> None:
+        graph = tf.compat.v1.get_default_graph()
+        with keras.StatelessScope(list(zip(variables, values, strict=True)), initialize_variables=False):
+            trained = [value for value, v in zip(values, variables, strict=True) if v.trainable]
+            with tf.GradientTape() as tape:
+                tape.watch(trained)
+                _, terms = model.loss_terms(inputs, labels, "weights")
+                loss = tf.add_n(list(terms.values()))
+            forward = set(graph.get_operations())
+            tape.gradient(loss, trained)
+        for operation in graph.get_operations():
+            for tensor in operation.inputs if operation not in forward else ():
+                source = _source(tensor)
+                if source.op in forward and source.op.type not in _NO_ACTIVATIONS:
+                    kept[source.ref()] = source
+
+    of_rows = [tf.TensorSpec([rows, *spec.shape[1:]], spec.dtype) for spec in tf.nest.flatten(model.input_signature)]
+    inputs = tf.nest.pack_sequence_as(model.input_signature, of_rows)
+    specs = [tf.TensorSpec(v.shape, v.dtype) for v in variables]
+    tf.function(update, autograph=False).get_concrete_function(specs, inputs, tf.TensorSpec([rows]))
+    sizes: dict[str, int] = defaultdict(int)
+    for tensor in kept.values():
+        sizes[tensor.op.name.split("/")[0]] += _size(tensor, rows)
+    return sizes
+
+
+def _source(tensor: tf.Tensor) -> tf.Tensor:
+    """The tensor whose buffer this one shares."""
+    while tensor.op.type in _SAME_BUFFER:
+        tensor = tensor.op.inputs[tensor.value_index]
+    return tensor
+
+
+def _size(tensor: tf.Tensor, rows: int) -> int:
+    """Bytes of a tensor; a dimension that only the values decide has as many elements as the batch has rows."""
+    dimensions = tensor.shape.as_list() if tensor.shape.rank is not None else [rows]
+    return math.prod(rows if d is None else d for d in dimensions) * tensor.dtype.size

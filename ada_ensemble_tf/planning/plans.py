@@ -1,0 +1,110 @@
+"""Ways to hold a model on several devices: what each device needs, and which way is the simplest that fits."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from ada_ensemble_tf.devices.placement import Placement, place
+from ada_ensemble_tf.planning.model_bytes import ModelBytes, TableBytes
+from ada_ensemble_tf.planning.traffic import Mesh, Traffic, dense_traffic, table_traffic
+
+TABLES = ("replicated", "columns")
+DENSE = ("replicated", "hsdp", "fsdp")
+RUNNABLE = (("replicated", "replicated"),)
+"""The (tables, dense layers) that this version trains; all others are arithmetic."""
+_GRADIENT = 4
+"""Bytes of a number in the gradient of a table."""
+_ID = 4
+
+
+class Memory(NamedTuple):
+    """Bytes on the fullest device."""
+
+    tables: float
+    weights: float
+    gradients: float
+    slots: float
+    activations: float
+
+    @property
+    def total(self) -> float:
+        """Of all parts."""
+        return sum(self)
+
+
+class Plan(NamedTuple):
+    """A way to hold a model."""
+
+    tables: str
+    """One of `TABLES`."""
+    dense: str
+    """One of `DENSE`."""
+    memory: Memory
+    traffic: Traffic
+
+    @property
+    def name(self) -> str:
+        """As it is printed."""
+        return f"tables {self.tables}, dense {self.dense}"
+
+    @property
+    def runs(self) -> bool:
+        """Whether this version trains it."""
+        return (self.tables, self.dense) in RUNNABLE
+
+
+def plans(model: ModelBytes, mesh: Mesh, rows: int) -> list[Plan]:
+    """The plans that differ on a mesh, the simplest first: those that shard less, and tables before dense layers.
+
+    Args:
+        model: bytes of the model; its activations are those of a device's rows.
+        mesh: the devices.
+        rows: of the global batch.
+    """
+    several, several_a_host = mesh.size > 1, mesh.devices > 1
+    # Inside a single host, hybrid and full sharding are the same; with one device a host, hybrid sharding is none.
+    dense = ["replicated", *(["hsdp"] if several_a_host and mesh.hosts > 1 else []), *(["fsdp"] if several else [])]
+    ways = [(tables, one) for tables in (TABLES if several else TABLES[:1]) for one in dense]
+    ways.sort(key=lambda way: (sum(part != "replicated" for part in way), way[0] == "replicated"))
+    return [_plan(model, mesh, rows, *way) for way in ways]
+
+
+def recommended(found: Sequence[Plan], memory: float) -> Plan | None:
+    """The first plan whose devices need at most `memory` bytes; None if none fits."""
+    return next((plan for plan in found if plan.memory.total <= memory), None)
+
+
+def _plan(model: ModelBytes, mesh: Mesh, rows: int, tables: str, dense: str) -> Plan:
+    parts = {"replicated": 1, "hsdp": mesh.devices, "fsdp": mesh.size}[dense]
+    gathered = model.largest_layer if parts > 1 else 0
+    weights, gradients, slots = (part / parts for part in (model.weights, model.gradients, model.slots))
+    traffic, held, of_rows = dense_traffic(dense, mesh, model.weights, model.gradients), 0.0, 0.0
+    ids = sum(field.columns for field in model.fields)
+    for table in model.tables:
+        if tables == "replicated":
+            share, sent = 1.0, 0.0
+            # Every device gets the gradients of all rows of the batch, with their ids.
+            of_rows += rows * ids * (table.dimension * _GRADIENT + _ID)
+        else:
+            placement = placement_of(model, table, mesh.size)
+            share, sent = _fullest(placement)
+            of_rows += rows * sent * _GRADIENT
+        held += share * table.held
+        slots += share * table.slots
+        row_bytes = table.dimension * _GRADIENT
+        for kind, one in table_traffic(tables, mesh, ids, row_bytes, sent * _GRADIENT, rows).by_kind.items():
+            traffic = traffic.plus(kind, one)
+    # A sharded layer's gradient is whole until it is scattered, like the weights beside it.
+    memory = Memory(held, weights + gathered, gradients + gathered + of_rows, slots, model.activations)
+    return Plan(tables, dense, memory, traffic)
+
+
+def placement_of(model: ModelBytes, table: TableBytes, devices: int) -> Placement:
+    """Where the parts of a table would be."""
+    return place(model.fields, table.dimension, devices)
+
+
+def _fullest(placement: Placement) -> tuple[float, float]:
+    """(share of the table that the fullest device holds, numbers that the fullest device sends for a row)."""
+    loads = placement.loads()
+    held = [load.held for load in loads]
+    return max(held) / sum(held), max(load.sent for load in loads)
