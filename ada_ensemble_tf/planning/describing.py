@@ -58,7 +58,7 @@ def describe(plans: Sequence[Plan], mesh: Mesh, memory: float) -> Iterator[str]:
         "that replicas exchange, and the gate updates of bi-level training."
     )
     if mesh.hosts > 1:
-        yield "Rings are taken to run through hosts one after another, so that one device of each host sends to another."
+        yield "Rings are taken to run through hosts one after another, so that one device of each host sends across."
 
 
 def _pair(sent: Sent) -> str:
