@@ -2,8 +2,11 @@
 
 python tests/mirrored_run.py ARGUMENTS OF ada_ensemble_tf.train
 python tests/mirrored_run.py OUT.npz
+
+The environment's variable DEVICES sets another number of devices.
 """
 
+import os
 import sys
 
 import keras
@@ -50,7 +53,9 @@ def exchange(out: str) -> None:
 
 if __name__ == "__main__":
     cpu = tf.config.list_physical_devices("CPU")[0]
-    tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
+    tf.config.set_logical_device_configuration(
+        cpu, [tf.config.LogicalDeviceConfiguration()] * int(os.environ.get("DEVICES", 2))
+    )
     if len(sys.argv) == 2:
         exchange(sys.argv[1])
     else:

@@ -30,6 +30,9 @@ def trainer() -> ConfigDict:
             # Seconds that a worker waits for the others before it ends with a message. Must exceed the time to write a
             # checkpoint and the time until a lost worker is restarted.
             "worker_timeout": 1800.0,
+            # Where embedding tables are. "replicated": whole on every device. "columns": each field's table on one
+            # device or, if it is large, cut into slices of columns on several; for tables larger than a device.
+            "sharding": {"tables": "replicated"},
             # Rows per weight update, over all devices and machines.
             "batch_size": 4096,
             # Rows that each machine scores at once.

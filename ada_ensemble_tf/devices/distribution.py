@@ -11,6 +11,7 @@ import tensorflow as tf
 from ada_ensemble_tf.devices import replicas
 from ada_ensemble_tf.devices.cluster import Cluster
 from ada_ensemble_tf.devices.coordination import told_by_all
+from ada_ensemble_tf.devices.mesh import Mesh
 from ada_ensemble_tf.devices.watch import Watch
 from ada_ensemble_tf.keras_private import random_states
 from data_pipelines.errors import UserError
@@ -37,6 +38,7 @@ class Distribution:
         worker: which machine this is, from 0.
         workers: how many there are.
         stop_flag: int64, 1 once this process was asked to end, see `training.stopping`.
+        mesh: of the replicas, once `make_mesh` has made it for tables that they share; else None.
     """
 
     def __init__(
@@ -46,6 +48,7 @@ class Distribution:
         self.worker, self.workers = (cluster.worker, len(cluster.addresses)) if cluster else (0, 1)
         self.stop_flag = tf.Variable(0, trainable=False, dtype=tf.int64, name="stop_flag")
         self._watch = Watch(cluster, timeout) if cluster else None
+        self.mesh: Mesh | None = None
         self.replicas = 1 if strategy is None else strategy.num_replicas_in_sync
         self._local_replicas = self.replicas // self.workers
         if self.workers > 1:
@@ -66,6 +69,15 @@ class Distribution:
         """Ends the watch over this worker's waiting."""
         if self._watch is not None:
             self._watch.close()
+        if self.mesh is not None:
+            self.mesh.close()
+
+    def make_mesh(self) -> Mesh:
+        """Makes the mesh of the replicas, with each worker as a host; call it on all workers, outside of `scope`."""
+        self.mesh = Mesh(self.strategy, self.workers, self.worker, self.workers)
+        if self._watch is not None:
+            self._watch.waits_in = self.mesh.waits_in
+        return self.mesh
 
     def doing(self, what: str) -> None:
         """Records what this worker does from now on, and that it is alive.
@@ -118,7 +130,7 @@ class Distribution:
         # No AutoGraph here either, see `graph_loop`.
         @tf.autograph.experimental.do_not_convert
         def on_replica(*rows: tf.Tensor) -> dict[str, tf.Tensor]:
-            logs = update(*tf.nest.map_structure(self._part, rows))
+            logs = update(*tf.nest.map_structure(self.part, rows))
             return _of_all_replicas(logs, self.stop_flag.read_value())
 
         def run(*rows: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -135,6 +147,25 @@ class Distribution:
         return bool(self.total([float(self.stop_flag.numpy())])[0] > 0.0)
 
     @property
+    def local_replicas(self) -> int:
+        """The replicas of this worker."""
+        return self._local_replicas
+
+    def of_rows(self, function: Callable[[Any], Any], signature: Any) -> Callable[[Any], Any]:
+        """`function` as a graph, to be called in inference with any number of rows.
+
+        Where replicas share tables, all workers call it together and their replicas split the rows, see
+        `RowsOnReplicas`.
+
+        Args:
+            function: takes inputs, rows first, and returns a structure of tensors: rows first, or scalar sums.
+            signature: of its inputs.
+        """
+        if self.mesh is None:
+            return tf.function(function, input_signature=[signature], autograph=False)
+        return RowsOnReplicas(function, self)
+
+    @property
     def _several(self) -> tf.distribute.Strategy:
         """The strategy of a distribution that has one."""
         assert self.strategy is not None
@@ -143,8 +174,8 @@ class Distribution:
     def _local(self, value: Any) -> tf.Tensor:
         return self._several.experimental_local_results(value)[0]
 
-    def _part(self, rows: tf.Tensor) -> tf.Tensor:
-        """This replica's part of its worker's rows."""
+    def part(self, rows: tf.Tensor) -> tf.Tensor:
+        """The part of its worker's rows that belongs to the replica being traced."""
         if self._local_replicas == 1:
             return rows
         parts = tf.reshape(rows, [self._local_replicas, -1, *rows.shape[1:]])
@@ -211,6 +242,58 @@ class Distribution:
             return tf.distribute.get_replica_context().all_gather(part, axis=0)
 
         return self._local(self._several.run(part_of_all, (rows,)))
+
+
+class RowsOnReplicas:
+    """A function of rows in inference, computed by all replicas together because they share tables.
+
+    The rows of every worker are filled up to one number that is the same on all and that the replicas of a worker can
+    split: its own rows in turn. Results for those are left out; scalar sums are scaled down to the worker's own rows.
+
+    Args:
+        function: see `Distribution.of_rows`.
+        distribution: of the replicas.
+    """
+
+    def __init__(self, function: Callable[[Any], Any], distribution: Distribution):
+        self._function, self._distribution, self._size = function, distribution, 0
+        # Traced for each number of rows: collectives need shapes that do not change.
+        self._run = tf.function(self._on_all, autograph=False)
+
+    def __call__(self, inputs: Any) -> Any:
+        """The results for these rows; NumPy arrays or tensors."""
+        inputs = tf.nest.map_structure(tf.convert_to_tensor, inputs)
+        rows = int(tf.nest.flatten(inputs)[0].shape[0])
+        distribution = self._distribution
+        of_workers = distribution.total(rows * (np.arange(distribution.workers) == distribution.worker))
+        parts = distribution.local_replicas
+        self._size = max(self._size, -(-round(max(of_workers)) // parts) * parts)
+        filled = tf.nest.map_structure(lambda x: _filled(x, self._size), inputs)
+        return tf.nest.map_structure(lambda x: x[:rows] if x.shape.rank else x * (rows / self._size), self._run(filled))
+
+    def _on_all(self, inputs: Any) -> Any:
+        distribution = self._distribution
+        strategy = distribution.strategy
+        assert strategy is not None, "there are several replicas"
+
+        @tf.autograph.experimental.do_not_convert
+        def on_replica(rows: Any) -> Any:
+            return self._function(tf.nest.map_structure(distribution.part, rows))
+
+        def of_worker(value: Any) -> tf.Tensor:
+            parts = strategy.experimental_local_results(value)
+            return tf.concat(parts, axis=0) if parts[0].shape.rank else tf.add_n(list(parts))
+
+        return tf.nest.map_structure(of_worker, strategy.run(on_replica, (inputs,)))
+
+
+def _filled(x: tf.Tensor, rows: int) -> tf.Tensor:
+    """x with its rows repeated in turn; without rows, with ids that are looked up nowhere."""
+    if x.shape[0] == rows:
+        return x
+    if not x.shape[0]:
+        return tf.fill([rows, *x.shape[1:]], tf.constant(-1, x.dtype))
+    return tf.gather(x, tf.range(rows) % x.shape[0])
 
 
 def _of_all_replicas(logs: dict[str, tf.Tensor], stop: tf.Tensor) -> dict[str, tf.Tensor]:

@@ -33,8 +33,10 @@ class Mesh:
 
     Replica r is device r % G of host r // G. Each operation runs within a group of replicas: "world", all of them;
     "host", the G of one host; "slot", the H that are at the same place on their hosts. It is called by all replicas in
-    the same order, in a graph (`tf.function`, loops included), with equal shapes, and not in a branch that only some
-    replicas take. Replicas are devices of one process, logical ones included, or of several processes.
+    the same order, in a graph (`tf.function`), with equal shapes, and not in a branch that only some replicas take. A
+    loop goes around `strategy.run`: in loops within the replicas collectives wait for each other without end, because
+    TensorFlow tells them apart by their loops. Replicas are devices of one process, logical ones included, or of
+    several processes.
 
     Every operation has a gradient. If replica r has the loss L_r, each replica gets the derivative of the sum of all
     L_r with respect to its own tensor.
@@ -53,6 +55,7 @@ class Mesh:
         replicas: H * G.
         hosts: H.
         devices: G.
+        first: the number of this process's first replica.
 
     Raises:
         ValueError: if `hosts` does not divide the replicas, or the mesh is made within the strategy's scope.
@@ -76,7 +79,7 @@ class Mesh:
         self.hosts, self.devices = hosts, self.replicas // hosts
         self._first_key = _FIRST_KEY + _KEYS * next(_MESHES)
         places = ["/device:CPU:0"] if strategy is None else strategy.extended.worker_devices
-        self._first = worker * (self.replicas // workers)
+        self.first = worker * (self.replicas // workers)
         gpus = "GPU" in places[0]
         shared = len(tf.config.list_physical_devices("GPU")) < len(tf.config.list_logical_devices("GPU"))
         self.communication = "nccl" if gpus and not shared else "ring"
@@ -122,7 +125,7 @@ class Mesh:
         """
         local = getattr(self._replica, "local", None)
         if local is not None:
-            return self._first + local
+            return self.first + local
         context = tf.distribute.get_replica_context()
         if self.replicas == 1:
             return 0
@@ -132,7 +135,7 @@ class Mesh:
 
     def local_replica(self) -> int:
         """The place of the replica that is being traced among those of this process."""
-        return self.replica() - self._first
+        return self.replica() - self.first
 
     def size(self, group: Group = "world") -> int:
         """The number of replicas in a group."""

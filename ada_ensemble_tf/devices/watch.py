@@ -24,11 +24,15 @@ class Watch:
         cluster: the workers.
         seconds: the longest time without progress.
         leave: a function that ends the process with an exit code.
+
+    Attributes:
+        waits_in: gives the name of a collective that this worker is in, if its tables are on several devices.
     """
 
     def __init__(self, cluster: Cluster, seconds: float, leave: Callable[[int], None] = os._exit):
         self._cluster, self._seconds, self._leave = cluster, seconds, leave
         self._what, self._moves, self._step = "at the start", 0, lambda: 0
+        self.waits_in: Callable[[], str | None] = lambda: None
         self._closed = threading.Event()
         self._thread = threading.Thread(target=self._look, daemon=True)
         self._thread.start()
@@ -59,9 +63,11 @@ class Watch:
                 return
 
     def _complaint(self, step: int) -> str:
+        collective = self.waits_in()
         others = [self._cluster.name(i) for i in range(len(self._cluster.addresses)) if i != self._cluster.worker]
         return (
-            f"{self._cluster.name()} made no progress for {self._seconds:g} s {self._what}, at step {step}: it or "
+            f"{self._cluster.name()} made no progress for {self._seconds:g} s {self._what}, at step {step}"
+            f"{f' in {collective}' if collective else ''}: it or "
             f"{' or '.join(others)} hangs; see what each printed last, then start all workers again: they go on "
             "from the last checkpoint; if one is only slow, raise config.worker_timeout"
         )

@@ -33,7 +33,7 @@ class Evaluator:
         self._data, self._config, self._distribution = data, config, distribution
         self._gate_source = gate_source
         self._scorer = Scorer(model, distribution)
-        self._correlation = ExpertCorrelation(model)
+        self._correlation = ExpertCorrelation(model, distribution)
 
     def score(self, split: str) -> Scored:
         """A split's rows, in order, on each worker.
@@ -44,8 +44,11 @@ class Evaluator:
             return self._scorer.score(self._batches(split, self._distribution.worker, self._distribution.workers))
 
     def expert_correlation(self, split: str, rows: int) -> dict[str, dict[str, float]]:
-        """`ExpertCorrelation` on a split's first rows; {} on workers other than the chief, where nobody reads it."""
-        if not self._distribution.is_chief:
+        """`ExpertCorrelation` on a split's first rows; {} on workers other than the chief, where nobody reads it.
+
+        Where workers share tables, all compute it together.
+        """
+        if not self._distribution.is_chief and self._distribution.mesh is None:
             return {}
         with self._data.reading():
             return self._correlation(self._batches(split), rows)

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from ada_ensemble_tf.devices.distribution import Distribution
 from ada_ensemble_tf.evaluation.metrics import cross_expert_correlation
 from ada_ensemble_tf.models import CTRModel
 from data_pipelines.read.inputs import Inputs
@@ -16,10 +17,11 @@ class ExpertCorrelation:
 
     Args:
         model: a `CTRModel`.
+        distribution: where its tables are on several devices; all workers then call it with the same batches.
     """
 
-    def __init__(self, model: CTRModel):
-        self._outputs = tf.function(self._run, input_signature=[model.input_signature], autograph=False)
+    def __init__(self, model: CTRModel, distribution: Distribution | None = None):
+        self._outputs = (distribution or Distribution()).of_rows(self._run, model.input_signature)
         self._model = model
 
     def _run(self, inputs: Inputs) -> dict[str, list[tf.Tensor]]:

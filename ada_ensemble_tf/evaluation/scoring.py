@@ -42,8 +42,8 @@ class Scorer:
     """
 
     def __init__(self, model: CTRModel, distribution: Distribution | None = None):
-        self._forward = tf.function(self._score, input_signature=[model.input_signature], autograph=False)
         self._model, self._distribution = model, distribution or Distribution()
+        self._forward = self._distribution.of_rows(self._score, model.input_signature)
 
     def _score(self, inputs: Inputs) -> tuple[tf.Tensor, tf.Tensor]:
         forward = self._model.forward(inputs, training=False)

@@ -7,7 +7,10 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from ada_ensemble_tf.devices.sharded_table import ShardedTable
+from ada_ensemble_tf.devices.sharding import shard_of_table
 from ada_ensemble_tf.layers.fields import Shape
+from ada_ensemble_tf.layers.sharded_variables import fill, sharded_variable
 from data_pipelines.read.inputs import Inputs, ids_of, named, values_of
 
 TABLE_TYPES = ("float32", "bfloat16", "float16")
@@ -56,6 +59,9 @@ class FusedEmbedding(keras.layers.Layer):
         >>> FusedEmbedding(num_rows=10, dimension=4, widths=(1, 2))(tf.constant([[0, 5, -1]])).shape
         TensorShape([1, 8])
     """
+
+    shards: ShardedTable | None
+    """How replicas share the table, if it was made within `devices.sharding.sharded_tables`."""
 
     def __init__(
         self,
@@ -110,6 +116,12 @@ class FusedEmbedding(keras.layers.Layer):
         self.factor_places = [places.get(field, 0) for field in range(len(widths))]
         kind = keras.initializers.TruncatedNormal if self.truncated else keras.initializers.RandomNormal
         shape, start = (self.num_rows, self.dimension), kind(stddev=self.initial_scale)
+        self.shards = shard_of_table(self.name, self.num_rows, widths, self.dimension)
+        if self.shards is not None:
+            with keras.name_scope(self.name, caller=self):
+                self.table = sharded_variable(self.shards, "table", trainable=True)
+            fill(self.shards, self.table, start)
+            return
         start = start if self.table_dtype in (None, "float32") else _rounded(start)
         self.table = self.add_weight(
             name="table", shape=shape, initializer=start, dtype=self.table_dtype, autocast=False
@@ -130,7 +142,10 @@ class FusedEmbedding(keras.layers.Layer):
 
     def call(self, inputs: Inputs) -> tf.Tensor:
         ids, values = self._checked(inputs)
-        embedded = self._mean(ids) if self.has_padding else self._gather(ids)
+        if self.shards is not None:
+            embedded = self.shards.lookup(self.table, ids)
+        else:
+            embedded = self._mean(ids) if self.has_padding else self._gather(ids)
         if self.value_rows:
             factors = self._factors(ids, tf.cast(values, embedded.dtype))
             embedded = tf.reshape(embedded, [-1, self.num_fields, self.dimension]) * factors[:, :, None]

@@ -92,6 +92,9 @@ class GroupFtrl(RowSparseOptimizer):
 
     def _norm_and_threshold(self, z: tf.Tensor) -> tuple[tf.Tensor, float]:
         """The norm of each group of z, and the threshold up to which a group becomes zero."""
+        # Without l1 a norm decides nothing, and the replicas that share a table need not exchange it.
+        if self.l1 and self.traced.part is not None:
+            return self.traced.part.norms(z), self.l1 * self.traced.part.dimension**0.5
         return tf.norm(z, axis=1, keepdims=True), self.l1 * z.shape[1] ** 0.5
 
     def _z_of(self, w: tf.Tensor) -> tf.Tensor:

@@ -1,16 +1,21 @@
 """What optimisers of embedding tables share: their cost depends on the rows of the batch, not on the table."""
 
+import contextlib
 import functools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, TypeAlias
 
 import keras
 import tensorflow as tf
 
+from ada_ensemble_tf.devices.sharded_table import ShardedTable, shards_of
 from ada_ensemble_tf.keras_private import GradientsAndVariables, OpenOptimizer
+from ada_ensemble_tf.layers.sharded_variables import sharded_variable
 from ada_ensemble_tf.optimizers.clipping import check_clipping, clipped
 from ada_ensemble_tf.optimizers.rounding import LOW, arithmetic_type, stochastically_rounded
 from ada_ensemble_tf.optimizers.row_average import AveragedRows
+from ada_ensemble_tf.optimizers.sharded import PartOfTable, Traced, clipped_together, own_rows
+from ada_ensemble_tf.optimizers.sparse import sum_duplicates
 
 Gradient: TypeAlias = tf.Tensor | tf.IndexedSlices
 
@@ -34,6 +39,9 @@ class RowSparseOptimizer(AveragedRows, OpenOptimizer):
     `tf.distribute` strategy, which exchange rows. Then the parts of repeated rows are summed, and the result is
     clipped. Finally its rows are gathered from the variable and its slots, updated, and scattered back. A dense
     gradient does the same to the whole variable.
+
+    A table that the replicas share (`devices.sharded_table`) is updated by each replica in its own part, from the
+    gradient that its lookup has summed over all rows. Norms are those of the whole table and its whole rows.
 
     Clipping works as in Keras' optimisers: by the norm of a variable's gradient, by the norm of all gradients, or by
     element. It acts on the gradient that is applied, in which each row appears once, summed over all replicas.
@@ -84,6 +92,7 @@ class RowSparseOptimizer(AveragedRows, OpenOptimizer):
         self.set_average(use_ema, ema_momentum)
         self.slot_dtype = slot_dtype
         self.rounding_seed = rounding_seed
+        self.traced = Traced()
 
     def slot_initializers(self) -> Mapping[str, str | keras.initializers.Initializer]:
         """The initialiser of each slot, by the slot's name."""
@@ -143,6 +152,9 @@ class RowSparseOptimizer(AveragedRows, OpenOptimizer):
             for variable in variables:
                 slots = {name: self.add_slot(variable, name, i) for name, i in self.slot_initializers().items()}
                 self._slots.append(list(slots.values()))
+                if (shards := shards_of(variable)) is not None:
+                    self._start_parts(shards, variable, slots)
+                    continue
                 (w,) = self.read([variable.value])
                 for name, value in self.started(w).items():
                     slots[name].assign(value)
@@ -157,10 +169,30 @@ class RowSparseOptimizer(AveragedRows, OpenOptimizer):
         shape_and_type: tuple[tuple[int, ...], str] | None = None,
     ) -> keras.Variable:
         shape, dtype = shape_and_type or self.slot_shape(name, variable)
+        if (shards := shards_of(variable)) is not None:
+            with keras.name_scope(self.name, caller=self):
+                slot_name = f"{variable.path.replace('/', '_')}_{name}"
+                slot = sharded_variable(shards, slot_name, shape=shape, dtype=dtype, initializer=initializer)
+            self._track_variable(slot)
+            return slot
         # On the devices of the variable's replicas.
         with self.strategy.extended.colocate_vars_with(variable.value):
             slot_name = f"{variable.path.replace('/', '_')}_{name}"
             return self.add_variable(shape=shape, initializer=initializer, dtype=dtype, name=slot_name)
+
+    def _start_parts(self, shards: ShardedTable, variable: keras.Variable, slots: Mapping[str, keras.Variable]) -> None:
+        """Gives the slots of a shared table the values that depend on it."""
+        if not self.started(tf.zeros([1, shards.layout.unit])):
+            return
+
+        def start(_: tf.Tensor, rows: tf.Tensor, w: tf.Tensor, squares: tf.Tensor, *others: tf.Tensor) -> tf.Tensor:
+            self.traced.part = PartOfTable(shards, None, squares)
+            for name, value in self.started(w).items():
+                shards.part(slots[name]).scatter_update(tf.IndexedSlices(value, rows))
+            return tf.constant(0)
+
+        shards.over_rows(variable, start, tf.constant(0))
+        self.traced.part = None
 
     def update_all(
         self, strategy: tf.distribute.Strategy, gradients: GradientsAndVariables, learning_rate: tf.Tensor
@@ -178,11 +210,26 @@ class RowSparseOptimizer(AveragedRows, OpenOptimizer):
         copies = distribution.experimental_local_results(variable)
         # Found here and not by the strategy: gathering rows from a mirrored variable would read all of it.
         slots_of_copy = {id(copy): own for copy, *own in zip(copies, *slots, strict=True)}
+        places = {id(copy): local for local, copy in enumerate(copies)}
 
         def update(copy: tf.Variable, *args: Any) -> None:
-            function(copy, *args, *slots_of_copy[id(copy)])
+            with self._on_part(variable, places[id(copy)]):
+                function(copy, *args, *slots_of_copy[id(copy)])
 
         distribution.extended.update(variable, update, args=tuple(args), group=False)
+
+    @contextlib.contextmanager
+    def _on_part(self, variable: tf.Variable, local: int) -> Iterator[None]:
+        """Within the block, norms are over whole rows, if the variable is a table that the replicas share."""
+        index = self.index_of(variable)
+        shards = shards_of(self._trainable_variables[index])
+        if shards is None:
+            yield
+            return
+        self.traced.part = PartOfTable(shards, self.traced.places.get((local, index)))
+        with shards.mesh.on_replica(local):
+            yield
+        self.traced.part = None
 
     def _update_rows(
         self,
@@ -236,7 +283,23 @@ class RowSparseOptimizer(AveragedRows, OpenOptimizer):
             self.assign(target, value if rows is None else tf.IndexedSlices(value, rows))
 
     def exchanged(self, gradients: GradientsAndVariables) -> GradientsAndVariables:
-        return clipped(self, super().exchanged(gradients))
+        tables = [shards_of(self._trainable_variables[self.index_of(variable)]) for _, variable in gradients]
+        if not any(tables):
+            return clipped(self, super().exchanged(gradients))
+        replicated = iter(
+            super().exchanged([pair for pair, table in zip(gradients, tables, strict=True) if table is None])
+        )
+        once = []
+        for (gradient, variable), table in zip(gradients, tables, strict=True):
+            if table is None:
+                gradient, _ = next(replicated)
+                once.append(sum_duplicates(gradient) if isinstance(gradient, tf.IndexedSlices) else gradient)
+            else:
+                gradient, places = own_rows(gradient)
+                self.traced.places[table.mesh.local_replica(), self.index_of(variable)] = places
+                once.append(gradient)
+        values = clipped_together(self, once, tables)
+        return [(g, variable) for g, (_, variable) in zip(values, gradients, strict=True)]
 
     def get_config(self) -> dict[str, Any]:
         config = super().get_config()

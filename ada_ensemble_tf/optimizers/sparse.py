@@ -17,11 +17,11 @@ def sum_duplicates(gradient: tf.IndexedSlices) -> tf.IndexedSlices:
                [2.]], dtype=float32))
     """
     rows, places = tf.unique(gradient.indices)
-    values = _segment_sum(tf.convert_to_tensor(gradient.values), places, tf.size(rows))
+    values = sum_parts(tf.convert_to_tensor(gradient.values), places, tf.size(rows))
     return tf.IndexedSlices(values, rows, gradient.dense_shape)
 
 
-def _segment_sum(values: tf.Tensor, segments: tf.Tensor, count: tf.Tensor) -> tf.Tensor:
+def sum_parts(values: tf.Tensor, segments: tf.Tensor, count: tf.Tensor) -> tf.Tensor:
     """Sums of the rows of `values` `[N, ..]` by segment, `[count, ..]`; segments come in any order."""
     width = values.shape[1:].num_elements()
     if width is None or tf.config.list_logical_devices("GPU"):

@@ -10,6 +10,9 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from ada_ensemble_tf.devices.distribution import Distribution
+from ada_ensemble_tf.devices.sharded_table import shards_of
+from ada_ensemble_tf.trained.shared_tables import join_parts, restore_parts, save_parts
 from data_pipelines.checksums import Checksums, sha256_of, way_out_of
 from data_pipelines.errors import UserError
 from data_pipelines.file_names import path_inside
@@ -28,14 +31,27 @@ class Checkpoint:
     file `checkpoint`, is written for other tools and not read. Variables are stored by position and name, so a save of
     another model is refused.
 
+    Where replicas share tables, all workers save together, each its parts; the files are the same as those of one
+    device, see `trained.shared_tables`.
+
     Args:
         folder: where to save.
         variables: the variables to save, in the same order in every process.
+        distribution: the workers, if replicas share tables.
     """
 
-    def __init__(self, folder: Path, variables: Sequence[keras.Variable | tf.Variable]):
-        values = [v.value if isinstance(v, keras.Variable) else v for v in variables]
-        self._checkpoint = tf.train.Checkpoint(**dict(zip(saved_names(variables), values, strict=True)))
+    def __init__(
+        self,
+        folder: Path,
+        variables: Sequence[keras.Variable | tf.Variable],
+        distribution: Distribution | None = None,
+    ):
+        self._variables = dict(zip(saved_names(variables), variables, strict=True))
+        self._distribution = distribution or Distribution()
+        self.is_shared = any(shards_of(v) is not None for v in variables)
+        if not self.is_shared:
+            values = {n: v.value if isinstance(v, keras.Variable) else v for n, v in self._variables.items()}
+            self._checkpoint = tf.train.Checkpoint(**values)
         self._folder = Path(folder)
 
     @property
@@ -49,12 +65,27 @@ class Checkpoint:
         return "none" if name is None else sha256_of(self._folder / f"{name}.index")[:12]
 
     def save(self, step: int) -> None:
-        """Saves the variables' values; `step` names the files."""
+        """Saves the variables' values; `step` names the files. Workers that share tables call it together."""
+        if self.is_shared:
+            self._save_shared(step)
+        else:
+            self._save(step, lambda path: self._checkpoint.write(str(path)))
+
+    def _save_shared(self, step: int) -> None:
+        parts, who = self._folder / f"ckpt-{step}_temp", self._distribution
+        save_parts(parts, who.worker, self._variables)
+        # The chief joins what all have written, and nobody goes on before it has.
+        who.agree(True)
+        if who.is_chief:
+            self._save(step, lambda path: join_parts(parts, path))
+        who.agree(True)
+
+    def _save(self, step: int, write: Callable[[Path], object]) -> None:
         path_inside(self._folder.parent.parent, f"{self._folder.parent.name}/{self._folder.name}")
         self._folder.mkdir(parents=True, exist_ok=True)
         # The files of the latest save are never written over, not even by another save of the same step.
         name = f"ckpt-{step}" if latest_save(self._folder) != f"ckpt-{step}" else f"ckpt-{step}-again"
-        self._checkpoint.write(str(self._folder / name))
+        write(self._folder / name)
         Checksums(self._folder).only(sorted(path.name for path in self._folder.glob(f"{name}.*")))
         index = f'model_checkpoint_path: "{name}"\nall_model_checkpoint_paths: "{name}"\n'
         write_complete(self._folder / "checkpoint", index)
@@ -72,7 +103,10 @@ class Checkpoint:
         path = self._folder / name
         check_saves(self._folder)
         try:
-            self._checkpoint.read(str(path)).assert_consumed()
+            if self.is_shared:
+                restore_parts(path, self._variables)
+            else:
+                self._checkpoint.read(str(path)).assert_consumed()
         except (AssertionError, ValueError, tf.errors.OpError) as error:
             lacking = sorted(re.findall(r"<tf\.Variable '([^']+):0'", str(error)))
             reason = f"it has no variable {lacking[0]}" if lacking else str(error).splitlines()[0]

@@ -36,6 +36,7 @@ RANGES: dict[str, Allowed] = {
     "precision": OneOf(("float32", "bfloat16")),
     "strategy": OneOf(("auto", "none", "mirrored")),
     "worker_timeout": POSITIVE,
+    "sharding.tables": OneOf(("replicated", "columns")),
     "batch_size": _ROWS,
     "eval_batch_size": _ROWS,
     "max_epochs": _EPOCHS,

@@ -8,6 +8,7 @@ start.json         what the training began from, if not from new weights (see `s
 unknown_ids.json   the training split's share of out-of-vocabulary ids by field
 checkpoints/       last (all state) and best (weights)
 tensorboard/       training and validation
+placement.json     which device held which columns of which field's table, if devices shared the tables
 calibration.json   the calibration of the best weights, if config.calibration asks for one
 metrics.json       the results; it exists once training is complete
 train.log          the process's output, if another program started it
@@ -16,11 +17,12 @@ SHA256SUMS         checksums of the JSON files and vocabularies, compared when a
 """
 
 import contextlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from ada_ensemble_tf.arguments import plain
+from ada_ensemble_tf.devices.placement import Placement
 from ada_ensemble_tf.layers.calibration import Calibration
 from ada_ensemble_tf.models import MODELS, CTRModel, model_class, model_inputs
 from ada_ensemble_tf.plugins import allow_plugins
@@ -48,9 +50,11 @@ from data_pipelines.read.dataset import PreparedData, open_data
 
 MAY_CHANGE = (
     "max_epochs", "max_steps", "patience", "report_every", "profile", "strategy", "worker_timeout", "calibration",
+    "sharding.tables",
 )  # fmt: skip
 """Config keys that a resumed run may change: they set when to stop or report, where, or what comes after training."""
 CALIBRATION_FILE = "calibration.json"
+PLACEMENT_FILE = "placement.json"
 
 
 class Workdir:
@@ -127,6 +131,14 @@ class Workdir:
         """Writes model.json."""
         name = next(name for name, cls in MODELS.items() if cls is type(model))
         save_json(self.path / "model.json", {"model": name, "arguments": model.get_config()})
+
+    def save_placements(self, placements: Mapping[str, Placement], fields: Sequence[str]) -> None:
+        """Writes placement.json with the placement of each table by name, or removes it where devices share none."""
+        if placements:
+            tables = {name: placement.to_json() for name, placement in placements.items()}
+            save_json(self.path / PLACEMENT_FILE, {"fields": list(fields), "tables": tables})
+        else:
+            Checksums(self.path).remove(PLACEMENT_FILE)
 
     def load_model(self) -> CTRModel:
         """The model with its best weights.

@@ -15,6 +15,8 @@ from ml_collections import ConfigDict
 
 from ada_ensemble_tf.devices.cluster import read_cluster
 from ada_ensemble_tf.devices.distribution import Distribution
+from ada_ensemble_tf.devices.placement import Placement
+from ada_ensemble_tf.devices.sharding import sharded_tables
 from ada_ensemble_tf.devices.strategies import make_distribution
 from ada_ensemble_tf.evaluation import unknown_ids
 from ada_ensemble_tf.evaluation.calibrating import FITS
@@ -24,12 +26,14 @@ from ada_ensemble_tf.models import CTRModel
 from ada_ensemble_tf.plugins import load_plugins
 from ada_ensemble_tf.trained.config_ranges import check_config
 from ada_ensemble_tf.trained.run_files import difference
+from ada_ensemble_tf.trained.shared_tables import logical_shape
 from ada_ensemble_tf.trained.start_file import Start
 from ada_ensemble_tf.trained.workdir import Workdir
 from ada_ensemble_tf.training.beginnings import Beginning, beginning
 from ada_ensemble_tf.training.hooks import Hook
 from ada_ensemble_tf.training.loop import TrainingLoop
 from ada_ensemble_tf.training.setup import build_model, compile_model, model_from, seed_everything
+from ada_ensemble_tf.training.shared_tables import log_placements, make_sharding, refuse_unshardable
 from ada_ensemble_tf.training.stopping import StopRequest
 from ada_ensemble_tf.training.vectors import check_optimizer, start_from_vectors
 from data_pipelines.errors import UserError
@@ -106,8 +110,10 @@ def _train(
     command: str,
 ) -> dict[str, Any]:
     """`train` after all workers have appeared."""
-    model = _make_model(config, data, distribution, begin)
+    model, placements = _make_model(config, data, distribution, begin)
     with _claimed(directory, config, data, model, distribution, begin.start):
+        if distribution.is_chief:
+            directory.save_placements(placements, [field.name for field in data.schema.fields])
         loop = TrainingLoop(model, data, config, directory.path, distribution, hooks, stop, begin)
         if directory.metrics_file.exists() and loop.finished() and _is_calibrated_as(directory.results(), config):
             logger.info(
@@ -141,20 +147,30 @@ def _check_labels(data: PreparedData) -> None:
             )
 
 
-def _make_model(config: ConfigDict, data: PreparedData, distribution: Distribution, begin: Beginning) -> CTRModel:
-    """Makes the compiled model with its initial weights on all devices."""
+def _make_model(
+    config: ConfigDict, data: PreparedData, distribution: Distribution, begin: Beginning
+) -> tuple[CTRModel, dict[str, Placement]]:
+    """(the compiled model with its initial weights on all devices, the placements of the tables that they share)."""
     distribution.worker_batch(config.batch_size)
+    sharding = make_sharding(config, data, distribution)
     if config.xi and distribution.replicas > 1:
         raise UserError(f"config.xi={config.xi}: the second-order gate update needs one device; set config.xi to 0")
     seed_everything(config.seed, config.deterministic)
-    with distribution.scope():
+    if sharding is not None and begin.source is not None:
+        raise UserError(
+            "config.sharding.tables='columns' does not support --continue_from and --warm_start: leave 'replicated'"
+        )
+    with distribution.scope(), sharded_tables(sharding):
         arguments = begin.arguments
         model = build_model(config, data) if arguments is None else model_from(arguments, config.model.name)
         if arguments is not None:
             start_from_vectors(model, data)
+        refuse_unshardable(model, config)
         compile_model(model, config)
         check_optimizer(model, data)
-    return model
+    if sharding is not None:
+        log_placements(sharding, data)
+    return model, {} if sharding is None else sharding.placements
 
 
 def _results(loop: TrainingLoop, splits: Sequence[str]) -> dict[str, Any]:
@@ -176,7 +192,7 @@ def _results(loop: TrainingLoop, splits: Sequence[str]) -> dict[str, Any]:
         | {
             "flops_per_example": flops,
             "expert_correlation": loop.evaluator.expert_correlation(splits[-1], CORRELATION_ROWS),
-            "parameters": sum(int(np.prod(v.shape)) for v in loop.model.trainable_variables),
+            "parameters": sum(int(np.prod(logical_shape(v))) for v in loop.model.trainable_variables),
             "examples_per_second": loop.progress.examples_per_second(),
             "best_step": int(loop.evaluation.best_step.numpy()),
             "config": loop.config.to_dict(),

@@ -7,6 +7,7 @@ import keras
 import tensorflow as tf
 
 from ada_ensemble_tf.devices import replicas
+from ada_ensemble_tf.devices.sharded_table import shards_of
 from ada_ensemble_tf.gates.scalars import report_scalars
 from ada_ensemble_tf.layers.normalization import frozen_statistics
 from ada_ensemble_tf.losses import log_loss
@@ -254,7 +255,12 @@ class BilevelModel(GroupedModel):
         gradients, logs = self.compute_gradients(inputs, labels, trained, stage, update, *weights)
         lookups = ids_of(inputs).shape.num_elements() if replicas.count() > 1 else None
         for (optimizer, variables), group_gradients in zip(groups, gradients, strict=True):
-            optimizer.apply([replicas.to_send(gradient, lookups) for gradient in group_gradients], variables)
+            # A table that the replicas share sends no gradient: its lookup has.
+            sent = [
+                gradient if shards_of(variable) else replicas.to_send(gradient, lookups)
+                for gradient, variable in zip(group_gradients, variables, strict=True)
+            ]
+            optimizer.apply(sent, variables)
         self.step.assign_add(1)
         return logs
 

@@ -18,6 +18,8 @@ logger = logging.getLogger(__name__)
 class Checkpoints(Hook):
     """Saves all state at each stop, and the best weights separately. The chief saves; all workers restore.
 
+    Workers that share tables save together.
+
     It must be the last hook, because it restores the state of all hooks and saves their state after a stop.
 
     Args:
@@ -29,10 +31,11 @@ class Checkpoints(Hook):
         self._folder, self._source = folder, source
 
     def begin(self, loop: "TrainingLoop") -> None:
-        model, self._is_chief = loop.model, loop.distribution.is_chief
+        model, who = loop.model, loop.distribution
+        self._saves = who.is_chief or who.mesh is not None
         state = sorted((v for hook in loop.hooks for v in hook.state), key=lambda v: v.name)
-        self._last = Checkpoint(self._folder / "last", [*model.variables, *model.optimizer_variables, *state])
-        self._best = Checkpoint(self._folder / "best", model.variables)
+        self._last = Checkpoint(self._folder / "last", [*model.variables, *model.optimizer_variables, *state], who)
+        self._best = Checkpoint(self._folder / "best", model.variables, who)
         if self._last.exists:
             self._last.restore()
             logger.info("resuming at step %d of %d", loop.step, loop.plan.max_steps)
@@ -42,14 +45,14 @@ class Checkpoints(Hook):
         check_same_checkpoint(told, self._folder)
 
     def at_stop(self, stop: Stop):
-        if self._is_chief and stop.better:
+        if self._saves and stop.better:
             self._best.save(stop.step)
         stop.put_back()
-        if self._is_chief:
+        if self._saves:
             self._last.save(stop.step)
 
     def interrupted(self, step: int):
-        if self._is_chief:
+        if self._saves:
             self._last.save(step)
 
     def end(self):

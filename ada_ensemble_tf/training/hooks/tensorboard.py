@@ -30,9 +30,10 @@ class TensorBoard(Hook):
         self._model, self._batch_size, self._evaluator = loop.model, loop.config.batch_size, loop.evaluator
         self._config = loop.config.to_dict()
         self._stages, self._is_chief = loop.plan.stages, loop.distribution.is_chief
+        self._distribution = loop.distribution
         self._writer = TensorBoardWriter(self._folder if self._is_chief else None)
         self._laid_out = False
-        self._dashboard = dashboard.Dashboard(loop.model, loop.data.schema)
+        self._dashboard = dashboard.Dashboard(loop.model, loop.data.schema, loop.distribution)
         self._shown_rows = functools.cache(lambda: loop.evaluator.first_rows("validation", dashboard.ROWS))
 
     def after_steps(self, steps: Steps):
@@ -47,7 +48,8 @@ class TensorBoard(Hook):
         self._writer.training(steps.step, figures, self._model)
 
     def at_stop(self, stop: Stop):
-        if not self._is_chief:
+        # Workers that share tables look rows up together.
+        if not self._is_chief and self._distribution.mesh is None:
             return
         layers = self._evaluator.expert_correlation("validation", CORRELATION_ROWS)
         correlation = {f"experts/correlation/{layer}": value["absolute"] for layer, value in layers.items()}

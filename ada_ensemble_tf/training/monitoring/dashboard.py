@@ -3,6 +3,7 @@
 import numpy as np
 import tensorflow as tf
 
+from ada_ensemble_tf.devices.distribution import Distribution
 from ada_ensemble_tf.evaluation.unknown_ids import UnknownIds
 from ada_ensemble_tf.models import CTRModel
 from ada_ensemble_tf.reporting.alluvial import alluvial_figure
@@ -27,14 +28,15 @@ class Dashboard:
     Args:
         model: a `CTRModel`. If it has `gates` that route row by row, the dashboard shows where rows go.
         schema: of the data.
+        distribution: where the model's tables are on several devices; all workers then call it with the same rows.
     """
 
-    def __init__(self, model: CTRModel, schema: Schema):
+    def __init__(self, model: CTRModel, schema: Schema, distribution: Distribution | None = None):
         self._model = model
         self._norms, self._unknown_ids = EmbeddingNorms(model), UnknownIds(schema)
         self._gates = None
         if hasattr(model, "gates"):
-            self._gates = tf.function(model.gates, input_signature=[model.input_signature], autograph=False)
+            self._gates = (distribution or Distribution()).of_rows(model.gates, model.input_signature)
 
     def __call__(
         self, labels: np.ndarray, probabilities: np.ndarray, inputs: Inputs

@@ -1,0 +1,55 @@
+"""Which tables are made on several devices: those that layers make within `sharded_tables`."""
+
+import contextlib
+from collections.abc import Iterator, Sequence
+
+from ada_ensemble_tf.devices.mesh import Mesh
+from ada_ensemble_tf.devices.placement import FieldTable, Placement, place
+from ada_ensemble_tf.devices.sharded_table import ShardedTable
+from ada_ensemble_tf.devices.table_layout import TableLayout
+
+_current: list["Sharding"] = []
+
+
+class Sharding:
+    """Places the tables of a model on the replicas of a mesh.
+
+    Args:
+        mesh: of several replicas.
+        sizes: the levels of each field of the data, in order.
+        columns: the ids of each field.
+
+    Attributes:
+        placements: of the tables made so far, by name.
+    """
+
+    def __init__(self, mesh: Mesh, sizes: Sequence[int], columns: Sequence[int]):
+        self._mesh = mesh
+        self._tables = [FieldTable(*table) for table in zip(sizes, columns, strict=True)]
+        self.placements: dict[str, Placement] = {}
+
+    def shard(self, name: str, num_rows: int, widths: Sequence[int], dimension: int) -> ShardedTable | None:
+        """The table as the replicas share it; None if its rows are not those of the data's fields."""
+        if num_rows != sum(table.rows for table in self._tables) or [t.columns for t in self._tables] != list(widths):
+            return None
+        placement = self.placements[name] = place(self._tables, dimension, self._mesh.replicas)
+        offsets = [sum(table.rows for table in self._tables[:field]) for field in range(len(self._tables))]
+        return ShardedTable(self._mesh, TableLayout(placement, offsets))
+
+
+@contextlib.contextmanager
+def sharded_tables(sharding: Sharding | None) -> Iterator[None]:
+    """Within the block, embedding layers make their tables as `sharding` places them; None changes nothing."""
+    if sharding is None:
+        yield
+        return
+    _current.append(sharding)
+    try:
+        yield
+    finally:
+        _current.pop()
+
+
+def shard_of_table(name: str, num_rows: int, widths: Sequence[int], dimension: int) -> ShardedTable | None:
+    """The table of an embedding layer as the replicas share it; None outside of `sharded_tables`."""
+    return _current[-1].shard(name, num_rows, widths, dimension) if _current else None

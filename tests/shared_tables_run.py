@@ -1,0 +1,203 @@
+"""Trains, saves and scores a table that 2 x 2 logical devices share beside one that a single device has:
+
+python tests/shared_tables_run.py FOLDER
+
+Prints what it has checked. It is a process of its own because TensorFlow's devices cannot be changed later.
+"""
+
+import dataclasses
+import sys
+from pathlib import Path
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from ada_ensemble_tf.devices import sharding as sharding_module
+from ada_ensemble_tf.devices.distribution import Distribution
+from ada_ensemble_tf.devices.placement import place
+from ada_ensemble_tf.devices.sharded_table import ShardedTable
+from ada_ensemble_tf.devices.sharding import Sharding, sharded_tables
+from ada_ensemble_tf.layers.embedding import FusedEmbedding
+from ada_ensemble_tf.optimizers import RowSparseOptimizer, make_optimizer
+from ada_ensemble_tf.trained.checkpoint import Checkpoint
+from ada_ensemble_tf.training.monitoring.embedding_norms import EmbeddingNorms
+
+SIZES, WIDTHS, DIMENSION, REPLICAS = (50, 3, 200, 4, 30, 9, 8), (1, 1, 1, 3, 1, 1, 2), 4, 4
+"""Uneven fields, two of which have several values."""
+VALUE_FIELD, ROWS, STEPS = 1, 32, 4
+OFFSETS = np.cumsum((0, *SIZES))
+OPTIMIZERS = {
+    # Some rows become zero: the norm of a row decides, not that of its slices.
+    "group_ftrl": {"learning_rate": 0.1, "l1": 0.1, "l2": 0.1, "keep_initial": True, "clipnorm": 0.5},
+    "sparse_adam": {"learning_rate": 0.01, "catch_up": True, "global_clipnorm": 0.1},
+    "ftrl": {"learning_rate": 0.1, "l1": 0.01},
+    "sparse_adagrad": {"learning_rate": 0.1, "clipvalue": 0.02},
+    "grda": {"c": 0.01},
+}
+
+
+@dataclasses.dataclass
+class Trained:
+    """A layer with its optimiser."""
+
+    layer: FusedEmbedding
+    optimizer: RowSparseOptimizer
+
+    @property
+    def variables(self) -> list[keras.Variable]:
+        """The table and the state beside it."""
+        return [self.layer.table, *self.optimizer.slots(self.layer.table)]
+
+
+class Model:
+    """What `EmbeddingNorms` asks of a model."""
+
+    def __init__(self, layer: FusedEmbedding):
+        self._layer = layer
+
+    def _flatten_layers(self):
+        return [self._layer]
+
+
+def made(name: str, shared: Sharding | None = None) -> Trained:
+    """A layer and an optimiser; the initial values are those of a seed."""
+    keras.utils.set_random_seed(3)
+    with sharded_tables(shared):
+        widths, values = WIDTHS, [(VALUE_FIELD, int(OFFSETS[VALUE_FIELD]) + 1)]
+        layer = FusedEmbedding(sum(SIZES), DIMENSION, 0.1, widths, values, truncated=name == "grda", name="embedding")
+        layer.build({"ids": (None, sum(WIDTHS)), "values": (None, 1)})
+        optimizer = make_optimizer(name, **OPTIMIZERS[name])
+        optimizer.build([layer.table])
+    return Trained(layer, optimizer)
+
+
+def batch(rows: int, seed: int) -> dict[str, np.ndarray]:
+    """Inputs: few levels of each field, so that rows repeat on one replica and on several."""
+    random, columns = np.random.default_rng(seed), []
+    for field, (size, width) in enumerate(zip(SIZES, WIDTHS, strict=True)):
+        for column in range(width):
+            ids = OFFSETS[field] + random.integers(0, size, rows) % 20
+            columns.append(np.where((column > 0) & (random.random(rows) < 0.5), -1, ids))
+    values = random.normal(size=(rows, 1)).astype(np.float32)
+    return {"ids": np.stack(columns, axis=1).astype(np.int32), "values": values}
+
+
+def loss(layer: FusedEmbedding, inputs: dict[str, tf.Tensor]) -> tf.Tensor:
+    """Some function whose gradient differs for every element; a sum over rows, as the optimisers sum over replicas."""
+    x0 = layer(inputs)
+    return tf.reduce_sum(tf.sin(3.0 * x0 + tf.range(x0.shape[1], dtype=tf.float32)) + x0**2) / ROWS
+
+
+def step(trained: Trained, inputs: dict[str, tf.Tensor]) -> tf.Tensor:
+    with tf.GradientTape() as tape:
+        value = loss(trained.layer, inputs)
+    trained.optimizer.apply(tape.gradient(value, [trained.layer.table.value]), [trained.layer.table])
+    return value
+
+
+def whole(variable: keras.Variable) -> np.ndarray:
+    """A variable as one device has it, from the parts of a shared table."""
+    shards: ShardedTable = variable.shards
+    layout, parts = shards.layout, shards.parts(variable)
+    found = np.full(shards.logical_shape[: len(variable.shape)], np.nan)
+    for piece in layout.placement.pieces:
+        own = parts[piece.device].numpy()[layout.rows_of(piece)]
+        rows = slice(layout.offsets[piece.field], layout.offsets[piece.field] + layout.sizes[piece.field])
+        if own.ndim == 1:
+            found[rows] = own[:: piece.width // layout.unit]
+        else:
+            found[rows, piece.first : piece.first + piece.width] = own.reshape(-1, piece.width)
+    return found
+
+
+def same(ours: Trained, theirs: Trained, what: str, tolerance: float = 2e-6) -> None:
+    """Checks that a shared table and the state beside it equal those of one device."""
+    for part in ours.layer.shards.parts(ours.layer.table):
+        assert not np.any(part.numpy()[0]), "row 0 belongs to no field"
+    for mine, other in zip(ours.variables, theirs.variables, strict=True):
+        np.testing.assert_allclose(whole(mine), other.numpy(), rtol=1e-5, atol=tolerance, err_msg=f"{what} {mine.path}")
+
+
+def check_optimizer(name: str, distribution: Distribution, shared: Sharding) -> tuple[Trained, Trained]:
+    """Trains both; they are the same at the start, in their losses and at the end."""
+    alone = made(name)
+    with distribution.scope():
+        ours = made(name, shared)
+    assert np.array_equal(whole(ours.layer.table), alone.layer.table.numpy())
+    same(ours, alone, "at the start")
+    strategy = distribution.strategy
+
+    @tf.function(autograph=False)
+    def together(inputs):
+        losses = strategy.run(lambda rows: step(ours, tf.nest.map_structure(distribution.part, rows)), (inputs,))
+        return tf.add_n(strategy.experimental_local_results(losses))
+
+    by_itself = tf.function(lambda inputs: step(alone, inputs), autograph=False)
+    for seed in range(STEPS):
+        inputs = tf.nest.map_structure(tf.constant, batch(ROWS, seed))
+        np.testing.assert_allclose(together(inputs), by_itself(inputs), rtol=1e-5)
+    same(ours, alone, "after training")
+    if OPTIMIZERS[name].get("catch_up"):
+        for one in (ours, alone):
+            one.optimizer.bring_up_to_date(one.layer.table)
+        same(ours, alone, "brought up to date")
+    print("trained", name, flush=True)
+    return ours, alone
+
+
+def check_norms(ours: Trained, alone: Trained) -> None:
+    found, expected = (EmbeddingNorms(Model(one.layer))() for one in (ours, alone))
+    assert found.keys() == expected.keys() and expected["embeddings/zero_rows/embedding"] > 0.01
+    for name, value in expected.items():
+        np.testing.assert_allclose(found[name], value, rtol=1e-5)
+    print("norms", flush=True)
+
+
+def check_inference(ours: Trained, alone: Trained, distribution: Distribution) -> None:
+    """Any number of rows, whether or not the replicas can split it."""
+    scores = distribution.of_rows(lambda rows: (ours.layer(rows), tf.reduce_sum(tf.ones([len(rows["values"])]))), None)
+    for rows in (7, 3, 8):
+        inputs = batch(rows, seed=rows)
+        x0, count = scores(inputs)
+        np.testing.assert_allclose(x0, alone.layer(tf.nest.map_structure(tf.constant, inputs)), rtol=1e-5, atol=1e-6)
+        assert float(count) == rows
+    print("inference", flush=True)
+
+
+def check_checkpoints(folder: Path, name: str, distribution: Distribution, shared: Sharding, ours: Trained) -> None:
+    """What four devices saved is read by one, and by four that cut the table in another way; what one saved by four."""
+    Checkpoint(folder / "four", ours.variables, distribution).save(1)
+    one = made(name)
+    Checkpoint(folder / "four", one.variables).restore()
+    same(ours, one, "read by one", tolerance=0.0)
+    real = sharding_module.place
+    sharding_module.place = lambda tables, dimension, devices: place(tables, dimension, devices, target=1000.0)
+    with distribution.scope():
+        otherwise, again = made(name, shared), None
+        sharding_module.place = real
+        again = made(name, shared)
+    assert otherwise.layer.shards.layout.unit == DIMENSION and again.layer.shards.layout.unit < DIMENSION
+    Checkpoint(folder / "four", otherwise.variables, distribution).restore()
+    same(otherwise, one, "read in another cut", tolerance=0.0)
+    Checkpoint(folder / "one", one.variables).save(2)
+    Checkpoint(folder / "one", again.variables, distribution).restore()
+    same(again, one, "read by four", tolerance=0.0)
+    try:
+        Checkpoint(folder / "four", [*ours.variables, tf.Variable(1.0, name="more")], distribution).restore()
+    except ValueError as error:
+        assert "the checkpoint is of another model" in str(error) and "no variable more of shape ()" in str(error), (
+            error
+        )
+        print("checkpoints", flush=True)
+
+
+if __name__ == "__main__":
+    cpu = tf.config.list_physical_devices("CPU")[0]
+    tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * REPLICAS)
+    found = Distribution(tf.distribute.MirroredStrategy([f"CPU:{i}" for i in range(REPLICAS)]))
+    fields = Sharding(found.make_mesh(), SIZES, WIDTHS)
+    both = {name: check_optimizer(name, found, fields) for name in OPTIMIZERS}
+    check_norms(*both["group_ftrl"])
+    check_inference(*both["group_ftrl"], found)
+    check_checkpoints(Path(sys.argv[1]), "sparse_adam", found, fields, both["sparse_adam"][0])
