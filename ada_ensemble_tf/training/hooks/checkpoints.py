@@ -40,7 +40,7 @@ class Checkpoints(Hook):
             self._last.restore()
             logger.info("resuming at step %d of %d", loop.step, loop.plan.max_steps)
         elif self._source is not None:
-            self._source.load(model, state, self._best.save if self._is_chief else lambda step: None)
+            self._source.load(model, state, self._best.save if self._saves else lambda step: None)
         told = loop.distribution.told_by_all("what it restored", f"step {loop.step} {self._last.digest()}")
         check_same_checkpoint(told, self._folder)
 
