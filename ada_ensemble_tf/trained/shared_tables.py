@@ -84,7 +84,7 @@ def restore_parts(path: Path, variables: Mapping[str, Variable]) -> None:
     found = {key for key in shapes if key.endswith(VALUE_KEY)}
     for name, variable in variables.items():
         if tuple(shapes.get(_key(name), ("none",))) != logical_shape(variable):
-            raise ValueError(f"it has no variable {name[5:]} of shape {logical_shape(variable)}")
+            raise ValueError(f"it has no variable {name[5:].removesuffix(':0')} of shape {logical_shape(variable)}")
     if extra := sorted(found - {_key(name) for name in variables}):
         raise ValueError(f"it also has a variable {extra[0].partition('/')[0].replace('..', '.')[5:]}")
     for name, variable in variables.items():
