@@ -1,21 +1,18 @@
 """What optimisers of embedding tables share: their cost depends on the rows of the batch, not on the table."""
 
-import contextlib
 import functools
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeAlias
 
 import keras
 import tensorflow as tf
 
-from ada_ensemble_tf.devices.sharded_table import ShardedTable, shards_of
+from ada_ensemble_tf.devices.sharded_table import shards_of
 from ada_ensemble_tf.keras_private import GradientsAndVariables, OpenOptimizer
-from ada_ensemble_tf.layers.sharded_variables import sharded_variable
 from ada_ensemble_tf.optimizers.clipping import check_clipping, clipped
 from ada_ensemble_tf.optimizers.rounding import LOW, arithmetic_type, stochastically_rounded
 from ada_ensemble_tf.optimizers.row_average import AveragedRows
-from ada_ensemble_tf.optimizers.sharded import PartOfTable, Traced, clipped_together, own_rows
-from ada_ensemble_tf.optimizers.sparse import sum_duplicates
+from ada_ensemble_tf.optimizers.sharded import PartsOfTables, Traced
 
 Gradient: TypeAlias = tf.Tensor | tf.IndexedSlices
 
@@ -30,7 +27,7 @@ WHOLE_TABLE_OPTIONS = (
 """Options of Keras' optimisers that read or write all rows at each step, or have no row-sparse form."""
 
 
-class RowSparseOptimizer(AveragedRows, OpenOptimizer):
+class RowSparseOptimizer(AveragedRows, PartsOfTables, OpenOptimizer):
     """An optimiser that, given a row-sparse gradient, reads and writes only the rows that have one.
 
     Subclasses define the arithmetic, `updated`, and name their slots: the state beside each variable.
@@ -153,7 +150,7 @@ class RowSparseOptimizer(AveragedRows, OpenOptimizer):
                 slots = {name: self.add_slot(variable, name, i) for name, i in self.slot_initializers().items()}
                 self._slots.append(list(slots.values()))
                 if (shards := shards_of(variable)) is not None:
-                    self._start_parts(shards, variable, slots)
+                    self.start_parts(shards, variable, slots)
                     continue
                 (w,) = self.read([variable.value])
                 for name, value in self.started(w).items():
@@ -170,29 +167,11 @@ class RowSparseOptimizer(AveragedRows, OpenOptimizer):
     ) -> keras.Variable:
         shape, dtype = shape_and_type or self.slot_shape(name, variable)
         if (shards := shards_of(variable)) is not None:
-            with keras.name_scope(self.name, caller=self):
-                slot_name = f"{variable.path.replace('/', '_')}_{name}"
-                slot = sharded_variable(shards, slot_name, shape=shape, dtype=dtype, initializer=initializer)
-            self._track_variable(slot)
-            return slot
+            return self.slot_of_parts(shards, f"{variable.path.replace('/', '_')}_{name}", shape, dtype, initializer)
         # On the devices of the variable's replicas.
         with self.strategy.extended.colocate_vars_with(variable.value):
             slot_name = f"{variable.path.replace('/', '_')}_{name}"
             return self.add_variable(shape=shape, initializer=initializer, dtype=dtype, name=slot_name)
-
-    def _start_parts(self, shards: ShardedTable, variable: keras.Variable, slots: Mapping[str, keras.Variable]) -> None:
-        """Gives the slots of a shared table the values that depend on it."""
-        if not self.started(tf.zeros([1, shards.layout.unit])):
-            return
-
-        def start(_: tf.Tensor, rows: tf.Tensor, w: tf.Tensor, squares: tf.Tensor, *others: tf.Tensor) -> tf.Tensor:
-            self.traced.part = PartOfTable(shards, None, squares)
-            for name, value in self.started(w).items():
-                shards.part(slots[name]).scatter_update(tf.IndexedSlices(value, rows))
-            return tf.constant(0)
-
-        shards.over_rows(variable, start, tf.constant(0))
-        self.traced.part = None
 
     def update_all(
         self, strategy: tf.distribute.Strategy, gradients: GradientsAndVariables, learning_rate: tf.Tensor
@@ -213,23 +192,10 @@ class RowSparseOptimizer(AveragedRows, OpenOptimizer):
         places = {id(copy): local for local, copy in enumerate(copies)}
 
         def update(copy: tf.Variable, *args: Any) -> None:
-            with self._on_part(variable, places[id(copy)]):
+            with self.on_part(variable, places[id(copy)]):
                 function(copy, *args, *slots_of_copy[id(copy)])
 
         distribution.extended.update(variable, update, args=tuple(args), group=False)
-
-    @contextlib.contextmanager
-    def _on_part(self, variable: tf.Variable, local: int) -> Iterator[None]:
-        """Within the block, norms are over whole rows, if the variable is a table that the replicas share."""
-        index = self.index_of(variable)
-        shards = shards_of(self._trainable_variables[index])
-        if shards is None:
-            yield
-            return
-        self.traced.part = PartOfTable(shards, self.traced.places.get((local, index)))
-        with shards.mesh.on_replica(local):
-            yield
-        self.traced.part = None
 
     def _update_rows(
         self,
@@ -283,23 +249,11 @@ class RowSparseOptimizer(AveragedRows, OpenOptimizer):
             self.assign(target, value if rows is None else tf.IndexedSlices(value, rows))
 
     def exchanged(self, gradients: GradientsAndVariables) -> GradientsAndVariables:
-        tables = [shards_of(self._trainable_variables[self.index_of(variable)]) for _, variable in gradients]
+        tables = [self.table_of(variable) for _, variable in gradients]
         if not any(tables):
             return clipped(self, super().exchanged(gradients))
-        replicated = iter(
-            super().exchanged([pair for pair, table in zip(gradients, tables, strict=True) if table is None])
-        )
-        once = []
-        for (gradient, variable), table in zip(gradients, tables, strict=True):
-            if table is None:
-                gradient, _ = next(replicated)
-                once.append(sum_duplicates(gradient) if isinstance(gradient, tf.IndexedSlices) else gradient)
-            else:
-                gradient, places = own_rows(gradient)
-                self.traced.places[table.mesh.local_replica(), self.index_of(variable)] = places
-                once.append(gradient)
-        values = clipped_together(self, once, tables)
-        return [(g, variable) for g, (_, variable) in zip(values, gradients, strict=True)]
+        others = [pair for pair, table in zip(gradients, tables, strict=True) if table is None]
+        return self.parts_of_all(gradients, tables, super().exchanged(others))
 
     def get_config(self) -> dict[str, Any]:
         config = super().get_config()

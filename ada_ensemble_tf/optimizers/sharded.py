@@ -1,14 +1,17 @@
 """Gradients of tables that several replicas share, and norms over whole rows of them."""
 
+import contextlib
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import keras
 import tensorflow as tf
 
-from ada_ensemble_tf.devices.sharded_table import ShardedTable
-from ada_ensemble_tf.optimizers.sparse import sum_parts
+from ada_ensemble_tf.devices.sharded_table import ShardedTable, shards_of
+from ada_ensemble_tf.keras_private import GradientsAndVariables
+from ada_ensemble_tf.layers.sharded_variables import sharded_variable
+from ada_ensemble_tf.optimizers.sparse import sum_duplicates, sum_parts
 
 
 class PartOfTable(NamedTuple):
@@ -43,6 +46,83 @@ class Traced:
     """The part of a shared table that is being updated; None for other variables."""
     places: dict[tuple[int, int], tf.Tensor] = dataclasses.field(default_factory=dict)
     """`PartOfTable.places` by replica of this process and position of the variable."""
+
+
+class PartsOfTables:
+    """What a row-sparse optimiser needs to update its parts of tables that replicas share."""
+
+    name: str
+    traced: Traced
+    index_of: Callable[..., int]
+    started: Callable[..., Mapping[str, tf.Tensor]]
+    _trainable_variables: Sequence[keras.Variable]
+    _track_variable: Callable[..., None]
+
+    def table_of(self, variable: tf.Variable) -> ShardedTable | None:
+        """The shared table that a variable is; None for other variables."""
+        return shards_of(self._trainable_variables[self.index_of(variable)])
+
+    def slot_of_parts(
+        self,
+        shards: ShardedTable,
+        name: str,
+        shape: tuple[int, ...],
+        dtype: str,
+        initializer: str | keras.initializers.Initializer,
+    ) -> keras.Variable:
+        """Makes state beside a shared table."""
+        with keras.name_scope(self.name, caller=self):
+            slot = sharded_variable(shards, name, shape=shape, dtype=dtype, initializer=initializer)
+        self._track_variable(slot)
+        return slot
+
+    def start_parts(self, shards: ShardedTable, variable: keras.Variable, slots: Mapping[str, keras.Variable]) -> None:
+        """Gives the slots of a shared table the values that depend on it."""
+        if not self.started(tf.zeros([1, shards.layout.unit])):
+            return
+
+        def start(_: tf.Tensor, rows: tf.Tensor, w: tf.Tensor, squares: tf.Tensor, *others: tf.Tensor) -> tf.Tensor:
+            self.traced.part = PartOfTable(shards, None, squares)
+            for name, value in self.started(w).items():
+                shards.part(slots[name]).scatter_update(tf.IndexedSlices(value, rows))
+            return tf.constant(0)
+
+        shards.over_rows(variable, start, tf.constant(0))
+        self.traced.part = None
+
+    @contextlib.contextmanager
+    def on_part(self, variable: tf.Variable, local: int) -> Iterator[None]:
+        """Within the block, norms are over whole rows, if the variable is a table that the replicas share."""
+        shards = self.table_of(variable)
+        if shards is None:
+            yield
+            return
+        self.traced.part = PartOfTable(shards, self.traced.places.get((local, self.index_of(variable))))
+        with shards.mesh.on_replica(local):
+            yield
+        self.traced.part = None
+
+    def parts_of_all(
+        self, gradients: GradientsAndVariables, tables: Sequence[ShardedTable | None], others: GradientsAndVariables
+    ) -> GradientsAndVariables:
+        """The gradients as they are to be applied: each row once, clipped by norms over all parts.
+
+        Args:
+            gradients: those of this replica.
+            tables: the shared table that each is of, or None.
+            others: the gradients that are of none, summed over the replicas.
+        """
+        once, summed = [], iter(others)
+        for (gradient, variable), table in zip(gradients, tables, strict=True):
+            if table is None:
+                gradient, _ = next(summed)
+                once.append(sum_duplicates(gradient) if isinstance(gradient, tf.IndexedSlices) else gradient)
+            else:
+                gradient, places = own_rows(gradient)
+                self.traced.places[table.mesh.local_replica(), self.index_of(variable)] = places
+                once.append(gradient)
+        values = clipped_together(self, once, tables)
+        return [(g, variable) for g, (_, variable) in zip(values, gradients, strict=True)]
 
 
 def own_rows(gradient: tf.IndexedSlices) -> tuple[tf.IndexedSlices, tf.Tensor]:
