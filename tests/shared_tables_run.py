@@ -1,11 +1,13 @@
-"""Trains, saves and scores a table that 2 x 2 logical devices share beside one that a single device has:
+"""Trains, saves and scores a table that several devices share beside one that a single device has:
 
 python tests/shared_tables_run.py FOLDER
 
-Prints what it has checked. It is a process of its own because TensorFlow's devices cannot be changed later.
+The devices are four logical ones of this process, or the workers of TF_CONFIG, which do less. Prints what it has
+checked. It is a process of its own because TensorFlow's devices cannot be changed later.
 """
 
 import dataclasses
+import os
 import sys
 from pathlib import Path
 
@@ -18,6 +20,7 @@ from ada_ensemble_tf.devices.distribution import Distribution
 from ada_ensemble_tf.devices.placement import place
 from ada_ensemble_tf.devices.sharded_table import ShardedTable
 from ada_ensemble_tf.devices.sharding import Sharding, sharded_tables
+from ada_ensemble_tf.devices.strategies import make_distribution
 from ada_ensemble_tf.layers.embedding import FusedEmbedding
 from ada_ensemble_tf.optimizers import RowSparseOptimizer, make_optimizer
 from ada_ensemble_tf.trained.checkpoint import Checkpoint
@@ -97,12 +100,13 @@ def step(trained: Trained, inputs: dict[str, tf.Tensor]) -> tf.Tensor:
 
 
 def whole(variable: keras.Variable) -> np.ndarray:
-    """A variable as one device has it, from the parts of a shared table."""
+    """A variable as one device has it, from the parts of a shared table; NaN where other processes have it."""
     shards: ShardedTable = variable.shards
     layout, parts = shards.layout, shards.parts(variable)
     found = np.full(shards.logical_shape[: len(variable.shape)], np.nan)
-    for piece in layout.placement.pieces:
-        own = parts[piece.device].numpy()[layout.rows_of(piece)]
+    local = {shards.mesh.first + i: part for i, part in enumerate(parts)}
+    for piece in (one for one in layout.placement.pieces if one.device in local):
+        own = local[piece.device].numpy()[layout.rows_of(piece)]
         rows = slice(layout.offsets[piece.field], layout.offsets[piece.field] + layout.sizes[piece.field])
         if own.ndim == 1:
             found[rows] = own[:: piece.width // layout.unit]
@@ -116,7 +120,10 @@ def same(ours: Trained, theirs: Trained, what: str, tolerance: float = 2e-6) -> 
     for part in ours.layer.shards.parts(ours.layer.table):
         assert not np.any(part.numpy()[0]), "row 0 belongs to no field"
     for mine, other in zip(ours.variables, theirs.variables, strict=True):
-        np.testing.assert_allclose(whole(mine), other.numpy(), rtol=1e-5, atol=tolerance, err_msg=f"{what} {mine.path}")
+        values, message = whole(mine), f"{what} {mine.path}"
+        there = ~np.isnan(values)
+        assert there.all() or (there.any() and ours.layer.shards.mesh.hosts > 1)
+        np.testing.assert_allclose(values[there], other.numpy()[there], rtol=1e-5, atol=tolerance, err_msg=message)
 
 
 def check_optimizer(name: str, distribution: Distribution, shared: Sharding) -> tuple[Trained, Trained]:
@@ -124,7 +131,9 @@ def check_optimizer(name: str, distribution: Distribution, shared: Sharding) -> 
     alone = made(name)
     with distribution.scope():
         ours = made(name, shared)
-    assert np.array_equal(whole(ours.layer.table), alone.layer.table.numpy())
+    first = whole(ours.layer.table)
+    there = ~np.isnan(first)
+    assert np.array_equal(first[there], alone.layer.table.numpy()[there])
     same(ours, alone, "at the start")
     strategy = distribution.strategy
 
@@ -136,7 +145,10 @@ def check_optimizer(name: str, distribution: Distribution, shared: Sharding) -> 
     by_itself = tf.function(lambda inputs: step(alone, inputs), autograph=False)
     for seed in range(STEPS):
         inputs = tf.nest.map_structure(tf.constant, batch(ROWS, seed))
-        np.testing.assert_allclose(together(inputs), by_itself(inputs), rtol=1e-5)
+        share = ROWS // distribution.workers
+        rows = slice(distribution.worker * share, (distribution.worker + 1) * share)
+        own = together(tf.nest.map_structure(lambda x, rows=rows: x[rows], inputs))
+        np.testing.assert_allclose(distribution.total([float(own)])[0], by_itself(inputs), rtol=1e-5)
     same(ours, alone, "after training")
     if OPTIMIZERS[name].get("catch_up"):
         for one in (ours, alone):
@@ -155,18 +167,18 @@ def check_norms(ours: Trained, alone: Trained) -> None:
 
 
 def check_inference(ours: Trained, alone: Trained, distribution: Distribution) -> None:
-    """Any number of rows, whether or not the replicas can split it."""
+    """Any number of rows, whether or not the replicas can split it, another on each worker."""
     scores = distribution.of_rows(lambda rows: (ours.layer(rows), tf.cast(tf.shape(rows["ids"])[0], tf.float32)), None)
-    for rows in (7, 3, 8):
+    for rows in (7 - distribution.worker, 3 * (1 - distribution.worker), 8):
         inputs = batch(rows, seed=rows)
         x0, count = scores(inputs)
         np.testing.assert_allclose(x0, alone.layer(tf.nest.map_structure(tf.constant, inputs)), rtol=1e-5, atol=1e-6)
-        assert float(count) == rows
+        assert abs(float(count) - rows) < 1e-4
     print("inference", flush=True)
 
 
 def check_checkpoints(folder: Path, name: str, distribution: Distribution, shared: Sharding, ours: Trained) -> None:
-    """What four devices saved is read by one, and by four that cut the table in another way; what one saved by four."""
+    """What several devices saved is read by one, and by others that cut the table in another way; and the other way."""
     Checkpoint(folder / "four", ours.variables, distribution).save(1)
     one = made(name)
     Checkpoint(folder / "four", one.variables).restore()
@@ -177,10 +189,12 @@ def check_checkpoints(folder: Path, name: str, distribution: Distribution, share
         otherwise, again = made(name, shared), None
         sharding_module.place = real
         again = made(name, shared)
-    assert (otherwise.layer.shards.layout.unit, again.layer.shards.layout.unit) == (2, 1)
+    assert otherwise.layer.shards.layout.unit > again.layer.shards.layout.unit
     Checkpoint(folder / "four", otherwise.variables, distribution).restore()
     same(otherwise, one, "read in another cut", tolerance=0.0)
-    Checkpoint(folder / "one", one.variables).save(2)
+    if distribution.is_chief:
+        Checkpoint(folder / "one", one.variables).save(2)
+    distribution.agree(True)
     Checkpoint(folder / "one", again.variables, distribution).restore()
     same(again, one, "read by four", tolerance=0.0)
     try:
@@ -193,11 +207,17 @@ def check_checkpoints(folder: Path, name: str, distribution: Distribution, share
 
 
 if __name__ == "__main__":
-    cpu = tf.config.list_physical_devices("CPU")[0]
-    tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * REPLICAS)
-    found = Distribution(tf.distribute.MirroredStrategy([f"CPU:{i}" for i in range(REPLICAS)]))
+    if "TF_CONFIG" in os.environ:
+        found, names, saved = make_distribution("auto", 300.0), ["group_ftrl"], "group_ftrl"
+    else:
+        cpu = tf.config.list_physical_devices("CPU")[0]
+        tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * REPLICAS)
+        found = Distribution(tf.distribute.MirroredStrategy([f"CPU:{i}" for i in range(REPLICAS)]))
+        names, saved = list(OPTIMIZERS), "sparse_adam"
     fields = Sharding(found.make_mesh(), SIZES, WIDTHS)
-    both = {name: check_optimizer(name, found, fields) for name in OPTIMIZERS}
+    both = {name: check_optimizer(name, found, fields) for name in names}
     check_norms(*both["group_ftrl"])
     check_inference(*both["group_ftrl"], found)
-    check_checkpoints(Path(sys.argv[1]), "sparse_adam", found, fields, both["sparse_adam"][0])
+    check_checkpoints(Path(sys.argv[1]), saved, found, fields, both[saved][0])
+    # A worker that ends looks as if it had died.
+    found.agree(True)

@@ -1,8 +1,11 @@
 """Tables that four devices share beside one that a single device has; `tests/shared_tables_run.py` checks them."""
 
+import json
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,6 +15,7 @@ from ada_ensemble_tf.devices.mesh import Mesh
 from ada_ensemble_tf.devices.placement import FieldTable, Piece, Placement, place
 from ada_ensemble_tf.devices.sharding import Sharding, shard_of_table, sharded_tables
 from ada_ensemble_tf.devices.table_layout import TableLayout
+from experiments.measuring.worker_processes import end, free_ports
 
 CUT = Placement(
     (FieldTable(3), FieldTable(2, columns=2)), 4, 2, (Piece(0, 0, 4, 0), Piece(1, 0, 2, 0), Piece(1, 2, 2, 1))
@@ -19,16 +23,28 @@ CUT = Placement(
 """The first field whole on device 0, the second, of two ids, in two slices."""
 
 
-@pytest.fixture(scope="module")
-def checked(tmp_path_factory) -> list[str]:
-    """What the process says that it has checked."""
+def checked_by(folder: Path, clusters: Sequence[str | None]) -> list[list[str]]:
+    """What processes say that they have checked, one for each TF_CONFIG."""
     path = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
     env = os.environ | {"PYTHONPATH": path, "TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": ""}
-    folder = tmp_path_factory.mktemp("shared") / "checkpoints"
-    command = [sys.executable, "tests/shared_tables_run.py", str(folder)]
-    done = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, timeout=900)
-    assert done.returncode == 0, done.stderr[-4000:]
-    return done.stdout.splitlines()
+    command = [sys.executable, "tests/shared_tables_run.py", str(folder / "checkpoints")]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    processes = [
+        subprocess.Popen(command, cwd=ROOT, env=env | ({"TF_CONFIG": one} if one else {}), **pipes) for one in clusters
+    ]
+    try:
+        outputs = [process.communicate(timeout=900) for process in processes]
+    finally:
+        end(processes)
+    for process, (_, errors) in zip(processes, outputs, strict=True):
+        assert process.returncode == 0, errors[-4000:]
+    return [output.splitlines() for output, _ in outputs]
+
+
+@pytest.fixture(scope="module")
+def checked(tmp_path_factory) -> list[str]:
+    """What a process with four devices has checked."""
+    return checked_by(tmp_path_factory.mktemp("shared"), [None])[0]
 
 
 @pytest.mark.parametrize("optimizer", ["group_ftrl", "sparse_adam", "ftrl", "sparse_adagrad", "grda"])
@@ -39,6 +55,13 @@ def test_every_optimizer_trains_a_shared_table_as_one_device_trains_it(checked, 
 @pytest.mark.parametrize("what", ["norms", "inference", "checkpoints"])
 def test_what_else_reads_a_shared_table_finds_that_of_one_device(checked, what):
     assert what in checked
+
+
+def test_workers_that_share_a_table_train_and_save_it_as_one_device(tmp_path):
+    cluster = {"worker": [f"127.0.0.1:{port}" for port in free_ports(2)]}
+    tasks = [{"type": "worker", "index": i} for i in (0, 1)]
+    found = checked_by(tmp_path, [json.dumps({"cluster": cluster, "task": task}) for task in tasks])
+    assert found == [["trained group_ftrl", "norms", "inference", "checkpoints"]] * 2
 
 
 def test_rows_of_a_layout_by_hand():

@@ -17,10 +17,8 @@ from forked_commands import PopenFromServer
 from prepared_rows import write_rows
 
 from ada_ensemble_tf.configs.overrides import override
-from ada_ensemble_tf.evaluation.scoring import Scorer
 from ada_ensemble_tf.layers.normalization import RoutedBatchNormalization
-from ada_ensemble_tf.trained.workdir import Workdir
-from ada_ensemble_tf.training.run import score_split, train
+from ada_ensemble_tf.training.run import train
 from data_pipelines.checksums import Checksums
 from data_pipelines.errors import STOPPED
 from data_pipelines.read.dataset import open_data
@@ -50,7 +48,6 @@ ADA_ENSEMBLE = COMMON | {
     # Replicas draw different noise from one process.
     "model.gate.noise": 0.0,
 }
-WITHOUT_GATES = COMMON | {"model.hidden_units": (8,), "profile": 2}
 TO_STEP = {32: 2.1, 64: 4.2, 80: 5.3}
 """Almost whole epochs of 15 weight updates that end on an evaluation; evaluations are 16 updates apart."""
 
@@ -137,32 +134,25 @@ def several_values(tmp_path_factory) -> Path:
     return path
 
 
-@pytest.fixture(scope="module")
-def without_gates(several_values, tmp_path_factory) -> Path:
-    """A training of DCN V2 in one process."""
-    workdir = tmp_path_factory.mktemp("without_gates") / "one"
+def test_only_the_chief_writes_when_two_workers_train_a_model_without_gates(several_values, tmp_path):
+    options = COMMON | {"model.hidden_units": (8,), "profile": 2}
+    config = config_of("dcn_v2", options, TO_STEP[32])
     keras.utils.clear_session()
-    train(config_of("dcn_v2", WITHOUT_GATES, TO_STEP[32]), open_data(several_values), workdir)
-    return workdir
-
-
-def test_only_the_chief_writes_when_two_workers_train_a_model_without_gates(without_gates, several_values, tmp_path):
-    workdir = tmp_path / "two"
-    processes = start(arguments_of("dcn_v2", WITHOUT_GATES, TO_STEP[32], several_values), workdir, 2)
-    finish(processes, workdir)
-    same_reports(without_gates, workdir, 32)
-    assert worst_difference(without_gates, workdir) < 1e-5
-    assert {path.name for path in without_gates.iterdir()} == {path.name for path in workdir.iterdir()}
-    events = [path.name for path in workdir.rglob("*tfevents*")]
+    train(config, open_data(several_values), tmp_path / "one")
+    processes = start(arguments_of("dcn_v2", options, TO_STEP[32], several_values), tmp_path / "two", 2)
+    finish(processes, tmp_path / "two")
+    same_reports(tmp_path / "one", tmp_path / "two", 32)
+    assert worst_difference(tmp_path / "one", tmp_path / "two") < 1e-5
+    one, two = ({path.name for path in (tmp_path / name).iterdir()} for name in ("one", "two"))
+    assert one == two
+    events = [path.name for path in (tmp_path / "two").rglob("*tfevents*")]
     assert len(events) == 2 and all(f".{processes[0].pid}." in name for name in events)
-    profiles = [list(one.glob("tensorboard/plugins/profile/*/*.xplane.pb")) for one in (without_gates, workdir)]
+    profiles = [list((tmp_path / name).glob("tensorboard/plugins/profile/*/*.xplane.pb")) for name in ("one", "two")]
     assert [len(files) for files in profiles] == [1, 1]
 
 
-def test_workers_that_share_tables_train_as_one_and_stop_together_when_one_is_asked_to_end(
-    without_gates, several_values, tmp_path
-):
-    workdir, options = tmp_path / "asked", WITHOUT_GATES | {"sharding.tables": "columns"}
+def test_both_workers_stop_after_the_same_step_when_one_is_asked_to_end(several_values, tmp_path):
+    workdir, options = tmp_path / "asked", COMMON | {"model.hidden_units": (8,)}
     processes = start(arguments_of("dcn_v2", options, 100_000.0, several_values), workdir, 2)
     try:
         while not (workdir / "checkpoints" / "last" / "checkpoint").exists():
@@ -177,18 +167,6 @@ def test_workers_that_share_tables_train_as_one_and_stop_together_when_one_is_as
     assert (chief[0], asked[0]) == ("another worker", "SIGTERM") and chief[1] == asked[1]
     assert tf.train.latest_checkpoint(workdir / "checkpoints" / "last").endswith(f"ckpt-{chief[1]}")
     assert not (workdir / "metrics.json").exists()
-    # AUC jumps if two nearly equal predictions change places.
-    figures = {key: value for key, value in reported(workdir).items() if key[0] != "metrics/auc"}
-    expected = {key: value for key, value in reported(without_gates).items() if key[1] <= 16 and key in figures}
-    assert {key: figures[key] for key in expected} == pytest.approx(expected, rel=1e-5, abs=1e-5)
-    assert ("metrics/logloss", 16) in expected
-    assert json.loads((workdir / "placement.json").read_text())["tables"]["embedding"]["devices"] == 2
-    assert re.search(r"table embedding: device 1: .* of tables: ", logs[0])
-    # One device reads what two have saved.
-    step = int(re.search(r"ckpt-(\d+)", tf.train.latest_checkpoint(workdir / "checkpoints" / "best"))[1])
-    data = open_data(several_values)
-    scores, _ = score_split(Scorer(Workdir(workdir).load_model()), data.evaluation("validation", 50), data)
-    assert scores["logloss"] == pytest.approx(figures["metrics/logloss", step], abs=1e-6)
 
 
 def test_two_devices_train_as_one(alone, prepared_criteo, tmp_path):
