@@ -41,8 +41,13 @@ def model_config(name: str) -> ConfigDict:
         )
     config = ConfigDict(values)
     if "k" in config and "experts" in config:
-        config.k = derived(config.k, lambda k, experts: min(k, *layer_sizes(experts)), config.get_ref("experts"))
+        set_k(config, config.k)
     return config
+
+
+def set_k(model: ConfigDict, k: int) -> None:
+    """Sets K of `config.model`: k, or the number of experts if that is smaller, until the command line sets it."""
+    model.k = derived(k, lambda k, experts: min(k, *layer_sizes(experts)), model.get_ref("experts"))
 
 
 def set_priors(model: ConfigDict, depth_prior: tuple[float, ...]) -> None:

@@ -6,7 +6,8 @@ from typing import Any
 from ml_collections import ConfigDict, FieldReference
 
 from ada_ensemble_tf.configs import defaults
-from ada_ensemble_tf.configs.models import WITH_PRIORS, derived, set_priors
+from ada_ensemble_tf.configs.models import WITH_PRIORS, derived, set_k, set_priors
+from ada_ensemble_tf.models.ada_ensemble import RELEASED_EXPERTS
 
 MIXTURES = ("ada_ensemble", "dense_moe", "single_expert", "ensemble")
 """Models whose embeddings the paper trains with G-FTRL: its own, and those of its table 2."""
@@ -29,6 +30,19 @@ BASELINES = {
 
 Of these only DCN (arXiv 1708.05123, section 4.2) batch-normalises them. None normalises embeddings.
 """
+LAYERS: dict[str, Any] = {
+    "experts": RELEASED_EXPERTS,
+    "k": 3,
+    "num_layers": 4,
+    "normalization": "batch",
+    "shared_expert": None,
+    "head_units": (),
+    "dropout": 0.0,
+    "depth_objective": "straight_through",
+    "load_anneal_epochs": 0.0,
+}
+"""AdaEnsemble's layers and exits as the paper and its original release have them; see `paper_config` for what they do
+not say."""
 _RELEASE_BATCH = 4096
 DEPTH_PRIOR = (0.1, 0.2, 0.6, 0.1)
 PAPER, RELEASE = "ada_ensemble_paper", "ada_ensemble_release"
@@ -64,6 +78,8 @@ def paper_config(model: str) -> ConfigDict:
         return PUBLISHED[model]()
     config = defaults.config_for(model)
     config.gate_source, config.gate_share = "validation", 0.5
+    if model == "ada_ensemble":
+        set_published_layers(config.model)
     if model in WITH_PRIORS:
         set_priors(config.model, DEPTH_PRIOR)
     if model in MIXTURES:
@@ -92,6 +108,7 @@ def release_config() -> ConfigDict:
     missing integers as 0, which is not repeated here.
     """
     config = defaults.config_for("ada_ensemble")
+    set_published_layers(config.model)
     set_priors(config.model, DEPTH_PRIOR)
     config.training, config.max_epochs = "joint", 3.0
     config.embedding_optimizer.update(group_ftrl(config.get_ref("batch_size")))
@@ -113,6 +130,12 @@ def release_config() -> ConfigDict:
     config.model.embedding_scale = None
     config.model.gate.initial_temperature = 1.0
     return config
+
+
+def set_published_layers(model: ConfigDict) -> None:
+    """Gives AdaEnsemble's `config.model` the layers `LAYERS`."""
+    model.update(LAYERS)
+    set_k(model, LAYERS["k"])
 
 
 PUBLISHED: dict[str, Callable[[], ConfigDict]] = {

@@ -8,18 +8,29 @@ import keras
 import tensorflow as tf
 
 from ada_ensemble_tf import losses
-from ada_ensemble_tf.arguments import ArgumentError, Count, CountOrZero, Shares, Weight
+from ada_ensemble_tf.arguments import (
+    ArgumentError,
+    Count,
+    CountOrZero,
+    Counts,
+    LayerNormalization,
+    Share,
+    Shares,
+    Weight,
+)
 from ada_ensemble_tf.gates import prior_shares
 from ada_ensemble_tf.models.base import Forward
 from ada_ensemble_tf.models.expert_stack import ExpertStack
 from ada_ensemble_tf.moe import AuxiliaryLosses, annealing_schedules, load_factor, propagate
 from ada_ensemble_tf.moe.auxiliary_losses import Load
-from ada_ensemble_tf.moe.expert_lists import LayersExperts, layer_sizes
+from ada_ensemble_tf.moe.expert_lists import LayersExperts, OneExpert, layer_sizes
 from ada_ensemble_tf.updates.bilevel import Logs, Update
 from data_pipelines.read.inputs import Inputs
 
 RELEASED_EXPERTS = ("gated_dense", "cross", "polynomial", "convolution", "attention")
 """The experts of the original release."""
+EXPERTS = ("gated_dense", "dense", "cross", "polynomial")
+"""The experts of the default layers."""
 
 
 @keras.saving.register_keras_serializable(package="ada_ensemble_tf")
@@ -49,8 +60,9 @@ class AdaEnsemble(ExpertStack):
     - "auxiliary": the depth gate learns from the load and z-losses alone, as in the original release, whose combination
       of exits passes no gradient to it.
 
-    "straight_through" is the default because the figures in `experiments/results` were made with it; "compared" becomes
-    the default once those experiments have been run again.
+    The defaults are the layers that did best on five tables in `experiments/results/layer_form.md`: four experts of which
+    a row keeps two, a cross expert for all rows, batch-normalised embeddings, nothing else normalised, and estimators
+    with a hidden layer. Those of the paper and of the original release are `configs.published.LAYERS`.
 
     Args:
         experts: the experts in each layer: names, see `ada_ensemble_tf.experts.EXPERTS`, mappings of a "name" and
@@ -58,6 +70,12 @@ class AdaEnsemble(ExpertStack):
             all layers, or a list of lists, one for each layer. A name may come several times; in reports the second
             "cross" is cross_2.
         k: the final K, the number of experts kept per row and layer.
+        num_layers: L, the number of MoE layers.
+        normalization: normalisation of each layer's output: "batch", "layer", "none", or "pre", that of what experts
+            read.
+        shared_expert: an expert that runs on every row beside the routed ones in each layer; None for none.
+        head_units: sizes of the hidden layers of an MLP beside the linear part of each estimator.
+        dropout: the share of the experts' inputs that training sets to 0; gates and residuals are not affected.
         anneal_steps: weight updates over which K falls evenly from E to `k`, and the number of mixed exits from L to 1;
             0 starts with the final values.
         expert_prior: the expected share of each expert; the shares sum to 1. None means uniform, and is needed if
@@ -74,7 +92,8 @@ class AdaEnsemble(ExpertStack):
         depth_objective: what teaches the depth gate: "compared", "straight_through", "expected" or "auxiliary", see
             above. "none" has no depth gate: every row runs through all layers.
         deep_supervision: the coefficient of the mean LogLoss of all exits on all training rows, which keeps an exit
-            comparable even if few rows go there. Above 0, training runs every row through all layers.
+            comparable even if few rows go there. Above 0, training runs every row through all layers. None means 0.1 if
+            exits are "compared", else 0.
         k_schedule: a schedule of K that replaces `k` and `anneal_steps`; a mapping like `load_schedule`.
         depth_schedule: the same of the number of mixed exits; it must end in 1 and replaces `anneal_steps`.
         **stack: the arguments of the layers, see `ExpertStack`.
@@ -88,13 +107,18 @@ class AdaEnsemble(ExpertStack):
     """
 
     registered_name = "ada_ensemble"
-    epochs = MappingProxyType({"anneal_steps": 1.0, "load_anneal_steps": 0.0})
+    epochs = MappingProxyType({"anneal_steps": 1.0, "load_anneal_steps": 1.0})
 
     def __init__(
         self,
         *,
-        experts: LayersExperts = RELEASED_EXPERTS,
-        k: Count = 3,
+        experts: LayersExperts = EXPERTS,
+        k: Count = 2,
+        num_layers: Count = 2,
+        normalization: LayerNormalization = "none",
+        shared_expert: OneExpert | None = "cross",
+        head_units: Counts = (128,),
+        dropout: Share = 0.1,
         anneal_steps: CountOrZero = 0,
         expert_prior: Shares | None = None,
         depth_prior: Shares | None = None,
@@ -104,8 +128,8 @@ class AdaEnsemble(ExpertStack):
         load_schedule: Mapping[str, Any] | None = None,
         load: Load = "largest",
         z_weight: Weight = 0.0,
-        depth_objective: Literal["compared", "straight_through", "expected", "auxiliary", "none"] = "straight_through",
-        deep_supervision: Weight = 0.0,
+        depth_objective: Literal["compared", "straight_through", "expected", "auxiliary", "none"] = "compared",
+        deep_supervision: Weight | None = None,
         k_schedule: Mapping[str, Any] | None = None,
         depth_schedule: Mapping[str, Any] | None = None,
         **stack: Any,
@@ -119,8 +143,15 @@ class AdaEnsemble(ExpertStack):
             raise ArgumentError("expert_prior", "be None where layers have different numbers of experts", expert_prior)
         if deep_supervision and depth_objective == "none":
             raise ArgumentError("deep_supervision", "be 0 where depth_objective is 'none'", deep_supervision)
-        super().__init__(experts=experts, **stack)
-        num_layers = self.num_layers
+        super().__init__(
+            experts=experts,
+            num_layers=num_layers,
+            normalization=normalization,
+            shared_expert=shared_expert,
+            head_units=head_units,
+            dropout=dropout,
+            **stack,
+        )
         self.auxiliary_losses = AuxiliaryLosses(
             expert_prior=None if fewest < most else prior_shares(expert_prior, most, "expert_prior"),
             depth_prior=prior_shares(depth_prior, num_layers, "depth_prior"),
@@ -131,7 +162,8 @@ class AdaEnsemble(ExpertStack):
             load=load,
         )
         self.depth_objective = depth_objective
-        self.deep_supervision = deep_supervision
+        supervised = 0.1 if depth_objective == "compared" else 0.0
+        self.deep_supervision = supervised if deep_supervision is None else deep_supervision
         self.k_schedule, self.depth_schedule = annealing_schedules(
             most, num_layers, k, anneal_steps, k_schedule, depth_schedule
         )

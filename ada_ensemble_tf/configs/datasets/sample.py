@@ -7,7 +7,7 @@ are not normalised, because that would amplify their noise.
 from ml_collections import ConfigDict
 
 from ada_ensemble_tf.configs.models import WITH_PRIORS, set_priors
-from ada_ensemble_tf.configs.published import config_for
+from ada_ensemble_tf.configs.published import config_for, set_published_layers
 
 
 def get_config(model: str = "ada_ensemble") -> ConfigDict:
@@ -16,6 +16,8 @@ def get_config(model: str = "ada_ensemble") -> ConfigDict:
     config.batch_size = 256
     config.max_epochs = 10.0
     config.eval_every = 500
+    if model == "ada_ensemble":
+        set_published_layers(config.model)
     if model in WITH_PRIORS:
         config.embedding_optimizer.learning_rate = 0.02
         config.embedding_optimizer.l2 = 10.0

@@ -5,7 +5,7 @@ from pathlib import Path
 from ml_collections import ConfigDict
 
 from ada_ensemble_tf.configs import defaults, published
-from ada_ensemble_tf.configs.models import WITH_PRIORS, set_priors
+from ada_ensemble_tf.configs.models import set_priors
 
 
 def get_config(model: str = "ada_ensemble") -> ConfigDict:
@@ -22,8 +22,14 @@ def get_config(model: str = "ada_ensemble") -> ConfigDict:
             config.model[key] = value
     if model in published.PUBLISHED:
         return config
-    if model in WITH_PRIORS:
-        config.weight_optimizer.learning_rate = 3e-3
+    config.ema_momentum = 0.995
+    if config.embedding_optimizer.name == "group_ftrl":
+        config.embedding_optimizer.learning_rate, config.embedding_optimizer.l2 = 0.05, 1.0
+    if model not in ("logistic_regression", "factorization_machine"):
+        config.weight_optimizer.learning_rate = config.gate_optimizer.learning_rate = 3e-3
+    if model == "ada_ensemble":
+        config.model.num_layers = 2
+    if model == "dense_moe":
         config.model.anneal_epochs = 0.5
         set_priors(config.model, depth_prior=(0.3, 0.4, 0.3))
     if model == "hilomoe":
