@@ -3,15 +3,18 @@
 A study is a function that returns {label: (model, {config key: value})}.
 """
 
+from ada_ensemble_tf.configs.published import LAYERS
 from ada_ensemble_tf.models.ada_ensemble import RELEASED_EXPERTS
 
 Study = dict[str, tuple[str, dict]]
+PAPER = {f"model.{key}": value for key, value in LAYERS.items()}
+"""AdaEnsemble with the paper's layers, whatever the data set's config has."""
 
 
 def paper_table2() -> Study:
     """AdaEnsemble (arXiv 2301.08353), table 2: number of experts, dense mixture, single experts, their ensemble."""
     return (
-        {f"sparse_k{k}": ("ada_ensemble", {"model.k": k}) for k in (1, 2, 3, 4)}
+        {f"sparse_k{k}": ("ada_ensemble", PAPER | {"model.k": k}) for k in (1, 2, 3, 4)}
         | {"dense_moe": ("dense_moe", {}), "ensemble": ("ensemble", {})}
         | {f"{expert}_only": ("single_expert", {"model.expert": expert}) for expert in RELEASED_EXPERTS}
     )
@@ -20,14 +23,15 @@ def paper_table2() -> Study:
 def paper_table3() -> Study:
     """AdaEnsemble (arXiv 2301.08353), table 3: with and without the depth controller."""
     return {
-        "with_controller": ("ada_ensemble", {}),
-        "without_controller": ("ada_ensemble", {"model.depth_objective": "none"}),
+        "with_controller": ("ada_ensemble", PAPER),
+        "without_controller": ("ada_ensemble", PAPER | {"model.depth_objective": "none"}),
     }
 
 
 def paper_figure5() -> Study:
     """AdaEnsemble (arXiv 2301.08353), figure 5a: depth 1 to 4; figure 5b's K = 1 to 4 is in `paper_table2`."""
-    return {f"depth_{n}": ("ada_ensemble", {"model.num_layers": n, "model.depth_prior": None}) for n in (1, 2, 3, 4)}
+    depths = {n: {"model.num_layers": n, "model.depth_prior": None} for n in (1, 2, 3, 4)}
+    return {f"depth_{n}": ("ada_ensemble", PAPER | values) for n, values in depths.items()}
 
 
 def decorrelation() -> Study:
@@ -89,22 +93,23 @@ def low_rank_experts() -> Study:
 
 
 def objectives() -> Study:
-    """Choices that AdaEnsemble's paper leaves open, each compared with the tuned default."""
-    return {
-        "default": ("ada_ensemble", {}),
-        "bilevel": ("ada_ensemble", {"training": "bilevel"}),
-        "joint": ("ada_ensemble", {"training": "joint"}),
-        "straight_through": ("ada_ensemble", {"model.depth_objective": "straight_through"}),
-        "expected": ("ada_ensemble", {"model.depth_objective": "expected"}),
-        "compared": ("ada_ensemble", {"model.depth_objective": "compared"}),
-        "compared_supervised": ("ada_ensemble", {"model.depth_objective": "compared", "model.deep_supervision": 0.1}),
-        "no_annealing": ("ada_ensemble", {"model.anneal_epochs": 0.0}),
-        "gates_read_gradient": ("ada_ensemble", {"model.gate.stop_gradient": False}),
-        "temperature_0.2": ("ada_ensemble", {"model.gate.initial_temperature": 0.2}),
-        "uniform_priors": ("ada_ensemble", {"model.expert_prior": None, "model.depth_prior": None}),
-        "layer_normalization": ("ada_ensemble", {"model.normalization": "layer"}),
-        "raw_embeddings": ("ada_ensemble", {"model.embedding_normalization": "none"}),
+    """Choices that AdaEnsemble's paper leaves open, each compared with the paper's layers as the data set trains them."""
+    changes: dict[str, dict] = {
+        "default": {},
+        "bilevel": {"training": "bilevel"},
+        "joint": {"training": "joint"},
+        "straight_through": {"model.depth_objective": "straight_through"},
+        "expected": {"model.depth_objective": "expected"},
+        "compared": {"model.depth_objective": "compared", "model.deep_supervision": 0.0},
+        "compared_supervised": {"model.depth_objective": "compared", "model.deep_supervision": 0.1},
+        "no_annealing": {"model.anneal_epochs": 0.0},
+        "gates_read_gradient": {"model.gate.stop_gradient": False},
+        "temperature_0.2": {"model.gate.initial_temperature": 0.2},
+        "uniform_priors": {"model.expert_prior": None, "model.depth_prior": None},
+        "layer_normalization": {"model.normalization": "layer"},
+        "raw_embeddings": {"model.embedding_normalization": "none"},
     }
+    return {label: ("ada_ensemble", PAPER | values) for label, values in changes.items()}
 
 
 def layer_form() -> Study:

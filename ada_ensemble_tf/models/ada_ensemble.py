@@ -31,6 +31,8 @@ RELEASED_EXPERTS = ("gated_dense", "cross", "polynomial", "convolution", "attent
 """The experts of the original release."""
 EXPERTS = ("gated_dense", "dense", "cross", "polynomial")
 """The experts of the default layers."""
+DepthObjective = Literal["compared", "straight_through", "expected", "auxiliary", "none"]
+"""What teaches the depth gate, see `AdaEnsemble`."""
 
 
 @keras.saving.register_keras_serializable(package="ada_ensemble_tf")
@@ -128,7 +130,7 @@ class AdaEnsemble(ExpertStack):
         load_schedule: Mapping[str, Any] | None = None,
         load: Load = "largest",
         z_weight: Weight = 0.0,
-        depth_objective: Literal["compared", "straight_through", "expected", "auxiliary", "none"] = "compared",
+        depth_objective: DepthObjective = "compared",
         deep_supervision: Weight | None = None,
         k_schedule: Mapping[str, Any] | None = None,
         depth_schedule: Mapping[str, Any] | None = None,

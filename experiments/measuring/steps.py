@@ -9,6 +9,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from ada_ensemble_tf.configs import published
 from ada_ensemble_tf.models import AdaEnsemble, CTRModel
 from ada_ensemble_tf.optimizers import make_optimizer
 
@@ -18,6 +19,8 @@ EXPERT_SHARES = (0.2, 0.2, 0.4, 0.1, 0.1)
 """The paper's prior for gated dense, cross, polynomial, convolution and attention."""
 EXIT_SHARES = (0.0653, 0.1936, 0.6643, 0.0768)
 """The shares of exits in the paper's table 4."""
+FORM = {key: published.LAYERS[key] for key in ("experts", "normalization", "shared_expert", "head_units", "dropout")}
+"""What else the paper's layers have."""
 
 
 def make_mixture(
@@ -29,7 +32,7 @@ def make_mixture(
     expert_shares: Sequence[float] = EXPERT_SHARES,
     **arguments: Any,
 ) -> AdaEnsemble:
-    """A compiled mixture past its annealing whose gates choose with given shares.
+    """A compiled mixture of the paper's layers, past its annealing, whose gates choose with given shares.
 
     New gates would route at random.
 
@@ -42,6 +45,7 @@ def make_mixture(
         expert_shares: the share of each expert; they sum to 1.
         **arguments: arguments of `cls`.
     """
+    kept = {"k": published.LAYERS["k"]} if cls is AdaEnsemble else {}
     model = cls(
         num_rows,
         num_fields,
@@ -51,7 +55,7 @@ def make_mixture(
         expert_prior=tuple(expert_shares),
         depth_objective="straight_through" if exits else "none",
         l2=1e-4,
-        **arguments,
+        **FORM | kept | arguments,
     )
     for number, layer in enumerate(model.moe_layers):
         choose_by_shares(layer.gate, expert_shares, number)

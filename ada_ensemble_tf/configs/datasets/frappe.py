@@ -16,12 +16,14 @@ def get_config(model: str = "ada_ensemble") -> ConfigDict:
     config = published.config_for(model)
     config.batch_size = 512
     config.max_epochs = 15.0
+    config.eval_every = 200
+    config.patience = 2
+    if model in published.PUBLISHED:
+        return config
     config.eval_every = 90
     # AUC rises on after a pause, and LogLoss with an average of weights rises later than without (results/frappe.md).
     config.patience = 5
     config.ema_momentum = 0.995
-    if model in published.PUBLISHED:
-        return config
     # Weights and gates use all rows, because rows are few and bi-level training gained nothing (results/frappe.md).
     config.training = "joint"
     if model == "ada_ensemble":

@@ -5,6 +5,7 @@ from types import SimpleNamespace
 import pytest
 from absl import flags
 from ml_collections import config_flags
+from published_layers import PUBLISHED_LAYERS
 
 import ada_ensemble_tf
 import experiments
@@ -79,11 +80,36 @@ def test_any_key_can_be_set_alone(config):
     assert two.num_layers == 2 and two.auxiliary_losses.depth_prior == (0.5, 0.5)
     uniform = built(config, "--config.model.depth_prior=None", "--config.model.expert_prior=None")
     assert set(uniform.auxiliary_losses.depth_prior) == {1 / uniform.num_layers}
-    assert set(uniform.auxiliary_losses.expert_prior) == {0.2}
+    assert set(uniform.auxiliary_losses.expert_prior) == {1 / len(uniform.moe_layers[0].experts)}
     pair = built(config, "--config.model.experts=('dense', 'cross')")
     assert pair.moe_layers[-1].expert_names == ("dense", "cross") and pair.auxiliary_losses.expert_prior == (0.5, 0.5)
     assert pair.k_schedule.final == 2
     assert built(config, "--config.model.l2=0", "--config.model.dropout=0").l2 == 0.0
+
+
+@pytest.mark.parametrize(
+    ("key", "found"),
+    [
+        ("depth_objective=none", lambda model: model.depth_gate is None and model.deep_supervision == 0.0),
+        ("depth_objective=straight_through", lambda model: model.deep_supervision == 0.0),
+        ("deep_supervision=None", lambda model: model.deep_supervision == 0.1),
+        ("deep_supervision=0", lambda model: model.deep_supervision == 0.0),
+        ("deep_supervision=0.5", lambda model: model.deep_supervision == 0.5),
+        ("experts=('cross',)", lambda model: model.k_schedule.final == 1),
+        ("k=3", lambda model: model.k_schedule.final == 3),
+        ("num_layers=1", lambda model: len(model.estimators) == 1),
+        ("head_units=()", lambda model: [e.head_units for e in model.estimators] == [()] * 2),
+        ("shared_expert=None", lambda model: model.moe_layers[0].shared is None),
+        ("shared_expert={'name': 'cross', 'diag_scale': 0.5}", lambda model: model.moe_layers[0].shared.diag_scale),
+        ("dispatcher=vector_fusion", lambda model: model.moe_layers[0].gate is None),
+        ("expert_embeddings=own", lambda model: len(model.expert_embeddings) == 4),
+        ("exits=summed", lambda model: model.summed_exits),
+        ("normalization=pre", lambda model: model.get_config()["normalization"] == "pre"),
+        ("load_anneal_epochs=0", lambda model: model.load_factor is None),
+    ],
+)
+def test_each_key_of_the_default_layers_can_be_set_alone(key, found):
+    assert found(built("synthetic.py:ada_ensemble", f"--config.model.{key}"))
 
 
 def test_the_command_line_gives_experts_options_and_lists_of_layers():
@@ -212,12 +238,17 @@ def test_an_option_that_the_gate_lacks_is_told_by_its_key():
 def test_python_and_command_line_have_the_same_defaults():
     """Only the data's settings differ: the initial logit, and steps that configs count in epochs; and the paper's."""
     rows = {"num_rows": 7, "num_fields": 2, "widths": (1, 1), "dimension": 2}
-    for name in ("dnn", "ada_ensemble", "d_moe"):
-        ours = MODELS[name](**rows).get_config()
-        from_config = built(f"sample.py:{name}" if name != "ada_ensemble" else "criteo.py:ada_ensemble").get_config()
-        differing = {key for key in ours if ours[key] != from_config[key]}
-        paper = {"embedding_normalization", "embedding_scale", "embedding_truncated"}
-        assert differing <= {"initial_logit", "anneal_steps", "expert_prior", "depth_prior", "gate"} | paper
+    data = {"initial_logit", "anneal_steps", "load_anneal_steps", "gate"}
+    paper = {"expert_prior", "depth_prior", "embedding_normalization", "embedding_scale", "embedding_truncated"}
+    for config, arguments, others in (
+        ("sample.py:dnn", {}, set()),
+        ("sample.py:d_moe", {}, set()),
+        ("synthetic.py:ada_ensemble", {}, set()),
+        ("criteo.py:ada_ensemble", PUBLISHED_LAYERS, paper),
+    ):
+        ours = MODELS[config.split(":")[1]](**rows, **arguments).get_config()
+        from_config = built(config).get_config()
+        assert {key for key in ours if ours[key] != from_config[key]} <= data | others, config
 
 
 def test_the_study_that_compare_documents_exists():

@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from ada_ensemble_tf.comparison.tuning import with_values
 from ada_ensemble_tf.configs import published
-from ada_ensemble_tf.configs.datasets import avazu, criteo, frappe, ipinyou, synthetic
+from ada_ensemble_tf.configs.datasets import avazu, criteo, frappe, ipinyou, sample, synthetic
 from ada_ensemble_tf.configs.overrides import override
 from ada_ensemble_tf.models import MODELS
 from ada_ensemble_tf.optimizers import GroupFtrl
@@ -83,6 +83,20 @@ def test_other_data_sets_have_the_published_configs_beside_their_own(dataset):
         assert config.model.embedding_normalization == "none" != plain.model.embedding_normalization
     assert dataset.get_config("ada_ensemble_paper").gate_source == "validation"
     assert dataset.get_config("ada_ensemble_release").model.normalization == "none"
+
+
+@pytest.mark.parametrize("dataset", [criteo, frappe, sample, synthetic])
+def test_layers_are_the_papers_whatever_the_defaults(dataset):
+    """But for what a data set sets for all models, and the release alone."""
+    sizes = {"num_layers"} if dataset is synthetic else set()
+    release = {"normalization", "depth_objective"}
+    for name, others in ((published.PAPER, sizes), (published.RELEASE, sizes | release)):
+        model = dataset.get_config(name).model
+        differing = {key for key, value in published.LAYERS.items() if model[key] != value}
+        assert differing == others and model.deep_supervision is None
+    # The paper keeps the weights of one step, whatever a data set's own training averages.
+    config = dataset.get_config(published.PAPER)
+    assert config.ema_momentum == 0.0 and config.average_last == 1
 
 
 def test_no_gradient_of_the_releases_prediction_reaches_a_gate():

@@ -2,6 +2,7 @@
 
 import keras
 import tensorflow as tf
+from published_layers import PUBLISHED_LAYERS
 
 from ada_ensemble_tf.models import AdaEnsemble
 from ada_ensemble_tf.optimizers import GroupFtrl
@@ -11,10 +12,11 @@ RELEASED = ("gated_dense", "cross", "polynomial", "convolution", "attention")
 
 
 def small_model(**arguments) -> AdaEnsemble:
-    """A model of three layers of three experts, always with the same weights."""
+    """A model of three layers of three experts, otherwise the paper's, always with the same weights."""
     keras.utils.set_random_seed(3)
     defaults = {"num_rows": ROWS, "num_fields": FIELDS, "dimension": 4, "num_layers": 3, "gate": {"reduction": 2}}
-    model = AdaEnsemble(**(defaults | {"experts": ("dense", "cross", "polynomial"), "k": 2} | arguments))
+    defaults = PUBLISHED_LAYERS | defaults | {"experts": ("dense", "cross", "polynomial"), "k": 2}
+    model = AdaEnsemble(**(defaults | arguments))
     # Embeddings far enough apart that rows route differently.
     model.embedding.table.assign(tf.random.stateless_normal([model.num_rows, model.dimension], [7, 7]))
     return model

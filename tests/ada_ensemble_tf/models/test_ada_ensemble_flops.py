@@ -1,22 +1,16 @@
 import numpy as np
 import pytest
 import tensorflow as tf
-from small_ada_ensemble import RELEASED, small_model, some_ids
+from published_layers import PUBLISHED_LAYERS
+from small_ada_ensemble import small_model, some_ids
 
 from ada_ensemble_tf.models import AdaEnsemble
 
 
 def flops_per_row(experts, **arguments) -> float:
-    model = AdaEnsemble(
-        num_rows=100,
-        num_fields=39,
-        dimension=16,
-        num_layers=4,
-        experts=experts,
-        k=len(experts),
-        depth_objective="none",
-        **arguments,
-    )
+    sizes = {"num_rows": 100, "num_fields": 39, "dimension": 16}
+    own = {"experts": experts, "k": len(experts), "depth_objective": "none"}
+    model = AdaEnsemble(**sizes, **PUBLISHED_LAYERS | own | arguments)
     forward = model.forward(tf.random.stateless_uniform([8, 39], [1, 1], 0, 100, tf.int32))
     return float(forward.flops) / 8 / 1e6
 
@@ -41,7 +35,7 @@ def test_flops_of_single_expert_stacks_are_those_of_the_papers_table_2(expert, p
 @pytest.mark.parametrize("k, printed, tolerance", [(2, 4.14, 0.02), (3, 6.02, 0.01)])
 def test_flops_at_the_papers_shares_are_those_of_its_table_2(k, printed, tolerance):
     """K experts a layer at their prior shares, rows leaving at the shares of table 4."""
-    model = AdaEnsemble(num_rows=100, num_fields=39, dimension=16, num_layers=4, experts=RELEASED)
+    model = AdaEnsemble(num_rows=100, num_fields=39, dimension=16, **PUBLISHED_LAYERS)
     layer = model.moe_layers[0]
     expert = sum(share * e.flops() for share, e in zip((0.2, 0.2, 0.4, 0.1, 0.1), layer.experts, strict=True))
     mean_depth = 0.0653 * 1 + 0.1936 * 2 + 0.6643 * 3 + 0.0768 * 4

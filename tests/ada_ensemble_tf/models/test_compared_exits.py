@@ -2,6 +2,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from published_layers import PUBLISHED_LAYERS
 from small_ada_ensemble import small_model, some_ids, some_labels
 
 from ada_ensemble_tf.layers.precision import layers_of
@@ -23,10 +24,11 @@ TAU = 0.5
 def toy(objective, weights=(0.0, LOG_3), choices=SCORES):
     """Two exits that read the group off the embedding: exit l's logit is weights[l] or -weights[l]."""
     keras.utils.set_random_seed(1)
+    own = {"num_layers": 2, "experts": ("dense",), "k": 1, "normalization": "none", "depth_objective": objective}
     model = AdaEnsemble(
-        num_rows=3, num_fields=2, dimension=1, num_layers=2, experts=("dense",), k=1, l2=0.0, normalization="none",
-        embedding_normalization="none", expert_load_weight=0.0, depth_load_weight=0.0, depth_objective=objective,
-        gate={"noise": 0.0, "hidden_size": 2, "initial_temperature": TAU},
+        num_rows=3, num_fields=2, dimension=1, l2=0.0, embedding_normalization="none", expert_load_weight=0.0,
+        depth_load_weight=0.0, deep_supervision=0.0,
+        gate={"noise": 0.0, "hidden_size": 2, "initial_temperature": TAU}, **PUBLISHED_LAYERS | own,
     )  # fmt: skip
     model.embedding.table.assign([[1.0], [-1.0], [0.0]])
     for layer, estimator, weight in zip(model.moe_layers, model.estimators, weights, strict=True):
@@ -87,6 +89,11 @@ def test_what_each_objective_does_to_the_kept_exit_if_it_is_the_best_and_calibra
     assert before > 0.5 and (abs(kept() - before) < 1e-6 if change == 0 else change * (kept() - before) > 1e-3)
 
 
+def compared(**arguments) -> AdaEnsemble:
+    """A small model that learns from the comparison of its exits alone, not from their supervision."""
+    return small_model(gate=QUIET, depth_objective="compared", **{"deep_supervision": 0.0} | arguments)
+
+
 def every_exit(model, ids, k=2):
     """`[B, L]` logits in inference mode, and the whole softmax of depth, layer by layer."""
     x = x0 = model.normalize(model.embedding(ids), training=False)
@@ -103,7 +110,7 @@ def log_losses(labels, logits):
 
 @pytest.mark.parametrize("dispatcher", ["sparse", "dense", "bit_fusion"])
 def test_the_gate_loss_scores_all_exits_as_they_would_predict(dispatcher):
-    model = small_model(gate=QUIET, depth_objective="compared", dropout=0.5, dispatcher=dispatcher)
+    model = compared(dropout=0.5, dispatcher=dispatcher)
     ids, labels = some_ids(), some_labels()
     logits, p = every_exit(model, ids)
     forward, terms = model.loss_terms(ids, labels, "gates")
@@ -115,7 +122,7 @@ def test_the_gate_loss_scores_all_exits_as_they_would_predict(dispatcher):
 def test_the_gradient_into_all_gates_is_that_of_the_dense_twin():
     gradients = []
     for dispatcher in ("sparse", "dense"):
-        model = small_model(gate=QUIET, depth_objective="compared", dispatcher=dispatcher)
+        model = compared(dispatcher=dispatcher)
         with tf.GradientTape() as tape:
             loss = model.loss_terms(some_ids(), some_labels(), "gates")[1]["log_loss"]
         gradients.append(tape.gradient(loss, [v.value for v in model.gate_variables]))
@@ -125,7 +132,7 @@ def test_the_gradient_into_all_gates_is_that_of_the_dense_twin():
 
 
 def test_the_joint_term_reaches_the_depth_gate_alone_and_changes_no_statistics():
-    model = small_model(gate=QUIET, depth_objective="compared")
+    model = compared()
     ids, labels = some_ids(), some_labels()
     logits, _ = every_exit(model, ids)
     routed = [v.numpy().copy() for v in _statistics(small_model_after_forward(ids))]
@@ -145,7 +152,7 @@ def test_the_joint_term_reaches_the_depth_gate_alone_and_changes_no_statistics()
 
 
 def small_model_after_forward(ids):
-    model = small_model(gate=QUIET, depth_objective="compared")
+    model = compared()
     model.forward(ids, training=True)
     return model
 
@@ -155,7 +162,7 @@ def _statistics(model):
 
 
 def test_exits_are_mixed_while_several_are_kept_and_only_those_are_computed():
-    model = small_model(gate=QUIET, depth_objective="compared", anneal_steps=100, normalization="layer")
+    model = compared(anneal_steps=100, normalization="layer")
     model.step.assign(70)  # Two of three exits.
     twin = small_model(gate=QUIET, anneal_steps=100, normalization="layer")
     twin.step.assign(70)
@@ -167,7 +174,7 @@ def test_exits_are_mixed_while_several_are_kept_and_only_those_are_computed():
 
 
 def test_only_the_gate_rows_cost_full_depth():
-    model = small_model(gate=QUIET, depth_objective="compared", k=3)
+    model = compared(k=3)
     model.compile(GroupFtrl(), keras.optimizers.Adam(), keras.optimizers.Adam(), run_eagerly=True)
     ids, labels = some_ids(), some_labels()
     layers = [sum(e.flops() for e in layer.experts) + layer.gate.flops() for layer in model.moe_layers]
@@ -201,12 +208,22 @@ def test_round_trip(tmp_path):
     np.testing.assert_array_equal(again(some_ids()), model(some_ids()))
 
 
+@pytest.mark.parametrize(
+    ("objective", "coefficient"), [("compared", 0.1), ("straight_through", 0.0), ("expected", 0.0), ("none", 0.0)]
+)
+def test_exits_are_supervised_by_default_if_they_are_compared(objective, coefficient):
+    model = small_model(num_layers=2, depth_objective=objective)
+    assert model.get_config()["deep_supervision"] is None and model.deep_supervision == coefficient
+    forward, terms = model.loss_terms(some_ids(), some_labels(), "weights")
+    assert ("deep_supervision" in terms) == forward.every_exit == (coefficient > 0.0)
+
+
 @pytest.mark.parametrize("kind", ["gates", "joint"])
 def test_bfloat16_layers_are_compared_in_float32(kind):
     term = {"gates": "log_loss", "joint": "exit_comparison"}[kind]
     values = []
     for policy in ("float32", "mixed_bfloat16"):
         with layers_of(policy):
-            model = small_model(gate=QUIET, depth_objective="compared")
+            model = compared()
         values.append(model.loss_terms(some_ids(), some_labels(), kind)[1][term])
     assert values[1].dtype == tf.float32 and 0.0 < abs(float(values[1] - values[0])) < 0.01

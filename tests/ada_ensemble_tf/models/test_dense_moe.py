@@ -5,7 +5,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from model_checks import FIELDS, INPUTS, PLAIN, PLAIN_INPUTS, randomize
+from published_layers import PUBLISHED_LAYERS
 
+from ada_ensemble_tf.configs import published
 from ada_ensemble_tf.configs.defaults import config_for
 from ada_ensemble_tf.models import AdaEnsemble, DenseMoE
 
@@ -14,7 +16,7 @@ SMALL = {"dimension": 4, "num_layers": 2, "experts": ("dense", "cross", "polynom
 
 def test_is_ada_ensemble_that_keeps_every_expert():
     dense = DenseMoE(**FIELDS, **SMALL)
-    sparse = AdaEnsemble(**FIELDS, **SMALL, k=3)
+    sparse = AdaEnsemble(**FIELDS, **PUBLISHED_LAYERS | SMALL | {"k": 3})
     randomize(dense)
     sparse.set_weights(dense.get_weights())
     one, other = dense.forward(INPUTS), sparse.forward(INPUTS)
@@ -50,6 +52,12 @@ def test_takes_its_config():
     for kind in ("anneal", "load_anneal"):
         arguments[f"{kind}_steps"] = int(10 * arguments.pop(f"{kind}_epochs"))
     assert DenseMoE(**PLAIN, **arguments).num_layers == 4
+
+
+def test_has_the_papers_layers():
+    model = config_for("dense_moe").model
+    paper = {key: value for key, value in published.LAYERS.items() if key != "k"}
+    assert {key: model[key] for key in paper} == paper
 
 
 def test_a_k_is_refused():

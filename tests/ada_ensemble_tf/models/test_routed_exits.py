@@ -1,6 +1,7 @@
 import keras
 import numpy as np
 import tensorflow as tf
+from published_layers import PUBLISHED_LAYERS
 
 from ada_ensemble_tf.models import AdaEnsemble
 from ada_ensemble_tf.optimizers import GroupFtrl
@@ -19,9 +20,10 @@ def rows(number: int, seed: int):
 
 def test_routed_exits_beat_fixed_and_random_ones_where_no_exit_fits_all_rows():
     keras.utils.set_random_seed(1)
+    own = {"num_layers": 2, "experts": ("dense",), "k": 1, "depth_objective": "compared"}
     model = AdaEnsemble(
-        num_rows=8, num_fields=3, dimension=2, num_layers=2, experts=("dense",), k=1, l2=0.0, anneal_steps=50,
-        depth_objective="compared", deep_supervision=0.1, gate={"reduction": 1, "noise": 0.2}, seed=1,
+        num_rows=8, num_fields=3, dimension=2, l2=0.0, anneal_steps=50, deep_supervision=0.1,
+        gate={"reduction": 1, "noise": 0.2}, seed=1, **PUBLISHED_LAYERS | own,
     )  # fmt: skip
     # Experts that give 0 leave linear exits: each can learn the rule of one group only.
     experts = [v for layer in model.moe_layers for v in layer.experts[0].trainable_variables]

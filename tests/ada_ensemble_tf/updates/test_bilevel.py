@@ -2,6 +2,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from published_layers import PUBLISHED_LAYERS
 
 from ada_ensemble_tf.models import AdaEnsemble, LogisticRegression
 from ada_ensemble_tf.optimizers import GroupFtrl
@@ -25,7 +26,7 @@ def bilevel_element(steps=2):
 def compiled_model(xi=0.0, run_eagerly=True, **arguments):
     keras.utils.set_random_seed(5)
     defaults = {"experts": ("dense", "cross"), "k": 1, "num_layers": 2, "dimension": 2, "gate": {"reduction": 2}}
-    model = AdaEnsemble(num_rows=ROWS, num_fields=FIELDS, **(defaults | arguments))
+    model = AdaEnsemble(num_rows=ROWS, num_fields=FIELDS, **(PUBLISHED_LAYERS | defaults | arguments))
     model.embedding.table.assign(tf.random.stateless_normal([ROWS, model.dimension], [7, 7]))
     for gate in [layer.gate for layer in model.moe_layers] + [model.depth_gate] * (model.depth_gate is not None):
         gate.project.bias.assign(np.linspace(-1.0, 1.0, 16))

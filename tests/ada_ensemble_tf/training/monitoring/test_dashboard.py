@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from event_files import read_events
+from published_layers import PUBLISHED_LAYERS
 
 from ada_ensemble_tf.evaluation.metrics import all_metrics
 from ada_ensemble_tf.evaluation.unknown_ids import UnknownIds
@@ -23,10 +24,10 @@ SCHEMA = Schema(RawFormat("madeup", "label"), tuple(Field(f"f{i}", "text", 6, 6 
 
 
 def small_model(**arguments) -> AdaEnsemble:
-    """Three layers of three experts, always with the same weights."""
+    """Three layers of three experts, otherwise the paper's, always with the same weights."""
     keras.utils.set_random_seed(3)
     defaults = {"dimension": 4, "num_layers": 3, "gate": {"reduction": 2}, "experts": ("dense", "cross", "polynomial")}
-    model = AdaEnsemble(num_rows=6 * FIELDS, num_fields=FIELDS, **(defaults | {"k": 2} | arguments))
+    model = AdaEnsemble(num_rows=6 * FIELDS, num_fields=FIELDS, **(PUBLISHED_LAYERS | defaults | {"k": 2} | arguments))
     # Embeddings far enough apart that rows route differently.
     model.embedding.table.assign(tf.random.stateless_normal([model.num_rows, model.dimension], [7, 7]))
     return model
