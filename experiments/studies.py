@@ -93,7 +93,7 @@ def low_rank_experts() -> Study:
 
 
 def objectives() -> Study:
-    """Choices that AdaEnsemble's paper leaves open, each compared with the paper's layers as the data set trains them."""
+    """Choices that AdaEnsemble's paper leaves open, each compared with the paper's layers."""
     changes: dict[str, dict] = {
         "default": {},
         "bilevel": {"training": "bilevel"},

@@ -62,9 +62,9 @@ class AdaEnsemble(ExpertStack):
     - "auxiliary": the depth gate learns from the load and z-losses alone, as in the original release, whose combination
       of exits passes no gradient to it.
 
-    The defaults are the layers that did best on five tables in `experiments/results/layer_form.md`: four experts of which
-    a row keeps two, a cross expert for all rows, batch-normalised embeddings, nothing else normalised, and estimators
-    with a hidden layer. Those of the paper and of the original release are `configs.published.LAYERS`.
+    The defaults are the layers that did best on five tables in `experiments/results/layer_form.md`: four experts of
+    which a row keeps two, a cross expert for all rows, batch-normalised embeddings, nothing else normalised, and
+    estimators with a hidden layer. Those of the paper and of the original release are `configs.published.LAYERS`.
 
     Args:
         experts: the experts in each layer: names, see `ada_ensemble_tf.experts.EXPERTS`, mappings of a "name" and

@@ -98,7 +98,7 @@ def test_any_key_can_be_set_alone(config):
         ("experts=('cross',)", lambda model: model.k_schedule.final == 1),
         ("k=3", lambda model: model.k_schedule.final == 3),
         ("num_layers=1", lambda model: len(model.estimators) == 1),
-        ("head_units=()", lambda model: [e.head_units for e in model.estimators] == [()] * 2),
+        ("head_units=()", lambda model: [e.hidden_units for e in model.estimators] == [()] * 2),
         ("shared_expert=None", lambda model: model.moe_layers[0].shared is None),
         ("shared_expert={'name': 'cross', 'diag_scale': 0.5}", lambda model: model.moe_layers[0].shared.diag_scale),
         ("dispatcher=vector_fusion", lambda model: model.moe_layers[0].gate is None),
