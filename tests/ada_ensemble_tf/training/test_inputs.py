@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from prepared_rows import write_rows
+from published_layers import PUBLISHED_LAYERS
 
 from ada_ensemble_tf.configs.defaults import config_for
 from ada_ensemble_tf.evaluation.scoring import Scorer
@@ -27,7 +28,8 @@ def data(tmp_path_factory):
 
 def compiled_model(data, xi=0.0, **arguments) -> AdaEnsemble:
     keras.utils.set_random_seed(5)
-    model = AdaEnsemble(**model_inputs(data.schema), **SMALL | arguments)
+    # Of the paper's layers, whose graph is smaller; `test_the_training_loop` has the default ones.
+    model = AdaEnsemble(**model_inputs(data.schema), **PUBLISHED_LAYERS | SMALL | arguments)
     model.embedding.table.assign(tf.random.stateless_normal(model.embedding.table.shape, [7, 7]))
     model.compile(GroupFtrl(0.1, l1=0.0), keras.optimizers.Adam(0.01), keras.optimizers.Adam(0.01), xi)
     return model
