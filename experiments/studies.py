@@ -113,29 +113,41 @@ def objectives() -> Study:
 
 
 def layer_form() -> Study:
-    """Experts normalised before their activation, the gated sum times K, load weights that fall to 0 in three epochs.
-
-    Two layers with D = 32, an embedding optimiser with a low rate and much L2, and exits taught by comparison. The two
-    variants differ in the normalisation of layers' outputs.
-    """
-    form = {
-        "embedding_optimizer.learning_rate": 0.03,
-        "embedding_optimizer.l2": 2.0,
-        "model.dimension": 32,
-        "model.num_layers": 2,
-        "model.dropout": 0.2,
-        "model.l2": 2.8e-4,
-        "model.expert_normalization": "pre_activation",
-        "model.expert_scale": "k",
-        "model.depth_objective": "compared",
-        "model.deep_supervision": 0.1,
-        "model.load_anneal_epochs": 3.0,
-        "model.expert_prior": None,
-        "model.depth_prior": None,
+    """AdaEnsemble's default layers, and each choice of theirs undone."""
+    changes: dict[str, dict] = {
+        "default": {},
+        "no_shared_expert": {"model.shared_expert": None},
+        "raw_embeddings": {"model.embedding_normalization": "none"},
+        "normalised_layers": {"model.normalization": "batch"},
+        "normalised_experts": {"model.expert_normalization": "pre_activation"},
+        "sum_times_k": {"model.expert_scale": "k"},
+        "linear_estimators": {"model.head_units": ()},
+        "one_expert": {"model.k": 1},
+        "all_experts": {"model.k": 4},
+        "one_layer": {"model.num_layers": 1},
+        "no_controller": {"model.depth_objective": "none"},
+        "constant_load": {"model.load_anneal_epochs": 0.0},
+        "released_experts": {"model.experts": RELEASED_EXPERTS, "model.k": 3},
+        "published_layers": {f"model.{key}": value for key, value in LAYERS.items()},
+        "own_weights": {"ema_momentum": 0.0},
     }
+    return {label: ("ada_ensemble", values) for label, values in changes.items()}
+
+
+def equal_sizes() -> Study:
+    """AdaEnsemble and three baselines at the same D and rates, for tables on which nothing has been tuned."""
+    values = {
+        "model.dimension": 16,
+        "embedding_optimizer.learning_rate": 0.05,
+        "embedding_optimizer.l2": 1.0,
+        "weight_optimizer.learning_rate": 3e-3,
+    }
+    deep = {"model.hidden_units": (128, 128), "model.dropout": 0.2}
     return {
-        f"layers_{normalization}": ("ada_ensemble", form | {"model.normalization": normalization})
-        for normalization in ("batch", "none")
+        "ada_ensemble": ("ada_ensemble", values),
+        "dnn": ("dnn", values | deep),
+        "dcn_v2": ("dcn_v2", values | {"model.hidden_units": (128,), "model.num_layers": 3}),
+        "wide_and_deep": ("wide_and_deep", values | deep),
     }
 
 
