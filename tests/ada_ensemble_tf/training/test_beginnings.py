@@ -210,7 +210,7 @@ def test_what_does_not_fit_is_refused(days, first, tmp_path):
     assert not run.exists()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(continuation, "row_tables", lambda model: [])
-        with pytest.raises(UserError, match=r"table has shape \(28, \d\) there and \(35, \d\) here, and it"):
+        with pytest.raises(UserError, match=r"table has shape \(28, \d\) there and \(40, \d\) here, and it"):
             loop_of(tmp_path / "rows", config, days[2], first)
     shutil.copytree(first, tmp_path / "copy")
     refused("began with new weights, not with --continue_from=.*; choose another", data=days[0],
