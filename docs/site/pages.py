@@ -1,12 +1,16 @@
-"""Puts the site's pages together for MkDocs: the repository's Markdown, and a reference page for each room."""
+"""Puts the site's pages together for MkDocs: the repository's Markdown and notebooks, a reference page for each room.
 
+A notebook is there twice: as the file that links name, and as a page that shows its cells.
+"""
+
+import json
 from pathlib import Path
 
 import mkdocs_gen_files
 
 ROOT = Path(__file__).parents[2]
 PAGES = ("*.md", "docs/*.md", "docs/guides/*.md", "experiments/results/*.md")
-FILES = ("LICENSE", "CITATION.cff", "docs/figures/*.svg", "docs/figures/*.png")
+FILES = ("LICENSE", "CITATION.cff", "docs/figures/*.svg", "docs/figures/*.png", "docs/notebooks/*.ipynb")
 REFERENCE = {
     "package": ("The package", ["ada_ensemble_tf.inference.runs", "ada_ensemble_tf.inference.tables"]),
     "models": ("Models", ["ada_ensemble_tf/models/*"]),
@@ -35,10 +39,22 @@ def modules(place: str) -> list[str]:
     return [".".join(file.relative_to(ROOT).with_suffix("").parts) for file in files if file.stem != "__init__"]
 
 
+def page_of(notebook: Path) -> str:
+    """A notebook's cells as Markdown."""
+    parts = []
+    for cell in json.loads(notebook.read_text())["cells"]:
+        text = "".join(cell["source"])
+        parts.append(text if cell["cell_type"] == "markdown" else f"```python\n{text}\n```")
+    return "\n\n".join([*parts, f"[The notebook]({notebook.name}), to run it.\n"])
+
+
 for pattern in (*PAGES, *FILES):
     for path in sorted(ROOT.glob(pattern)):
         with mkdocs_gen_files.open(path.relative_to(ROOT).as_posix(), "wb") as file:
             file.write(path.read_bytes())
+for path in sorted(ROOT.glob("docs/notebooks/*.ipynb")):
+    with mkdocs_gen_files.open(path.relative_to(ROOT).with_suffix(".md").as_posix(), "w") as file:
+        file.write(page_of(path))
 for name, (title, places) in REFERENCE.items():
     with mkdocs_gen_files.open(f"reference/{name}.md", "w") as file:
         print(f"# {title}", file=file)
