@@ -29,8 +29,8 @@ def graph_loop(
         distribution: says whether to stop.
         timed: whether to measure `WAIT`; TensorFlow cannot read a clock if operations must be deterministic.
     """
-    # No AutoGraph: no model has Python control flow over tensors, and converting it took a quarter of the time until the
-    # first step.
+    # No AutoGraph: no model has Python control flow over tensors, and converting it took a quarter of the time until
+    # the first step.
     step = tf.function(training_logs, autograph=False)
     clock = tf.timestamp if timed else lambda: tf.constant(0.0, tf.float64)
 
