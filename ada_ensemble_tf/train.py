@@ -15,7 +15,8 @@ from collections.abc import Sequence
 
 from absl import flags
 
-from ada_ensemble_tf.configs.files import define_config
+from ada_ensemble_tf.configs.facts import Facts
+from ada_ensemble_tf.configs.files import config_for, define_config
 from ada_ensemble_tf.trained.config_ranges import check_config
 from ada_ensemble_tf.trained.run_files import calibration_line
 from data_pipelines.errors import run_main
@@ -40,6 +41,7 @@ def main(argv: Sequence[str]) -> None:
     del argv
     check_config(_CONFIG.value.to_dict())
     data = open_data(_DATA_DIR.value)
+    config = config_for(_CONFIG.name, Facts.of(data.schema, data.preparation))
     # Imported here so that a wrong flag or data directory is reported without waiting for TensorFlow.
     from ada_ensemble_tf.devices.restarts import starting_anew
     from ada_ensemble_tf.training.run import train
@@ -47,7 +49,7 @@ def main(argv: Sequence[str]) -> None:
 
     with starting_anew(_WORKDIR.value):
         results = train(
-            _CONFIG.value, data, _WORKDIR.value, stop=StopRequest(), command=command_line(),
+            config, data, _WORKDIR.value, stop=StopRequest(), command=command_line(),
             continue_from=_CONTINUE_FROM.value, warm_start=_WARM_START.value,
         )  # fmt: skip
     for split in ("validation", "test"):

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from absl import flags
 
-from ada_ensemble_tf.comparison.configs import make_config
+from ada_ensemble_tf.comparison.configs import facts_for, make_config
 from ada_ensemble_tf.comparison.runs import Workers
 from ada_ensemble_tf.configs.defaults import TUNED_BY
 from ada_ensemble_tf.configs.models import MODELS
@@ -52,7 +52,8 @@ def main(argv: Sequence[str]) -> int:
     except ModuleNotFoundError as error:
         raise extra_missing("tuning", str(error.name), "tune") from error
     names = sorted(MODELS) if _MODELS.value == ["all"] else _MODELS.value
-    configs = [make_config(_CONFIG.value, name, parse(_SET.value)) for name in names]
+    facts = facts_for(_CONFIG.value, _DATA_DIR.value)
+    configs = [make_config(_CONFIG.value, name, parse(_SET.value), facts) for name in names]
     _, preparation = load_complete(_DATA_DIR.value)
     out, code = Path(_OUT.value), 0
     with alone_in(out, "choose another --out"), Workers(_JOBS.value) as workers:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ada_ensemble_tf.comparison.configs import Variants, check_label, make_config
+from ada_ensemble_tf.comparison.configs import Variants, check_label, facts_for, make_config
 from ada_ensemble_tf.comparison.page import comparison_page
 from ada_ensemble_tf.comparison.runs import Run, Workers
 from ada_ensemble_tf.comparison.table import Table
@@ -39,11 +39,12 @@ def plan(
     """
     if seeds < 1:
         raise UserError(f"--seeds must be at least 1; received {seeds}")
+    facts = facts_for(config_file, data_dir)
     runs, changed = [], {key for _, own in variants.values() for key in own}
     for seed in range(seeds):
         for label, (model, own) in variants.items():
             check_label(label)
-            config = make_config(config_file, model, {**values, **own, "seed": seed})
+            config = make_config(config_file, model, {**values, **own, "seed": seed}, facts)
             folder = out / label / f"seed_{seed}"
             differing = {key: value for key, value in flat(config.to_dict()).items() if key in changed}
             hparams = {"label": label, "model": model, "seed": seed} | differing

@@ -1,16 +1,14 @@
 """The configs of what is compared, from config files and studies."""
 
-import functools
 import hashlib
-import importlib.util
 from collections.abc import Mapping
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 from ml_collections import ConfigDict
 
-from ada_ensemble_tf.configs.files import config_file
+from ada_ensemble_tf.configs.facts import Facts, made_for, reads_facts
+from ada_ensemble_tf.configs.files import config_file, function_of
 from ada_ensemble_tf.configs.overrides import override
 from ada_ensemble_tf.trained import config_ranges
 from ada_ensemble_tf.trained.run_files import flat
@@ -21,15 +19,26 @@ Variants = dict[str, tuple[str, dict[str, Any]]]
 """By label: a model, and the values by which its config differs from the data set's."""
 
 
-def make_config(place: str | Path, model: str, values: Mapping[str, Any]) -> ConfigDict:
+def facts_for(place: str | Path, data_dir: str | Path) -> Facts | None:
+    """The facts about prepared data that a config goes by; None for a config that goes by none.
+
+    Raises:
+        UserError: there is no such config, or the directory is not complete.
+    """
+    return Facts.load(data_dir) if reads_facts(function_of(config_file(place), "get_config")) else None
+
+
+def make_config(place: str | Path, model: str, values: Mapping[str, Any], facts: Facts | None = None) -> ConfigDict:
     """The locked config of a model, with other values for some keys; `config_file` says what `place` may be.
+
+    A config that goes by the prepared data is made for it, as far as `facts` are given.
 
     Raises:
         UserError: for an unknown model, key or file, or a value of the wrong type or out of range.
     """
-    get_config = _function(config_file(place), "get_config")
+    get_config = function_of(config_file(place), "get_config")
     try:
-        config = get_config(model)
+        config = made_for(get_config, model, facts)
         override(config, values)
         config_ranges.check_config(config.to_dict())
     except ValueError as error:
@@ -46,7 +55,7 @@ def load_study(place: str) -> Variants:
     file, colon, name = place.rpartition(":")
     if not colon:
         raise UserError(f"--study is written FILE.py:NAME; received {place!r}")
-    study = _function(Path(file), name)()
+    study = function_of(Path(file), name)()
     if not isinstance(study, dict) or not study:
         raise UserError(f"{place}: a study returns a dictionary by label; received {study!r}")
     for label, variant in study.items():
@@ -68,21 +77,3 @@ def config_hash(config: Mapping[str, Any]) -> str:
     """8 hex digits that differ between configs, whatever their seeds."""
     values = {key: value for key, value in flat(config).items() if key != "seed"}
     return hashlib.sha256(canonical_json(values).encode()).hexdigest()[:8]
-
-
-def _function(file: Path, name: str):
-    module = _load(file)
-    if not callable(function := getattr(module, name, None)):
-        raise UserError(f"{file}: there is no function {name!r}")
-    return function
-
-
-@functools.cache
-def _load(file: Path) -> ModuleType:
-    if not file.is_file() or file.suffix != ".py":
-        raise UserError(f"{file}: no such Python file")
-    spec = importlib.util.spec_from_file_location(file.stem, file)
-    assert spec is not None and spec.loader is not None, "a file called .py has both"
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module

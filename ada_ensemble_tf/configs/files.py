@@ -1,14 +1,20 @@
 """Where configs are: a data set's name or a path on the command line becomes a Python file."""
 
+import functools
+import importlib.util
 import re
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 
 from absl import flags
 from ml_collections import ConfigDict, config_flags
 from ml_collections.config_flags.config_flags import ConfigFileFlagParser
 
-from ada_ensemble_tf.configs.overrides import has_key, nearest
+from ada_ensemble_tf.configs.facts import Facts, described, made_for, reads_facts
+from ada_ensemble_tf.configs.overrides import has_key, nearest, override
 from data_pipelines.errors import UserError
 
 _OVERRIDE = re.compile(r"--?(?:no)?config\.([\w.]+)")
@@ -41,6 +47,24 @@ def config_file(place: str | Path) -> Path:
     return file
 
 
+def function_of(file: Path, name: str) -> Callable[..., Any]:
+    """A function of a Python file. Raises UserError where there is no such file or function."""
+    if not callable(function := getattr(_load(file), name, None)):
+        raise UserError(f"{file}: there is no function {name!r}")
+    return function
+
+
+@functools.cache
+def _load(file: Path) -> ModuleType:
+    if not file.is_file() or file.suffix != ".py":
+        raise UserError(f"{file}: no such Python file")
+    spec = importlib.util.spec_from_file_location(file.stem, file)
+    assert spec is not None and spec.loader is not None, "a file called .py has both"
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
 class _Parser(ConfigFileFlagParser):
     """Parses NAME:MODEL as FILE.py:MODEL, and FILE.json:MODEL as what tuning found."""
 
@@ -67,3 +91,23 @@ def define_config(values: flags.FlagValues = flags.FLAGS) -> flags.FlagHolder[Co
     values["config"].parser = _Parser(name="config", lock_config=True)
     flags.mark_flag_as_required("config", values)
     return holder
+
+
+def config_for(name: str, facts: Facts, values: flags.FlagValues = flags.FLAGS) -> ConfigDict:
+    """The locked config of a flag of `define_config`, made for the prepared data.
+
+    Without a config file that reads facts, it is the flag's value. With one, the command line's values for single keys
+    are kept, and the values that training will use are printed, because neither file nor command line shows them.
+
+    Args:
+        name: the flag's.
+        facts: about the prepared data.
+        values: where the flag is.
+    """
+    place, colon, model = config_flags.get_config_filename(values[name]).partition(":")
+    if place.endswith(".json") or not reads_facts(get_config := function_of(config_file(place), "get_config")):
+        return values[name].value
+    config = made_for(get_config, model, facts) if colon else get_config(facts=facts)
+    override(config, config_flags.get_override_values(values[name]))
+    print(described(config, facts), flush=True)
+    return config.lock()
