@@ -28,8 +28,8 @@ def count(model_name: str, data_dir: str, out: str) -> None:
                 if isinstance(one, tf.IndexedSlices):
                     sizes["rows"] += bytes_of(one.values) + bytes_of(one.indices)
                 else:
-                    # Optimisers exchange lists of gradients.
-                    sizes["dense" if isinstance(value, list | tuple) else "other"] += bytes_of(one)
+                    # Optimisers exchange lists of gradients; the gradient of a sum over replicas is a list of one.
+                    sizes["dense" if isinstance(value, list | tuple) and len(value) > 1 else "other"] += bytes_of(one)
         return exchange(self, reduce_op, value, options)
 
     tf.distribute.ReplicaContext.all_reduce = counted
