@@ -18,13 +18,23 @@ of two, [low, value, high] for a value kept between two bounds. All models that 
 | `model.l2` | [1e-5, 10 / N, 1e-3] | a prior counts for less, the more rows there are |
 | `embedding_optimizer.l2` | 500 / B | it is weighed against sums of gradients, each a mean of B rows |
 
-Mixtures of experts (AdaEnsemble and those of its table 2), besides:
+AdaEnsemble, besides; `experiments/results/layer_form.md` has what they are worth on three tables:
+
+| key | rule | reason |
+|---|---|---|
+| `weight_optimizer.learning_rate`, `gate_optimizer.learning_rate` | 0.003 | an average of weights allows a high rate |
+| `embedding_optimizer.learning_rate` | 0.05 | its embeddings are normalised |
+| `ema_momentum` | 0.995, with `average_last` 1 | it over-fits within an epoch, an average later |
+| `model.dropout` | 0.1 | more was no better |
+| `model.anneal_epochs` | 0.5 | gates should be final before the best weights, often of epoch 1 or 2 |
+
+The other mixtures of its table 2, besides:
 
 | key | rule | reason |
 |---|---|---|
 | `model.num_layers` | 2, from N = 1,000,000 3 | each layer multiplies once more, which takes rows to learn |
 | `model.embedding_normalization` | none if N < 1,000,000 | it would scale the noise of rare levels up |
-| `model.anneal_epochs` | 0.5 | gates should be final before the best weights, often of epoch 1 or 2 |
+| `model.anneal_epochs` | 0.5 | as above |
 
 Logistic regression has `embedding_optimizer.l2` 25 / B and the learning rate 0.1, with which it may take all
 epochs; 0.3 was faster and worse.
@@ -44,8 +54,8 @@ MIDDLING = Facts(rows=100_000, positives=20_000, fields=20, levels=20_000)
 """For a config that is made before the data is known."""
 MANY_ROWS = 1_000_000
 """From so many training rows on, models are as for large data."""
-MIXTURES = ("ada_ensemble", "dense_moe", "sequential_fusion", "single_expert", "ensemble")
-"""AdaEnsemble, and the models made of its layers."""
+MIXTURES = ("dense_moe", "sequential_fusion", "single_expert", "ensemble")
+"""Models made of AdaEnsemble's layers."""
 
 
 def apply(config: ConfigDict, facts: Facts) -> None:
@@ -60,6 +70,8 @@ def apply(config: ConfigDict, facts: Facts) -> None:
     if config.model.name == "logistic_regression":
         config.embedding_optimizer.learning_rate = 0.1
         config.embedding_optimizer.l2 = _over_batch(config, 25.0)
+    elif config.model.name == "ada_ensemble":
+        _ada_ensemble(config)
     elif config.model.name in MIXTURES:
         _mixture(config, facts)
 
@@ -93,8 +105,14 @@ def _sizes(config: ConfigDict, facts: Facts) -> None:
     config.embedding_optimizer.l2 = _over_batch(config, 500.0)
 
 
+def _ada_ensemble(config: ConfigDict) -> None:
+    config.weight_optimizer.learning_rate = config.gate_optimizer.learning_rate = 3e-3
+    config.embedding_optimizer.learning_rate = 0.05
+    config.average_last, config.ema_momentum = 1, 0.995
+    config.model.dropout, config.model.anneal_epochs = 0.1, 0.5
+
+
 def _mixture(config: ConfigDict, facts: Facts) -> None:
-    """What is AdaEnsemble's own; its defaults for large data are those of its constructor."""
     many = facts.rows >= MANY_ROWS
     config.model.num_layers = 3 if many else 2
     if not many:

@@ -54,7 +54,11 @@ def test_rules_by_hand():
 
 
 def test_rules_of_mixtures_and_logistic_regression():
-    middle, large = values("ada_ensemble", MIDDLE), values("ada_ensemble", LARGE)
+    ours = values("ada_ensemble", MIDDLE)
+    assert (ours["average_last"], ours["ema_momentum"], ours["model.dropout"]) == (1, 0.995, 0.1)
+    rates = [ours[f"{part}_optimizer.learning_rate"] for part in ("weight", "gate", "embedding")]
+    assert rates == [3e-3, 3e-3, 0.05] and ours["model.embedding_normalization"] == "batch"
+    middle, large = values("dense_moe", MIDDLE), values("dense_moe", LARGE)
     assert (middle["model.num_layers"], large["model.num_layers"]) == (2, 3)
     assert (middle["model.embedding_normalization"], large["model.embedding_normalization"]) == ("none", "batch")
     assert middle["model.anneal_epochs"] == large["model.anneal_epochs"] == 0.5
