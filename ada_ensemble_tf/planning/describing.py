@@ -51,8 +51,11 @@ def describe(plans: Sequence[Plan], mesh: Mesh, memory: float) -> Iterator[str]:
         yield f"recommended: {best.name}, the simplest that fits; this version trains it"
     else:
         yield f"recommended: {best.name}, the simplest that fits; this version cannot train it yet"
-    runs = ", ".join(plan.name for plan in plans if plan.runs)
-    yield f"This version trains only: {runs}. Every other line is arithmetic that no run has checked."
+    runs = "; ".join(plan.name for plan in plans if plan.runs)
+    yield (
+        f"This version trains only: {runs}. Every other line is arithmetic. Only figures of the first, with everything "
+        "replicated, have been compared with real runs."
+    )
     yield (
         "Not counted: TensorFlow itself, buffers of collectives, gradients between layers, statistics of normalisation "
         "that replicas exchange, and the gate updates of bi-level training."

@@ -9,7 +9,7 @@ from ada_ensemble_tf.planning.traffic import Mesh, Traffic, dense_traffic, table
 
 TABLES = ("replicated", "columns")
 DENSE = ("replicated", "hsdp", "fsdp")
-RUNNABLE = (("replicated", "replicated"),)
+RUNNABLE = (("replicated", "replicated"), ("columns", "replicated"))
 """The (tables, dense layers) that this version trains; all others are arithmetic."""
 _GRADIENT = 4
 """Bytes of a number in the gradient of a table."""
