@@ -82,7 +82,8 @@ def model_bytes(config: ConfigDict, data: PreparedData, rows: int) -> ModelBytes
 
 def field_tables(schema: Schema) -> tuple[FieldTable, ...]:
     """The parts of a table that fields have for themselves or together, in the order of their rows."""
-    rows, columns = {}, defaultdict(int)
+    rows: dict[int, int] = {}
+    columns: dict[int, int] = defaultdict(int)
     for field in schema.fields:
         rows[field.offset] = field.size
         columns[field.offset] += field.width
