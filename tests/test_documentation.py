@@ -143,7 +143,7 @@ def test_training_in_python(runs, capsys):
     np.testing.assert_array_equal(again.predict(data.evaluation("test", 1024), verbose=0), bilevel["ctr"])
     (file,) = (runs / "runs" / "fit").iterdir()
     tags = {value.tag for event in tf.compat.v1.train.summary_iterator(str(file)) for value in event.summary.value}
-    assert {"layer_1/load/cross", "layer_2/routed/attention", "depth/load/exit_2", "layer_1/k"} <= tags
+    assert {"layer_1/load/cross", "layer_2/routed/polynomial", "depth/load/exit_2", "layer_1/k"} <= tags
     assert loaded["run"].predict(loaded["columns"]).shape == (2,)
 
 

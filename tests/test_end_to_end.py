@@ -30,7 +30,8 @@ def trained(prepared_criteo, tmp_path_factory) -> Path:
     assert process.returncode == 0, printed[-4000:]
     # Its own lines only, and nothing of TensorFlow's.
     lines = re.findall(r"^\d\d:\d\d:\d\d (?:step \d|stopped early|still improving).*\n", printed, re.MULTILINE)
-    assert "".join(lines) == printed and "most of it to build the graph" in lines[0] and " left" not in lines[0]
+    assert "".join(lines) == printed, repr(printed)
+    assert "most of it to build the graph" in lines[0] and " left" not in lines[0]
     return workdir
 
 

@@ -1,6 +1,7 @@
 """What all figures share: size, colours, and their form as SVG or PNG. No figure needs a display or pyplot."""
 
 import io
+import logging
 import re
 from collections.abc import Iterable, Sequence
 from typing import Any, Literal
@@ -18,6 +19,9 @@ WIDTH = 9.6
 """Width in inches of a figure across the page; no figure is narrower."""
 TICKS = 6
 """The most ticks of an axis across half a page, so that their labels keep apart."""
+
+# After fonts have moved, Matplotlib's list of them is out of date, and it warns of each that it misses.
+logging.getLogger("matplotlib.font_manager").setLevel(logging.ERROR)
 
 _STYLE: dict[RcKeyType, Any] = {
     "font.size": 9.0,

@@ -48,7 +48,9 @@ def test_the_help_of_a_command_fits_a_screen_and_has_an_example(module, monkeypa
 
 def test_unknown_commands_help_and_version(monkeypatch, capsys):
     monkeypatch.setattr(sys, "argv", ["ada-ensemble", "trian"])
-    with pytest.raises(SystemExit, match="there is no command 'trian'; there are synthetic, doctor, prepare, train"):
+    with pytest.raises(
+        SystemExit, match="there is no command 'trian'; there are synthetic, doctor, prepare, plan, train"
+    ):
         command.main()
     for arguments, shown in (([], "evaluate   score a split"), (["--version"], ada_ensemble_tf.__version__)):
         monkeypatch.setattr(sys, "argv", ["ada-ensemble", *arguments])

@@ -1,5 +1,6 @@
 import json
 import math
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -102,7 +103,8 @@ def test_a_model_larger_than_memory_is_counted(data):
 def test_what_two_replicas_exchange_is_what_is_planned(data, prepared_criteo, tmp_path):
     out = tmp_path / "counted.json"
     script = Path(__file__).parents[2] / "counted_exchange.py"
-    subprocess.run([sys.executable, script, "dnn", prepared_criteo, out], check=True, timeout=600)
+    environment = os.environ | {"PYTHONPATH": str(script.parents[1])}
+    subprocess.run([sys.executable, script, "dnn", prepared_criteo, out], check=True, timeout=600, env=environment)
     counted = json.loads(out.read_text())
     planned = model_bytes(make_config("sample", "dnn", {}), data, counted["rows_a_replica"])
     assert counted["replicas"] == 2

@@ -97,7 +97,7 @@ def _stopped_in(stage, raw, data_dir):
         "from data_pipelines.prepare import build\n"
         "from data_pipelines.read import preparation\n"
         "from data_pipelines.prepare.engines import local, shuffle\n"
-        "def stop(*arguments): os.kill(os.getpid(), signal.SIGSTOP)\n"
+        "def stop(*_, **__): os.kill(os.getpid(), signal.SIGSTOP)\n"
         f"{stage} = stop\n"
         "options = preparation.Options(*formats.make_format('criteo'), 2)\n"
         f"build.build(options, [{str(raw)!r}], {str(data_dir)!r})\n"
