@@ -173,7 +173,7 @@ def test_a_really_full_disk(criteo_raw_file, kilobytes):
 
 def test_interrupting_cleans_up(tmp_path):
     raw, data_dir = tmp_path / "train.txt", tmp_path / "d"
-    raw.write_text("\n".join(criteo_lines(1000, seed=1) * 300) + "\n")
+    raw.write_text("\n".join(criteo_lines(1000, seed=1) * 600) + "\n")
     process = subprocess.Popen(
         _command(f"--raw={raw}", f"--data_dir={data_dir}"),
         cwd=ROOT,
