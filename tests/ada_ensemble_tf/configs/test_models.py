@@ -236,7 +236,7 @@ def test_an_option_that_the_gate_lacks_is_told_by_its_key():
 
 
 def test_python_and_command_line_have_the_same_defaults():
-    """Only the data's settings differ: the initial logit, steps that configs count in epochs, sizes; and the paper's."""
+    """Only the data's settings differ: the initial logit, steps counted in epochs, sizes; and the paper's."""
     rows = {"num_rows": 7, "num_fields": 2, "widths": (1, 1), "dimension": 2}
     data = {"initial_logit", "anneal_steps", "load_anneal_steps", "gate"}
     paper = {"expert_prior", "depth_prior", "embedding_normalization", "embedding_scale", "embedding_truncated"}
