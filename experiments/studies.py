@@ -128,7 +128,7 @@ def layer_form() -> Study:
         "no_controller": {"model.depth_objective": "none"},
         "constant_load": {"model.load_anneal_epochs": 0.0},
         "released_experts": {"model.experts": RELEASED_EXPERTS, "model.k": 3},
-        "published_layers": {f"model.{key}": value for key, value in LAYERS.items()},
+        "published_layers": PAPER,
         "own_weights": {"ema_momentum": 0.0},
     }
     return {label: ("ada_ensemble", values) for label, values in changes.items()}
