@@ -9,7 +9,7 @@ from typing import Any
 from ada_ensemble_tf.comparison.runs import Run, Workers
 from ada_ensemble_tf.progression.page import write_page
 from ada_ensemble_tf.progression.request import Request, day_folder
-from ada_ensemble_tf.progression.results import Day, load_days
+from ada_ensemble_tf.progression.results import TESTED, TRAINED, Day, load_days
 from ada_ensemble_tf.trained.start_file import load_start
 from data_pipelines.errors import UserError
 from data_pipelines.json_files import load_json, save_json
@@ -20,8 +20,8 @@ from data_pipelines.prepare.extending import load_old
 
 logger = logging.getLogger(__name__)
 
-DATA, RUN, TESTED, TRAINED = "data", "run", "tested.json", "trained.json"
-"""In a day's folder: prepared data and training, and what testing and training found."""
+DATA, RUN = "data", "run"
+"""In a day's folder: the prepared data and the training."""
 
 
 def progress(request: Request, modes: Sequence[str], out: Path) -> list[Day]:

@@ -59,7 +59,8 @@ def _drawn(days: Sequence[Day]) -> bytes:
                 (d.number, d.rows if name == "rows" else (d.metrics or {}).get(name)) for d in days if d.mode == mode
             ]
             own = [(number, value) for number, value in own if value is not None]
-            panel.plot(*zip(*own, strict=True), "o-", color=figures.color(place), label=_LABELS[mode]) if own else None
+            if own:
+                panel.plot(*zip(*own, strict=True), "o-", color=figures.color(place), label=_LABELS[mode])
         figures.title(panel, "rows trained" if name == "rows" else _NAMES[name])
         figures.barely_grid(panel)
         panel.set_xlabel("day")

@@ -10,6 +10,8 @@ from ada_ensemble_tf.progression.request import Request, day_folder
 from data_pipelines.json_files import load_json
 
 METRICS = ("auc", "normalized_entropy", "calibration")
+TESTED, TRAINED = "tested.json", "trained.json"
+"""In a day's folder: what testing and training found."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,8 +54,8 @@ def load_days(out: Path, request: Request, modes: Sequence[str]) -> list[Day]:
     for number, raw in enumerate(request.days, start=1):
         for mode in modes:
             folder = day_folder(out, mode, number)
-            tested = _load(folder / "tested.json", _Tested)
-            trained = _load(folder / "trained.json", _Trained)
+            tested = _load(folder / TESTED, _Tested)
+            trained = _load(folder / TRAINED, _Trained)
             if tested is None and trained is None:
                 continue
             seconds = None if trained is None else trained.seconds + (tested.seconds if tested else 0.0)
