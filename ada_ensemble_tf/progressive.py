@@ -5,8 +5,8 @@ python -m ada_ensemble_tf.progressive --days=mon.csv,tue.csv,wed.csv --dataset=t
 
 Each day's rows first test the model of the days before, all of them as the served model would score them, then train
 it. With --mode=continue the model of the day before goes on, with the day's rows alone; with --mode=anew a new model is
-trained on all days so far; --mode=both does both, side by side. A second run with the same --out does what is missing,
-also for days that were added at the end.
+trained on all days so far; --mode=both does both, side by side, with one training of the first day. A second run with
+the same --out does what is missing, also for days that were added at the end.
 """
 
 import os

@@ -31,7 +31,10 @@ def classes_of(ids: np.ndarray, schema: Schema, vocabularies: Vocabularies, fiel
         raise UserError(f"field {name} has several values per row; choose a single-valued field")
     levels = ids[:, sum(schema.widths[: fields[name]])] - one.offset
     if field:
-        return levels, ["(other)", *vocabularies.levels[name]]
+        known = vocabularies.levels[name]
+        # Hashed fields and crosses have buckets, which no vocabulary lists.
+        names = [one.level_text(level, known) for level in range(1, one.size)] if one.buckets else known
+        return levels, ["(other)", *names]
     if (levels == 0).any():
         raise UserError(f"{name} has levels that are out of vocabulary; prepare more rows")
     return synthetic.group_of(vocabularies.levels[name])[levels - 1], list(synthetic.GROUPS)

@@ -38,9 +38,9 @@ def write_day(path: Path, ads: str, rows: int = 600, seed: int = 0) -> Path:
     return path
 
 
-def prepare_day(raw: Path, data_dir: Path, old: Path | None = None, retire_after: int = 0, **options) -> PreparedData:
+def prepare_day(raw: Path, data_dir: Path, old: Path | None = None, retire_after: int = 0, schema=None, **options):
     """The prepared data of a day's log, extending those in `old`."""
-    made = Options(*parse_schema(SCHEMA, "s.json"), **({"min_count": 2, "block_rows": 64} | options))
+    made = Options(*(schema or parse_schema(SCHEMA, "s.json")), **({"min_count": 2, "block_rows": 64} | options))
     extended = None if old is None else load_old(old, retire_after)
     build(made, [raw], data_dir, old=extended, show=lambda line: None)
     return open_data(data_dir)

@@ -93,7 +93,8 @@ def _train(request: Request, mode: str, number: int, folder: Path, before: Path,
     old = load_old(before / DATA, request.retire_after) if goes_on and number > 1 else None
     build(request.options, raw, folder / DATA, show=logger.info, old=old)
     continue_from = before / RUN if old is not None else None
-    run = Run(f"{mode}, day {number}", request.config, folder / RUN, folder / DATA, continue_from=continue_from)
+    label = f"{mode}, day {number}" if number > 1 else "day 1"
+    run = Run(label, request.config, folder / RUN, folder / DATA, continue_from=continue_from)
     workers.start(run)
     _, failure = workers.wait()
     if failure is not None:

@@ -79,8 +79,8 @@ class Request:
 
 
 def day_folder(out: Path, mode: str, number: int) -> Path:
-    """Where the work of a day goes, counted from 1."""
-    return out / mode / f"day_{number:02d}"
+    """Where the work of a day goes, counted from 1. The first day is the same in all modes and done once for them."""
+    return out / ("first" if number == 1 else mode) / f"day_{number:02d}"
 
 
 def check_modes(mode: str) -> Sequence[str]:

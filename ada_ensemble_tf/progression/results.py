@@ -37,7 +37,8 @@ class Day:
         mode: one of `request.MODES`.
         metrics: of the model of the days before on this day's rows; None for the first day.
         rows: rows that training then read, each as often as it was read; None if it is not done.
-        seconds: that testing, preparing and training took, in the processes that finished them; None likewise.
+        seconds: that testing, preparing and training took, in the processes that finished them; None likewise. Work on
+            the first day counts for each mode, though it was done once.
     """
 
     number: int

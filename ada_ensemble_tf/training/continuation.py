@@ -16,7 +16,7 @@ from ada_ensemble_tf.trained.checkpoint import Checkpoint, SavedValues, saved_na
 from ada_ensemble_tf.trained.run_files import ModelFile, difference, load_data_file
 from ada_ensemble_tf.trained.start_file import Start, flag_of, load_start
 from ada_ensemble_tf.trained.workdir import MAY_CHANGE, Workdir
-from ada_ensemble_tf.training.grown_rows import assign_rows, row_tables, state_of_rows
+from ada_ensemble_tf.training.grown_rows import assign_rows, row_layers, rows_to_take, state_of_rows
 from ada_ensemble_tf.training.vectors import frozen_numbers
 from data_pipelines.errors import UserError
 from data_pipelines.fields.extension import rows_before
@@ -101,8 +101,11 @@ class Continuation:
             logger.info("goes on from step %d of %s with the same data", self.start.step, self._run.path)
             return
         rows = self._rows()
-        tables = row_tables(model)
-        moved = {id(v) for v in (*tables, *state_of_rows(model, tables))}
+        moved = {
+            id(v): rows_to_take(layer, rows)
+            for layer in row_layers(model)
+            for v in (layer.table, *state_of_rows(model, layer.table))
+        }
         variables = [*model.variables, *model.optimizer_variables]
         numbers = frozen_numbers(model)
         for variable, name in zip(variables, saved_names(variables), strict=True):
@@ -110,7 +113,7 @@ class Continuation:
                 continue
             value = self._saved.value(name)
             if id(variable) in moved:
-                assign_rows(variable, value, rows)
+                assign_rows(variable, value, moved[id(variable)])
             elif tuple(value.shape) != tuple(variable.shape):
                 raise UserError(
                     f"{self._flag}: {variable.path} has shape {tuple(value.shape)} there and {tuple(variable.shape)} "

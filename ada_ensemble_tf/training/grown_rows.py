@@ -9,22 +9,34 @@ from ada_ensemble_tf.layers.embedding import FusedEmbedding
 from ada_ensemble_tf.models import CTRModel
 
 
-def row_tables(model: CTRModel) -> list[keras.Variable]:
-    """The embedding tables with a row for each of the V rows of the data's fused table."""
+def row_layers(model: CTRModel) -> list[FusedEmbedding]:
+    """The embeddings whose table has a row for each of the V rows of the data's fused table."""
     layers = [layer for layer in all_layers(model) if isinstance(layer, FusedEmbedding)]
-    return [layer.table for layer in layers if layer.num_rows == model.num_rows]
+    return [layer for layer in layers if layer.num_rows == model.num_rows]
 
 
-def state_of_rows(model: CTRModel, tables: list[keras.Variable]) -> list[keras.Variable]:
-    """The optimisers' variables with a row for each row of these tables.
+def rows_to_take(layer: FusedEmbedding, rows: np.ndarray) -> np.ndarray:
+    """The earlier row of each row of a layer's table, -1 for none: int64 [V].
+
+    Frozen rows hold the pre-trained vectors of the data, whatever an earlier table has there.
+    """
+    if not layer.frozen_rows:
+        return rows
+    taken = rows.copy()
+    taken[layer.frozen.numpy()] = -1
+    return taken
+
+
+def state_of_rows(model: CTRModel, table: keras.Variable) -> list[keras.Variable]:
+    """The optimisers' variables with a row for each row of a table.
 
     Keras' optimisers and `RowSparseOptimizer` name the state beside a variable after its path.
     """
-    prefixes = tuple(f"{table.path.replace('/', '_')}_" for table in tables)
+    prefix = f"{table.path.replace('/', '_')}_"
     return [
         state
         for state in model.optimizer_variables
-        if state.name.startswith(prefixes) and tuple(state.shape[:1]) == (model.num_rows,)
+        if state.name.startswith(prefix) and tuple(state.shape[:1]) == (model.num_rows,)
     ]
 
 

@@ -15,7 +15,7 @@ from ada_ensemble_tf.trained.checkpoint import SavedValues
 from ada_ensemble_tf.trained.run_files import is_trained, load_data_file
 from ada_ensemble_tf.trained.start_file import Start, flag_of
 from ada_ensemble_tf.trained.workdir import Workdir
-from ada_ensemble_tf.training.grown_rows import assign_rows, row_tables
+from ada_ensemble_tf.training.grown_rows import assign_rows, row_layers, rows_to_take
 from ada_ensemble_tf.training.vectors import frozen_numbers
 from data_pipelines.errors import UserError
 from data_pipelines.fields.extension import rows_by_name
@@ -60,10 +60,8 @@ class WarmStart:
         schema = self._run.schema()
         old, new = Vocabularies.load(self._run.path, schema), Vocabularies.load(self._data.path, self._data.schema)
         rows, reasons = rows_by_name(old, new)
-        tables, apart = (
-            {id(v) for v in row_tables(model)},
-            {id(v) for v in (model.step, *random_states(model))} | frozen_numbers(model),
-        )
+        tables = {id(layer.table): rows_to_take(layer, rows) for layer in row_layers(model)}
+        apart = {id(v) for v in (model.step, *random_states(model))} | frozen_numbers(model)
         places, taken = self._saved.by_path(), {}
         for variable in model.variables:
             if id(variable) in apart:
@@ -72,12 +70,11 @@ class WarmStart:
             if name is None:
                 reasons.append(f"{variable.path}: absent there")
                 continue
-            value, is_table = self._saved.value(name), id(variable) in tables
+            value, own_rows = self._saved.value(name), tables.get(id(variable))
             there, here = tuple(value.shape), tuple(variable.shape)
-            if there[1:] != here[1:] or there[:1] != ((schema.num_rows,) if is_table else here[:1]):
+            if there[1:] != here[1:] or there[:1] != (here[:1] if own_rows is None else (schema.num_rows,)):
                 reasons.append(f"{variable.path}: of shape {list(there)} there, {list(here)} here")
                 continue
-            own_rows = rows if is_table else None
             _assign(variable, value, own_rows)
             taken[id(variable)] = own_rows
         _adopt(model, taken)

@@ -1,8 +1,8 @@
 """Finds rows that occur more than once, in bounded memory: 8 bytes per row, and a sample of large data.
 
-In coarse data, different events look alike: their fields agree, but their labels agree only as often as one click rate
-makes them. Copied rows agree in their labels as well. Look-alikes are therefore no fault, however many there are. How
-strongly labels agree among rows with equal fields tells copies from look-alikes.
+In coarse data, different events look alike: their fields agree, but their labels agree only as often as one rate of
+positives makes them. Copied rows agree in their labels as well. Look-alikes are therefore no fault, however many there
+are. How strongly labels agree among rows with equal fields tells copies from look-alikes.
 """
 
 import dataclasses

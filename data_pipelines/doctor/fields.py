@@ -24,7 +24,7 @@ from data_pipelines.read.preparation import SPLITS, Preparation
 
 OUT_OF_VOCABULARY = "(out of vocabulary)"
 _COMPARISON = """fields between splits, and against the label
-(differing: rows that would have to change to be distributed as in train; AUC alone: of the field's click rates)"""
+(differing: rows that would have to change to be distributed as in train; AUC alone: of its levels' label rates)"""
 _HEADINGS = {"train": "train", "validation": "valid", "test": "test"}
 
 

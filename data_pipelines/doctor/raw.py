@@ -174,6 +174,6 @@ def _examine_fields(report: Report, inputs: Sequence[Input], counts: RawCounts) 
         Column("top_share", "%", "percent", "most frequent"),
         Column("top_level", "level", "text", "most frequent", width=14),
     ]
-    title = f"fields (rare: rows in levels of fewer than {FREQUENT} rows; AUC alone: of the field's click rates)"
+    title = f"fields (rare: rows in levels of fewer than {FREQUENT} rows; AUC alone: of its levels' label rates)"
     report.table(title, "fields", [*columns, Column("auc", "AUC alone", "rate")])
     return frequent

@@ -117,7 +117,7 @@ def leaking_levels(counts: np.ndarray) -> np.ndarray:
 
 
 def field_auc(train: np.ndarray, held_out: np.ndarray) -> float | None:
-    """AUC of a field's click rates, learned on some rows and applied to others.
+    """AUC of the rates of positives of a field's levels, learned on some rows and applied to others.
 
     Args:
         train: rows of each level with label 0 and 1, to learn from [L, 2].

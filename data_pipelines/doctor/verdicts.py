@@ -30,14 +30,14 @@ def judge_auc(report: Report, field: str, auc: float | None) -> bool:
         return False
     if auc >= GIVEN_AWAY_AUC:
         message = (
-            f"field {field}: gives the label away: its click rates alone rank held-out rows with "
-            f"AUC {auc:.4f}; leave out what is known only after the click"
+            f"field {field}: gives the label away: the rates of positives of its levels alone "
+            f"rank held-out rows with AUC {auc:.4f}; leave out what is known only after the label"
         )
         report.error("leaking_field", message, field=field, value=auc)
     else:
         message = (
-            f"field {field}: its click rates alone rank held-out rows with AUC {auc:.4f}; "
-            "check that it is known before the click, and how negatives were sampled"
+            f"field {field}: the rates of positives of its levels alone rank held-out rows with AUC {auc:.4f}; "
+            "check that it is known before the label, and how negatives were sampled"
         )
         report.warning("strong_field", message, field=field, value=auc)
     return auc >= GIVEN_AWAY_AUC
@@ -62,7 +62,7 @@ def judge_levels(report: Report, field: str, counts: np.ndarray, text: Callable[
     message = (
         f"field {field}: level {text(int(found[0]))!r} is positive in {positives:,} of {negatives + positives:,} rows"
         f"{more} ({share:.1%} of all positives, base rate {all_positives / (all_positives + all_negatives):.4f}), "
-        "which chance does not explain; check that it is known before the click, and how negatives were sampled"
+        "which chance does not explain; check that it is known before the label, and how negatives were sampled"
     )
     report.warning("leaking_level", message, field=field, value=positives / (negatives + positives))
 

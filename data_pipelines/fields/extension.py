@@ -176,4 +176,5 @@ def _meaning(field: Field) -> Field:
 
 
 def _without_growth(field: Field) -> Field:
-    return dataclasses.replace(field, size=1, offset=0, width=1)
+    # Which levels have a pre-trained vector changes with the vocabulary, and the vectors' file may be another one.
+    return dataclasses.replace(field, size=1, offset=0, width=1, vector_width=0, vector_rows=0, frozen=False)

@@ -14,7 +14,7 @@ from ada_ensemble_tf.inference.runs import load_run
 from ada_ensemble_tf.progression import days as days_module
 from ada_ensemble_tf.progression.days import progress
 from ada_ensemble_tf.progression.page import table
-from ada_ensemble_tf.progression.request import MODES, Request
+from ada_ensemble_tf.progression.request import MODES, Request, day_folder
 from ada_ensemble_tf.trained.start_file import load_start
 from data_pipelines.errors import UserError
 from data_pipelines.fields.declarations import RawFormat
@@ -77,13 +77,13 @@ def worked(tmp_path_factory):
 
 def test_each_day_tests_the_model_of_the_days_before_and_then_trains(worked):
     raw, out, two, three, first, second = worked
-    assert first == ["continue, day 1", "anew, day 1", "continue, day 2", "anew, day 2"]
+    assert first == ["day 1", "continue, day 2", "anew, day 2"]
     # The day that was added is all that is done then.
     assert second == ["continue, day 3"]
     assert [(day.number, day.mode) for day in two] == [(n, mode) for n in (1, 2) for mode in MODES]
     assert [day.metrics is None for day in two] == [True, True, False, False]
     for day in two[2:]:
-        run = load_run(out / day.mode / "day_01" / "run")
+        run = load_run(out / "first" / "day_01" / "run")
         columns = dict(
             zip(["y", "ad", "price", "user"], np.loadtxt(raw[1], str, delimiter=",", skiprows=1).T, strict=True)
         )
@@ -100,7 +100,7 @@ def test_continued_days_read_their_own_rows_and_new_models_all_rows(worked):
     rows = {mode: open_data(out / mode / "day_02" / "data").rows["train"] for mode in MODES}
     assert rows["anew"] > 1.8 * rows["continue"]
     for day in two:
-        read = open_data(out / day.mode / f"day_{day.number:02d}" / "data").rows["train"]
+        read = open_data(day_folder(out, day.mode, day.number) / "data").rows["train"]
         assert day.rows == 2 * -(-read // BATCH) * BATCH
     start = load_start(out / "continue" / "day_02" / "run")
     assert start.kind == "continued" and start.step == start.first_step == two[0].rows / BATCH
@@ -153,6 +153,6 @@ def test_a_training_that_fails_ends_in_one_line(worked, tmp_path, monkeypatch):
             return self._run, "killed by SIGKILL (out of memory?)"
 
     monkeypatch.setattr(days_module, "Workers", Failing)
-    with pytest.raises(UserError, match=r"continue, day 1: killed by SIGKILL \(out of memory\?\); see .*train.log"):
+    with pytest.raises(UserError, match=r"^day 1: killed by SIGKILL \(out of memory\?\); see .*train.log"):
         progress(request_of(raw), MODES, tmp_path / "out")
-    assert not (tmp_path / "out" / "continue" / "day_01" / "trained.json").exists()
+    assert not (tmp_path / "out" / "first" / "day_01" / "trained.json").exists()

@@ -8,6 +8,7 @@ from data_pipelines.fields.declarations import Input, RawFormat
 from data_pipelines.fields.vocabulary import Vocabularies
 from experiments.routing import classes_of, report
 
+EMPTY = pl.Series([], dtype=pl.String)
 CLASSES = np.array([0, 0, 1, 1])
 FOLLOWS = np.array([[0.9, 0.1, 0.0], [0.6, 0.4, 0.0], [0.0, 0.3, 0.7], [0.0, 0.4, 0.6]])
 
@@ -36,6 +37,10 @@ def test_classes_are_planted_groups_or_a_field_levels():
     assert groups.tolist() == synthetic.group_of(pl.Series(texts[:3])).tolist()
     users, names = classes_of(ids, known.schema, known, "user")
     assert users.tolist() == [1, 2, 0] and names == ["(other)", "ann", "bob"]
+    ads = [Input("ad", "ad", "hashed", buckets=3)]
+    hashed = Vocabularies.from_levels(RawFormat("table", "label"), ads, {"ad": EMPTY})
+    rows, names = classes_of(np.array([[1], [4]]), hashed.schema, hashed, "ad")
+    assert rows.tolist() == [1, 4] and names == ["(other)", "", "bucket 0", "bucket 1", "bucket 2"]
     with pytest.raises(UserError, match="there is no field 'age'; the fields are user, C17"):
         classes_of(ids, known.schema, known, "age")
     with pytest.raises(UserError, match="C17 has levels that are out of vocabulary"):

@@ -5,9 +5,10 @@ import shutil
 
 import keras
 import numpy as np
+import polars as pl
 import pytest
 import tensorflow as tf
-from daily_rows import prepare_day, prepare_days, write_day
+from daily_rows import ADS, SCHEMA, prepare_day, prepare_days, write_day
 from tensorflow.python.framework.config import disable_op_determinism
 
 from ada_ensemble_tf.configs.defaults import config_for
@@ -23,9 +24,12 @@ from ada_ensemble_tf.training.loop import TrainingLoop
 from ada_ensemble_tf.training.plan import Plan
 from ada_ensemble_tf.training.run import train
 from ada_ensemble_tf.training.setup import build_model, compile_model, model_from, seed_everything
+from ada_ensemble_tf.training.vectors import start_from_vectors
 from data_pipelines.errors import UserError
 from data_pipelines.fields.extension import rows_before
+from data_pipelines.fields.vectors import load_vectors
 from data_pipelines.fields.vocabulary import Vocabularies
+from data_pipelines.formats.tabular import parse_schema
 
 DURATIONS = ("seconds", "timed_steps")
 
@@ -98,6 +102,7 @@ def loop_of(workdir, config, data, before=None, warm=None):
     seed_everything(config.seed, deterministic=True)
     begin = beginning(workdir, config, data, before, warm)
     model = build_model(config, data) if begin.arguments is None else model_from(begin.arguments, config.model.name)
+    start_from_vectors(model, data)
     compile_model(model, config)
     return TrainingLoop(model, data, config, workdir, beginning=begin)
 
@@ -209,13 +214,60 @@ def test_what_does_not_fit_is_refused(days, first, tmp_path):
         refused("config.model.crosses hash row numbers, which an extension moves; declare them as cross fields")
     assert not run.exists()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(continuation, "row_tables", lambda model: [])
+        patch.setattr(continuation, "row_layers", lambda model: [])
         with pytest.raises(UserError, match=r"table has shape \(28, \d\) there and \(40, \d\) here, and it"):
             loop_of(tmp_path / "rows", config, days[2], first)
     shutil.copytree(first, tmp_path / "copy")
     refused("began with new weights, not with --continue_from=.*; choose another", data=days[0],
             workdir=tmp_path / "copy")  # fmt: skip
     assert not (tmp_path / "copy" / START_FILE).exists()
+
+
+def vector_schema(folder, seed):
+    """(format, inputs) whose ads have vectors that stay and whose users have some that learn."""
+    rng = np.random.default_rng(seed)
+    for name, ids in (("ad", "abcdefg"), ("user", [f"u{i}" for i in range(0, 45, 2)])):
+        vectors = rng.normal(0, 0.1, (len(ids), 2)).astype(np.float32).tolist()
+        pl.DataFrame({"id": list(ids), "vector": vectors}).write_parquet(folder / f"{name}.parquet")
+    more = {"ad": {"vectors": "ad.parquet", "frozen": True}, "user": {"vectors": "user.parquet"}}
+    fields = [field | more.get(field["name"], {}) for field in SCHEMA["fields"]]
+    return parse_schema({"label": "y", "fields": fields}, str(folder / "s.json"))
+
+
+def test_fields_with_vectors_go_on_and_new_levels_begin_with_theirs(tmp_path):
+    config = config_of("factorization_machine", max_steps=4)
+    days = []
+    for number in (0, 1):
+        # The second day has vectors of its own, which frozen rows follow.
+        schema = vector_schema(tmp_path, seed=number)
+        raw = write_day(tmp_path / f"{number}.csv", ADS[number], rows=300, seed=number)
+        old = days[0].path if days else None
+        days.append(prepare_day(raw, tmp_path / f"data_{number}", old, schema=schema))
+    train_in(tmp_path / "run", config, days[0])
+    values = SavedValues(tmp_path / "run" / "checkpoints" / "last")
+    before = values.value(values.by_path()["embedding.table"])
+    loop = loop_of(tmp_path / "next", config, days[1], tmp_path / "run")
+    table = loop.model.embedding.table.numpy()
+    old, new = (levels_of(Vocabularies.load(day.path, day.schema)) for day in days)
+    vectors = {}
+    for field in days[1].schema.fields:
+        if field.vector_width:
+            vectors |= dict(zip(*map(list, load_vectors(days[1].path, days[1].schema, field)), strict=True))
+    # u20 and later ones are of the second day alone; users with even numbers have vectors.
+    seen = {"ad": set(), "user": set()}
+    for row, (name, level) in enumerate(new):
+        if row in vectors and (name == "ad" or (name, level) not in old):
+            seen[name].add(level)
+            np.testing.assert_array_equal(table[row], vectors[row])
+        elif (name, level) in old:
+            np.testing.assert_array_equal(table[row], before[old.index((name, level))])
+    assert seen["ad"] == set("abcdef") and "u22" in seen["user"] and "u21" not in seen["user"]
+    loop.run()
+    end = loop.model.embedding.table.numpy()
+    frozen = [row for row in vectors if new[row][0] == "ad"]
+    learned = [row for row in vectors if new[row][0] == "user"]
+    np.testing.assert_array_equal(end[frozen], table[frozen])
+    assert (end[learned] != table[learned]).any(axis=1).mean() > 0.5
 
 
 @pytest.fixture
@@ -231,6 +283,7 @@ def test_a_warm_start_takes_rows_by_level_and_new_optimisers_agree_with_them(day
     config.embedding_optimizer = dict(config_for("deepfm").embedding_optimizer) | {"name": optimizer}
     if optimizer == "sparse_adam":
         config.embedding_optimizer = {"name": optimizer, "learning_rate": 0.1}
+    config.update({"average_last": 1, "ema_momentum": 0.9})
     fresh = loop_of(tmp_path / "fresh", config, data).model
     begun, known_state = fresh.embedding.table.numpy(), fresh.embedding_optimizer.slots(fresh.embedding.table)
     loop = loop_of(tmp_path / "run", config, data, warm=first)
@@ -247,6 +300,8 @@ def test_a_warm_start_takes_rows_by_level_and_new_optimisers_agree_with_them(day
         )
     np.testing.assert_array_equal(model.estimator.weights[0].numpy(), best["estimator.kernel"])
     assert int(model.step) == 0 and loop.plan.max_steps == 10
+    # Moving averages begin with the weights that were taken, not with those that the model began with.
+    np.testing.assert_array_equal(model.embedding_optimizer.averaged(model.embedding.table), table)
     slots = model.embedding_optimizer.slots_by_name(model.embedding.table)
     if optimizer == "group_ftrl":
         # Equation of the update without a gradient: the state gives the weights that were taken.

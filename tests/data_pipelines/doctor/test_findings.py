@@ -61,7 +61,7 @@ def test_a_column_that_nearly_gives_the_label_away(tmp_path):
     for row in rows:
         row["city"] = str((row["label"] == "1") != (rng.random() < 0.06))
     message = only(examine_prepared(prepare(tmp_path, rows)), "strong_field", "warning")
-    assert "field city: its click rates alone rank held-out rows" in message
+    assert "field city: the rates of positives of its levels alone rank held-out rows" in message
 
 
 def test_copied_rows(tmp_path):
