@@ -34,6 +34,11 @@ def moving_average(optimizer: keras.optimizers.Optimizer, variable: keras.Variab
     return tf.convert_to_tensor(average)
 
 
+def replace_value(variable: keras.Variable, value: tf.Variable) -> None:
+    """Puts another TensorFlow variable, of any shape, under a Keras variable, whose own shape stays."""
+    variable._value = value
+
+
 def forget_unmade_variables() -> None:
     """Forgets the variables that were declared in a `keras.StatelessScope` and have no values.
 
@@ -49,8 +54,16 @@ class ClippedSum(keras.optimizers.Optimizer):
         """The gradients as they are to be applied, from their sums over the replicas."""
         raise NotImplementedError(f"{type(self).__name__} must define clipped")
 
+    def summed(self, gradients: GradientsAndVariables) -> GradientsAndVariables:
+        """The sums over the replicas of this replica's gradients."""
+        return super()._all_reduce_sum_gradients(gradients)
+
+    def variable_of(self, value: tf.Variable) -> keras.Variable:
+        """The Keras variable of a variable that the optimiser trains."""
+        return self._trainable_variables[self._get_variable_index(value)]
+
     def _all_reduce_sum_gradients(self, grads_and_vars: GradientsAndVariables) -> GradientsAndVariables:
-        return self.clipped(super()._all_reduce_sum_gradients(grads_and_vars))
+        return self.clipped(self.summed(grads_and_vars))
 
     def _clip_gradients(self, grads: Sequence[tf.Tensor | tf.IndexedSlices]) -> Sequence[tf.Tensor | tf.IndexedSlices]:
         return grads
@@ -75,6 +88,10 @@ class OpenOptimizer(keras.optimizers.Optimizer):
     def index_of(self, variable: keras.Variable | tf.Variable) -> int:
         """The place of a variable among those that the optimiser was built for."""
         return self._get_variable_index(variable)
+
+    def variable_of(self, value: tf.Variable) -> keras.Variable:
+        """The Keras variable of a variable that the optimiser trains."""
+        return self._trainable_variables[self._get_variable_index(value)]
 
     def trains(self, variable: keras.Variable | tf.Variable) -> bool:
         """Whether the optimiser was built for a variable."""

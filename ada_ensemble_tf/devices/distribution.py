@@ -73,9 +73,13 @@ class Distribution:
         if self.mesh is not None:
             self.mesh.close()
 
-    def make_mesh(self) -> Mesh:
-        """Makes the mesh of the replicas, with each worker as a host; call it on all workers, outside of `scope`."""
-        self.mesh = Mesh(self.strategy, self.workers, self.worker, self.workers)
+    def make_mesh(self, hosts: int | None = None) -> Mesh:
+        """Makes the mesh of the replicas; call it on all workers, outside of `scope`.
+
+        Args:
+            hosts: by default each worker is a host.
+        """
+        self.mesh = Mesh(self.strategy, hosts or self.workers, self.worker, self.workers)
         if self._watch is not None:
             self._watch.waits_in = self.mesh.waits_in
         return self.mesh

@@ -9,6 +9,7 @@ from typing import Literal, NamedTuple
 import tensorflow as tf
 
 from ada_ensemble_tf.devices.collective_watch import CollectiveWatch
+from ada_ensemble_tf.devices.wire_count import WireCount
 
 Group = Literal["world", "host", "slot"]
 """All replicas; those of this replica's host; those at this replica's place on every host."""
@@ -56,6 +57,7 @@ class Mesh:
         hosts: H.
         devices: G.
         first: the number of this process's first replica.
+        wire: counts bytes after `count_bytes`; None before.
 
     Raises:
         ValueError: if `hosts` does not divide the replicas, or the mesh is made within the strategy's scope.
@@ -92,8 +94,14 @@ class Mesh:
         self._calls = [0] * len(places)
         self._replica = threading.local()
         self._watch = CollectiveWatch(len(places), timeout)
+        self.wire: WireCount | None = None
         if self.replicas > 1:
             self._check_order()
+
+    def count_bytes(self) -> WireCount:
+        """Counts what functions traced from now on send; call it outside of the strategy's scope."""
+        self.wire = WireCount(len(self._tokens), {group: self.size(group) for group in ("world", "host", "slot")})
+        return self.wire
 
     def close(self) -> None:
         """Ends the watch over collectives."""
@@ -227,6 +235,8 @@ class Mesh:
         local, place = self.local_replica(), self._place(group)
         if tf.executing_eagerly():
             raise ValueError(f"{name}: collectives of several replicas run in a graph: call it within a tf.function")
+        if self.wire is not None:
+            self.wire.add(local, name, group, x)
         self._calls[local] += 1
         call = self._calls[local]
         # Errors of TensorFlow contain the names of operations.

@@ -7,7 +7,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from ada_ensemble_tf.devices.mesh import Mesh
+from ada_ensemble_tf.devices.mesh import Group, Mesh
 from ada_ensemble_tf.devices.table_layout import TableLayout
 
 CHUNK = 65536
@@ -24,6 +24,9 @@ class ShardedTable:
         mesh: of N replicas.
         layout: of a placement on N devices.
     """
+
+    group: Group = "world"
+    """The replicas that share it."""
 
     def __init__(self, mesh: Mesh, layout: TableLayout):
         self.mesh, self.layout = mesh, layout

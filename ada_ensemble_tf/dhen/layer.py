@@ -14,12 +14,13 @@ from ada_ensemble_tf.layers.dropout import make_dropout
 from ada_ensemble_tf.layers.fields import Shape
 from ada_ensemble_tf.layers.normalization import make_normalization
 from ada_ensemble_tf.layers.precision import upcast
+from ada_ensemble_tf.layers.sharded_layer import ShardableLayer, gathered_weights
 
 ENSEMBLES = ("concat", "sum", "weighted_sum")
 
 
 @keras.saving.register_keras_serializable(package="ada_ensemble_tf")
-class DHENLayer(keras.layers.Layer):
+class DHENLayer(ShardableLayer):
     """Y = Norm(Ensemble_i Interaction_i(X) + ShortCut(X)) (DHEN, arXiv 2203.11014, equations 1 and 2).
 
     X is a list of m embeddings; each of the n modules gives l of them. ShortCut is the identity if Y is as long as X,
@@ -130,9 +131,10 @@ class DHENLayer(keras.layers.Layer):
     def module_outputs(self, x: tf.Tensor, values: tf.Tensor | None = None) -> list[tf.Tensor]:
         """Each module's output for x, `[B, l, D]`."""
         lists = dict.fromkeys(self.module_names, x)
-        for name, dense in self.numeric.items():
-            lists[name] = tf.concat([x, tf.cast(dense(values), x.dtype)[:, None, :]], axis=1)
-        return [interaction(lists[name]) for name, interaction in zip(lists, self.interactions, strict=True)]
+        with gathered_weights(self):
+            for name, dense in self.numeric.items():
+                lists[name] = tf.concat([x, tf.cast(dense(values), x.dtype)[:, None, :]], axis=1)
+            return [interaction(lists[name]) for name, interaction in zip(lists, self.interactions, strict=True)]
 
     def _combine(self, outputs: list[tf.Tensor]) -> tf.Tensor:
         if self.ensemble == "concat":

@@ -68,6 +68,8 @@ class Gate(keras.layers.Layer):
 
     in_inference: ClassVar[frozenset[str]] = frozenset(("initial_temperature",))
     """Options that may have a schedule and matter in inference."""
+    keeps_weights_whole = True
+    """Replicas do not share a gate's variables, see `ShardableLayer`."""
 
     def __new__(cls, num_choices: int, **arguments: Any) -> "Gate":
         """Checks the arguments that gates declare, not those of all Keras layers."""

@@ -8,12 +8,13 @@ import numpy as np
 import tensorflow as tf
 
 from ada_ensemble_tf.layers.fields import Shape, field_dimension
+from ada_ensemble_tf.layers.sharded_layer import ShardableLayer
 
 KINDS = ("all", "each", "interaction")
 
 
 @keras.saving.register_keras_serializable(package="ada_ensemble_tf")
-class BilinearInteraction(keras.layers.Layer):
+class BilinearInteraction(ShardableLayer):
     """p_ij = (e_i W) * e_j for all pairs of fields i < j, in that order of pairs.
 
     FiBiNET (arXiv 1905.09433), section on the bilinear-interaction layer. `kind` says which pairs share W: "all" of

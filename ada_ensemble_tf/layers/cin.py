@@ -8,10 +8,11 @@ import tensorflow as tf
 
 from ada_ensemble_tf.layers.dense import Dense
 from ada_ensemble_tf.layers.fields import Shape, field_dimension
+from ada_ensemble_tf.layers.sharded_layer import ShardableLayer
 
 
 @keras.saving.register_keras_serializable(package="ada_ensemble_tf")
-class CompressedInteractionNetwork(keras.layers.Layer):
+class CompressedInteractionNetwork(ShardableLayer):
     """Vector-wise interactions of bounded degree, sum-pooled: layer k has the products of k + 1 fields.
 
     X^k_h = sum_ij W^{k,h}_ij (X^{k-1}_i * X^0_j) + b^k_h, where X^0 is the F fields and X^k the H_k feature maps of

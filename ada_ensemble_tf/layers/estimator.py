@@ -9,10 +9,11 @@ import tensorflow as tf
 from ada_ensemble_tf.layers.fields import Shape
 from ada_ensemble_tf.layers.mlp import MLP
 from ada_ensemble_tf.layers.precision import full_precision
+from ada_ensemble_tf.layers.sharded_layer import ShardableLayer
 
 
 @keras.saving.register_keras_serializable(package="ada_ensemble_tf")
-class Estimator(keras.layers.Layer):
+class Estimator(ShardableLayer):
     """The logit w . x + b of a feature map; with hidden layers w . x + v . MLP(x) + b.
 
     AdaEnsemble (arXiv 2301.08353), equation 17, without its sigmoid: models work with logits and apply the sigmoid

@@ -11,10 +11,11 @@ from ada_ensemble_tf.layers.dropout import make_dropout
 from ada_ensemble_tf.layers.fields import Shape
 from ada_ensemble_tf.layers.normalization import make_normalization
 from ada_ensemble_tf.layers.precision import apply_activation
+from ada_ensemble_tf.layers.sharded_layer import ShardableLayer
 
 
 @keras.saving.register_keras_serializable(package="ada_ensemble_tf")
-class MLP(keras.layers.Layer):
+class MLP(ShardableLayer):
     """x_{l+1} = dropout(activation(normalise(W_l x_l + b_l))), the deep part of the click models.
 
     Args:

@@ -8,10 +8,11 @@ import tensorflow as tf
 from ada_ensemble_tf.layers.dense import Dense
 from ada_ensemble_tf.layers.fields import Shape
 from ada_ensemble_tf.layers.mlp import MLP
+from ada_ensemble_tf.layers.sharded_layer import ShardableLayer
 
 
 @keras.saving.register_keras_serializable(package="ada_ensemble_tf")
-class ResidualUnit(keras.layers.Layer):
+class ResidualUnit(ShardableLayer):
     """relu(W_1 relu(W_0 x + b_0) + b_1 + x) (Deep Crossing, KDD 2016, the residual layers).
 
     The second ReLU comes after the addition, as in the paper; some public code applies it before.

@@ -12,12 +12,13 @@ from ada_ensemble_tf.layers.fields import Shape
 from ada_ensemble_tf.layers.mlp import MLP
 from ada_ensemble_tf.layers.normalization import make_normalization
 from ada_ensemble_tf.layers.precision import Activation
+from ada_ensemble_tf.layers.sharded_layer import ShardableLayer
 from ada_ensemble_tf.models.base import CTRModel, Forward
 from data_pipelines.read.inputs import Inputs
 
 
 @keras.saving.register_keras_serializable(package="ada_ensemble_tf")
-class InteractingLayer(keras.layers.Layer):
+class InteractingLayer(ShardableLayer):
     """relu([head_1, .., head_H] + e W_res), where head_h = softmax((e W_q)(e W_k)^T) e W_v has its own matrices.
 
     AutoInt (arXiv 1810.11921), section on the interacting layer. The products have no bias. The residual is

@@ -30,6 +30,7 @@ from ada_ensemble_tf.layers.calibration import Calibration
 from ada_ensemble_tf.layers.embedding import FusedEmbedding
 from ada_ensemble_tf.layers.fields import Shape
 from ada_ensemble_tf.layers.precision import full_precision, layers_of
+from ada_ensemble_tf.layers.sharded_layer import sum_of_squares
 from ada_ensemble_tf.plugins import allow_plugins, plugins_of
 from ada_ensemble_tf.updates.bilevel import BilevelModel
 from data_pipelines.fields.schema import Schema
@@ -280,7 +281,7 @@ class CTRModel(BilevelModel):
         terms = {"log_loss": losses.log_loss(labels, forward.logit, weights)} | forward.terms
         if self.l2:
             kernels = [v for v in self.weight_variables if v.path.endswith("kernel")]
-            terms["l2"] = self.l2 * tf.add_n([tf.reduce_sum(tf.square(tf.convert_to_tensor(v))) for v in kernels])
+            terms["l2"] = self.l2 * sum_of_squares(kernels)
         return terms
 
     @property

@@ -12,12 +12,13 @@ from ada_ensemble_tf.layers.fields import Shape
 from ada_ensemble_tf.layers.mlp import MLP
 from ada_ensemble_tf.layers.normalization import make_normalization
 from ada_ensemble_tf.layers.precision import Activation
+from ada_ensemble_tf.layers.sharded_layer import ShardableLayer
 from ada_ensemble_tf.models.base import CTRModel, Forward
 from data_pipelines.read.inputs import Inputs
 
 
 @keras.saving.register_keras_serializable(package="ada_ensemble_tf")
-class MatrixCross(keras.layers.Layer):
+class MatrixCross(ShardableLayer):
     """x0 * (W x + b) + x (DCN V2, arXiv 2008.13535, equation 1); a rank r > 0 makes W = U V^T.
 
     Args:

@@ -12,6 +12,7 @@ from ada_ensemble_tf.layers.dropout import make_dropout
 from ada_ensemble_tf.layers.fields import Shape
 from ada_ensemble_tf.layers.normalization import RoutedBatchNormalization, make_normalization
 from ada_ensemble_tf.layers.precision import upcast
+from ada_ensemble_tf.layers.sharded_layer import ShardableLayer, gathered_weights
 from ada_ensemble_tf.moe.expert_inputs import ExpertInputNormalization
 from ada_ensemble_tf.moe.expert_lists import named
 
@@ -19,7 +20,7 @@ ExpertNormalization = Literal["none", "input", "output", "pre_activation"]
 Views = Literal["none", "x0", "all"]
 
 
-class ExpertLayer(keras.layers.Layer):
+class ExpertLayer(ShardableLayer):
     """Experts whose outputs a subclass weighs, sums and adds to x; see `SparseMoE` for the arguments.
 
     Args:
@@ -132,8 +133,9 @@ class ExpertLayer(keras.layers.Layer):
 
     def expert_outputs(self, x0: tf.Tensor, x: tf.Tensor, training: bool = False) -> list[tf.Tensor]:
         """Each routed expert's output for all rows, `[B, M]`."""
-        seen = self.to_read(x0, x, training)
-        return [self.run_on_all_rows(j, seen, training) for j in range(len(self.experts))]
+        with gathered_weights(self):
+            seen = self.to_read(x0, x, training)
+            return [self.run_on_all_rows(j, seen, training) for j in range(len(self.experts))]
 
     def add(self, x: tf.Tensor, mixed: tf.Tensor, training: bool = False) -> tf.Tensor:
         """The layer's output: x plus the experts' sum, normalised."""

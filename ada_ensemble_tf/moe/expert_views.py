@@ -6,10 +6,11 @@ import keras
 import tensorflow as tf
 
 from ada_ensemble_tf.layers.fields import Shape, field_dimension
+from ada_ensemble_tf.layers.sharded_layer import ShardableLayer
 
 
 @keras.saving.register_keras_serializable(package="ada_ensemble_tf")
-class LinearViews(keras.layers.Layer):
+class LinearViews(ShardableLayer):
     """x0_jf = x0_f + x0_f W_jf for each expert j and field f: linear maps that start at the identity.
 
     Experts that read embeddings of their own are less alike (D-MoE, arXiv 2505.17925). The maps give each a view of its

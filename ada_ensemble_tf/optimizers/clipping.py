@@ -6,7 +6,10 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from ada_ensemble_tf.devices.dense_shards import dense_shards_of
 from ada_ensemble_tf.keras_private import ClippedSum, GradientsAndVariables
+from ada_ensemble_tf.optimizers.dense_shards import SlotsOfWeights, summed_with_shards
+from ada_ensemble_tf.optimizers.sharded import clipped_together
 from ada_ensemble_tf.optimizers.sparse import sum_duplicates
 
 CLIPPING = ("clipnorm", "clipvalue", "global_clipnorm")
@@ -33,7 +36,7 @@ def clipped(optimizer: keras.optimizers.Optimizer, gradients: GradientsAndVariab
 
 
 @keras.saving.register_keras_serializable(package="ada_ensemble_tf")
-class ClippedAdam(ClippedSum, keras.optimizers.Adam):
+class ClippedAdam(SlotsOfWeights, ClippedSum, keras.optimizers.Adam):
     """Keras' Adam whose clipping also works for embedding tables and for several replicas.
 
     Keras takes norms of row-sparse gradients before the parts of repeated rows are summed, and on each replica alone.
@@ -63,5 +66,22 @@ class ClippedAdam(ClippedSum, keras.optimizers.Adam):
         check_clipping(kwargs)
         super().__init__(learning_rate=learning_rate, name=name, **kwargs)
 
+    def summed(self, gradients: GradientsAndVariables) -> GradientsAndVariables:
+        shards = [dense_shards_of(self.variable_of(variable)) for _, variable in gradients]
+        return summed_with_shards(gradients, shards, super().summed) if any(shards) else super().summed(gradients)
+
     def clipped(self, gradients: GradientsAndVariables) -> GradientsAndVariables:
-        return clipped(self, gradients)
+        shards = [dense_shards_of(self.variable_of(variable)) for _, variable in gradients]
+        if not any(shards):
+            return clipped(self, gradients)
+        values = clipped_together(self, [once for once, _ in gradients], shards)
+        return [(g, variable) for g, (_, variable) in zip(values, gradients, strict=True)]
+
+    def add_variable_from_reference(
+        self, reference_variable: keras.Variable, name: str | None = None, initializer: Any = "zeros"
+    ) -> keras.Variable:
+        if (shards := dense_shards_of(reference_variable)) is None:
+            return super().add_variable_from_reference(reference_variable, name=name, initializer=initializer)
+        # The names that Keras gives.
+        full_name = f"{reference_variable.path.replace('/', '_')}_{name or 'var'}"
+        return self.slot_of_weight(shards, full_name, reference_variable.dtype, initializer)

@@ -7,12 +7,14 @@ from typing import Any, TypeAlias
 import keras
 import tensorflow as tf
 
+from ada_ensemble_tf.devices.dense_shards import dense_shards_of
 from ada_ensemble_tf.devices.sharded_table import shards_of
 from ada_ensemble_tf.keras_private import GradientsAndVariables, OpenOptimizer
 from ada_ensemble_tf.optimizers.clipping import check_clipping, clipped
+from ada_ensemble_tf.optimizers.dense_shards import SlotsOfWeights, start_slots, summed_with_shards
 from ada_ensemble_tf.optimizers.rounding import LOW, arithmetic_type, stochastically_rounded
 from ada_ensemble_tf.optimizers.row_average import AveragedRows
-from ada_ensemble_tf.optimizers.sharded import PartsOfTables, Traced
+from ada_ensemble_tf.optimizers.sharded import PartsOfTables, Traced, clipped_together
 
 Gradient: TypeAlias = tf.Tensor | tf.IndexedSlices
 
@@ -27,7 +29,7 @@ WHOLE_TABLE_OPTIONS = (
 """Options of Keras' optimisers that read or write all rows at each step, or have no row-sparse form."""
 
 
-class RowSparseOptimizer(AveragedRows, PartsOfTables, OpenOptimizer):
+class RowSparseOptimizer(AveragedRows, PartsOfTables, SlotsOfWeights, OpenOptimizer):
     """An optimiser that, given a row-sparse gradient, reads and writes only the rows that have one.
 
     Subclasses define the arithmetic, `updated`, and name their slots: the state beside each variable.
@@ -38,7 +40,8 @@ class RowSparseOptimizer(AveragedRows, PartsOfTables, OpenOptimizer):
     gradient does the same to the whole variable.
 
     A table that the replicas share (`devices.sharded_table`) is updated by each replica in its own part, from the
-    gradient that its lookup has summed over all rows. Norms are those of the whole table and its whole rows.
+    gradient that its lookup has summed over all rows. Norms are those of the whole table and its whole rows. Of a
+    weight that they share (`devices.dense_shards`), each updates its own part.
 
     Clipping works as in Keras' optimisers: by the norm of a variable's gradient, by the norm of all gradients, or by
     element. It acts on the gradient that is applied, in which each row appears once, summed over all replicas.
@@ -152,6 +155,9 @@ class RowSparseOptimizer(AveragedRows, PartsOfTables, OpenOptimizer):
                 if (shards := shards_of(variable)) is not None:
                     self.start_parts(shards, variable, slots)
                     continue
+                if (dense := dense_shards_of(variable)) is not None:
+                    start_slots(dense, variable, slots, self.started)
+                    continue
                 (w,) = self.read([variable.value])
                 for name, value in self.started(w).items():
                     slots[name].assign(value)
@@ -168,6 +174,8 @@ class RowSparseOptimizer(AveragedRows, PartsOfTables, OpenOptimizer):
         shape, dtype = shape_and_type or self.slot_shape(name, variable)
         if (shards := shards_of(variable)) is not None:
             return self.slot_of_parts(shards, f"{variable.path.replace('/', '_')}_{name}", shape, dtype, initializer)
+        if (dense := dense_shards_of(variable)) is not None:
+            return self.slot_of_weight(dense, f"{variable.path.replace('/', '_')}_{name}", dtype, initializer)
         # On the devices of the variable's replicas.
         with self.strategy.extended.colocate_vars_with(variable.value):
             slot_name = f"{variable.path.replace('/', '_')}_{name}"
@@ -250,6 +258,11 @@ class RowSparseOptimizer(AveragedRows, PartsOfTables, OpenOptimizer):
 
     def exchanged(self, gradients: GradientsAndVariables) -> GradientsAndVariables:
         tables = [self.table_of(variable) for _, variable in gradients]
+        dense = [dense_shards_of(self.variable_of(variable)) for _, variable in gradients]
+        if any(dense):
+            summed = summed_with_shards(gradients, dense, super().exchanged)
+            values = clipped_together(self, [gradient for gradient, _ in summed], dense)
+            return [(g, variable) for g, (_, variable) in zip(values, gradients, strict=True)]
         if not any(tables):
             return clipped(self, super().exchanged(gradients))
         others = [pair for pair, table in zip(gradients, tables, strict=True) if table is None]

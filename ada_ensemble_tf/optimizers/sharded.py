@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import keras
 import tensorflow as tf
 
+from ada_ensemble_tf.devices.dense_shards import DenseShards
 from ada_ensemble_tf.devices.sharded_table import ShardedTable, shards_of
 from ada_ensemble_tf.keras_private import GradientsAndVariables
 from ada_ensemble_tf.layers.sharded_variables import sharded_variable
@@ -135,14 +136,15 @@ def own_rows(gradient: tf.IndexedSlices) -> tuple[tf.IndexedSlices, tf.Tensor]:
 def clipped_together(
     optimizer: keras.optimizers.Optimizer,
     gradients: Sequence[tf.Tensor | tf.IndexedSlices],
-    tables: Sequence[ShardedTable | None],
+    tables: Sequence[ShardedTable | None] | Sequence[DenseShards | None],
 ) -> list[tf.Tensor | tf.IndexedSlices]:
-    """The gradients clipped as the optimiser's options say, with norms over all parts of the tables.
+    """The gradients clipped as the optimiser's options say, with norms over all parts of the tables or weights.
 
     Args:
         optimizer: has the options.
         gradients: with each row once; those of a table are of the part on this replica.
-        tables: that each gradient is a part of, None for a gradient that is the same on all replicas.
+        tables: the table or shared weight that each gradient is a part of, None for a gradient that is the same on all
+            replicas.
     """
     if optimizer.clipvalue is not None:
         limit = optimizer.clipvalue
@@ -151,7 +153,10 @@ def clipped_together(
     if limit is None:
         return list(gradients)
     squares = [tf.reduce_sum(tf.square(_values(g))) for g in gradients]
-    squares = [x if t is None else t.mesh.all_reduce(x) for x, t in zip(squares, tables, strict=True)]
+    if shared := [table for table in tables if table is not None]:
+        of_parts = [x for x, table in zip(squares, tables, strict=True) if table is not None]
+        whole = iter(tf.unstack(shared[0].mesh.all_reduce(tf.stack(of_parts), shared[0].group), num=len(shared)))
+        squares = [x if table is None else next(whole) for x, table in zip(squares, tables, strict=True)]
     if optimizer.clipnorm is None:
         squares = [tf.add_n(squares)] * len(squares)
     scales = [limit / tf.maximum(tf.sqrt(x), limit) for x in squares]

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
-from ada_ensemble_tf.planning.plans import Memory, Plan, recommended
+from ada_ensemble_tf.planning.plans import REFUSED, Memory, Plan, recommended
 from ada_ensemble_tf.planning.traffic import KINDS, Mesh, Sent
 
 UNITS = ("B", "kB", "MB", "GB", "TB")
@@ -22,7 +22,7 @@ def amount(size: float) -> str:
 
 
 def describe(plans: Sequence[Plan], mesh: Mesh, memory: float) -> Iterator[str]:
-    """Lines with each plan's bytes, the one to take, and what of it is arithmetic.
+    """Lines with each plan's bytes, the one to take, and what training refuses.
 
     Args:
         plans: the simplest first.
@@ -34,8 +34,7 @@ def describe(plans: Sequence[Plan], mesh: Mesh, memory: float) -> Iterator[str]:
     yield f"  {'':{width}}  {''.join(f'{kind:>13}' for kind in (*Memory._fields, 'total'))}"
     for plan in plans:
         sizes = "".join(f"{amount(size):>13}" for size in (*plan.memory, plan.memory.total))
-        fits = "fits" if plan.memory.total <= memory else "does not fit"
-        yield f"  {plan.name:{width}}  {sizes}  {fits}, {'runs today' if plan.runs else 'arithmetic only'}"
+        yield f"  {plan.name:{width}}  {sizes}  {'fits' if plan.memory.total <= memory else 'does not fit'}"
     yield ""
     yield "bytes that a device sends in a step, inside its host + to other hosts:"
     yield f"  {'':{width}}  {''.join(f'{kind:>22}' for kind in (*KINDS, 'total'))}"
@@ -47,21 +46,27 @@ def describe(plans: Sequence[Plan], mesh: Mesh, memory: float) -> Iterator[str]:
     if best is None:
         least = min(plans, key=lambda plan: plan.memory.total)
         yield f"none fits: the least, {least.name}, needs {amount(least.memory.total)} of {amount(memory)} a device"
-    elif best.runs:
-        yield f"recommended: {best.name}, the simplest that fits; this version trains it"
     else:
-        yield f"recommended: {best.name}, the simplest that fits; this version cannot train it yet"
-    runs = "; ".join(plan.name for plan in plans if plan.runs)
-    yield (
-        f"This version trains only: {runs}. Every other line is arithmetic. Only figures of the first, with everything "
-        "replicated, have been compared with real runs."
-    )
+        yield f"recommended: {best.name}, the simplest that fits: {' '.join(_flags(best, mesh))}"
+    for what, refused in REFUSED.items():
+        yield f"{what}: training refuses {refused}."
     yield (
         "Not counted: TensorFlow itself, buffers of collectives, gradients between layers, statistics of normalisation "
-        "that replicas exchange, and the gate updates of bi-level training."
+        "that replicas exchange, and the gate updates of bi-level training. Sharded layers are computed twice a step."
     )
     if mesh.hosts > 1:
         yield "Rings are taken to run through hosts one after another, so that one device of each host sends across."
+
+
+def _flags(plan: Plan, mesh: Mesh) -> Iterator[str]:
+    if plan.tables == plan.dense == "replicated":
+        yield "the default"
+    if plan.tables != "replicated":
+        yield f"--config.sharding.tables={plan.tables}"
+    if plan.dense != "replicated":
+        yield f"--config.sharding.dense={plan.dense}"
+    if plan.dense == "hsdp":
+        yield f"--config.sharding.devices_per_host={mesh.devices}"
 
 
 def _pair(sent: Sent) -> str:

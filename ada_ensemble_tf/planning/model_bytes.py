@@ -2,7 +2,7 @@
 
 import math
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from typing import NamedTuple
 
@@ -10,9 +10,11 @@ import keras
 import tensorflow as tf
 from ml_collections import ConfigDict
 
+from ada_ensemble_tf.devices.dense_shards import sharded_layers
 from ada_ensemble_tf.devices.placement import FieldTable
 from ada_ensemble_tf.keras_private import all_layers, forget_unmade_variables
 from ada_ensemble_tf.layers.embedding import FusedEmbedding
+from ada_ensemble_tf.layers.recomputing import recomputing_all
 from ada_ensemble_tf.models import CTRModel
 from ada_ensemble_tf.training.setup import build_model, make_optimizers
 from data_pipelines.fields.schema import Schema
@@ -35,6 +37,21 @@ class TableBytes(NamedTuple):
     """Bytes of the optimiser's state."""
 
 
+class WeightBytes(NamedTuple):
+    """A weight that dense sharding cuts."""
+
+    elements: int
+    number: int
+    """Bytes of a number."""
+    slots: int
+    """Bytes of the optimiser's state."""
+
+    @property
+    def held(self) -> int:
+        """Bytes of the whole."""
+        return self.elements * self.number
+
+
 class ModelBytes(NamedTuple):
     """Bytes of a model on one device that holds all of it."""
 
@@ -47,11 +64,13 @@ class ModelBytes(NamedTuple):
     """Of the trained ones among these."""
     slots: int
     """State of their optimisers."""
-    largest_layer: int
-    """Weights of the largest of the model's layers."""
+    layers: tuple[tuple[WeightBytes, ...], ...]
+    """What dense sharding cuts, by the layer that is gathered; all of these are among the weights."""
     activations: int
     """Tensors that the backward pass needs from the forward pass, and with activation checkpointing those of the layer
     that takes the most. Rows that routing takes out count as if they stayed."""
+    recomputed: int
+    """The same where the layers are sharded, and therefore computed again in the backward pass."""
 
 
 def model_bytes(config: ConfigDict, data: PreparedData, rows: int) -> ModelBytes:
@@ -63,11 +82,15 @@ def model_bytes(config: ConfigDict, data: PreparedData, rows: int) -> ModelBytes
         UserError: if a config value does not fit.
     """
     optimizers = make_optimizers(config)
-    with _no_values():
+    cut = _Cut()
+    with _no_values(), sharded_layers(cut):
         model = build_model(config, data)
     tables = [layer for layer in all_layers(model) if isinstance(layer, FusedEmbedding)]
     apart = {id(layer.table) for layer in tables}
     dense = _without(model, apart)
+    weights = {id(v) for v in model.weight_variables}
+    layers = {name: [v for v in own if id(v) in weights] for name, own in cut.layers.items()}
+    activations, recomputed = _activations(model, rows, layers)
     groups = {"weight_optimizer": model.weight_variables, "gate_optimizer": model.gate_variables}
     return ModelBytes(
         fields=field_tables(data.schema),
@@ -75,8 +98,9 @@ def model_bytes(config: ConfigDict, data: PreparedData, rows: int) -> ModelBytes
         weights=_bytes(dense),
         gradients=_bytes([v for v in dense if v.trainable]),
         slots=sum(slot_bytes(optimizers[name], variables) for name, variables in groups.items()),
-        largest_layer=max((_bytes(_without(layer, apart)) for layer in model.layers), default=0),
-        activations=_activations(model, rows),
+        layers=tuple(tuple(_weight(v, optimizers["weight_optimizer"]) for v in own) for own in layers.values()),
+        activations=activations,
+        recomputed=recomputed,
     )
 
 
@@ -117,6 +141,21 @@ def _no_values() -> Iterator[None]:
         forget_unmade_variables()
 
 
+class _Cut:
+    """The weights of layers that can be sharded, by the layer's name."""
+
+    def __init__(self) -> None:
+        self.layers: dict[str, Sequence[keras.Variable]] = {}
+
+    def cut(self, layer: str, weights: Sequence[keras.Variable]) -> None:
+        self.layers[layer] = weights
+
+
+def _weight(variable: keras.Variable, optimizer: keras.optimizers.Optimizer) -> WeightBytes:
+    number = tf.as_dtype(variable.dtype).size
+    return WeightBytes(math.prod(variable.shape), number, slot_bytes(optimizer, [variable]))
+
+
 def _table_bytes(layer: FusedEmbedding, optimizer: keras.optimizers.Optimizer) -> TableBytes:
     number = tf.as_dtype(layer.table.dtype).size
     return TableBytes(layer.name, layer.dimension, number, _bytes([layer.table]), slot_bytes(optimizer, [layer.table]))
@@ -130,15 +169,21 @@ def _bytes(variables: Sequence[keras.Variable]) -> int:
     return sum(math.prod(v.shape) * tf.as_dtype(v.dtype).size for v in variables)
 
 
-def _activations(model: CTRModel, rows: int) -> int:
-    held = sum(kept_bytes(model, rows).values())
-    if not getattr(model, "activation_checkpointing", False):
-        return held
-    # The backward pass has the tensors of one layer at a time besides.
-    model.activation_checkpointing = False
+def _activations(model: CTRModel, rows: int, layers: Collection[str]) -> tuple[int, int]:
+    """`ModelBytes.activations` and `recomputed`, for the layers of these names."""
+    checkpointing = getattr(model, "activation_checkpointing", False)
+    if checkpointing:
+        model.activation_checkpointing = False
     by_layer = kept_bytes(model, rows)
-    model.activation_checkpointing = True
-    return held + max((size for layer, size in by_layer.items() if layer.startswith("layer_")), default=0)
+    held = sum(by_layer.values())
+    if checkpointing:
+        model.activation_checkpointing = True
+        # The backward pass has the tensors of one layer at a time besides.
+        largest = max((size for layer, size in by_layer.items() if layer.startswith("layer_")), default=0)
+        held = sum(kept_bytes(model, rows).values()) + largest
+    with recomputing_all():
+        recomputed = sum(kept_bytes(model, rows).values())
+    return held, recomputed + max((size for layer, size in by_layer.items() if layer in layers), default=0)
 
 
 def kept_bytes(model: CTRModel, rows: int) -> dict[str, int]:

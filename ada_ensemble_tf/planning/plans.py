@@ -9,8 +9,13 @@ from ada_ensemble_tf.planning.traffic import Mesh, Traffic, dense_traffic, table
 
 TABLES = ("replicated", "columns")
 DENSE = ("replicated", "hsdp", "fsdp")
-RUNNABLE = (("replicated", "replicated"), ("columns", "replicated"))
-"""The (tables, dense layers) that this version trains; all others are arithmetic."""
+REFUSED = {
+    "tables columns": "optimizers that update whole tables, 16-bit tables and slots, fields that share rows or have "
+    "vectors, stages, average_last, ema_momentum, xi, --continue_from, --warm_start",
+    "dense fsdp and hsdp": "weight_optimizer group_ftrl, 16-bit slots and catch_up of weight_optimizer, stages, "
+    "average_last, ema_momentum, xi, --continue_from, --warm_start",
+}
+"""What trainings refuse, by what is sharded."""
 _GRADIENT = 4
 """Bytes of a number in the gradient of a table."""
 _ID = 4
@@ -46,11 +51,6 @@ class Plan(NamedTuple):
         """As it is printed."""
         return f"tables {self.tables}, dense {self.dense}"
 
-    @property
-    def runs(self) -> bool:
-        """Whether this version trains it."""
-        return (self.tables, self.dense) in RUNNABLE
-
 
 def plans(model: ModelBytes, mesh: Mesh, rows: int) -> list[Plan]:
     """The plans that differ on a mesh, the simplest first: those that shard less, and tables before dense layers.
@@ -75,9 +75,20 @@ def recommended(found: Sequence[Plan], memory: float) -> Plan | None:
 
 def _plan(model: ModelBytes, mesh: Mesh, rows: int, tables: str, dense: str) -> Plan:
     parts = {"replicated": 1, "hsdp": mesh.devices, "fsdp": mesh.size}[dense]
-    gathered = model.largest_layer if parts > 1 else 0
-    weights, gradients, slots = (part / parts for part in (model.weights, model.gradients, model.slots))
-    traffic, held, of_rows = dense_traffic(dense, mesh, model.weights, model.gradients), 0.0, 0.0
+    cut = [[one for one in layer if one.elements >= parts] for layer in model.layers] if parts > 1 else []
+    weights, gradients, slots = (float(part) for part in (model.weights, model.gradients, model.slots))
+    gathered, exchanged = 0.0, 0.0
+    for layer in cut:
+        for one in layer:
+            # Equal parts of the flat array, the last filled up.
+            part = -(-one.elements // parts)
+            weights -= one.held - part * one.number
+            gradients -= one.held - part * one.number
+            slots -= one.slots - one.slots / one.elements * part
+            exchanged += part * parts * one.number
+        gathered = max(gathered, float(sum(one.held for one in layer)))
+    whole = model.gradients - sum(one.held for layer in cut for one in layer)
+    traffic, held, of_rows = dense_traffic(dense, mesh, exchanged, whole), 0.0, 0.0
     ids = sum(field.columns for field in model.fields)
     for table in model.tables:
         if tables == "replicated":
@@ -91,10 +102,11 @@ def _plan(model: ModelBytes, mesh: Mesh, rows: int, tables: str, dense: str) -> 
         held += share * table.held
         slots += share * table.slots
         row_bytes = table.dimension * _GRADIENT
-        for kind, one in table_traffic(tables, mesh, ids, row_bytes, sent * _GRADIENT, rows).by_kind.items():
-            traffic = traffic.plus(kind, one)
+        for kind, bytes_sent in table_traffic(tables, mesh, ids, row_bytes, sent * _GRADIENT, rows).by_kind.items():
+            traffic = traffic.plus(kind, bytes_sent)
+    activations = model.recomputed if cut else model.activations
     # A sharded layer's gradient is whole until it is scattered, like the weights beside it.
-    memory = Memory(held, weights + gathered, gradients + gathered + of_rows, slots, model.activations)
+    memory = Memory(held, weights + gathered, gradients + gathered + of_rows, slots, activations)
     return Plan(tables, dense, memory, traffic)
 
 

@@ -96,10 +96,11 @@ class Traffic:
         return Sent(sum(one.inside for one in sent), sum(one.across for one in sent))
 
 
-def dense_traffic(dense: str, mesh: Mesh, weights: float, gradients: float) -> Traffic:
+def dense_traffic(dense: str, mesh: Mesh, cut: float, whole: float) -> Traffic:
     """What dense layers exchange in a step, by how they are held.
 
-    - "replicated": gradients are all-reduced among all devices, 2 (N - 1) / N bytes for each byte of them.
+    - "replicated": gradients are all-reduced among all devices, 2 (N - 1) / N bytes for each byte of them. So are, in
+      the other two, those of what is not cut.
     - "fsdp": weights are cut among all devices and gathered in the forward and again in the backward pass, gradients
       are reduce-scattered: 3 (N - 1) / N.
     - "hsdp": the same inside each host, 3 (G - 1) / G, and the parts' gradients are all-reduced across hosts,
@@ -109,22 +110,24 @@ def dense_traffic(dense: str, mesh: Mesh, weights: float, gradients: float) -> T
     Args:
         dense: one of these.
         mesh: the devices.
-        weights: bytes of the weights.
-        gradients: bytes of their gradients.
+        cut: bytes of the weights that are cut, and of their gradients.
+        whole: bytes of the other gradients.
 
     Example:
-        >>> dense_traffic("hsdp", Mesh(hosts=2, devices=4), 1.0, 1.0).total
+        >>> dense_traffic("hsdp", Mesh(hosts=2, devices=4), cut=1.0, whole=0.0).total
         Sent(inside=2.25, across=0.25)
     """
     traffic = Traffic()
-    if dense == "replicated":
-        return traffic.plus("all-reduce", mesh.all_reduce("world", gradients))
+    if whole:
+        traffic = traffic.plus("all-reduce", mesh.all_reduce("world", whole))
+    if not cut or dense == "replicated":
+        return traffic
     group: Group = "world" if dense == "fsdp" else "host"
     for _ in ("forward", "backward"):
-        traffic = traffic.plus("all-gather", mesh.all_gather(group, weights))
-    traffic = traffic.plus("reduce-scatter", mesh.reduce_scatter(group, gradients))
+        traffic = traffic.plus("all-gather", mesh.all_gather(group, cut))
+    traffic = traffic.plus("reduce-scatter", mesh.reduce_scatter(group, cut))
     if dense == "hsdp":
-        traffic = traffic.plus("all-reduce", mesh.all_reduce("slot", gradients / mesh.devices))
+        traffic = traffic.plus("all-reduce", mesh.all_reduce("slot", cut / mesh.devices))
     return traffic
 
 

@@ -11,8 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from ada_ensemble_tf.devices.distribution import Distribution
-from ada_ensemble_tf.devices.sharded_table import shards_of
-from ada_ensemble_tf.trained.shared_tables import join_parts, restore_parts, save_parts
+from ada_ensemble_tf.trained.shared_tables import is_shared, join_parts, restore_parts, save_parts
 from data_pipelines.checksums import Checksums, sha256_of, way_out_of
 from data_pipelines.errors import UserError
 from data_pipelines.file_names import path_inside
@@ -31,13 +30,13 @@ class Checkpoint:
     file `checkpoint`, is written for other tools and not read. Variables are stored by position and name, so a save of
     another model is refused.
 
-    Where replicas share tables, all workers save together, each its parts; the files are the same as those of one
-    device, see `trained.shared_tables`.
+    Where replicas share tables or weights, all workers save together, each its parts; the files are the same as those
+    of one device, see `trained.shared_tables`.
 
     Args:
         folder: where to save.
         variables: the variables to save, in the same order in every process.
-        distribution: the workers, if replicas share tables.
+        distribution: the workers, if replicas share tables or weights.
     """
 
     def __init__(
@@ -48,7 +47,7 @@ class Checkpoint:
     ):
         self._variables = dict(zip(saved_names(variables), variables, strict=True))
         self._distribution = distribution or Distribution()
-        self.is_shared = any(shards_of(v) is not None for v in variables)
+        self.is_shared = any(is_shared(v) for v in variables)
         if not self.is_shared:
             values = {n: v.value if isinstance(v, keras.Variable) else v for n, v in self._variables.items()}
             self._checkpoint = tf.train.Checkpoint(**values)
@@ -65,7 +64,7 @@ class Checkpoint:
         return "none" if name is None else sha256_of(self._folder / f"{name}.index")[:12]
 
     def save(self, step: int) -> None:
-        """Saves the variables' values; `step` names the files. Workers that share tables call it together."""
+        """Saves the variables' values; `step` names the files. Workers that share variables call it together."""
         if self.is_shared:
             self._save_shared(step)
         else:

@@ -37,6 +37,8 @@ RANGES: dict[str, Allowed] = {
     "strategy": OneOf(("auto", "none", "mirrored")),
     "worker_timeout": POSITIVE,
     "sharding.tables": OneOf(("replicated", "columns")),
+    "sharding.dense": OneOf(("replicated", "fsdp", "hsdp")),
+    "sharding.devices_per_host": Range(0, whole=True),
     "batch_size": _ROWS,
     "eval_batch_size": _ROWS,
     "max_epochs": _EPOCHS,

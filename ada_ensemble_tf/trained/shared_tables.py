@@ -1,10 +1,11 @@
-"""Checkpoints of tables that replicas share: what is stored are the whole tables, as one device would store them.
+"""Checkpoints of what replicas share, tables and weights: stored is the whole, as one device would store it.
 
-Each process writes its replicas' pieces as slices of the tables (TensorFlow's `SaveV2`), and the chief joins the files
-(`MergeV2Checkpoints`). A save of n devices is read by m, or by one that has the whole tables.
+Each process writes its replicas' pieces as slices of the whole (TensorFlow's `SaveV2`), and the chief joins the files
+(`MergeV2Checkpoints`). A save of n devices is read by m, or by one that has everything.
 """
 
 import itertools
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple, TypeAlias
@@ -13,6 +14,7 @@ import keras
 import tensorflow as tf
 from tensorflow.core.protobuf import trackable_object_graph_pb2
 
+from ada_ensemble_tf.devices.dense_shards import Block, DenseShards, dense_shards_of
 from ada_ensemble_tf.devices.placement import Piece
 from ada_ensemble_tf.devices.sharded_table import ShardedTable, shards_of
 
@@ -37,14 +39,21 @@ class Stored(NamedTuple):
     """How often each of its numbers is in the part: a number for a whole row is there for each unit of the row."""
 
 
+def is_shared(variable: Variable) -> bool:
+    """Whether replicas have parts of a variable."""
+    return shards_of(variable) is not None or dense_shards_of(variable) is not None
+
+
 def logical_shape(variable: Variable) -> tuple[int, ...]:
-    """The shape of a variable; for a part of a shared table, that of the whole."""
+    """The shape of a variable; for a part of a shared table or weight, that of the whole."""
+    if (dense := dense_shards_of(variable)) is not None:
+        return dense.logical_shape
     shards = shards_of(variable)
     return tuple(variable.shape) if shards is None else shards.logical_shape[: len(variable.shape)]
 
 
 def save_parts(folder: Path, worker: int, variables: Mapping[str, Variable]) -> None:
-    """Writes what this process's replicas have of shared tables, and on the chief everything else.
+    """Writes what this process's replicas have of shared variables, and on the chief everything else.
 
     Args:
         folder: for the files of all processes.
@@ -52,10 +61,10 @@ def save_parts(folder: Path, worker: int, variables: Mapping[str, Variable]) -> 
         variables: all variables by name, the same in every process.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    shared = {name: v for name, v in variables.items() if shards_of(v) is not None}
+    shared = {name: v for name, v in variables.items() if is_shared(v)}
     for name, variable in shared.items():
         # A file for each part, so that no more than a part is copied at a time.
-        for local, pieces in enumerate(_pieces(variable)):
+        for local, pieces in enumerate(_pieces_to_save(variable)):
             own = [one for one in pieces if one.column == 0 or len(one.shape) > 1]
             values = [tf.reshape(one.part[one.rows][:: one.repeats], one.shape) for one in own]
             if own:
@@ -75,7 +84,7 @@ def join_parts(folder: Path, path: Path) -> None:
 
 
 def restore_parts(path: Path, variables: Mapping[str, Variable]) -> None:
-    """Sets this process's parts of shared tables, and all other variables, to a save at `path`.
+    """Sets this process's parts of shared variables, and all other variables, to a save at `path`.
 
     Raises:
         ValueError: if the save has other variables.
@@ -88,7 +97,7 @@ def restore_parts(path: Path, variables: Mapping[str, Variable]) -> None:
     if extra := sorted(found - {_key(name) for name in variables}):
         raise ValueError(f"it also has a variable {extra[0].partition('/')[0].replace('..', '.')[5:]}")
     for name, variable in variables.items():
-        if shards_of(variable) is None:
+        if not is_shared(variable):
             (value,) = _restore(path, _key(name), "", variable.dtype)
             variable.assign(value)
             continue
@@ -99,14 +108,31 @@ def restore_parts(path: Path, variables: Mapping[str, Variable]) -> None:
             piece.part[piece.rows].assign(own)
 
 
+def _pieces_to_save(variable: Variable) -> list[list[Stored]]:
+    """The pieces on each replica of this process, but for those that another host saves."""
+    pieces, dense = _pieces(variable), dense_shards_of(variable)
+    return [own if dense is None or dense.is_owner(local) else [] for local, own in enumerate(pieces)]
+
+
 def _pieces(variable: Variable) -> list[list[Stored]]:
-    """The pieces of a table, or of state beside it, on each replica of this process."""
+    """The pieces of a shared variable, or of state beside it, on each replica of this process."""
+    if (dense := dense_shards_of(variable)) is not None:
+        parts = dense.parts(variable)
+        return [[_block(dense, part, local, one) for one in dense.blocks(local)] for local, part in enumerate(parts)]
     shards = shards_of(variable)
-    assert shards is not None, "only shared tables have pieces"
+    assert shards is not None, "only shared variables have pieces"
     return [
         [_stored(shards, part, piece) for piece in shards.layout.placement.of_device(shards.mesh.first + local)]
         for local, part in enumerate(shards.parts(variable))
     ]
+
+
+def _block(shards: DenseShards, part: tf.Variable, local: int, block: Block) -> Stored:
+    start = block.start - shards.rank(local) * shards.size
+    count = math.prod(block.size)
+    place = ":".join(f"{first},{number}" for first, number in zip(block.begin, block.size, strict=True))
+    whole = " ".join(map(str, shards.logical_shape))
+    return Stored(part, slice(start, start + count), f"{whole} {place}", block.size, 0, 1)
 
 
 def _stored(shards: ShardedTable, part: tf.Variable, piece: Piece) -> Stored:

@@ -50,7 +50,7 @@ from data_pipelines.read.dataset import PreparedData, open_data
 
 MAY_CHANGE = (
     "max_epochs", "max_steps", "patience", "report_every", "profile", "strategy", "worker_timeout", "calibration",
-    "sharding.tables",
+    "sharding.tables", "sharding.dense", "sharding.devices_per_host",
 )  # fmt: skip
 """Config keys that a resumed run may change: they set when to stop or report, where, or what comes after training."""
 CALIBRATION_FILE = "calibration.json"

@@ -14,6 +14,7 @@ import tensorflow as tf
 from ml_collections import ConfigDict
 
 from ada_ensemble_tf.devices.cluster import read_cluster
+from ada_ensemble_tf.devices.dense_shards import sharded_layers
 from ada_ensemble_tf.devices.distribution import Distribution
 from ada_ensemble_tf.devices.placement import Placement
 from ada_ensemble_tf.devices.sharding import sharded_tables
@@ -30,6 +31,7 @@ from ada_ensemble_tf.trained.shared_tables import logical_shape
 from ada_ensemble_tf.trained.start_file import Start
 from ada_ensemble_tf.trained.workdir import Workdir
 from ada_ensemble_tf.training.beginnings import Beginning, beginning
+from ada_ensemble_tf.training.dense_layers import make_dense_sharding, refuse_undividable
 from ada_ensemble_tf.training.hooks import Hook
 from ada_ensemble_tf.training.loop import TrainingLoop
 from ada_ensemble_tf.training.setup import build_model, compile_model, model_from, seed_everything
@@ -152,20 +154,23 @@ def _make_model(
 ) -> tuple[CTRModel, dict[str, Placement]]:
     """(the compiled model with its initial weights on all devices, the placements of the tables that they share)."""
     distribution.worker_batch(config.batch_size)
+    dense = make_dense_sharding(config, distribution)
     sharding = make_sharding(config, data, distribution)
     if config.xi and distribution.replicas > 1:
         raise UserError(f"config.xi={config.xi}: the second-order gate update needs one device; set config.xi to 0")
     seed_everything(config.seed, config.deterministic)
-    if sharding is not None and begin.source is not None:
-        raise UserError(
-            "config.sharding.tables='columns' does not support --continue_from and --warm_start: leave 'replicated'"
-        )
-    with distribution.scope(), sharded_tables(sharding):
+    for key, shared in (("tables='columns'", sharding), (f"dense={config.sharding.dense!r}", dense)):
+        if shared is not None and begin.source is not None:
+            raise UserError(
+                f"config.sharding.{key} does not support --continue_from and --warm_start: leave 'replicated'"
+            )
+    with distribution.scope(), sharded_tables(sharding), sharded_layers(dense):
         arguments = begin.arguments
         model = build_model(config, data) if arguments is None else model_from(arguments, config.model.name)
         if arguments is not None:
             start_from_vectors(model, data)
         refuse_unshardable(model, config)
+        refuse_undividable(model, config)
         compile_model(model, config)
         check_optimizer(model, data)
     if sharding is not None:

@@ -49,7 +49,11 @@ def make_sharding(config: ConfigDict, data: PreparedData, distribution: Distribu
     if config.ema_momentum > 0.0:
         raise UserError(f"{_KEY} does not support config.ema_momentum={config.ema_momentum}: set it to 0")
     fields = data.schema.fields
-    return Sharding(distribution.make_mesh(), [field.size for field in fields], [field.width for field in fields])
+    return Sharding(
+        distribution.mesh or distribution.make_mesh(),
+        [field.size for field in fields],
+        [field.width for field in fields],
+    )
 
 
 def refuse_unshardable(model: CTRModel, config: ConfigDict) -> None:

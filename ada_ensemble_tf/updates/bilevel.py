@@ -7,9 +7,11 @@ import keras
 import tensorflow as tf
 
 from ada_ensemble_tf.devices import replicas
+from ada_ensemble_tf.devices.dense_shards import dense_shards_of
 from ada_ensemble_tf.devices.sharded_table import shards_of
 from ada_ensemble_tf.gates.scalars import report_scalars
 from ada_ensemble_tf.layers.normalization import frozen_statistics
+from ada_ensemble_tf.layers.recomputing import gradients_only_of
 from ada_ensemble_tf.losses import log_loss
 from ada_ensemble_tf.optimizers import RowSparseOptimizer, leaves_rows, optimizers_of_groups
 from ada_ensemble_tf.optimizers.rounding import LOW
@@ -255,9 +257,9 @@ class BilevelModel(GroupedModel):
         gradients, logs = self.compute_gradients(inputs, labels, trained, stage, update, *weights)
         lookups = ids_of(inputs).shape.num_elements() if replicas.count() > 1 else None
         for (optimizer, variables), group_gradients in zip(groups, gradients, strict=True):
-            # A table that the replicas share sends no gradient: its lookup has.
+            # What the replicas share sends no gradient: its lookup or its layer has.
             sent = [
-                gradient if shards_of(variable) else replicas.to_send(gradient, lookups)
+                gradient if shards_of(variable) or dense_shards_of(variable) else replicas.to_send(gradient, lookups)
                 for gradient, variable in zip(group_gradients, variables, strict=True)
             ]
             optimizer.apply(sent, variables)
@@ -288,7 +290,8 @@ class BilevelModel(GroupedModel):
         weights: tf.Tensor | None = None,
     ) -> tuple[list[list[Any]], Logs]:
         """(gradients, logs) of an update's `loss_terms` on a batch; gradients are lists, one per group."""
-        with tf.GradientTape() as tape:
+        trained = [variable for group in groups for variable in group]
+        with tf.GradientTape() as tape, gradients_only_of(trained):
             forward, terms = self.loss_terms(inputs, labels, update, weights)
             loss = tf.add_n(list(terms.values()))
             # The optimisers sum the gradients of all replicas; the sum is the gradient of the replicas' mean loss.
