@@ -20,6 +20,39 @@ def paper_table2() -> Study:
     )
 
 
+def table2_at_equal_settings() -> Study:
+    """Table 2's rows with the same layers, sizes and rates: sparse mixtures of five experts, all five, each alone.
+
+    No row leaves early and no expert is shared, so that the rows differ in how experts are combined and in nothing else.
+    """
+    same = {
+        "model.dimension": 16,
+        "model.num_layers": 2,
+        "model.dropout": 0.1,
+        "model.l2": 1e-4,
+        "model.normalization": "none",
+        "model.embedding_normalization": "batch",
+        "embedding_optimizer.learning_rate": 0.05,
+        "embedding_optimizer.l2": 1.0,
+        "weight_optimizer.learning_rate": 3e-3,
+        "gate_optimizer.learning_rate": 3e-3,
+    }
+    mixture = same | {
+        "model.experts": RELEASED_EXPERTS,
+        "model.shared_expert": None,
+        "model.head_units": (),
+        "model.depth_objective": "none",
+        "model.expert_prior": None,
+        "model.depth_prior": None,
+        "model.load_anneal_epochs": 1.0,
+    }
+    return (
+        {f"sparse_k{k}": ("ada_ensemble", mixture | {"model.k": k}) for k in (1, 2, 3)}
+        | {"dense_moe": ("dense_moe", mixture), "ensemble": ("ensemble", same)}
+        | {f"{expert}_only": ("single_expert", same | {"model.expert": expert}) for expert in RELEASED_EXPERTS}
+    )
+
+
 def paper_table3() -> Study:
     """AdaEnsemble (arXiv 2301.08353), table 3: with and without the depth controller."""
     return {
