@@ -19,7 +19,9 @@ INPUTS = (
 BLOCK_ROWS = 32
 
 
-def write_rows(path: Path, rows: dict[str, int], files: int, with_values: bool = True) -> tuple[PreparedData, dict]:
+def write_rows(
+    path: Path, rows: dict[str, int], files: int, with_values: bool = True, value_scale: float = 1.0
+) -> tuple[PreparedData, dict]:
     """Prepared data of made-up rows, whose first id is the row's number, and the written rows by split.
 
     Args:
@@ -27,6 +29,7 @@ def write_rows(path: Path, rows: dict[str, int], files: int, with_values: bool =
         rows: number of rows by split.
         files: record files of each split.
         with_values: whether two of the four fields have a float beside the id.
+        value_scale: what the floats are multiplied by; without it they are as large as row numbers.
     """
     rng = np.random.default_rng(11)
     inputs = INPUTS if with_values else INPUTS[::2]
@@ -48,7 +51,7 @@ def write_rows(path: Path, rows: dict[str, int], files: int, with_values: bool =
         genres[np.arange(3) > rng.integers(0, 3, (len(table), 1))] = PADDING
         if with_values:
             # Values follow from the row's number, so that tests can check that values stay with their rows.
-            table["values"] = table["ids"][:, :1] * np.array([0.5, -2.0])
+            table["values"] = table["ids"][:, :1] * (value_scale * np.array([0.5, -2.0]))
         table["label"] = table["ids"][:, 0] % 2
         parts = np.array_split(table, files)
         names = [path / shard_name("madeup", split, i, files) for i in range(files)]
