@@ -49,9 +49,9 @@ def error_of(module: str, *arguments: str) -> str:
     return _only_error(module, process.returncode, err)
 
 
-def start_forked(module: str, *arguments: str) -> FromServer:
+def start_forked(module: str, *arguments: str, **environment: str) -> FromServer:
     """Like `start`, in half the time, for modules that a test starts as a user does as well."""
-    return FromServer(module, arguments, ROOT)
+    return FromServer(module, arguments, ROOT, environment)
 
 
 def run_forked(module: str, *arguments: str) -> str:

@@ -35,14 +35,15 @@ class FromServer:
     """`python -m MODULE` in the folder `cwd`, forked from a server process that stays for as long as this one.
 
     Its output goes into files, which `out` and `err` read at any time. `module` may be a script, FILE.py, as well.
+    Variables of `environment` are set for it alone.
     """
 
-    def __init__(self, module: str, arguments: Sequence[str], cwd: Path):
+    def __init__(self, module: str, arguments: Sequence[str], cwd: Path, environment: Mapping[str, str] | None = None):
         self._folder = tempfile.TemporaryDirectory()
         self._files = [Path(self._folder.name) / name for name in ("out", "err")]
         for file in self._files:
             file.touch()
-        started = (module, arguments, cwd, dict(os.environ), self._files)
+        started = (module, arguments, cwd, os.environ | (environment or {}), self._files)
         self._process = _SERVER.Process(target=_run_from_server, args=started)
         self._process.start()
 
@@ -60,15 +61,20 @@ class FromServer:
         """The exit code, or minus the signal that ended it; None while it runs."""
         return self._process.exitcode
 
-    def wait(self) -> int | None:
-        """The same, once it has ended."""
-        self._process.join()
+    def wait(self, timeout: float | None = None) -> int | None:
+        """The same, once it has ended or the time is over."""
+        self._process.join(timeout)
         return self._process.exitcode
 
     def send_signal(self, number: int) -> None:
         """Sends it a signal."""
         assert self._process.pid is not None
         os.kill(self._process.pid, number)
+
+    def kill(self) -> None:
+        """SIGKILL, if it still runs."""
+        if self.poll() is None:
+            self.send_signal(signal.SIGKILL)
 
 
 def _run_from_server(

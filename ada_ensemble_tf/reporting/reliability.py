@@ -72,9 +72,7 @@ def reliability_figure(labels: np.ndarray, probabilities: np.ndarray, bins: int 
     few_ticks(axes, "x")
     axes.legend(loc="upper left", frameon=False)
     title(counts, "Predictions")
-    clipped = np.clip(probabilities, 0.0, right)
-    # One outline instead of forty bars, and no small ticks: this is drawn at each evaluation of a training.
-    counts.hist(clipped, bins=40, range=(0.0, right), color=COLORS[4], histtype="stepfilled")
+    counts.hist(np.clip(probabilities, 0.0, right), bins=40, range=(0.0, right), color=COLORS[4])
     counts.set(
         xlim=(0, right),
         xlabel="prediction; the last bar has all larger ones",
@@ -82,6 +80,7 @@ def reliability_figure(labels: np.ndarray, probabilities: np.ndarray, bins: int 
         yscale="log",
         ylim=(0.8, None),
     )
+    # Most of the time to draw it went into small ticks, at each evaluation of a training.
     counts.minorticks_off()
     few_ticks(counts, "x")
     barely_grid(counts)

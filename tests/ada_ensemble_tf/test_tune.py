@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from absl import flags
-from command_line import error_in_process, error_of, run, run_forked
+from command_line import error_in_process, run, run_forked
 from hparams_table import hparams_table
 
 from ada_ensemble_tf.comparison import runs
@@ -255,10 +255,11 @@ def test_two_tunings_do_not_share_a_directory(prepared_criteo, tmp_path, monkeyp
     assert f"{tmp_path}: process {os.getpid()} on " in message and message.endswith("choose another --out")
 
 
-def test_without_optuna_one_line_says_what_to_install(monkeypatch, tmp_path):
-    (tmp_path / "optuna.py").write_text("raise ModuleNotFoundError('No module named optuna', name='optuna')\n")
-    monkeypatch.setenv("PYTHONPATH", f"{tmp_path}:{':'.join(sys.path)}")
-    message = error_of(
+def test_without_optuna_one_line_says_what_to_install(monkeypatch):
+    monkeypatch.setitem(sys.modules, "optuna", None)
+    for name in ("ada_ensemble_tf.comparison.tuning", "ada_ensemble_tf.comparison.search"):
+        monkeypatch.delitem(sys.modules, name, raising=False)
+    message = error_in_process(
         "ada_ensemble_tf.tune", "--config=experiments/frappe.py", "--models=dnn", "--data_dir=/none", "--out=/none"
     )
     assert message.startswith("error: tuning needs optuna: pip install 'ada_ensemble_tf[tune]', or in a checkout ")

@@ -1,14 +1,11 @@
 """Tests of `devices.mesh` and `devices.collective_watch`; `tests/mesh_run.py` runs the replicas."""
 
 import json
-import os
-import subprocess
-import sys
 
 import numpy as np
 import pytest
 import tensorflow as tf
-from command_line import ROOT
+from command_line import run_forked, start_forked
 from mesh_run import DEVICES, GROUPS, HOSTS, LOOPS, OPERATIONS, rows
 
 from ada_ensemble_tf.devices.mesh import Mesh
@@ -18,20 +15,11 @@ MEMBERS = {"world": [[0, 1, 2, 3]], "host": [[0, 1], [2, 3]], "slot": [[0, 2], [
 """The replicas of each group, of 2 hosts with 2 devices each."""
 
 
-def start(*arguments: object, **environment: str) -> subprocess.Popen:
-    path = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
-    env = os.environ | {"PYTHONPATH": path, "TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": ""} | environment
-    command = [sys.executable, "tests/mesh_run.py", *map(str, arguments)]
-    return subprocess.Popen(command, cwd=ROOT, env=env, stderr=subprocess.PIPE, text=True)
-
-
 @pytest.fixture(scope="module")
 def exchanged(tmp_path_factory) -> dict[str, np.ndarray]:
     """What four replicas compute together."""
     out = tmp_path_factory.mktemp("mesh") / "out.npz"
-    process = start(out)
-    _, errors = process.communicate(timeout=300)
-    assert process.returncode == 0, errors[-4000:]
+    run_forked("tests/mesh_run.py", str(out))
     return dict(np.load(out))
 
 
@@ -89,12 +77,9 @@ def test_a_replica_that_stays_away_ends_the_collective_with_its_name(exchanged):
 def test_a_worker_that_is_gone_ends_the_collective_with_its_name(tmp_path):
     addresses = [f"127.0.0.1:{port}" for port in free_ports(2)]
     cluster = {"cluster": {"worker": addresses}}
-    workers = [
-        start(tmp_path / f"{i}.json", 5, TF_CONFIG=json.dumps(cluster | {"task": {"type": "worker", "index": i}}))
-        for i in (0, 1)
-    ]
-    errors = [worker.communicate(timeout=300)[1] for worker in workers]
-    assert [worker.returncode for worker in workers] == [0, 0], errors[0][-4000:]
+    tasks = [json.dumps(cluster | {"task": {"type": "worker", "index": i}}) for i in (0, 1)]
+    workers = [start_forked("tests/mesh_run.py", f"{tmp_path}/{i}.json", "5", TF_CONFIG=tasks[i]) for i in (0, 1)]
+    assert [worker.wait(300) for worker in workers] == [0, 0], workers[0].err[-4000:]
     told = json.loads((tmp_path / "0.json").read_text())
     assert told["first"] == [[1.0] * 3] * 2
     assert "mesh_world_all_reduce_" in told["message"]

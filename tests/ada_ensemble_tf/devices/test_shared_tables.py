@@ -1,21 +1,18 @@
 """Tables that four devices share beside one that a single device has; `tests/shared_tables_run.py` checks them."""
 
 import json
-import os
-import subprocess
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
-from command_line import ROOT
+from command_line import start_forked
 
 from ada_ensemble_tf.devices.mesh import Mesh
 from ada_ensemble_tf.devices.placement import FieldTable, Piece, Placement, place
 from ada_ensemble_tf.devices.sharding import Sharding, shard_of_table, sharded_tables
 from ada_ensemble_tf.devices.table_layout import TableLayout
-from experiments.measuring.worker_processes import end, free_ports
+from experiments.measuring.worker_processes import free_ports
 
 CUT = Placement(
     (FieldTable(3), FieldTable(2, columns=2)), 4, 2, (Piece(0, 0, 4, 0), Piece(1, 0, 2, 0), Piece(1, 2, 2, 1))
@@ -25,20 +22,16 @@ CUT = Placement(
 
 def checked_by(folder: Path, clusters: Sequence[str | None]) -> list[list[str]]:
     """What processes say that they have checked, one for each TF_CONFIG."""
-    path = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
-    env = os.environ | {"PYTHONPATH": path, "TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": ""}
-    command = [sys.executable, "tests/shared_tables_run.py", str(folder / "checkpoints")]
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    processes = [
-        subprocess.Popen(command, cwd=ROOT, env=env | ({"TF_CONFIG": one} if one else {}), **pipes) for one in clusters
-    ]
+    script = ("tests/shared_tables_run.py", str(folder / "checkpoints"))
+    processes = [start_forked(*script, **({"TF_CONFIG": one} if one else {})) for one in clusters]
     try:
-        outputs = [process.communicate(timeout=900) for process in processes]
+        codes = [process.wait(600) for process in processes]
     finally:
-        end(processes)
-    for process, (_, errors) in zip(processes, outputs, strict=True):
-        assert process.returncode == 0, errors[-4000:]
-    return [output.splitlines() for output, _ in outputs]
+        for process in processes:
+            process.kill()
+    for process, code in zip(processes, codes, strict=True):
+        assert code == 0, process.err[-4000:]
+    return [process.out.splitlines() for process in processes]
 
 
 @pytest.fixture(scope="module")

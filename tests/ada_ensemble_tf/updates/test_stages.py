@@ -155,9 +155,9 @@ def test_tensorboard_shows_stage_and_rates(uninterrupted):
     assert {"layer_1/level_2/load/expert_1", "layer_1/level_1/entropy"} <= points.keys()
 
 
-@pytest.mark.parametrize("stop_after", [6, 10, 15])
+@pytest.mark.parametrize("stop_after", [6, 15])
 def test_a_resumed_run_ends_bit_equal(uninterrupted, data, stop_after):
-    """Interrupted where stage 2 begins, within it, and where the learning rates are those of stage 3."""
+    """Interrupted where stage 2 begins, and where the learning rates are those of stage 3; within stage 2: below."""
     workdir, whole, seen = uninterrupted
     resumed = make_loop(data, workdir.with_name(f"killed_at_{stop_after}"))
     assert int(resumed.model.step) == stop_after

@@ -215,13 +215,14 @@ def test_a_large_file_is_sampled_at_its_middle_too(tmp_path):
 
 def test_command(tmp_path):
     raw, out = _csv(tmp_path / "t.csv", _table()), tmp_path / "schema.json"
-    text = command_line.run("data_pipelines.doctor", f"--raw={raw}", f"--suggest_schema={out}")
+    arguments = ("data_pipelines.doctor", f"--raw={raw}", f"--suggest_schema={out}")
+    text = command_line.run_forked(*arguments)
     assert "row_id left out names the row: 3,000 levels in 3,000 rows" in " ".join(text.split())
     assert f"--dataset=tabular --schema={out} --raw={raw}" in text
     read_schema_file(out)
-    assert "exists already" in command_line.error_of("data_pipelines.doctor", f"--raw={raw}", f"--suggest_schema={out}")
+    assert "exists already" in command_line.error_in_process(*arguments)
     out.unlink()
-    content = json.loads(command_line.run("data_pipelines.doctor", f"--raw={raw}", f"--suggest_schema={out}", "--json"))
+    content = json.loads(command_line.run_forked(*arguments, "--json"))
     assert {one["column"]: one["kind"] for one in content["columns"]}["when"] == "time"
 
 

@@ -14,6 +14,7 @@ import numpy as np
 import polars as pl
 import psutil
 import pytest
+from command_line import error_in_process
 from made_up_rows import criteo_lines
 
 from data_pipelines.read.dataset import open_data
@@ -82,10 +83,8 @@ def test_what_an_extension_is_not_told_is_as_in_the_data_that_it_extends(criteo_
     ],
 )
 def test_bad_requests_give_one_line_and_no_traceback(criteo_raw_file, tmp_path, flags, message):
-    finished = _run(f"--raw={criteo_raw_file}", f"--data_dir={tmp_path / 'd'}", *flags)
-    assert finished.returncode == 1
-    assert len(_errors(finished)) == 1 and message in _errors(finished)[0]
-    assert "Traceback" not in finished.stderr
+    request = (f"--raw={criteo_raw_file}", f"--data_dir={tmp_path / 'd'}", *flags)
+    assert message in error_in_process("data_pipelines.prepare", *request)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -199,7 +198,8 @@ def test_the_memory_bound_holds_for_millions_of_levels(tmp_path):
             columns |= {f"I{i}": rng.integers(0, 1000, 100_000) for i in range(13)}
             for i in range(26):
                 codes = rng.integers(0, 2**32 if i < 14 else 1000, 100_000)
-                columns[f"C{i}"] = pl.Series(np.char.mod("%08x", codes))
+                digits = codes.astype(">u4").tobytes().hex().encode()
+                columns[f"C{i}"] = pl.Series(np.frombuffer(digits, "S8").astype(str))
             pl.DataFrame(columns).write_csv(file, separator="\t", include_header=False)
     process = subprocess.Popen(
         _command(f"--raw={raw}", f"--data_dir={data_dir}", "--memory_gb=0.8"),

@@ -41,8 +41,7 @@ def check_union(read, workers, batch_size, steps):
     return sizes
 
 
-@pytest.mark.parametrize("workers", [2, 3])
-@pytest.mark.parametrize("seed, start_row", [(0, 0), (5, 0), (5, 640), (5, 4321)])
+@pytest.mark.parametrize("workers, seed, start_row", [(2, 0, 0), (3, 5, 0), (2, 5, 4321), (3, 5, 640)])
 def test_workers_of_a_step_read_what_one_process_would(criteo, workers, seed, start_row):
     sizes = check_union(
         lambda b, **who: criteo.train(b, seed, start_row, gate_share=0.1, **who), workers, batch_size=64, steps=25

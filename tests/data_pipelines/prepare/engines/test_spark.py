@@ -140,12 +140,12 @@ def test_data_that_extend_others(master, session, tmp_path):
     assert extension.reused and extension.of == (old.preparation.fingerprint(),)
 
 
-@pytest.mark.parametrize("options", [{"numeric_bins": "equal_frequency", "bin_count": 7}, {"numeric": "value"}])
-def test_integers_of_criteo_in_equal_bins_and_as_values(master, session, tmp_path, options):
+def test_integers_of_criteo_as_values(master, session, tmp_path):
+    # In equal bins: the fields of `test_several_files_of_every_kind_of_field` and `test_data_that_extend_others`.
     raw = [tmp_path / f"{number}.txt" for number in range(2)]
     for number, path in enumerate(raw):
         path.write_text("\n".join(criteo_lines(500, seed=number)) + "\n")
-    _check_same(master, raw, tmp_path, *make_format("criteo", **options))
+    _check_same(master, raw, tmp_path, *make_format("criteo", numeric="value"))
 
 
 def test_a_split_by_time_with_weights_and_a_share_of_the_negatives(master, session, tmp_path):
