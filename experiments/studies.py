@@ -23,7 +23,7 @@ def paper_table2() -> Study:
 def table2_at_equal_settings() -> Study:
     """Table 2's rows with the same layers, sizes and rates: sparse mixtures of five experts, all five, each alone.
 
-    No row leaves early and no expert is shared, so that the rows differ in how experts are combined and in nothing else.
+    No row leaves early and no expert is shared, so the rows differ only in how experts are combined.
     """
     same = {
         "model.dimension": 16,
