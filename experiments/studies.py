@@ -195,7 +195,7 @@ def precision() -> Study:
 
 def small_numbers() -> Study:
     """Whether tables and slots of an optimiser in 16 bits, rounded by chance, cost AUC."""
-    model = "factorization_machine"
+    model = "dcn_v2"
     slots = {"embedding_optimizer.slot_dtype": "bfloat16"}
     return {
         "float32": (model, {}),

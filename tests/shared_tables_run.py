@@ -23,6 +23,7 @@ from ada_ensemble_tf.devices.sharding import Sharding, sharded_tables
 from ada_ensemble_tf.devices.strategies import make_distribution
 from ada_ensemble_tf.layers.embedding import FusedEmbedding
 from ada_ensemble_tf.optimizers import RowSparseOptimizer, make_optimizer
+from ada_ensemble_tf.trained import shared_tables
 from ada_ensemble_tf.trained.checkpoint import Checkpoint
 from ada_ensemble_tf.training.monitoring.embedding_norms import EmbeddingNorms
 
@@ -179,6 +180,8 @@ def check_inference(ours: Trained, alone: Trained, distribution: Distribution) -
 
 def check_checkpoints(folder: Path, name: str, distribution: Distribution, shared: Sharding, ours: Trained) -> None:
     """What several devices saved is read by one, and by others that cut the table in another way; and the other way."""
+    # Chunks of some rows, as large tables have.
+    shared_tables.CHUNK_BYTES = 400
     Checkpoint(folder / "four", ours.variables, distribution).save(1)
     one = made(name)
     Checkpoint(folder / "four", one.variables).restore()

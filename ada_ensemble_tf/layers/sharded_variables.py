@@ -1,6 +1,11 @@
 """Variables of tables that several replicas share; each replica holds other rows and columns of the table."""
 
+import contextlib
+from collections.abc import Iterator
+from typing import Any
+
 import keras
+import tensorflow as tf
 
 from ada_ensemble_tf.devices.sharded_table import ShardedTable
 from ada_ensemble_tf.layers.initial_rows import initial_rows
@@ -27,18 +32,37 @@ def sharded_variable(
         dtype: the numbers' type.
         initializer: for all parts alike.
     """
-    variable = keras.Variable(
-        initializer=keras.initializers.get(initializer),
-        shape=shape or shards.shape,
-        dtype=dtype,
-        trainable=trainable,
-        name=name,
-        autocast=False,
-        synchronization="on_read",
-        aggregation="none",
-    )
+    with _own_initial_values(shards.mesh.strategy):
+        variable = keras.Variable(
+            initializer=keras.initializers.get(initializer),
+            shape=shape or shards.shape,
+            dtype=dtype,
+            trainable=trainable,
+            name=name,
+            autocast=False,
+            synchronization="on_read",
+            aggregation="none",
+        )
     variable.shards = shards
     return variable
+
+
+@contextlib.contextmanager
+def _own_initial_values(strategy: tf.distribute.Strategy | None) -> Iterator[None]:
+    """Within the block, each replica computes the initial values of variables.
+
+    By default the chief sends its own to all workers, in messages as large as the variable: several times the memory of
+    a part, and no message holds more than 2 GiB.
+    """
+    if strategy is None or not hasattr(strategy.extended, "_get_variable_creator_initial_value"):
+        yield
+        return
+    extended: Any = strategy.extended
+    extended._get_variable_creator_initial_value = lambda initial_value, **_: initial_value
+    try:
+        yield
+    finally:
+        del extended._get_variable_creator_initial_value
 
 
 def fill(
@@ -59,6 +83,7 @@ def fill(
             for level in range(0, layout.sizes[piece.field], CHUNK):
                 count = min(CHUNK, layout.sizes[piece.field] - level)
                 drawn = initial_rows(initializer, dimension, layout.offsets[piece.field] + level, count)
-                rows = slice(begin + level * factor, begin + (level + count) * factor)
+                rows = tf.range(begin + level * factor, begin + (level + count) * factor)
                 own = drawn[:, piece.first : piece.first + piece.width]
-                part[rows].assign(keras.ops.reshape(own, [-1, layout.unit]))
+                # By rows, because assigning to a slice reads the part, and may copy it, each time.
+                part.scatter_update(tf.IndexedSlices(tf.reshape(own, [-1, layout.unit]), rows))

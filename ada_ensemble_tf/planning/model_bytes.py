@@ -1,10 +1,11 @@
 """Bytes of a model's parts, counted without making any of its variables."""
 
 import math
+import types
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import keras
 import tensorflow as tf
@@ -16,6 +17,7 @@ from ada_ensemble_tf.keras_private import all_layers, forget_unmade_variables
 from ada_ensemble_tf.layers.embedding import FusedEmbedding
 from ada_ensemble_tf.layers.recomputing import recomputing_all
 from ada_ensemble_tf.models import CTRModel
+from ada_ensemble_tf.optimizers import GroupFtrl
 from ada_ensemble_tf.training.setup import build_model, make_optimizers
 from data_pipelines.fields.schema import Schema
 from data_pipelines.read.dataset import PreparedData
@@ -35,6 +37,10 @@ class TableBytes(NamedTuple):
     held: int
     slots: int
     """Bytes of the optimiser's state."""
+    slots_a_row: int = 0
+    """Of this, bytes that each row has once, however many columns there are."""
+    row_norms: bool = False
+    """Whether the optimiser needs the norms of whole rows."""
 
 
 class WeightBytes(NamedTuple):
@@ -158,7 +164,13 @@ def _weight(variable: keras.Variable, optimizer: keras.optimizers.Optimizer) -> 
 
 def _table_bytes(layer: FusedEmbedding, optimizer: keras.optimizers.Optimizer) -> TableBytes:
     number = tf.as_dtype(layer.table.dtype).size
-    return TableBytes(layer.name, layer.dimension, number, _bytes([layer.table]), slot_bytes(optimizer, [layer.table]))
+    slots = slot_bytes(optimizer, [layer.table])
+    # What rows have once does not grow with the columns.
+    rows, columns = layer.table.shape
+    wider: Any = types.SimpleNamespace(shape=(rows, 2 * columns), dtype=layer.table.dtype)
+    a_row = (2 * slots - slot_bytes(optimizer, [wider])) // rows
+    norms = isinstance(optimizer, GroupFtrl) and optimizer.l1 > 0.0
+    return TableBytes(layer.name, layer.dimension, number, _bytes([layer.table]), slots, a_row, norms)
 
 
 def _without(layer: keras.layers.Layer, apart: set[int]) -> list[keras.Variable]:

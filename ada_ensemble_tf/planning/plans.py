@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from ada_ensemble_tf.devices.placement import Placement, place
+from ada_ensemble_tf.devices.placement import place
+from ada_ensemble_tf.devices.table_layout import TableLayout
 from ada_ensemble_tf.planning.model_bytes import ModelBytes, TableBytes
 from ada_ensemble_tf.planning.traffic import Mesh, Traffic, dense_traffic, table_traffic
 
@@ -92,17 +93,17 @@ def _plan(model: ModelBytes, mesh: Mesh, rows: int, tables: str, dense: str) -> 
     ids = sum(field.columns for field in model.fields)
     for table in model.tables:
         if tables == "replicated":
-            share, sent = 1.0, 0.0
+            own, sent = Part(table.held, table.slots), 0.0
             # Every device gets the gradients of all rows of the batch, with their ids.
             of_rows += rows * ids * (table.dimension * _GRADIENT + _ID)
         else:
-            placement = placement_of(model, table, mesh.size)
-            share, sent = _fullest(placement)
+            own, sent = part_of(model, table, mesh.size)
             of_rows += rows * sent * _GRADIENT
-        held += share * table.held
-        slots += share * table.slots
-        row_bytes = table.dimension * _GRADIENT
-        for kind, bytes_sent in table_traffic(tables, mesh, ids, row_bytes, sent * _GRADIENT, rows).by_kind.items():
+        held += own.held
+        slots += own.slots
+        row_bytes, norms = table.dimension * _GRADIENT, own.is_cut and table.row_norms
+        of_table = table_traffic(tables, mesh, ids, row_bytes, sent * _GRADIENT, rows, norms)
+        for kind, bytes_sent in of_table.by_kind.items():
             traffic = traffic.plus(kind, bytes_sent)
     activations = model.recomputed if cut else model.activations
     # A sharded layer's gradient is whole until it is scattered, like the weights beside it.
@@ -110,13 +111,20 @@ def _plan(model: ModelBytes, mesh: Mesh, rows: int, tables: str, dense: str) -> 
     return Plan(tables, dense, memory, traffic)
 
 
-def placement_of(model: ModelBytes, table: TableBytes, devices: int) -> Placement:
-    """Where the parts of a table would be."""
-    return place(model.fields, table.dimension, devices)
+class Part(NamedTuple):
+    """A device's part of a table; all are as large as the fullest."""
+
+    held: float
+    slots: float
+    is_cut: bool = False
+    """Whether rows of a field have parts on several devices."""
 
 
-def _fullest(placement: Placement) -> tuple[float, float]:
-    """(share of the table that the fullest device holds, numbers that the fullest device sends for a row)."""
-    loads = placement.loads()
-    held = [load.held for load in loads]
-    return max(held) / sum(held), max(load.sent for load in loads)
+def part_of(model: ModelBytes, table: TableBytes, devices: int) -> tuple[Part, float]:
+    """(a device's part of a table in columns, numbers that a device sends for a row of the data)."""
+    placement = place(model.fields, table.dimension, devices)
+    layout = TableLayout(placement, [sum(field.rows for field in model.fields[:i]) for i in range(len(model.fields))])
+    numbers, rows = layout.rows * layout.unit, sum(field.rows for field in model.fields)
+    a_number = (table.slots - rows * table.slots_a_row) / (rows * table.dimension)
+    part = Part(numbers * table.number, numbers * a_number + layout.rows * table.slots_a_row, layout.slices > 1)
+    return part, layout.units * layout.unit

@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
 Group = Literal["world", "host", "slot"]
+_NUMBER = 4.0
+"""Bytes of a float."""
 KINDS = ("all-reduce", "all-gather", "reduce-scatter", "all-to-all")
 
 
@@ -131,12 +133,21 @@ def dense_traffic(dense: str, mesh: Mesh, cut: float, whole: float) -> Traffic:
     return traffic
 
 
-def table_traffic(tables: str, mesh: Mesh, ids: float, row_bytes: float, sent_bytes: float, rows: int) -> Traffic:
+def table_traffic(
+    tables: str,
+    mesh: Mesh,
+    ids: float,
+    row_bytes: float,
+    sent_bytes: float,
+    rows: int,
+    row_norms: bool = False,
+) -> Traffic:
     """What a table's lookups and their gradients exchange in a step.
 
     - "replicated": the rows' gradients, each with its id, are gathered on all devices.
     - "columns": ids are gathered, embeddings go to the rows' devices and their gradients come back, both all-to-all.
-      All devices send as much as the fullest.
+      All devices send as much as the fullest. An optimiser that needs norms of rows which are cut sums a number for
+      each id over all devices.
 
     Args:
         tables: one of these.
@@ -145,6 +156,7 @@ def table_traffic(tables: str, mesh: Mesh, ids: float, row_bytes: float, sent_by
         row_bytes: bytes of a table's row in gradients.
         sent_bytes: bytes of embeddings that the fullest device sends for a row of the data, with "columns".
         rows: of the global batch.
+        row_norms: whether the optimiser sums norms over the slices of rows.
     """
     id_bytes = 4.0
     if tables == "replicated":
@@ -152,4 +164,6 @@ def table_traffic(tables: str, mesh: Mesh, ids: float, row_bytes: float, sent_by
     traffic = Traffic().plus("all-gather", mesh.all_gather("world", rows * ids * id_bytes))
     for _ in ("embeddings", "gradients"):
         traffic = traffic.plus("all-to-all", mesh.all_to_all("world", rows * sent_bytes))
+    if row_norms:
+        traffic = traffic.plus("all-reduce", mesh.all_reduce("world", rows * ids * _NUMBER))
     return traffic

@@ -21,6 +21,10 @@ from ada_ensemble_tf.devices.sharded_table import ShardedTable, shards_of
 Variable: TypeAlias = keras.Variable | tf.Variable
 GRAPH_KEY = "_CHECKPOINTABLE_OBJECT_GRAPH"
 VALUE_KEY = "VARIABLE_VALUE"
+_IN_CHUNKS_KEY = "_TABLES_IN_CHUNKS"
+"""Is in saves of several devices. A save of one device has whole tables, of which reading a slice reads all."""
+CHUNK_BYTES, MOST_CHUNKS = 1 << 25, 32
+"""Tables are copied and written so many bytes at a time, and in more only if a piece would have too many chunks."""
 
 
 class Stored(NamedTuple):
@@ -63,16 +67,15 @@ def save_parts(folder: Path, worker: int, variables: Mapping[str, Variable]) -> 
     folder.mkdir(parents=True, exist_ok=True)
     shared = {name: v for name, v in variables.items() if is_shared(v)}
     for name, variable in shared.items():
-        # A file for each part, so that no more than a part is copied at a time.
+        # A file for each piece, so that no more than a piece is copied at a time.
         for local, pieces in enumerate(_pieces_to_save(variable)):
-            own = [one for one in pieces if one.column == 0 or len(one.shape) > 1]
-            values = [tf.reshape(one.part[one.rows][:: one.repeats], one.shape) for one in own]
-            if own:
-                places = [one.whole for one in own]
-                _save(folder / f"{worker:05d}-{name[:4]}-{local:05d}", [_key(name)] * len(own), places, values)
+            own = (one for one in pieces if one.column == 0 or len(one.shape) > 1)
+            for i, one in enumerate(own):
+                path = folder / f"{worker:05d}-{name[:4]}-{local:05d}-{i:06d}"
+                _save(path, [_key(name)], [one.whole], [tf.reshape(_rows_of(variable, one), one.shape)])
     if worker == 0:
         others = {_key(name): tf.convert_to_tensor(_value(v)) for name, v in variables.items() if name not in shared}
-        graph = {GRAPH_KEY: tf.constant(_object_graph(variables).SerializeToString())}
+        graph = {GRAPH_KEY: tf.constant(_object_graph(variables).SerializeToString()), _IN_CHUNKS_KEY: tf.constant(1)}
         names = [*others, *graph]
         _save(folder / "00000", names, [""] * len(names), [*others.values(), *graph.values()])
 
@@ -101,11 +104,21 @@ def restore_parts(path: Path, variables: Mapping[str, Variable]) -> None:
             (value,) = _restore(path, _key(name), "", variable.dtype)
             variable.assign(value)
             continue
-        for piece in itertools.chain(*_pieces(variable)):
+        for piece in itertools.chain(*_pieces(variable, chunked=_IN_CHUNKS_KEY in shapes)):
             (value,) = _restore(path, _key(name), piece.whole, piece.part.dtype)
             width = piece.part.shape[1:].as_list()
             own = tf.reshape(value, [-1, *width]) if width else tf.repeat(value, piece.repeats)
-            piece.part[piece.rows].assign(own)
+            if shards_of(variable) is None:
+                piece.part[piece.rows].assign(own)
+            else:
+                piece.part.scatter_update(tf.IndexedSlices(own, tf.range(piece.rows.start, piece.rows.stop)))
+
+
+def _rows_of(variable: Variable, piece: Stored) -> tf.Tensor:
+    if shards_of(variable) is None:
+        return piece.part[piece.rows][:: piece.repeats]
+    # Gathered, because reading a variable that is updated by rows copies all of it.
+    return tf.gather(piece.part, tf.range(piece.rows.start, piece.rows.stop, piece.repeats))
 
 
 def _pieces_to_save(variable: Variable) -> list[list[Stored]]:
@@ -114,17 +127,22 @@ def _pieces_to_save(variable: Variable) -> list[list[Stored]]:
     return [own if dense is None or dense.is_owner(local) else [] for local, own in enumerate(pieces)]
 
 
-def _pieces(variable: Variable) -> list[list[Stored]]:
-    """The pieces of a shared variable, or of state beside it, on each replica of this process."""
+def _pieces(variable: Variable, chunked: bool = True) -> list[list[Stored]]:
+    """The pieces of a shared variable, or of state beside it, on each replica; those of tables by default in chunks."""
     if (dense := dense_shards_of(variable)) is not None:
         parts = dense.parts(variable)
         return [[_block(dense, part, local, one) for one in dense.blocks(local)] for local, part in enumerate(parts)]
     shards = shards_of(variable)
     assert shards is not None, "only shared variables have pieces"
-    return [
-        [_stored(shards, part, piece) for piece in shards.layout.placement.of_device(shards.mesh.first + local)]
-        for local, part in enumerate(shards.parts(variable))
-    ]
+    found = []
+    for local, part in enumerate(shards.parts(variable)):
+        own: list[Stored] = []
+        for piece in shards.layout.placement.of_device(shards.mesh.first + local):
+            levels = shards.layout.sizes[piece.field]
+            size = max(CHUNK_BYTES // (piece.width * part.dtype.size), -(-levels // MOST_CHUNKS)) if chunked else levels
+            own += [_stored(shards, part, piece, at, min(size, levels - at)) for at in range(0, levels, size)]
+        found.append(own)
+    return found
 
 
 def _block(shards: DenseShards, part: tf.Variable, local: int, block: Block) -> Stored:
@@ -135,13 +153,14 @@ def _block(shards: DenseShards, part: tf.Variable, local: int, block: Block) -> 
     return Stored(part, slice(start, start + count), f"{whole} {place}", block.size, 0, 1)
 
 
-def _stored(shards: ShardedTable, part: tf.Variable, piece: Piece) -> Stored:
+def _stored(shards: ShardedTable, part: tf.Variable, piece: Piece, level: int, count: int) -> Stored:
+    """`count` levels of a piece, from `level`."""
     layout = shards.layout
-    first, count = layout.offsets[piece.field], layout.sizes[piece.field]
-    rows, (whole_rows, dimension) = layout.rows_of(piece), shards.logical_shape
+    first, factor = layout.offsets[piece.field] + level, piece.width // layout.unit
+    start, (whole_rows, dimension) = layout.rows_of(piece).start + factor * level, shards.logical_shape
+    rows = slice(start, start + factor * count)
     if part.shape.rank == 1:
-        place = f"{whole_rows} {first},{count}"
-        return Stored(part, rows, place, (count,), piece.first, piece.width // layout.unit)
+        return Stored(part, rows, f"{whole_rows} {first},{count}", (count,), piece.first, factor)
     place = f"{whole_rows} {dimension} {first},{count}:{piece.first},{piece.width}"
     return Stored(part, rows, place, (count, piece.width), piece.first, 1)
 

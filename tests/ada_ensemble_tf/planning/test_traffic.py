@@ -55,6 +55,9 @@ def test_tables_send_rows_or_embeddings():
     assert sum(columns.by_kind["all-to-all"]) == pytest.approx(2 * 7 / 8 * 10 * 8)
     # Four of a device's seven peers are on the other host.
     assert columns.by_kind["all-to-all"].across == pytest.approx(2 * 4 / 8 * 10 * 8)
+    # Norms of cut rows: a number for each id, summed over all.
+    norms = table_traffic("columns", TWO_BY_FOUR, 3, 16.0, 8.0, rows=10, row_norms=True).by_kind["all-reduce"]
+    assert sum(norms) == pytest.approx(2 * 7 / 8 * 10 * 3 * 4)
 
 
 @pytest.mark.parametrize(
