@@ -17,6 +17,7 @@ import tensorflow as tf
 
 from ada_ensemble_tf.devices import sharding as sharding_module
 from ada_ensemble_tf.devices.distribution import Distribution
+from ada_ensemble_tf.devices.mesh import Mesh
 from ada_ensemble_tf.devices.placement import place
 from ada_ensemble_tf.devices.sharded_table import ShardedTable
 from ada_ensemble_tf.devices.sharding import Sharding, sharded_tables
@@ -178,6 +179,37 @@ def check_inference(ours: Trained, alone: Trained, distribution: Distribution) -
     print("inference", flush=True)
 
 
+def check_rounded_exchange(distribution: Distribution, mesh: Mesh) -> None:
+    """Embeddings and gradients that are sent in bfloat16 are those of float32, rounded, in half the bytes."""
+    with distribution.scope():
+        ours = made("sparse_adagrad", Sharding(mesh, SIZES, WIDTHS, "bfloat16"))
+    inputs = tf.nest.map_structure(tf.constant, batch(ROWS, 0))
+    single = [inputs["ids"].numpy(), ours.layer.shards]
+
+    @tf.function(autograph=False)
+    def looked_up(ids):
+        def on_replica(ids):
+            ids, table = distribution.part(ids), ours.layer.table
+            with tf.GradientTape() as tape:
+                found = single[1].lookup(table, ids)
+                total = tf.reduce_sum(found * 1.001)
+            return found, tf.convert_to_tensor(tape.gradient(total, table.value).values)
+
+        return distribution.strategy.run(on_replica, (ids,))
+
+    wire = mesh.count_bytes()
+    found, gradients = (distribution.strategy.experimental_local_results(x) for x in looked_up(inputs["ids"]))
+    mesh.wire, layout = None, single[1].layout
+    first = made("sparse_adagrad").layer
+    first.value_rows = ()
+    np.testing.assert_allclose(
+        tf.concat(found, axis=0), first._mean(inputs["ids"]).numpy().reshape(ROWS, -1), rtol=5e-3
+    )
+    assert all(np.any(x.numpy() == 1.0) and not np.any(x.numpy() == np.float32(1.001)) for x in gradients)
+    assert wire.sent()["all_to_all", "world"] == 2 * (REPLICAS - 1) * layout.units * ROWS // REPLICAS * layout.unit * 2
+    print("rounded exchange", flush=True)
+
+
 def check_checkpoints(folder: Path, name: str, distribution: Distribution, shared: Sharding, ours: Trained) -> None:
     """What several devices saved is read by one, and by others that cut the table in another way; and the other way."""
     # Chunks of some rows, as large tables have.
@@ -220,6 +252,8 @@ if __name__ == "__main__":
     fields = Sharding(found.make_mesh(), SIZES, WIDTHS)
     both = {name: check_optimizer(name, found, fields) for name in names}
     check_norms(*both["group_ftrl"])
+    if "TF_CONFIG" not in os.environ:
+        check_rounded_exchange(found, found.mesh)
     check_inference(*both["group_ftrl"], found)
     check_checkpoints(Path(sys.argv[1]), saved, found, fields, both[saved][0])
     # A worker that ends looks as if it had died.

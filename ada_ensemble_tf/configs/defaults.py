@@ -32,10 +32,16 @@ def trainer() -> ConfigDict:
             "worker_timeout": 1800.0,
             # Where embedding tables are. "replicated": whole on every device. "columns": each field's table on one
             # device or, if it is large, cut into slices of columns on several; for tables larger than a device.
+            # "collectives" is the type in which they then send embeddings and their gradients, "float32" or "bfloat16".
             # Where weights and optimiser state of dense layers are. "replicated": whole on every device. "fsdp": cut
             # among all devices; a layer is gathered while it is computed. "hsdp": cut among the devices of each host.
             # Devices of a host for "hsdp": 0 takes those of each process.
-            "sharding": {"tables": "replicated", "dense": "replicated", "devices_per_host": 0},
+            "sharding": {
+                "tables": "replicated",
+                "collectives": "float32",
+                "dense": "replicated",
+                "devices_per_host": 0,
+            },
             # Rows per weight update, over all devices and machines.
             "batch_size": 4096,
             # Rows that each machine scores at once.

@@ -23,13 +23,15 @@ class ShardedTable:
     Args:
         mesh: of N replicas.
         layout: of a placement on N devices.
+        exchanged: the type in which embeddings and their gradients are sent, "float32" or "bfloat16". They are rounded
+            to it by the sender; all sums are in float32.
     """
 
     group: Group = "world"
     """The replicas that share it."""
 
-    def __init__(self, mesh: Mesh, layout: TableLayout):
-        self.mesh, self.layout = mesh, layout
+    def __init__(self, mesh: Mesh, layout: TableLayout, exchanged: str = "float32"):
+        self.mesh, self.layout, self.exchanged = mesh, layout, exchanged
         self._batch: int | None = None
         largest = max(layout.rows, max(layout.offsets) * layout.slices + layout.rows)
         self._integer = np.int32 if largest < 2**31 else np.int64
@@ -91,10 +93,26 @@ class ShardedTable:
             sums = tf.math.unsorted_segment_sum(found * weights, units, layout.units)
             found = sums / tf.maximum(tf.math.unsorted_segment_sum(weights, units, layout.units), 1.0)
         parts = tf.reshape(found, [layout.units, replicas, ids.shape[0], layout.unit])
-        received = self.mesh.all_to_all(tf.transpose(parts, [1, 0, 2, 3]))
+        received = self._exchange(tf.transpose(parts, [1, 0, 2, 3]))
         units = tf.reshape(received, [replicas * layout.units, ids.shape[0], layout.unit])
         embedded = tf.transpose(tf.gather(units, layout.place_of_unit), [1, 0, 2])
         return tf.reshape(embedded, [ids.shape[0], len(layout.place_of_unit) * layout.unit])
+
+    def _exchange(self, parts: tf.Tensor) -> tf.Tensor:
+        """`Mesh.all_to_all` of float32, sent as `exchanged` in both directions."""
+        if self.exchanged == "float32":
+            return self.mesh.all_to_all(parts)
+
+        def rounded(x: tf.Tensor) -> tf.Tensor:
+            # Collectives know no bfloat16; exchanging moves bits.
+            bits = tf.bitcast(tf.cast(x, tf.bfloat16), tf.float16)
+            return tf.cast(tf.bitcast(self.mesh.all_to_all(bits), tf.bfloat16), x.dtype)
+
+        @tf.custom_gradient
+        def exchange(x: tf.Tensor) -> tuple[tf.Tensor, Callable]:
+            return rounded(x), rounded
+
+        return exchange(parts)
 
     @_as_it_is
     def whole_row_sums(self, sums: tf.Tensor, places: tf.Tensor) -> tf.Tensor:

@@ -18,13 +18,14 @@ class Sharding:
         mesh: of several replicas.
         sizes: the levels of each field of the data, in order.
         columns: the ids of each field.
+        exchanged: the type in which embeddings and their gradients are sent, see `ShardedTable`.
 
     Attributes:
         placements: of the tables made so far, by name.
     """
 
-    def __init__(self, mesh: Mesh, sizes: Sequence[int], columns: Sequence[int]):
-        self._mesh = mesh
+    def __init__(self, mesh: Mesh, sizes: Sequence[int], columns: Sequence[int], exchanged: str = "float32"):
+        self._mesh, self._exchanged = mesh, exchanged
         self._tables = [FieldTable(*table) for table in zip(sizes, columns, strict=True)]
         self.placements: dict[str, Placement] = {}
 
@@ -34,7 +35,7 @@ class Sharding:
             return None
         placement = self.placements[name] = place(self._tables, dimension, self._mesh.replicas)
         offsets = [sum(table.rows for table in self._tables[:field]) for field in range(len(self._tables))]
-        return ShardedTable(self._mesh, TableLayout(placement, offsets))
+        return ShardedTable(self._mesh, TableLayout(placement, offsets), self._exchanged)
 
 
 @contextlib.contextmanager

@@ -41,6 +41,8 @@ class TableBytes(NamedTuple):
     """Of this, bytes that each row has once, however many columns there are."""
     row_norms: bool = False
     """Whether the optimiser needs the norms of whole rows."""
+    sent: int = 4
+    """Bytes of a number of embeddings and their gradients as devices that share the table send them."""
 
 
 class WeightBytes(NamedTuple):
@@ -100,7 +102,10 @@ def model_bytes(config: ConfigDict, data: PreparedData, rows: int) -> ModelBytes
     groups = {"weight_optimizer": model.weight_variables, "gate_optimizer": model.gate_variables}
     return ModelBytes(
         fields=field_tables(data.schema),
-        tables=tuple(_table_bytes(layer, optimizers["embedding_optimizer"]) for layer in tables),
+        tables=tuple(
+            _table_bytes(layer, optimizers["embedding_optimizer"], tf.as_dtype(config.sharding.collectives).size)
+            for layer in tables
+        ),
         weights=_bytes(dense),
         gradients=_bytes([v for v in dense if v.trainable]),
         slots=sum(slot_bytes(optimizers[name], variables) for name, variables in groups.items()),
@@ -162,7 +167,7 @@ def _weight(variable: keras.Variable, optimizer: keras.optimizers.Optimizer) -> 
     return WeightBytes(math.prod(variable.shape), number, slot_bytes(optimizer, [variable]))
 
 
-def _table_bytes(layer: FusedEmbedding, optimizer: keras.optimizers.Optimizer) -> TableBytes:
+def _table_bytes(layer: FusedEmbedding, optimizer: keras.optimizers.Optimizer, sent: int) -> TableBytes:
     number = tf.as_dtype(layer.table.dtype).size
     slots = slot_bytes(optimizer, [layer.table])
     # What rows have once does not grow with the columns.
@@ -170,7 +175,7 @@ def _table_bytes(layer: FusedEmbedding, optimizer: keras.optimizers.Optimizer) -
     wider: Any = types.SimpleNamespace(shape=(rows, 2 * columns), dtype=layer.table.dtype)
     a_row = (2 * slots - slot_bytes(optimizer, [wider])) // rows
     norms = isinstance(optimizer, GroupFtrl) and optimizer.l1 > 0.0
-    return TableBytes(layer.name, layer.dimension, number, _bytes([layer.table]), slots, a_row, norms)
+    return TableBytes(layer.name, layer.dimension, number, _bytes([layer.table]), slots, a_row, norms, sent)
 
 
 def _without(layer: keras.layers.Layer, apart: set[int]) -> list[keras.Variable]:

@@ -102,7 +102,7 @@ def _plan(model: ModelBytes, mesh: Mesh, rows: int, tables: str, dense: str) -> 
         held += own.held
         slots += own.slots
         row_bytes, norms = table.dimension * _GRADIENT, own.is_cut and table.row_norms
-        of_table = table_traffic(tables, mesh, ids, row_bytes, sent * _GRADIENT, rows, norms)
+        of_table = table_traffic(tables, mesh, ids, row_bytes, sent * table.sent, rows, norms)
         for kind, bytes_sent in of_table.by_kind.items():
             traffic = traffic.plus(kind, bytes_sent)
     activations = model.recomputed if cut else model.activations

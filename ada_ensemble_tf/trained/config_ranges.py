@@ -37,6 +37,7 @@ RANGES: dict[str, Allowed] = {
     "strategy": OneOf(("auto", "none", "mirrored")),
     "worker_timeout": POSITIVE,
     "sharding.tables": OneOf(("replicated", "columns")),
+    "sharding.collectives": OneOf(("float32", "bfloat16")),
     "sharding.dense": OneOf(("replicated", "fsdp", "hsdp")),
     "sharding.devices_per_host": Range(0, whole=True),
     "batch_size": _ROWS,

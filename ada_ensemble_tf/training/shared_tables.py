@@ -22,7 +22,13 @@ def make_sharding(config: ConfigDict, data: PreparedData, distribution: Distribu
     Raises:
         UserError: if there is one device, or the config asks for something that shared tables do not support.
     """
+    exchanged = config.sharding.collectives
     if config.sharding.tables == "replicated":
+        if exchanged != "float32":
+            raise UserError(
+                f"config.sharding.collectives={exchanged!r} is for tables that devices share: leave 'float32', or set "
+                "config.sharding.tables='columns'"
+            )
         return None
     if distribution.replicas == 1:
         raise UserError(
@@ -53,6 +59,7 @@ def make_sharding(config: ConfigDict, data: PreparedData, distribution: Distribu
         distribution.mesh or distribution.make_mesh(),
         [field.size for field in fields],
         [field.width for field in fields],
+        exchanged,
     )
 
 

@@ -45,7 +45,7 @@ def test_every_optimizer_trains_a_shared_table_as_one_device_trains_it(checked, 
     assert f"trained {optimizer}" in checked
 
 
-@pytest.mark.parametrize("what", ["norms", "inference", "checkpoints"])
+@pytest.mark.parametrize("what", ["norms", "rounded exchange", "inference", "checkpoints"])
 def test_what_else_reads_a_shared_table_finds_that_of_one_device(checked, what):
     assert what in checked
 

@@ -55,5 +55,8 @@ def test_models_that_train_in_stages_are_refused():
 def test_replicated_tables_are_the_default(prepared_criteo):
     config = sample.get_config("dcn_v2")
     assert make_sharding(config, open_data(prepared_criteo), TwoDevices()) is None
+    config.sharding.collectives = "bfloat16"
+    with pytest.raises(UserError, match="config.sharding.collectives='bfloat16' is for tables that devices share"):
+        make_sharding(config, open_data(prepared_criteo), TwoDevices())
     with pytest.raises(UserError, match="config.sharding.tables should be one of .*columns.*; got 'rows'"):
         check_config(config_of(**{"sharding.tables": "rows"}).to_dict())
