@@ -29,31 +29,36 @@ def graph_loop(
         distribution: says whether to stop.
         timed: whether to measure `WAIT`; TensorFlow cannot read a clock if operations must be deterministic.
     """
-    # No AutoGraph: no model has Python control flow over tensors, and converting it took a quarter of the time until
-    # the first step.
+    # No AutoGraph: converting the model took a quarter of the time until the first step, and only this loop has control
+    # flow over tensors.
     step = tf.function(training_logs, autograph=False)
     clock = tf.timestamp if timed else lambda: tf.constant(0.0, tf.float64)
 
-    @tf.function
     def run_calls(batches: Any, calls: tf.Tensor):
         names = step.get_concrete_function(batches.element_spec).structured_outputs
         totals = {name: tf.constant(0.0) for name in (*names, UNKNOWN) if name not in ("first_bad", "bad_step", STOP)}
-        done, bad, bad_step = tf.constant(0), tf.constant(-1), tf.constant(0, tf.int64)
-        waited, stop = tf.constant(0.0, tf.float64), tf.constant(0, tf.int64)
-        while done < calls and bad < 0 and stop == 0:
+
+        def goes_on(done, bad, bad_step, stop, waited, totals):
+            del bad_step, waited, totals
+            return (done < calls) & (bad < 0) & (stop == 0)
+
+        def call(done, bad, bad_step, stop, waited, totals):
             # Without these control edges the clock could be read whenever a thread is free.
             asked = clock()
             with tf.control_dependencies([asked]):
-                element = next(batches)
+                element = batches.get_next()
             with tf.control_dependencies(tf.nest.flatten(element)):
                 waited += clock() - asked
             logs = step(element)
-            bad, bad_step = logs["first_bad"], logs["bad_step"]
-            stop = distribution.stop_asked(logs)
+            bad, bad_step, stop = logs["first_bad"], logs["bad_step"], distribution.stop_asked(logs)
             logs |= {UNKNOWN: unknown_ids.share(element)}
-            totals = {name: total + logs[name] for name, total in totals.items()}
-            done += 1
+            return done + 1, bad, bad_step, stop, waited, {name: totals[name] + logs[name] for name in totals}
+
+        start = (tf.constant(0), tf.constant(-1), tf.constant(0, tf.int64), tf.constant(0, tf.int64))
+        done, bad, bad_step, stop, waited, totals = tf.while_loop(
+            goes_on, call, (*start, tf.constant(0.0, tf.float64), totals)
+        )
         means = {name: total / tf.cast(done, tf.float32) for name, total in totals.items()}
         return means | ({WAIT: waited} if timed else {}), bad, bad_step, stop
 
-    return run_calls
+    return tf.function(run_calls, autograph=False)

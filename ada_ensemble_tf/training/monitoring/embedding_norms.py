@@ -25,7 +25,7 @@ class EmbeddingNorms:
         layers = [layer for layer in all_layers(model) if isinstance(layer, FusedEmbedding)]
         self._tables = {layer.name: layer.table for layer in layers if layer.shards is None}
         self._shared = {layer.name: (layer.shards, layer.table) for layer in layers if layer.shards is not None}
-        self._run = tf.function(self._all_tables)
+        self._run = tf.function(self._all_tables, autograph=False)
 
     def __call__(self) -> dict[str, float]:
         """`embeddings/norm/<table>` and `embeddings/zero_rows/<table>` for all tables."""
@@ -49,13 +49,16 @@ class EmbeddingNorms:
     def _sums(self, table: keras.Variable) -> tuple[tf.Tensor, tf.Tensor]:
         """(sum of the rows' norms, number of zero rows), in float64: float32 counts to 2^24."""
         rows = table.shape[0]
-        norms, zeros, start = tf.constant(0.0, tf.float64), tf.constant(0.0, tf.float64), tf.constant(0)
-        while start < rows:
+
+        def add_chunk(start, norms, zeros):
             # Gather, because reading a variable that is updated by rows copies all of it.
             chunk = tf.cast(tf.gather(table.value, tf.range(start, tf.minimum(start + CHUNK, rows))), tf.float32)
             norms += tf.reduce_sum(tf.cast(tf.norm(chunk, axis=1), tf.float64))
             zeros += tf.reduce_sum(tf.cast(tf.reduce_all(chunk == 0.0, axis=1), tf.float64))
-            start += CHUNK
+            return start + CHUNK, norms, zeros
+
+        nothing = tf.constant(0.0, tf.float64)
+        _, norms, zeros = tf.while_loop(lambda start, *_: start < rows, add_chunk, (tf.constant(0), nothing, nothing))
         return norms, zeros
 
 
