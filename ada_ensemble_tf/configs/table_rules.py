@@ -1,7 +1,7 @@
 """The rules of `--config=tabular`: sizes, regularisation, rates and patience from the prepared data.
 
-N is the number of training rows, F of fields, B the batch size, D the embedding size. "2^" stands for the nearest power
-of two, [low, value, high] for a value kept between two bounds. All models that have the key:
+N is the number of training rows, F of fields, V of levels, B the batch size, D the embedding size. "2^" stands for the
+nearest power of two, [low, value, high] for a value kept between two bounds. All models that have the key:
 
 | key | rule | reason |
 |---|---|---|
@@ -17,6 +17,13 @@ of two, [low, value, high] for a value kept between two bounds. All models that 
 | `model.dropout` | 0.3; 0.2 from N = 30,000, 0.1 from 300,000 | with fewer rows, units fit noise sooner |
 | `model.l2` | [1e-5, 10 / N, 1e-3] | a prior counts for less, the more rows there are |
 | `embedding_optimizer.l2` | 500 / B | it is weighed against sums of gradients, each a mean of B rows |
+
+Where levels outnumber rows (V > N), all but logistic regression, besides:
+
+| key | rule | reason |
+|---|---|---|
+| `model.normalization`, `model.embedding_normalization` | none for batch | it scales up the noise of rare levels |
+| `ema_momentum` | 0.995, with `average_last` 1 | so few rows leave noise in the weights |
 
 AdaEnsemble, besides; `experiments/results/layer_form.md` has what they are worth on three tables:
 
@@ -70,7 +77,10 @@ def apply(config: ConfigDict, facts: Facts) -> None:
     if config.model.name == "logistic_regression":
         config.embedding_optimizer.learning_rate = 0.1
         config.embedding_optimizer.l2 = _over_batch(config, 25.0)
-    elif config.model.name == "ada_ensemble":
+        return
+    if facts.levels > facts.rows:
+        _rare_levels(config)
+    if config.model.name == "ada_ensemble":
         _ada_ensemble(config)
     elif config.model.name in MIXTURES:
         _mixture(config, facts)
@@ -103,6 +113,13 @@ def _sizes(config: ConfigDict, facts: Facts) -> None:
     if "dropout" in config.model:
         config.model.dropout = 0.3 if rows < 30_000 else 0.2 if rows < 300_000 else 0.1
     config.embedding_optimizer.l2 = _over_batch(config, 500.0)
+
+
+def _rare_levels(config: ConfigDict) -> None:
+    config.average_last, config.ema_momentum = 1, 0.995
+    for key in ("normalization", "embedding_normalization"):
+        if config.model.get(key) == "batch":
+            config.model[key] = "none"
 
 
 def _ada_ensemble(config: ConfigDict) -> None:

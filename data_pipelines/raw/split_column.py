@@ -58,7 +58,8 @@ def known_rule(
     )
     for chunk in reader:
         text = distinct(chunk.columns, rule.column).str.strip_chars()
-        if not forms.other and is_of_kind(text, "split").all():
+        # A column of names with another text in it is a column of names: its reading complains of the line.
+        if not forms.other and is_of_kind(text, "split").any():
             show(f"note: {rule}: the column names the split of each row, so --split is not used")
             return dataclasses.replace(rule, by="name")
         forms.add(text, np.bincount(codes(chunk.columns, rule.column), minlength=len(text)))

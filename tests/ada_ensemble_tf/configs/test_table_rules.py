@@ -49,8 +49,22 @@ def test_rules_by_hand():
     assert [each["model.dropout"] for each in (small, middle, large)] == [0.3, 0.2, 0.1]
     assert [each["model.l2"] for each in (small, middle, large)] == pytest.approx([1e-3, 10 / 150_000, 1e-5])
     assert [each["embedding_optimizer.l2"] for each in (small, middle, large)] == [500 / 128, 500 / 512, 500 / 4096]
-    same = {"patience": 4, "average_last": 3, "calibration": "temperature", "monitor": "auc"}
+    same = {"patience": 4, "calibration": "temperature", "monitor": "auc"}
     assert all(same.items() <= each.items() for each in (small, middle, large))
+
+
+def test_levels_that_outnumber_rows_are_not_normalised_and_weights_are_averaged():
+    few = Facts(rows=7_000, positives=1_500, fields=39, levels=7_000)
+    keys = ("model.normalization", "average_last", "ema_momentum")
+    assert [values("dnn", SMALL)[key] for key in keys] == ["none", 1, 0.995]
+    assert [values("dnn", few)[key] for key in keys] == ["batch", 3, 0.0]
+    keys = ("model.embedding_normalization", "average_last", "ema_momentum")
+    assert [values("ada_ensemble", SMALL)[key] for key in keys] == ["none", 1, 0.995]
+    assert [values("ada_ensemble", few)[key] for key in keys] == ["batch", 1, 0.995]
+    # The normalisation of other models' layers is of rows, not of levels.
+    assert values("dhen", SMALL)["model.normalization"] == values("dhen", few)["model.normalization"] != "none"
+    linear = values("logistic_regression", SMALL)
+    assert (linear["average_last"], linear["ema_momentum"]) == (3, 0.0)
 
 
 def test_rules_of_mixtures_and_logistic_regression():

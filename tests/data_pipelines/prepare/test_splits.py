@@ -188,7 +188,7 @@ def test_another_rule_than_there_is_named(tmp_path):
             "validation split gets none of the 400 rows; give it rows of both labels",
         ),
         (
-            SplitRule("name", "part"), {}, {"part": ["train", "dev", *["test"] * (ROWS - 2)]},
+            SplitRule("column", "part"), {}, {"part": ["train", "dev", *["test"] * (ROWS - 2)]},
             "t.csv:3: field part: 'dev' is not train, validation or test; fix the line or allow it",
         ),
         (SplitRule("column", "when"), {}, {}, "t.csv:1: the header has no column 'when'; there are y, id"),
