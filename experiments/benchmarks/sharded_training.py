@@ -210,7 +210,7 @@ def differences(one: Path, other: Path) -> dict[str, float]:
 def kind_of(name: str) -> str | None:
     """Whether a saved variable is a table, the state beside one, or another weight; None for what is no number."""
     path = name.partition(".")[2]
-    if "seed" in path or path.startswith(("best_", "evaluations", "progress", "examples")):
+    if "seed" in path or path.startswith(("best_", "evaluations", "progress", "examples", "seconds")):
         return None
     if path.endswith(".table"):
         return "tables"
