@@ -97,8 +97,8 @@ def model_bytes(config: ConfigDict, data: PreparedData, rows: int) -> ModelBytes
     apart = {id(layer.table) for layer in tables}
     dense = _without(model, apart)
     weights = {id(v) for v in model.weight_variables}
-    layers = {name: [v for v in own if id(v) in weights] for name, own in cut.layers.items()}
-    activations, recomputed = _activations(model, rows, layers)
+    layers = [[v for v in own if id(v) in weights] for _, own in cut.layers]
+    activations, recomputed = _activations(model, rows, {name for name, _ in cut.layers})
     groups = {"weight_optimizer": model.weight_variables, "gate_optimizer": model.gate_variables}
     return ModelBytes(
         fields=field_tables(data.schema),
@@ -109,7 +109,7 @@ def model_bytes(config: ConfigDict, data: PreparedData, rows: int) -> ModelBytes
         weights=_bytes(dense),
         gradients=_bytes([v for v in dense if v.trainable]),
         slots=sum(slot_bytes(optimizers[name], variables) for name, variables in groups.items()),
-        layers=tuple(tuple(_weight(v, optimizers["weight_optimizer"]) for v in own) for own in layers.values()),
+        layers=tuple(tuple(_weight(v, optimizers["weight_optimizer"]) for v in own) for own in layers),
         activations=activations,
         recomputed=recomputed,
     )
@@ -153,13 +153,13 @@ def _no_values() -> Iterator[None]:
 
 
 class _Cut:
-    """The weights of layers that can be sharded, by the layer's name."""
+    """The weights of layers that can be sharded, with the layer's name."""
 
     def __init__(self) -> None:
-        self.layers: dict[str, Sequence[keras.Variable]] = {}
+        self.layers: list[tuple[str, Sequence[keras.Variable]]] = []
 
     def cut(self, layer: str, weights: Sequence[keras.Variable]) -> None:
-        self.layers[layer] = weights
+        self.layers.append((layer, weights))
 
 
 def _weight(variable: keras.Variable, optimizer: keras.optimizers.Optimizer) -> WeightBytes:
