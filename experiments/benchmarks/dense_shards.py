@@ -11,12 +11,14 @@ The first compares, for DHEN of eight layers, AdaEnsemble (bi-level) and DCN V2,
 * wire: bytes that a device sends in a step in the collectives of sharded layers, counted while they run, by kind and by
     whether they stay in a host, beside the formulas of `planning.traffic`; a ring through hosts sends 1 / G across.
     What stays whole, such as gates, is exchanged by `tf.distribute` and not counted.
-* differences: the largest between losses, relative to the loss, and between weights at the end, to replicated layers.
+* differences: the largest between losses, relative to the loss, and between weights at the end, to replicated layers;
+    and those of replicated layers whose matrix products round differently (TF_ENABLE_ONEDNN_OPTS=0), "rounding".
 
 The second asks the planner which sharding holds DHEN of so many layers in the memory of a device.
 """
 
 import json
+import os
 import statistics
 import subprocess
 import sys
@@ -31,7 +33,8 @@ from absl import flags
 
 from data_pipelines.errors import UserError, run_main
 
-KINDS: tuple[str, ...] = ("replicated", "fsdp", "hsdp")
+RUNS = {"replicated": "replicated", "rounding": "replicated", "fsdp": "fsdp", "hsdp": "hsdp"}
+"""What is run, and how its layers are held."""
 HOSTS, DEVICES, FIELDS, LEVELS, BATCH = 2, 2, 10, 50, 256
 MODELS: dict[str, dict[str, Any]] = {
     "dhen": {"dimension": 8, "num_layers": 8, "num_outputs": 8, "dlrm_units": (128,), "activation": "gelu"},
@@ -68,9 +71,11 @@ def main(argv: Sequence[str]) -> None:
 def compare(name: str, folder: Path) -> None:
     """Trains a model in each way and prints the figures beside each other."""
     found = {}
-    for kind in KINDS:
-        command = [sys.executable, "-m", __spec__.name, f"--one={name},{kind},{folder / kind}.npz"]
-        done = subprocess.run([*command, f"--steps={flags.FLAGS.steps}"], capture_output=True, text=True, check=False)
+    for kind, held in RUNS.items():
+        command = [sys.executable, "-m", __spec__.name, f"--one={name},{held},{folder / kind}.npz"]
+        command.append(f"--steps={flags.FLAGS.steps}")
+        env = os.environ | ({"TF_ENABLE_ONEDNN_OPTS": "0"} if kind == "rounding" else {})
+        done = subprocess.run(command, capture_output=True, text=True, check=False, env=env)
         if done.returncode:
             raise UserError(f"{' '.join(command)} ended with code {done.returncode}: {done.stderr.strip()[-500:]}")
         found[kind] = json.loads(done.stdout.splitlines()[-1])
