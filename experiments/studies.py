@@ -167,6 +167,15 @@ def layer_form() -> Study:
     return {label: ("ada_ensemble", values) for label, values in changes.items()}
 
 
+def learned_exits() -> Study:
+    """AdaEnsemble whose gates learn on half of the validation rows, an update for each of the weights.
+
+    On training rows all exits of a model that fits them are alike, so gates that learn there cannot tell them apart.
+    """
+    gates = {"gate_source": "validation", "gate_share": 0.5, "weight_steps": 1, "gate_optimizer.learning_rate": 0.01}
+    return {"learned_exits": ("ada_ensemble", {"training": "bilevel", "monitor": "logloss"} | gates)}
+
+
 def equal_sizes() -> Study:
     """AdaEnsemble and three baselines at the same D and rates, for tables on which nothing has been tuned."""
     values = {
