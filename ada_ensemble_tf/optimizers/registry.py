@@ -1,5 +1,6 @@
 """Optimisers by name, Keras' own and ours."""
 
+import inspect
 from collections.abc import Mapping
 from typing import Any
 
@@ -25,6 +26,18 @@ OPTIMIZERS: dict[str, type[keras.optimizers.Optimizer]] = registry(
         "sparse_adam": RowSparseAdam,
     }
 )
+
+
+def arguments_of(name: str) -> set[str]:
+    """The arguments that the optimiser registered as `name` has, those that configs have for all of them included.
+
+    Example:
+        >>> {"l1", "slot_dtype"} & arguments_of("sparse_adam")
+        {'slot_dtype'}
+    """
+    classes = [cls for cls in OPTIMIZERS[name].__mro__ if "__init__" in vars(cls) and cls is not object]
+    own = {parameter for cls in classes for parameter in inspect.signature(cls).parameters}
+    return own | {"slot_dtype", "rounding_seed"}
 
 
 def make_optimizer(

@@ -1,5 +1,6 @@
 """From a config to a compiled model."""
 
+import logging
 import math
 from collections.abc import Mapping
 from typing import Any
@@ -13,10 +14,15 @@ from ada_ensemble_tf.keras_private import is_scheduled
 from ada_ensemble_tf.layers.precision import PRECISIONS, layers_of
 from ada_ensemble_tf.models import CTRModel, model_class, model_inputs
 from ada_ensemble_tf.optimizers import make_optimizer
+from ada_ensemble_tf.optimizers.defaults import DEFAULTS
+from ada_ensemble_tf.optimizers.registry import OPTIMIZERS as REGISTERED
+from ada_ensemble_tf.optimizers.registry import arguments_of
 from ada_ensemble_tf.training.vectors import start_from_vectors
 from ada_ensemble_tf.updates.grouped import OPTIMIZERS
 from data_pipelines.errors import UserError
 from data_pipelines.read.dataset import PreparedData
+
+logger = logging.getLogger(__name__)
 
 
 def seed_everything(seed: int, deterministic: bool) -> None:
@@ -96,7 +102,7 @@ def make_optimizers(config: ConfigDict) -> dict[str, keras.optimizers.Optimizer]
     """
     optimizers: dict[str, keras.optimizers.Optimizer] = {}
     for part in OPTIMIZERS:
-        arguments = config[part].to_dict()
+        arguments = _without_others(part, config[part].to_dict())
         try:
             if part == "gate_optimizer" and config.training == "bilevel":
                 # Schedules count weight updates, and there are t of them to a gate update.
@@ -111,6 +117,18 @@ def make_optimizers(config: ConfigDict) -> dict[str, keras.optimizers.Optimizer]
         except ValueError as error:
             raise UserError(f"config.{part}: {error}") from error
     return optimizers
+
+
+def _without_others(part: str, arguments: dict[str, Any]) -> dict[str, Any]:
+    """The arguments without those of the default optimiser that another one does not have, which are told."""
+    others = [
+        key
+        for key in DEFAULTS[part]
+        if arguments["name"] in REGISTERED and key not in arguments_of(arguments["name"]) and key in arguments
+    ]
+    if others:
+        logger.info("config.%s: %s has no %s: left out", part, arguments["name"], ", ".join(others))
+    return {key: value for key, value in arguments.items() if key not in others}
 
 
 def compile_model(model: CTRModel, config: ConfigDict) -> None:

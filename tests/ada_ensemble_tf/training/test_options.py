@@ -1,5 +1,6 @@
 """Schedules, clipping, a limit of steps, the average of the last checkpoints and calibration, through the loop."""
 
+import logging
 import shutil
 
 import keras
@@ -9,16 +10,18 @@ import tensorflow as tf
 from prepared_rows import write_rows
 from tensorflow.python.framework.config import disable_op_determinism
 
+from ada_ensemble_tf.comparison.configs import make_config
 from ada_ensemble_tf.configs.defaults import config_for
 from ada_ensemble_tf.evaluation import metrics
 from ada_ensemble_tf.evaluation.calibrating import logits_of
 from ada_ensemble_tf.evaluation.scoring import Scorer
+from ada_ensemble_tf.optimizers.registry import OPTIMIZERS as REGISTERED
 from ada_ensemble_tf.trained.run_files import calibration_line
 from ada_ensemble_tf.trained.workdir import Workdir
 from ada_ensemble_tf.training.hooks import Hook
 from ada_ensemble_tf.training.loop import TrainingLoop
 from ada_ensemble_tf.training.run import train
-from ada_ensemble_tf.training.setup import build_model, compile_model, seed_everything
+from ada_ensemble_tf.training.setup import build_model, compile_model, make_optimizers, seed_everything
 from ada_ensemble_tf.updates.grouped import OPTIMIZERS
 from data_pipelines.errors import UserError
 from data_pipelines.read.dataset import open_data
@@ -198,3 +201,12 @@ def test_a_trained_directory_is_calibrated_without_training_and_scores_as_measur
     config.calibration = "none"
     assert train(config, data, tmp_path)["test"] == plain["test"]
     assert Workdir(tmp_path).load_model().calibration is None and not (tmp_path / "calibration.json").exists()
+
+
+@pytest.mark.parametrize("name", REGISTERED)
+def test_the_name_of_an_optimizer_can_be_set_alone(name, caplog):
+    caplog.set_level(logging.INFO, "ada_ensemble_tf")
+    config = make_config("sample", "dcn_v2", {"embedding_optimizer.name": name})
+    assert type(make_optimizers(config)["embedding_optimizer"]) is REGISTERED[name]
+    told = [] if "ftrl" in name else [f"config.embedding_optimizer: {name} has no beta, l1, l2, keep_initial: left out"]
+    assert caplog.messages == told
