@@ -93,7 +93,8 @@ def _no_leader(best: Standing, standings: Sequence[Standing]) -> str:
         text = f"{best.label} has the highest AUC, {best.auc:.4f}, and {by_loss}, {best.logloss:.4f}, but {wrong}. "
         return f"{text}To rank rows, take it as it is; to use its probabilities, {_cure(best)}."
     text = f"No model leads in everything. {best.label} has the highest AUC, {best.auc:.4f}, but {wrong}. "
-    text += f"To rank rows, take {best.label}. To use the probabilities, as in bids, take {lowest.label} "
+    alike = f" or {lowest.label}, whose AUC cannot be told from it" if lowest.mark in ("≈", "?") else ""
+    text += f"To rank rows, take {best.label}{alike}. To use the probabilities, as in bids, take {lowest.label} "
     text += f"({lowest.figures})" + (f" and {_cure(lowest)}" if lowest.miscalibrated else "")
     return f"{text}, or take {best.label} and {_cure(best)}."
 

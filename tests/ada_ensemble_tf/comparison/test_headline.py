@@ -45,6 +45,13 @@ def test_without_a_leader_both_uses_are_answered():
     assert worse == ("note", "worse", "Worse by AUC beyond noise: other, far.")
 
 
+def test_without_a_leader_a_model_of_the_same_auc_ranks_as_well():
+    sharp = standing("sharp", 0.9522, "best", 0.361, worse=True)
+    other = standing("other", 0.9522, "≈", 0.261, calibration=0.93, off=True)
+    ((_, _, message),) = headline([sharp, other])
+    assert "To rank rows, take sharp or other, whose AUC cannot be told from it. To use the probabilities" in message
+
+
 def test_the_best_by_both_is_only_to_be_recalibrated():
     """A calibrated model of higher LogLoss is not what to bid by."""
     best = standing("best", 0.9, "best", 0.3, calibration=1.1, off=True)
