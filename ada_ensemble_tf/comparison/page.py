@@ -73,7 +73,9 @@ def comparison_page(table: Table, path: Path | None = None) -> Page:
         label: {seed: run_figures(labels, load_array(file, len(labels)), weights) for seed, file in seeds.items()}
         for label, seeds in files.items()
     }
-    title, positives = f"Comparison: {table.labels_file.parent}", int(labels.sum())
+    folder, here = table.labels_file.parent, Path.cwd()
+    shown = folder.relative_to(here) if folder.is_relative_to(here) else folder
+    title, positives = f"Comparison: {shown}", int(labels.sum())
     share = f"{100.0 * positives / len(labels):.2f} %"
     page = Page(title, f"{len(labels):,} test rows, of which {positives:,} have {_positive(table.runs)}: {share}")
     page.section("findings", "Findings")
