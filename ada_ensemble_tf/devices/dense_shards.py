@@ -1,19 +1,20 @@
 """Weights that the replicas of a host or of the world share: each has an equal part of the flat array."""
 
-import contextlib
 import math
 from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
 from typing import Any, Literal, NamedTuple, Protocol
 
 import keras
 import numpy as np
 import tensorflow as tf
 
+from ada_ensemble_tf.devices.innermost import Innermost
 from ada_ensemble_tf.devices.mesh import Group, Mesh
 from ada_ensemble_tf.keras_private import replace_value
 
 DenseKind = Literal["fsdp", "hsdp"]
-_current: list["CutsWeights"] = []
+_current = Innermost["CutsWeights"]()
 _as_it_is = tf.autograph.experimental.do_not_convert
 
 
@@ -126,22 +127,14 @@ class CutsWeights(Protocol):
         """See `DenseSharding.cut`."""
 
 
-@contextlib.contextmanager
-def sharded_layers(sharding: CutsWeights | None) -> Iterator[None]:
+def sharded_layers(sharding: CutsWeights | None) -> AbstractContextManager[None]:
     """Within the block, layers that can be sharded are, when they are built; None changes nothing."""
-    if sharding is None:
-        yield
-        return
-    _current.append(sharding)
-    try:
-        yield
-    finally:
-        _current.pop()
+    return _current.set(sharding)
 
 
 def dense_sharding() -> CutsWeights | None:
     """That of the innermost `sharded_layers`."""
-    return _current[-1] if _current else None
+    return _current.value
 
 
 def dense_shards_of(variable: Any) -> DenseShards | None:

@@ -1,14 +1,15 @@
 """Which tables are made on several devices: those that layers make within `sharded_tables`."""
 
-import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
 
+from ada_ensemble_tf.devices.innermost import Innermost
 from ada_ensemble_tf.devices.mesh import Mesh
 from ada_ensemble_tf.devices.placement import FieldTable, Placement, place
 from ada_ensemble_tf.devices.sharded_table import ShardedTable
 from ada_ensemble_tf.devices.table_layout import TableLayout
 
-_current: list["Sharding"] = []
+_current = Innermost["Sharding"]()
 
 
 class Sharding:
@@ -38,19 +39,12 @@ class Sharding:
         return ShardedTable(self._mesh, TableLayout(placement, offsets), self._exchanged)
 
 
-@contextlib.contextmanager
-def sharded_tables(sharding: Sharding | None) -> Iterator[None]:
+def sharded_tables(sharding: Sharding | None) -> AbstractContextManager[None]:
     """Within the block, embedding layers make their tables as `sharding` places them; None changes nothing."""
-    if sharding is None:
-        yield
-        return
-    _current.append(sharding)
-    try:
-        yield
-    finally:
-        _current.pop()
+    return _current.set(sharding)
 
 
 def shard_of_table(name: str, num_rows: int, widths: Sequence[int], dimension: int) -> ShardedTable | None:
     """The table of an embedding layer as the replicas share it; None outside of `sharded_tables`."""
-    return _current[-1].shard(name, num_rows, widths, dimension) if _current else None
+    current = _current.value
+    return None if current is None else current.shard(name, num_rows, widths, dimension)

@@ -7,6 +7,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from ada_ensemble_tf.devices.own_values import variable_of_each
 from ada_ensemble_tf.devices.sharded_table import ShardedTable
 from ada_ensemble_tf.layers.initial_rows import initial_rows
 
@@ -33,16 +34,7 @@ def sharded_variable(
         initializer: for all parts alike.
     """
     with _own_initial_values(shards.mesh.strategy):
-        variable = keras.Variable(
-            initializer=keras.initializers.get(initializer),
-            shape=shape or shards.shape,
-            dtype=dtype,
-            trainable=trainable,
-            name=name,
-            autocast=False,
-            synchronization="on_read",
-            aggregation="none",
-        )
+        variable = variable_of_each(name, shape or shards.shape, dtype, initializer, trainable)
     variable.shards = shards
     return variable
 

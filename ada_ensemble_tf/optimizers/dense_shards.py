@@ -6,6 +6,7 @@ import keras
 import tensorflow as tf
 
 from ada_ensemble_tf.devices.dense_shards import DenseShards
+from ada_ensemble_tf.devices.own_values import variable_of_each
 from ada_ensemble_tf.keras_private import GradientsAndVariables
 
 
@@ -20,16 +21,7 @@ class SlotsOfWeights:
     ) -> keras.Variable:
         """Makes a number of state for each number of a replica's part of a weight."""
         with keras.name_scope(self.name, caller=self):
-            slot = keras.Variable(
-                initializer=keras.initializers.get(initializer),
-                shape=(shards.size,),
-                dtype=dtype,
-                trainable=False,
-                name=name,
-                autocast=False,
-                synchronization="on_read",
-                aggregation="none",
-            )
+            slot = variable_of_each(name, (shards.size,), dtype, initializer)
         slot.dense_shards = shards
         self._track_variable(slot)
         return slot

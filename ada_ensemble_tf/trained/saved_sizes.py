@@ -21,7 +21,8 @@ _HARMLESS = 1 << 16
 def no_larger_than(saved: Shapes) -> Iterator[None]:
     """Within the block, only variables of the shapes of a checkpoint's can be made, each as often as it has them.
 
-    Shapes are compared before memory is taken.
+    Shapes are compared before memory is taken. Variables start as zeros, since the checkpoint has their values: to draw
+    a large table would take several times its memory.
 
     Raises:
         ValueError: in the block, for the first variable that the checkpoint does not have.
@@ -31,11 +32,12 @@ def no_larger_than(saved: Shapes) -> Iterator[None]:
     def create(next_creator: Callable[..., tf.Variable], **arguments: Any) -> tf.Variable:
         value = arguments["initial_value"]
         with tf.Graph().as_default():
-            shape = tuple(tf.convert_to_tensor(value()).shape) if callable(value) else tuple(value.shape)
+            start = tf.convert_to_tensor(value()) if callable(value) else value
+        shape, dtype = tuple(start.shape), start.dtype
         if not left[shape]:
             raise ValueError(f"it has a variable {arguments.get('name')!r} of shape {shape} that was not saved")
         left[shape] -= 1
-        return next_creator(**arguments)
+        return next_creator(**(arguments | {"initial_value": lambda: tf.zeros(shape, dtype)}))
 
     with tf.variable_creator_scope(create):
         yield
