@@ -34,6 +34,11 @@ def main(argv: Sequence[str]) -> None:
             f"config.batch_size={config.batch_size} is the global batch, split equally among {devices} devices "
             f"(--hosts={_HOSTS.value} times --devices={_DEVICES.value}): choose a multiple of {devices}"
         )
+    if devices > 1 and config.embedding_optimizer.get("slots_on", "device") == "host":
+        raise UserError(
+            "config.embedding_optimizer.slots_on='host' is for one device: leave 'device'; several devices share slots "
+            "with config.sharding.tables='columns'"
+        )
     # Imported here so that a wrong flag or data directory is reported without waiting for TensorFlow.
     from ada_ensemble_tf.planning.describing import amount, describe
     from ada_ensemble_tf.planning.model_bytes import model_bytes
@@ -49,7 +54,10 @@ def main(argv: Sequence[str]) -> None:
         f"{config.model.name} on {mesh.hosts} hosts of {mesh.devices} devices with {amount(memory)}: {rows} of "
         f"{config.batch_size} rows a device"
     )
-    print(f"{amount(tables)} of tables, {amount(model.weights)} of other weights\n")
+    print(f"{amount(tables)} of tables, {amount(model.weights)} of other weights")
+    if model.on_host:
+        print(f"{amount(model.on_host)} of optimiser state beside tables in the memory of the machine")
+    print()
     for line in describe(plans(model, mesh, config.batch_size), mesh, memory):
         print(line)
 

@@ -16,6 +16,7 @@ DEFAULTS: Mapping[str, Mapping[str, Any]] = {
         "l2": 0.3,
         "keep_initial": True,
         "slot_dtype": "float32",
+        "slots_on": "device",
     },
     "weight_optimizer": {"name": "adam", "learning_rate": 1e-3},
     "gate_optimizer": {"name": "adam", "learning_rate": 1e-3},

@@ -37,7 +37,7 @@ def arguments_of(name: str) -> set[str]:
     """
     classes = [cls for cls in OPTIMIZERS[name].__mro__ if "__init__" in vars(cls) and cls is not object]
     own = {parameter for cls in classes for parameter in inspect.signature(cls).parameters}
-    return own | {"slot_dtype", "rounding_seed"}
+    return own | {"slot_dtype", "slots_on", "rounding_seed"}
 
 
 def make_optimizer(
@@ -62,7 +62,10 @@ def make_optimizer(
     if not issubclass(OPTIMIZERS[name], RowSparseOptimizer):
         # Configs have these keys whatever the optimiser's name.
         slot_dtype = arguments.pop("slot_dtype", "float32")
+        slots_on = arguments.pop("slots_on", "device")
         arguments.pop("rounding_seed", None)
+        if slots_on != "device":
+            raise ValueError(f"slots_on={slots_on!r}: optimizer {name!r} keeps slots on the device, choose another")
         if slot_dtype != "float32":
             raise ValueError(f"slot_dtype={slot_dtype!r}: optimizer {name!r} keeps float32 slots, choose another")
     try:

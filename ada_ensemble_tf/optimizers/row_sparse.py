@@ -20,6 +20,8 @@ Gradient: TypeAlias = tf.Tensor | tf.IndexedSlices
 
 SLOT_TYPES = ("float32", "bfloat16")
 """The types in which slots of float32 and 16-bit variables can be stored."""
+SLOT_PLACES = ("device", "host")
+"""Whose memory holds the slots."""
 WHOLE_TABLE_OPTIONS = (
     "weight_decay",
     "ema_overwrite_frequency",
@@ -55,6 +57,8 @@ class RowSparseOptimizer(AveragedRows, PartsOfTables, SlotsOfWeights, OpenOptimi
         learning_rate: a float or a Keras schedule.
         name: the optimiser's name.
         slot_dtype: "float32", or "bfloat16" for slots of half the size. Slots of float64 variables are float64.
+        slots_on: "device", that of the variable, or "host": the slots are in the memory of the machine, and each step
+            moves the batch's rows of them to the device and back. For one device that cannot hold them.
         rounding_seed: the seed of the rounding.
         use_ema: whether to keep a moving average of all weights, see `AveragedRows`. It costs a second table.
         ema_momentum: the share of the old average that an update keeps, in [0, 1).
@@ -71,6 +75,7 @@ class RowSparseOptimizer(AveragedRows, PartsOfTables, SlotsOfWeights, OpenOptimi
         name: str,
         *,
         slot_dtype: str = "float32",
+        slots_on: str = "device",
         rounding_seed: int = 0,
         use_ema: bool = False,
         ema_momentum: float = 0.99,
@@ -87,10 +92,13 @@ class RowSparseOptimizer(AveragedRows, PartsOfTables, SlotsOfWeights, OpenOptimi
         check_clipping(kwargs)
         if slot_dtype not in SLOT_TYPES:
             raise ValueError(f"slot_dtype must be one of {', '.join(SLOT_TYPES)}; received {slot_dtype!r}")
+        if slots_on not in SLOT_PLACES:
+            raise ValueError(f"slots_on must be one of {', '.join(SLOT_PLACES)}; received {slots_on!r}")
         # Keras would average all rows at each step.
         super().__init__(learning_rate=learning_rate, name=name, use_ema=False, **kwargs)
         self.set_average(use_ema, ema_momentum)
         self.slot_dtype = slot_dtype
+        self.slots_on = slots_on
         self.rounding_seed = rounding_seed
         self.traced = Traced()
 
@@ -138,6 +146,8 @@ class RowSparseOptimizer(AveragedRows, PartsOfTables, SlotsOfWeights, OpenOptimi
     def build(self, variables: Sequence[keras.Variable]) -> None:
         if self.built:
             return
+        if self.slots_on == "host" and tf.distribute.get_strategy().num_replicas_in_sync > 1:
+            raise ValueError("slots_on='host' is for one device; several share slots with sharding.tables='columns'")
         for variable in variables:
             if variable.constraint is not None:
                 raise ValueError(
@@ -176,9 +186,9 @@ class RowSparseOptimizer(AveragedRows, PartsOfTables, SlotsOfWeights, OpenOptimi
             return self.slot_of_parts(shards, f"{variable.path.replace('/', '_')}_{name}", shape, dtype, initializer)
         if (dense := dense_shards_of(variable)) is not None:
             return self.slot_of_weight(dense, f"{variable.path.replace('/', '_')}_{name}", dtype, initializer)
-        # On the devices of the variable's replicas.
-        with self.strategy.extended.colocate_vars_with(variable.value):
-            slot_name = f"{variable.path.replace('/', '_')}_{name}"
+        slot_name = f"{variable.path.replace('/', '_')}_{name}"
+        of_replicas = self.strategy.extended.colocate_vars_with(variable.value)
+        with tf.device("CPU:0") if self.slots_on == "host" else of_replicas:
             return self.add_variable(shape=shape, initializer=initializer, dtype=dtype, name=slot_name)
 
     def update_all(
@@ -273,6 +283,7 @@ class RowSparseOptimizer(AveragedRows, PartsOfTables, SlotsOfWeights, OpenOptimi
         config = {key: value for key, value in config.items() if key not in WHOLE_TABLE_OPTIONS}
         return config | {
             "slot_dtype": self.slot_dtype,
+            "slots_on": self.slots_on,
             "rounding_seed": self.rounding_seed,
             "use_ema": self.averages_rows,
             "ema_momentum": self.row_momentum,

@@ -79,6 +79,8 @@ class ModelBytes(NamedTuple):
     that takes the most. Rows that routing takes out count as if they stayed."""
     recomputed: int
     """The same where the layers are sharded, and therefore computed again in the backward pass."""
+    on_host: int = 0
+    """State beside tables that the machine's memory holds instead of the device's."""
 
 
 def model_bytes(config: ConfigDict, data: PreparedData, rows: int) -> ModelBytes:
@@ -99,19 +101,21 @@ def model_bytes(config: ConfigDict, data: PreparedData, rows: int) -> ModelBytes
     weights = {id(v) for v in model.weight_variables}
     layers = [[v for v in own if id(v) in weights] for _, own in cut.layers]
     activations, recomputed = _activations(model, rows, {name for name, _ in cut.layers})
+    of_tables = optimizers["embedding_optimizer"]
+    sent = tf.as_dtype(config.sharding.collectives).size
+    on_host = getattr(of_tables, "slots_on", "device") == "host"
+    own_tables = [_table_bytes(layer, of_tables, sent) for layer in tables]
     groups = {"weight_optimizer": model.weight_variables, "gate_optimizer": model.gate_variables}
     return ModelBytes(
         fields=field_tables(data.schema),
-        tables=tuple(
-            _table_bytes(layer, optimizers["embedding_optimizer"], tf.as_dtype(config.sharding.collectives).size)
-            for layer in tables
-        ),
+        tables=tuple(one._replace(slots=0, slots_a_row=0) if on_host else one for one in own_tables),
         weights=_bytes(dense),
         gradients=_bytes([v for v in dense if v.trainable]),
         slots=sum(slot_bytes(optimizers[name], variables) for name, variables in groups.items()),
         layers=tuple(tuple(_weight(v, optimizers["weight_optimizer"]) for v in own) for own in layers),
         activations=activations,
         recomputed=recomputed,
+        on_host=sum(one.slots for one in own_tables) if on_host else 0,
     )
 
 

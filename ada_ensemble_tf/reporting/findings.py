@@ -187,7 +187,10 @@ def vocabulary_findings(coverage: Sequence[Coverage]) -> list[Finding]:
                 f"training {train:.1%}, of validation {validation:.1%}. "
             )
             if validation - train > FLOOD_RISE:
-                text += "Most of its values are new in whatever rows come next: train on more, or raise min_count."
+                text += (
+                    "Most of its values are new in whatever rows come next: train on more rows, or raise its "
+                    "min_count, so that the row of unknown values is trained as often as it is read."
+                )
             else:
                 text += "The log has moved on: prepare and train on newer rows, or look at the field."
             found.append(Finding("problem", "vocabulary_flood", text))

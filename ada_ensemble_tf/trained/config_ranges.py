@@ -77,6 +77,7 @@ OPTIMIZER_RANGES: dict[str, Allowed] = {
     "mu": Range(0.0, 1.0),
     "weight_decay": Range(0.0, optional=True),
     "slot_dtype": OneOf(("float32", "bfloat16")),
+    "slots_on": OneOf(("device", "host")),
     "clipnorm": _CLIPPING,
     "clipvalue": _CLIPPING,
     "global_clipnorm": _CLIPPING,

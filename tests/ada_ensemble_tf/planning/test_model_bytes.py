@@ -60,6 +60,16 @@ def test_weights_and_slots_are_those_of_a_real_run(model, values, data, monkeypa
         assert found == size([v for v in state if not v.path.endswith(("iteration", "learning_rate"))]), name
 
 
+def test_slots_on_the_host_take_nothing_of_the_device(data, monkeypatch):
+    monkeypatch.setattr(counting, "_activations", lambda *arguments: (0, 0))
+    here, there = (
+        model_bytes(make_config("sample", "deepfm", {"embedding_optimizer.slots_on": place}), data, 8)
+        for place in ("device", "host")
+    )
+    assert there.on_host == sum(table.slots for table in here.tables) > 0 == here.on_host
+    assert [table.slots for table in there.tables] == [0] * len(here.tables)
+
+
 def test_a_row_a_row_of_slots_is_counted_as_such():
     optimizer = keras.optimizers.Adam()
     scalar, matrix = keras.Variable(1.0), keras.Variable(tf.ones([5, 7]))

@@ -140,7 +140,7 @@ def test_a_flood_of_unknown_values_is_named():
     assert "moved on" in one.message
     shares = coverage({"train": evidence.ids, "validation": flooded, "test": flooded}, COLUMNS, OFFSETS)
     (one,) = found_in(made_up_evidence(coverage=shares))
-    assert "raise min_count" in one.message and "moved on" not in one.message
+    assert "raise its min_count" in one.message and "moved on" not in one.message
 
 
 def test_a_field_that_was_unknown_from_the_start_is_a_note():
