@@ -40,6 +40,7 @@ from ada_ensemble_tf.configs.defaults import optimizer_options
 from data_pipelines.errors import UserError, run_main
 from experiments import sample
 from experiments.measuring import made_once, verdict
+from experiments.measuring.made_up_table import prepare_table
 from experiments.measuring.processes import measured
 from experiments.measuring.worker_processes import end, finish, free_ports, log_of, start, start_one
 
@@ -140,14 +141,9 @@ def _prepared(workdir: Path, buckets: int) -> Path:
         ids, place, hour = (random.integers(0, n, ROWS) for n in (ROWS // 2, 20, 24))
         clicks = random.random(ROWS) < 1.0 / (1.0 + np.exp(3.0 - ids % 7))
         lines = [f"{y:d},id{a},p{b},h{c}" for y, a, b, c in zip(clicks, ids, place, hour, strict=True)]
-        (folder / "rows.csv").write_text("\n".join(["y,id,place,hour", *lines]) + "\n")
         fields = [{"name": "id", "kind": "hashed", "buckets": buckets}]
         fields += [{"name": name, "kind": "categorical"} for name in ("place", "hour")]
-        (folder / "schema.json").write_text(json.dumps({"label": "y", "file": {"format": "csv"}, "fields": fields}))
-        command = [sys.executable, "-m", "data_pipelines.prepare", "--dataset=tabular", "--min_count=1"]
-        command += [f"--schema={folder / 'schema.json'}", f"--raw={folder / 'rows.csv'}"]
-        if subprocess.run([*command, f"--data_dir={folder / 'data'}"]).returncode:
-            raise UserError(f"{folder}: could not be prepared, see above")
+        prepare_table(folder, "y,id,place,hour", lines, fields)
     return final / "data"
 
 

@@ -15,7 +15,6 @@ Compared are the losses of all reports, each a mean over four updates, and at th
 checkpoint: tables, optimisers' state and weights. It prints the largest differences, relative to 1 or the value's size.
 """
 
-import json
 import os
 import shutil
 import subprocess
@@ -30,6 +29,7 @@ from absl import flags
 
 from data_pipelines.errors import UserError, run_main
 from experiments.measuring import made_once, verdict
+from experiments.measuring.made_up_table import prepare_table
 from experiments.measuring.worker_processes import finish, reported, start
 
 BATCH, ROWS, DEVICES, TOLERANCE = 128, 6_000, 8, 1e-5
@@ -132,21 +132,16 @@ def prepared(workdir: Path) -> Path:
         price = random.normal(size=ROWS)
         score = 0.3 * price + levels["ad"] % 5 - 2 + np.array([own[0] % 3 - 1 for own in genres])
         clicks = random.random(ROWS) < 1.0 / (1.0 + np.exp(-score))
-        lines = ["y,price,genres," + ",".join(LEVELS)]
+        lines = []
         for i in range(ROWS):
             own = [f"{name[0]}{levels[name][i]}" for name in LEVELS]
             lines.append(",".join([f"{clicks[i]:d}", f"{price[i]:.3f}", "|".join(map(str, genres[i])), *own]))
-        (folder / "rows.csv").write_text("\n".join(lines) + "\n")
         fields = [
             {"name": "price", "kind": "numeric", "bins": "none"},
             {"name": "genres", "kind": "multi_valued", "separator": "|", "max_values": 4},
             *({"name": name, "kind": "categorical"} for name in LEVELS),
         ]
-        (folder / "schema.json").write_text(json.dumps({"label": "y", "file": {"format": "csv"}, "fields": fields}))
-        command = [sys.executable, "-m", "data_pipelines.prepare", "--dataset=tabular", "--min_count=1"]
-        command += [f"--schema={folder / 'schema.json'}", f"--raw={folder / 'rows.csv'}"]
-        if subprocess.run([*command, f"--data_dir={folder / 'data'}"]).returncode:
-            raise UserError(f"{folder}: could not be prepared, see above")
+        prepare_table(folder, ",".join(["y", "price", "genres", *LEVELS]), lines, fields)
     return final / "data"
 
 
