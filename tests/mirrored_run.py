@@ -15,12 +15,15 @@ import tensorflow as tf
 
 from ada_ensemble_tf.devices import replicas
 from ada_ensemble_tf.devices.distribution import Distribution
+from ada_ensemble_tf.devices.strategies import make_distribution
 from ada_ensemble_tf.layers.normalization import RoutedBatchNormalization
 
 
 def exchange(out: str) -> None:
     """Saves what each of two replicas computes from its part of some rows."""
-    strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
+    earlier, strategy = (make_distribution("mirrored").strategy for _ in range(2))
+    # Of another shape than any that comes later, as in another model.
+    earlier.run(tf.function(lambda: replicas.global_sum(tf.ones([3])), autograph=False))
     rows = np.random.default_rng(5).normal(3.0, 2.0, (9, 4)).astype(np.float32)
     with strategy.scope():
         layer = RoutedBatchNormalization()

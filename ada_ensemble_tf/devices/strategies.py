@@ -1,5 +1,6 @@
 """Chooses the devices and machines that train together."""
 
+import itertools
 import json
 import logging
 
@@ -16,6 +17,7 @@ logger = logging.getLogger(__name__)
 STRATEGIES = ("auto", "none", "mirrored")
 WORKER_TIMEOUT = 1800.0
 """Default for the seconds that a worker waits for the others."""
+_KEYS, _MADE = 10_000, itertools.count()
 
 
 def make_distribution(strategy: str, timeout: float = WORKER_TIMEOUT) -> Distribution:
@@ -51,7 +53,17 @@ def make_distribution(strategy: str, timeout: float = WORKER_TIMEOUT) -> Distrib
     if strategy == "none" or len(devices) < 2:
         return Distribution()
     logger.info("training on %d devices: %s", len(devices), ", ".join(device.name for device in devices))
-    return Distribution(tf.distribute.MirroredStrategy([device.name for device in devices]))
+    return Distribution(_mirrored([device.name for device in devices]))
+
+
+def _mirrored(devices: list[str]) -> tf.distribute.MirroredStrategy:
+    """A strategy whose collectives have keys of their own.
+
+    TensorFlow numbers those of every strategy alike, and remembers the shapes of the first one's: another model on the
+    same devices would not match them.
+    """
+    own = {"_collective_key_base": _KEYS * next(_MADE)}
+    return type("MirroredStrategy", (tf.distribute.MirroredStrategy,), own)(devices)
 
 
 def _of_workers(cluster: Cluster, timeout: float) -> Distribution:

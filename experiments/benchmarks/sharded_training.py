@@ -136,7 +136,7 @@ def prepared(workdir: Path) -> Path:
         for i in range(ROWS):
             own = [f"{name[0]}{levels[name][i]}" for name in LEVELS]
             lines.append(",".join([f"{clicks[i]:d}", f"{price[i]:.3f}", "|".join(map(str, genres[i])), *own]))
-        fields = [
+        fields: list[dict[str, Any]] = [
             {"name": "price", "kind": "numeric", "bins": "none"},
             {"name": "genres", "kind": "multi_valued", "separator": "|", "max_values": 4},
             *({"name": name, "kind": "categorical"} for name in LEVELS),
