@@ -12,7 +12,8 @@ before a normalisation has no gradient but what rounding leaves of it, which Ada
 Cases are AdaEnsemble in bi-level training, DCN V2 and a DHEN of eight layers, and DCN V2 with every optimiser that
 updates rows. Processes train only the models, since what differs among optimisers does not depend on where devices are.
 Compared are the losses of all reports, each a mean over four updates, and at the end every variable of the last
-checkpoint: tables, optimisers' state and weights. It prints the largest differences, relative to 1 or the value's size.
+checkpoint: tables, optimisers' state and weights. It prints the largest differences, relative to 1 or the value's size,
+and beside them, as "rounding", those of one device whose matrix products round differently (TF_ENABLE_ONEDNN_OPTS=0).
 """
 
 import os
@@ -51,6 +52,7 @@ DENSE = {
 }
 STEADY = {"embedding_optimizer.learning_rate": 0.001, "embedding_optimizer.beta": 1.0}
 DCN = DENSE | {"model.num_layers": 2}
+DEEP = {"model.num_layers": 8, "model.num_outputs": 4, "model.dlrm_units": (16,), "model.activation": "gelu"}
 CASES: dict[str, tuple[str, dict[str, Any]]] = {
     "ada_ensemble": (
         "ada_ensemble",
@@ -67,19 +69,19 @@ CASES: dict[str, tuple[str, dict[str, Any]]] = {
             "model.dropout": 0.0,
         },
     ),
-    "dcn_v2": ("dcn_v2", DCN),
-    "dhen": ("dhen", STEADY | {"model.num_layers": 8, "model.dropout": 0.0}),
+    "dcn_v2": ("dcn_v2", DCN | STEADY),
+    "dhen": ("dhen", STEADY | DEEP | {"model.dropout": 0.0, "weight_optimizer.learning_rate": 1e-4}),
     "dcn_v2, sparse_adam": ("dcn_v2", DCN | {"embedding_optimizer": {"name": "sparse_adam"}}),
     "dcn_v2, sparse_adam, catch_up": (
         "dcn_v2",
         DCN | {"embedding_optimizer": {"name": "sparse_adam", "catch_up": True}},
     ),
     "dcn_v2, sparse_adagrad": ("dcn_v2", DCN | {"embedding_optimizer": {"name": "sparse_adagrad"}}),
-    "dcn_v2, ftrl": ("dcn_v2", DCN | {"embedding_optimizer": {"name": "ftrl", "learning_rate": 0.01}}),
+    "dcn_v2, ftrl": ("dcn_v2", DCN | {"embedding_optimizer": {"name": "ftrl", "learning_rate": 0.001}}),
     "dcn_v2, grda": ("dcn_v2", DCN | {"embedding_optimizer": {"name": "grda", "learning_rate": 0.01}}),
     "dcn_v2, group_ftrl, l1, clipped": (
         "dcn_v2",
-        DCN | {"embedding_optimizer.l1": 1e-3, "embedding_optimizer.global_clipnorm": 0.5},
+        DCN | STEADY | {"embedding_optimizer.l1": 1e-3, "embedding_optimizer.global_clipnorm": 0.5},
     ),
 }
 """(model, config values) of each case."""
@@ -92,12 +94,12 @@ def main(argv: Sequence[str]) -> None:
     values, workdir = flags.FLAGS, Path(flags.FLAGS.workdir)
     names = [name for name in CASES if not values.cases or name in values.cases.split(";")]
     if values.devices_here:
-        _train_here(names, workdir, values.devices_here)
+        _train_here(names, workdir, values.devices_here, values.rounding_here)
         return
     workdir.mkdir(parents=True, exist_ok=True)
     prepared(workdir)
-    for devices in (1, DEVICES):
-        _in_process(names, workdir, devices)
+    for devices, rounding in ((1, False), (1, True), (DEVICES, False)):
+        _in_process(names, workdir, devices, rounding)
     for name in names if values.workers else ():
         if name in MODELS:
             folder = folder_of(workdir, name, f"{values.workers}_processes")
@@ -107,10 +109,14 @@ def main(argv: Sequence[str]) -> None:
     print("| case | devices | losses | tables | optimiser's state | weights |\n|---|---|---|---|---|---|")
     worst = 0.0
     for name in names:
-        others = [f"{DEVICES}_devices", *([f"{values.workers}_processes"] if name in MODELS and values.workers else [])]
+        others = [
+            "rounding",
+            f"{DEVICES}_devices",
+            *([f"{values.workers}_processes"] if name in MODELS and values.workers else []),
+        ]
         for other in others:
             found = differences(*(folder_of(workdir, name, where) for where in ("1_devices", other)))
-            worst = max(worst, *found.values())
+            worst = max(worst, *found.values()) if other != "rounding" else worst
             print(f"| {name} | {other.replace('_', ' ')} | {' | '.join(f'{x:.1e}' for x in found.values())} |")
     print(verdict(f"all within {TOLERANCE:.0e}", worst <= TOLERANCE, f"{worst:.1e}"))
 
@@ -157,16 +163,17 @@ def _flags(name: str, workdir: Path, columns: bool) -> list[str]:
     return [f"--config=experiments/sample.py:{CASES[name][0]}", f"--data_dir={prepared(workdir)}", *values]
 
 
-def _in_process(names: Sequence[str], workdir: Path, devices: int) -> None:
+def _in_process(names: Sequence[str], workdir: Path, devices: int, rounding: bool) -> None:
     """Trains all cases in one process with so many devices; TensorFlow's devices cannot be changed later."""
     command = [sys.executable, "-m", __spec__.name, f"--workdir={workdir}", f"--cases={';'.join(names)}"]
-    command += [f"--devices_here={devices}", f"--steps={flags.FLAGS.steps}"]
+    command += [f"--devices_here={devices}", f"--rounding_here={rounding}", f"--steps={flags.FLAGS.steps}"]
     environment = os.environ | {"TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": ""}
+    environment |= {"TF_ENABLE_ONEDNN_OPTS": "0"} if rounding else {}
     if subprocess.run(command, env=environment).returncode:
         raise UserError(f"{devices} devices: a training failed, see above")
 
 
-def _train_here(names: Sequence[str], workdir: Path, devices: int) -> None:
+def _train_here(names: Sequence[str], workdir: Path, devices: int, rounding: bool) -> None:
     import tensorflow as tf
     from ml_collections import ConfigDict
 
@@ -180,7 +187,8 @@ def _train_here(names: Sequence[str], workdir: Path, devices: int) -> None:
         cpu = tf.config.list_physical_devices("CPU")[0]
         tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * devices)
     for name in names:
-        folder, began = folder_of(workdir, name, f"{devices}_devices"), time.monotonic()
+        folder = folder_of(workdir, name, "rounding" if rounding else f"{devices}_devices")
+        began = time.monotonic()
         shutil.rmtree(folder, ignore_errors=True)
         config, values = sample.get_config(CASES[name][0]), config_values(name, columns=devices > 1)
         if (optimizer := values.pop("embedding_optimizer", None)) is not None:
@@ -231,5 +239,6 @@ if __name__ == "__main__":
     flags.DEFINE_string("cases", "", "Separated by semicolons; all by default.")
     flags.DEFINE_integer("workers", 4, "Processes that train each model; 0 for none.", lower_bound=0)
     flags.DEFINE_integer("devices_here", 0, "Train in this process on so many devices; for the processes.")
+    flags.DEFINE_bool("rounding_here", False, "Whether that process rounds differently.")
     flags.DEFINE_string("workdir", "runs/benchmarks/sharded_training", "Where rows and runs are put.")
     run_main(main)

@@ -82,7 +82,7 @@ def test_a_fusion_has_no_expert_gates(dispatcher, tmp_path):
 
 
 def test_keras_round_trip_keeps_weights_compilation_and_optimizers(tmp_path):
-    model = small_model(experts=RELEASED, k=3, l2=1e-4)
+    model = small_model(experts=RELEASED, k=3, l2=1e-4, num_layers=2)
     compile_model(model)
     batches = tf.data.Dataset.from_tensors((some_ids(), some_labels())).repeat(3)
     model.fit(batches, verbose=0)
