@@ -212,3 +212,35 @@ def small_numbers() -> Study:
         "float16_tables": (model, {"model.table_dtype": "float16"}),
         "bfloat16_tables_and_slots": (model, {"model.table_dtype": "bfloat16"} | slots),
     }
+
+
+def planted_trials() -> Study:
+    """Nine trials each of AdaEnsemble and DCN V2 on planted rows: the same changes of rates, regularisation and depth.
+
+    The config of planted rows has what they found.
+    """
+    l2 = "embedding_optimizer.l2"
+    changes: dict[str, dict] = {
+        "default": {},
+        "more_l2": {l2: 4.0},
+        "most_l2": {l2: 8.0},
+        "lower_rate": {"weight_optimizer.learning_rate": 3e-3, "gate_optimizer.learning_rate": 3e-3},
+        "cosine": {"weight_optimizer.schedule.name": "cosine", "weight_optimizer.schedule.decay_steps": 1368},
+        "dropout": {},
+        "deeper": {},
+        "deeper_more_l2": {l2: 4.0},
+        "deeper_most_l2": {l2: 8.0},
+    }
+    before: dict[str, dict] = {
+        "ada_ensemble": {l2: 2.0, "model.num_layers": 2, "model.dropout": 0.1},
+        "dcn_v2": {l2: 2.0, "model.num_layers": 3, "model.dropout": 0.0},
+    }
+    own: dict[str, dict[str, dict]] = {
+        "ada_ensemble": {"deeper": {"model.num_layers": 3}, "dropout": {"model.dropout": 0.2}},
+        "dcn_v2": {"deeper": {"model.num_layers": 4}, "dropout": {"model.dropout": 0.1}},
+    }
+    return {
+        f"{model}_{label}": (model, before[model] | own[model].get(label.partition("_")[0], {}) | values)
+        for model in before
+        for label, values in changes.items()
+    }

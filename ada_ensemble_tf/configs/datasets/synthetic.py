@@ -27,14 +27,17 @@ def get_config(model: str = "ada_ensemble") -> ConfigDict:
     config.patience = 5
     config.ema_momentum = 0.995
     if config.embedding_optimizer.name == "group_ftrl":
-        config.embedding_optimizer.learning_rate, config.embedding_optimizer.l2 = 0.03, 2.0
+        config.embedding_optimizer.learning_rate, config.embedding_optimizer.l2 = 0.03, 4.0
     if model not in published.LINEAR:
         config.weight_optimizer.learning_rate = config.gate_optimizer.learning_rate = 6e-3
     if model == "ada_ensemble":
         # Two layers, because of the cross expert for all rows; estimators as large as other models' MLPs.
         config.model.num_layers = 2
         config.model.head_units = (256, 256)
+        config.embedding_optimizer.l2 = 8.0
         config.training = "joint"
+    if model == "dcn_v2":
+        config.model.num_layers = 4
     if model == "dense_moe":
         config.model.anneal_epochs = 0.5
         set_priors(config.model, depth_prior=(0.3, 0.4, 0.3))
