@@ -35,6 +35,16 @@ AdaEnsemble, besides; `experiments/results/layer_form.md` has what they are wort
 | `model.dropout` | 0.1 | more was no better |
 | `model.anneal_epochs` | 0.5 | gates should be final before the best weights, often of epoch 1 or 2 |
 
+AdaEnsemble where levels outnumber rows, in the place of these and of `model.dimension`:
+
+| key | rule | reason |
+|---|---|---|
+| `model.dimension` | 2 | experts have (F D)^2 weights each, more than so few rows can train |
+| `model.num_layers` | 1 | a second layer gained nothing |
+| `weight_optimizer.learning_rate`, `gate_optimizer.learning_rate` | 0.001 | a higher one fits noise within an epoch |
+| `embedding_optimizer.learning_rate` | 0.03 | embeddings are not normalised there |
+| `model.dropout` | 0.3 | the rule for all models |
+
 The other mixtures of its table 2, besides:
 
 | key | rule | reason |
@@ -82,6 +92,8 @@ def apply(config: ConfigDict, facts: Facts) -> None:
         _rare_levels(config)
     if config.model.name == "ada_ensemble":
         _ada_ensemble(config)
+        if facts.levels > facts.rows:
+            _few_rows(config)
     elif config.model.name in MIXTURES:
         _mixture(config, facts)
 
@@ -127,6 +139,12 @@ def _ada_ensemble(config: ConfigDict) -> None:
     config.embedding_optimizer.learning_rate = 0.05
     config.average_last, config.ema_momentum = 1, 0.995
     config.model.dropout, config.model.anneal_epochs = 0.1, 0.5
+
+
+def _few_rows(config: ConfigDict) -> None:
+    config.model.dimension, config.model.num_layers, config.model.dropout = 2, 1, 0.3
+    config.weight_optimizer.learning_rate = config.gate_optimizer.learning_rate = 1e-3
+    config.embedding_optimizer.learning_rate = 0.03
 
 
 def _mixture(config: ConfigDict, facts: Facts) -> None:

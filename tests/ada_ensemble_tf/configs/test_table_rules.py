@@ -61,6 +61,9 @@ def test_levels_that_outnumber_rows_are_not_normalised_and_weights_are_averaged(
     keys = ("model.embedding_normalization", "average_last", "ema_momentum")
     assert [values("ada_ensemble", SMALL)[key] for key in keys] == ["none", 1, 0.995]
     assert [values("ada_ensemble", few)[key] for key in keys] == ["batch", 1, 0.995]
+    keys = ("model.dimension", "model.num_layers", "model.dropout", "weight_optimizer.learning_rate")
+    assert [values("ada_ensemble", SMALL)[key] for key in keys] == [2, 1, 0.3, 0.001]
+    assert [values("ada_ensemble", few)[key] for key in keys] == [8, 2, 0.1, 0.003]
     # The normalisation of other models' layers is of rows, not of levels.
     assert values("dhen", SMALL)["model.normalization"] == values("dhen", few)["model.normalization"] != "none"
     linear = values("logistic_regression", SMALL)
