@@ -35,15 +35,16 @@ AdaEnsemble, besides; `experiments/results/layer_form.md` has what they are wort
 | `model.dropout` | 0.1 | more was no better |
 | `model.anneal_epochs` | 0.5 | gates should be final before the best weights, often of epoch 1 or 2 |
 
-AdaEnsemble where levels outnumber rows, in the place of these and of `model.dimension`:
+AdaEnsemble with a level for fewer than two rows (V > N / 2), in the place of these:
 
 | key | rule | reason |
 |---|---|---|
-| `model.dimension` | 2 | experts have (F D)^2 weights each, more than so few rows can train |
+| `model.embedding_normalization` | none | it scales up the noise of rare levels |
+| `model.dimension` | the largest of 8, 4, 2 with (F D)^2 <= N, else 2 | an expert has (F D)^2 weights |
 | `model.num_layers` | 1 | a second layer gained nothing |
+| `model.dropout` | 0.3 | so few rows are soon fitted |
 | `weight_optimizer.learning_rate`, `gate_optimizer.learning_rate` | 0.001 | a higher one fits noise within an epoch |
-| `embedding_optimizer.learning_rate` | 0.03 | embeddings are not normalised there |
-| `model.dropout` | 0.3 | the rule for all models |
+| `embedding_optimizer.learning_rate` | 0.03 | its embeddings are not normalised |
 
 The other mixtures of its table 2, besides:
 
@@ -92,8 +93,8 @@ def apply(config: ConfigDict, facts: Facts) -> None:
         _rare_levels(config)
     if config.model.name == "ada_ensemble":
         _ada_ensemble(config)
-        if facts.levels > facts.rows:
-            _few_rows(config)
+        if facts.levels > facts.rows / 2:
+            _few_rows(config, facts)
     elif config.model.name in MIXTURES:
         _mixture(config, facts)
 
@@ -141,8 +142,9 @@ def _ada_ensemble(config: ConfigDict) -> None:
     config.model.dropout, config.model.anneal_epochs = 0.1, 0.5
 
 
-def _few_rows(config: ConfigDict) -> None:
-    config.model.dimension, config.model.num_layers, config.model.dropout = 2, 1, 0.3
+def _few_rows(config: ConfigDict, facts: Facts) -> None:
+    config.model.dimension = next((d for d in (8, 4) if (d * facts.fields) ** 2 <= facts.rows), 2)
+    config.model.num_layers, config.model.dropout, config.model.embedding_normalization = 1, 0.3, "none"
     config.weight_optimizer.learning_rate = config.gate_optimizer.learning_rate = 1e-3
     config.embedding_optimizer.learning_rate = 0.03
 

@@ -60,10 +60,14 @@ def test_levels_that_outnumber_rows_are_not_normalised_and_weights_are_averaged(
     assert [values("dnn", few)[key] for key in keys] == ["batch", 3, 0.0]
     keys = ("model.embedding_normalization", "average_last", "ema_momentum")
     assert [values("ada_ensemble", SMALL)[key] for key in keys] == ["none", 1, 0.995]
-    assert [values("ada_ensemble", few)[key] for key in keys] == ["batch", 1, 0.995]
+    assert [values("ada_ensemble", few)[key] for key in keys] == ["none", 1, 0.995]
     keys = ("model.dimension", "model.num_layers", "model.dropout", "weight_optimizer.learning_rate")
     assert [values("ada_ensemble", SMALL)[key] for key in keys] == [2, 1, 0.3, 0.001]
-    assert [values("ada_ensemble", few)[key] for key in keys] == [8, 2, 0.1, 0.003]
+    half = Facts(rows=21_000, positives=3_500, fields=11, levels=10_501)
+    assert [values("ada_ensemble", half)[key] for key in keys] == [8, 1, 0.3, 0.001]
+    assert values("ada_ensemble", half)["model.embedding_normalization"] == "none"
+    enough = Facts(rows=21_000, positives=3_500, fields=11, levels=10_500)
+    assert [values("ada_ensemble", enough)[key] for key in keys] == [8, 2, 0.1, 0.003]
     # The normalisation of other models' layers is of rows, not of levels.
     assert values("dhen", SMALL)["model.normalization"] == values("dhen", few)["model.normalization"] != "none"
     linear = values("logistic_regression", SMALL)
