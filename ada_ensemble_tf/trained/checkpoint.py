@@ -106,6 +106,11 @@ class Checkpoint:
                 restore_parts(path, self._variables)
             else:
                 self._checkpoint.read(str(path)).assert_consumed()
+        except tf.errors.ResourceExhaustedError as error:
+            raise UserError(
+                f"{path}: this process has not enough memory for it: give it more, or let several devices share the "
+                "tables (config.sharding.tables='columns')"
+            ) from error
         except (AssertionError, ValueError, tf.errors.OpError) as error:
             lacking = sorted(re.findall(r"<tf\.Variable '([^']+):0'", str(error)))
             reason = f"it has no variable {lacking[0]}" if lacking else str(error).splitlines()[0]

@@ -23,7 +23,7 @@ GRAPH_KEY = "_CHECKPOINTABLE_OBJECT_GRAPH"
 VALUE_KEY = "VARIABLE_VALUE"
 _IN_CHUNKS_KEY = "_TABLES_IN_CHUNKS"
 """Is in saves of several devices. A save of one device has whole tables, of which reading a slice reads all."""
-CHUNK_BYTES, MOST_CHUNKS = 1 << 25, 32
+CHUNK_BYTES, MOST_CHUNKS = 1 << 23, 32
 """Tables are copied and written so many bytes at a time, and in more only if a piece would have too many chunks."""
 
 

@@ -174,6 +174,18 @@ def test_variables_of_another_model_are_refused(tmp_path, others):
         Checkpoint(tmp_path, others()).restore()
 
 
+def test_too_little_memory_is_not_taken_for_another_model(tmp_path, monkeypatch):
+    Checkpoint(tmp_path, variables(1)).save(5)
+    other = Checkpoint(tmp_path, variables(0))
+
+    def read(self, path):
+        raise tf.errors.ResourceExhaustedError(None, None, "OOM when allocating tensor")
+
+    monkeypatch.setattr(tf.train.Checkpoint, "read", read)
+    with pytest.raises(UserError, match="ckpt-5: this process has not enough memory for it: give it more"):
+        other.restore()
+
+
 def test_workers_that_restored_other_checkpoints_are_refused_by_name(tmp_path):
     check_same_checkpoint([("worker 0 (a:1)", "step 64 abc"), ("worker 1 (b:1)", "step 64 abc")], tmp_path)
     with pytest.raises(UserError) as error:
