@@ -7,7 +7,8 @@ TensorFlow and a training with a small table take by themselves, measured first,
 a small DNN with one hashed field of as many buckets as the table has rows. The optimiser's slot is as large as the
 table, so the workers hold twice the table together. The steps:
 
-* own: a training with a small table, without a limit.
+* own: a training with a small table, without a limit, of which one worker is killed and started again, because a
+    training that is resumed takes more.
 * one process: holds the whole table, which the limit does not allow.
 * trained: the workers train under the limit, in deterministic mode, and save twice.
 * killed: the same, but one of the workers is killed with SIGKILL after the first save and started again. The files of
@@ -115,7 +116,7 @@ def main(argv: Sequence[str]) -> None:
     workdir.mkdir(parents=True, exist_ok=True)
     rows = values.table_mib * MIB // (4 * DIMENSION)
     small, large = (_prepared(workdir, buckets) for buckets in (SMALL, rows))
-    own = values.own_mib or _own(small, workdir / "own")
+    own = values.own_mib or _trained(small, workdir / "own", None, killed=1).limited
     allowed = values.table_mib / 3
     limit = int((own + allowed) * MIB)
     print(
@@ -124,10 +125,10 @@ def main(argv: Sequence[str]) -> None:
         flush=True,
     )
     print(_one_process(large, workdir / "one", limit), flush=True)
-    whole = _trained(large, workdir / "trained", limit)
-    again = _trained(large, workdir / "killed", limit, killed=1)
-    print(_same_files(whole, again), flush=True)
-    for line in _read_by_one(whole):
+    _trained(large, workdir / "trained", limit)
+    _trained(large, workdir / "killed", limit, killed=1)
+    print(_same_files(workdir / "trained", workdir / "killed"), flush=True)
+    for line in _read_by_one(workdir / "trained"):
         print(line, flush=True)
 
 
@@ -156,19 +157,12 @@ def _arguments(data: Path, **options: Any) -> list[str]:
     ]
 
 
-def _own(data: Path, workdir: Path) -> float:
-    """MiB of limited memory that a worker takes with a small table."""
-    shutil.rmtree(workdir, ignore_errors=True)
-    processes = start(_arguments(data), workdir, flags.FLAGS.workers, environment=ENVIRONMENT)
-    with Peaks(processes) as peaks:
-        seconds = finish(processes, workdir)
-    print(f"own: {seconds:.0f} s, {peaks}", flush=True)
-    return peaks.limited
-
-
 @contextlib.contextmanager
-def _limited(limit: int) -> Iterator[None]:
+def _limited(limit: int | None) -> Iterator[None]:
     """Within the block, processes that are started may have so many bytes of writable private memory."""
+    if limit is None:
+        yield
+        return
     before = resource.getrlimit(resource.RLIMIT_DATA)
     resource.setrlimit(resource.RLIMIT_DATA, (limit, before[1]))
     try:
@@ -188,7 +182,7 @@ def _one_process(data: Path, workdir: Path, limit: int) -> str:
     return verdict("one process with the whole table fails under the limit", code != 0, found)
 
 
-def _trained(data: Path, workdir: Path, limit: int, killed: int | None = None) -> Path:
+def _trained(data: Path, workdir: Path, limit: int | None, killed: int | None = None) -> Peaks:
     """Trains under the limit; with `killed`, one worker is killed after the first save and started again."""
     shutil.rmtree(workdir, ignore_errors=True)
     workers, arguments = flags.FLAGS.workers, _arguments(data)
@@ -208,7 +202,7 @@ def _trained(data: Path, workdir: Path, limit: int, killed: int | None = None) -
     finally:
         end(processes)
     print(f"{workdir.name}: {time.monotonic() - began:.0f} s, {peaks}", flush=True)
-    return workdir
+    return peaks
 
 
 def _wait_for_a_save(workdir: Path, processes: Sequence[subprocess.Popen]) -> None:
