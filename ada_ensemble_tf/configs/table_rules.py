@@ -40,7 +40,7 @@ AdaEnsemble with a level for fewer than two rows (V > N / 2), in the place of th
 | key | rule | reason |
 |---|---|---|
 | `model.embedding_normalization` | none | it scales up the noise of rare levels |
-| `model.dimension` | the largest of 8, 4, 2 with (F D)^2 <= N, else 2 | an expert has (F D)^2 weights |
+| `model.dimension` | 8 or 4 if (F D)^2 <= N, else 2 | an expert has (F D)^2 weights |
 | `model.num_layers` | 1 | a second layer gained nothing |
 | `model.dropout` | 0.3 | so few rows are soon fitted |
 | `weight_optimizer.learning_rate`, `gate_optimizer.learning_rate` | 0.001 | a higher one fits noise within an epoch |

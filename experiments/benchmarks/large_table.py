@@ -11,8 +11,8 @@ table, so the workers hold twice the table together. The steps:
     training that is resumed takes more.
 * one process: holds the whole table, which the limit does not allow.
 * trained: the workers train under the limit, in deterministic mode, and save twice.
-* killed: the same, but one of the workers is killed with SIGKILL after the first save and started again. The files of
-    the last checkpoint are compared byte by byte with those of the step before.
+* killed: the same, but one of the workers is killed with SIGKILL after the first save and started again. The last
+    checkpoint is compared with that of the step before: tables byte by byte, the rest but for the clock's counters.
 * evaluate, export: by one process without a limit. It holds the whole table.
 
 It prints each process's peak of limited memory (VmData) and of its resident set, sampled.
