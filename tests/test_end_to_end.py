@@ -109,7 +109,7 @@ def test_metrics_json_is_complete_and_agrees_with_evaluate(trained):
     assert results["parameters"] > 1000 and results["flops_per_example"] > 1000
     assert results["expert_correlation"].keys() == {"layer_1", "layer_2", "all"}
     assert 0.0 < results["expert_correlation"]["layer_2"]["squared"] <= 1.0
-    evaluated = json.loads(run("ada_ensemble_tf.evaluate", f"--workdir={trained}"))
+    evaluated = json.loads(run_forked("ada_ensemble_tf.evaluate", f"--workdir={trained}"))
     assert evaluated == {"test": results["test"], "flops_per_example": results["flops_per_example"]}
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from absl import flags
-from command_line import error_in_process, run, run_forked
+from command_line import error_in_process, run_forked
 from hparams_table import hparams_table
 
 from ada_ensemble_tf.comparison import runs
@@ -33,7 +33,7 @@ def test_trials_write_a_file_that_configs_read(prepared_criteo, tmp_path):
         "--jobs=2", "--set=max_epochs=0.5", f"--data_dir={prepared_criteo}", f"--out={tmp_path}/out",
         f"--write={tmp_path}/tuned/sample.json",
     ]  # fmt: skip
-    printed = run(*arguments)
+    printed = run_forked(*arguments)
     best = json.loads((tmp_path / "tuned" / "sample.json").read_text())["logistic_regression"]
     folders = [path for path in (tmp_path / "out" / "logistic_regression").iterdir() if path.is_dir()]
     trials = [json.loads((folder / "metrics.json").read_text()) for folder in folders]

@@ -48,7 +48,8 @@ ADA_ENSEMBLE = COMMON | {
     # Replicas draw different noise from one process.
     "model.gate.noise": 0.0,
 }
-TO_STEP = {32: 2.1, 64: 4.2, 80: 5.3}
+WITHOUT_GATES = COMMON | {"model.hidden_units": (8,)}
+TO_STEP = {32: 2.1, 64: 4.2, 80: 5.3, 160: 10.6}
 """Almost whole epochs of 15 weight updates that end on an evaluation; evaluations are 16 updates apart."""
 
 
@@ -107,13 +108,10 @@ def exchanged(tmp_path_factory) -> dict[str, np.ndarray]:
     return dict(np.load(out))
 
 
-def test_killing_a_worker_or_changing_the_number_of_workers_changes_no_result(alone, prepared_criteo, tmp_path):
-    """Two workers, one of which is killed on the way, then one process from their checkpoint."""
+def test_the_number_of_workers_changes_no_result(alone, prepared_criteo, tmp_path):
+    """Two workers, then one process from their checkpoint."""
     workdir = tmp_path / "two"
-    arguments = arguments_of("ada_ensemble", ADA_ENSEMBLE, TO_STEP[64], prepared_criteo)
-    train_with_a_loss(arguments, workdir, killed=1)
-    assert "lost another worker" in (tmp_path / "two.worker_0.log").read_text()
-    assert "resuming at step" in (tmp_path / "two.worker_1.log").read_text()
+    finish(start(arguments_of("ada_ensemble", ADA_ENSEMBLE, TO_STEP[64], prepared_criteo), workdir, 2), workdir)
     same_reports(alone, workdir, 64)
     keras.utils.clear_session()  # Names of variables as in a new process.
     train(config_of("ada_ensemble", ADA_ENSEMBLE, TO_STEP[80]), open_data(prepared_criteo), workdir)
@@ -135,26 +133,42 @@ def several_values(tmp_path_factory) -> Path:
     return path
 
 
-def test_only_the_chief_writes_when_two_workers_train_a_model_without_gates(several_values, tmp_path):
-    options = COMMON | {"model.hidden_units": (8,), "profile": 2}
-    config = config_of("dcn_v2", options, TO_STEP[32])
+@pytest.fixture(scope="module")
+def one_process(several_values, tmp_path_factory) -> Path:
+    """A training of a model without gates in one process."""
+    workdir = tmp_path_factory.mktemp("runs") / "one"
     keras.utils.clear_session()
-    train(config, open_data(several_values), tmp_path / "one")
-    processes = start(arguments_of("dcn_v2", options, TO_STEP[32], several_values), tmp_path / "two", 2)
+    train(config_of("dcn_v2", WITHOUT_GATES | {"profile": 2}, TO_STEP[160]), open_data(several_values), workdir)
+    return workdir
+
+
+def test_only_the_chief_writes_when_two_workers_train_a_model_without_gates(one_process, several_values, tmp_path):
+    options = WITHOUT_GATES | {"profile": 2}
+    processes = start(arguments_of("dcn_v2", options, TO_STEP[160], several_values), tmp_path / "two", 2)
     finish(processes, tmp_path / "two")
-    same_reports(tmp_path / "one", tmp_path / "two", 32)
-    assert worst_difference(tmp_path / "one", tmp_path / "two") < 1e-5
-    one, two = ({path.name for path in (tmp_path / name).iterdir()} for name in ("one", "two"))
+    same_reports(one_process, tmp_path / "two", 160)
+    assert worst_difference(one_process, tmp_path / "two") < 1e-5
+    both = (one_process, tmp_path / "two")
+    one, two = ({path.name for path in workdir.iterdir()} for workdir in both)
     assert one == two
     events = [path.name for path in (tmp_path / "two").rglob("*tfevents*")]
     assert len(events) == 2 and all(f".{processes[0].pid}." in name for name in events)
-    profiles = [list((tmp_path / name).glob("tensorboard/plugins/profile/*/*.xplane.pb")) for name in ("one", "two")]
+    profiles = [list(workdir.glob("tensorboard/plugins/profile/*/*.xplane.pb")) for workdir in both]
     assert [len(files) for files in profiles] == [1, 1]
 
 
+def test_killing_a_worker_changes_no_result(one_process, several_values, tmp_path):
+    workdir = tmp_path / "two"
+    train_with_a_loss(arguments_of("dcn_v2", WITHOUT_GATES, TO_STEP[160], several_values), workdir, killed=1)
+    assert "lost another worker" in (tmp_path / "two.worker_0.log").read_text()
+    assert "resuming at step" in (tmp_path / "two.worker_1.log").read_text()
+    same_reports(one_process, workdir, 160)
+    assert worst_difference(one_process, workdir) < 1e-5
+
+
 def test_both_workers_stop_after_the_same_step_when_one_is_asked_to_end(several_values, tmp_path):
-    workdir, options = tmp_path / "asked", COMMON | {"model.hidden_units": (8,)}
-    processes = start(arguments_of("dcn_v2", options, 100_000.0, several_values), workdir, 2)
+    workdir = tmp_path / "asked"
+    processes = start(arguments_of("dcn_v2", WITHOUT_GATES, 100_000.0, several_values), workdir, 2)
     try:
         while not (workdir / "checkpoints" / "last" / "checkpoint").exists():
             assert all(process.poll() is None for process in processes)

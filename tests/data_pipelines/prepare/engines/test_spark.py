@@ -31,8 +31,11 @@ def master(tmp_path_factory):
     why = spark_cluster.missing()
     if why:
         pytest.skip(why)
-    with spark_cluster.cluster(tmp_path_factory.mktemp("spark")) as url:
-        yield url
+    with pytest.MonkeyPatch.context() as patch:
+        # For driver and executors too: these jobs are shorter than it takes to optimise their code.
+        patch.setenv("JDK_JAVA_OPTIONS", "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC")
+        with spark_cluster.cluster(tmp_path_factory.mktemp("spark")) as url:
+            yield url
 
 
 def _prepare(master, data_dir, *flags, **environment):
