@@ -22,7 +22,7 @@ from ada_ensemble_tf.layers.estimator import Estimator
 from ada_ensemble_tf.layers.mlp import MLP
 from ada_ensemble_tf.layers.sharded_layer import ShardableLayer, gathered_weights
 from ada_ensemble_tf.models import CTRModel
-from ada_ensemble_tf.models.base import Forward
+from ada_ensemble_tf.models.forward import Forward
 from ada_ensemble_tf.optimizers import make_optimizer
 from ada_ensemble_tf.planning.traffic import Mesh as PlannedMesh
 from ada_ensemble_tf.planning.traffic import dense_traffic

@@ -2,7 +2,7 @@
 
 from ada_ensemble_tf.models.ada_ensemble import AdaEnsemble
 from ada_ensemble_tf.models.autoint import AutoInt
-from ada_ensemble_tf.models.base import CTRModel, Forward, model_inputs
+from ada_ensemble_tf.models.base import CTRModel, model_inputs
 from ada_ensemble_tf.models.d_moe import DMoE
 from ada_ensemble_tf.models.dcn import DCN
 from ada_ensemble_tf.models.dcn_v2 import DCNV2
@@ -14,6 +14,7 @@ from ada_ensemble_tf.models.dnn import DNN
 from ada_ensemble_tf.models.ensemble import Ensemble
 from ada_ensemble_tf.models.factorization_machine import FactorizationMachine
 from ada_ensemble_tf.models.fibinet import FiBiNET
+from ada_ensemble_tf.models.forward import Forward
 from ada_ensemble_tf.models.hilomoe import HiLoMoE
 from ada_ensemble_tf.models.logistic_regression import LogisticRegression
 from ada_ensemble_tf.models.moe_dlrm import MoEDLRM

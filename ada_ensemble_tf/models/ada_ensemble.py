@@ -19,8 +19,8 @@ from ada_ensemble_tf.arguments import (
     Weight,
 )
 from ada_ensemble_tf.gates import prior_shares
-from ada_ensemble_tf.models.base import Forward
 from ada_ensemble_tf.models.expert_stack import ExpertStack
+from ada_ensemble_tf.models.forward import Forward
 from ada_ensemble_tf.moe import AuxiliaryLosses, annealing_schedules, load_factor, propagate
 from ada_ensemble_tf.moe.auxiliary_losses import Load
 from ada_ensemble_tf.moe.expert_lists import LayersExperts, OneExpert, layer_sizes

@@ -1,10 +1,7 @@
 """What every model of the zoo is."""
 
-import dataclasses
-import inspect
 from collections.abc import Mapping
 from pathlib import Path
-from types import NoneType
 from typing import Annotated, Any, ClassVar, Literal, TypeVar
 
 import keras
@@ -20,17 +17,16 @@ from ada_ensemble_tf.arguments import (
     Number,
     Positive,
     Weight,
-    check_arguments,
-    constructor_parameters,
-    plain_argument,
 )
-from ada_ensemble_tf.gates import Gate, GateReport
+from ada_ensemble_tf.gates import Gate
 from ada_ensemble_tf.keras_private import all_layers
 from ada_ensemble_tf.layers.calibration import Calibration
 from ada_ensemble_tf.layers.embedding import FusedEmbedding
 from ada_ensemble_tf.layers.fields import Shape
 from ada_ensemble_tf.layers.precision import full_precision, layers_of
 from ada_ensemble_tf.layers.sharded_layer import sum_of_squares
+from ada_ensemble_tf.models.forward import Forward
+from ada_ensemble_tf.models.recorded_arguments import RecordedArguments
 from ada_ensemble_tf.plugins import allow_plugins, plugins_of
 from ada_ensemble_tf.updates.bilevel import BilevelModel
 from data_pipelines.fields.schema import Schema
@@ -45,7 +41,6 @@ ValueRows = Annotated[
     tuple[tuple[CountOrZero, CountOrZero], ...], Meta(description="be pairs of a field's position and a row")
 ]
 _NO_ARGUMENTS = ("dtype", "calibration", "plugins")
-_PLAIN = (bool, int, float, str, list, dict, NoneType)
 
 
 def model_inputs(schema: Schema) -> dict[str, Any]:
@@ -63,29 +58,7 @@ def model_inputs(schema: Schema) -> dict[str, Any]:
     }
 
 
-@dataclasses.dataclass
-class Forward:
-    """The result of a forward pass: the prediction, and what losses, reports and diagnosis read."""
-
-    logit: tf.Tensor
-    """`[B]` float32."""
-    flops: tf.Tensor
-    """FLOPs spent on the batch as routed, a float32 scalar."""
-    terms: dict[str, tf.Tensor] = dataclasses.field(default_factory=dict)
-    """Auxiliary loss terms by name, each a weighted scalar."""
-    reports: dict[str, GateReport] = dataclasses.field(default_factory=dict)
-    """Gate reports by the gate's place: layer_1 to layer_L, and depth."""
-    tensors: dict[str, tf.Tensor] = dataclasses.field(default_factory=dict)
-    """Intermediate tensors in order of computation, "logit" last, so that the first that is not finite can be named."""
-    exit_logits: tf.Tensor | None = None
-    """`[B, L]` logits of the exits, if the model has several; 0 where the exit's gate is 0, unless `every_exit`."""
-    exit_gates: tf.Tensor | None = None
-    """`[B, L]` gates over the exits."""
-    every_exit: bool = False
-    """Whether `exit_logits` has every row's logit at every exit."""
-
-
-class CTRModel(BilevelModel):
+class CTRModel(RecordedArguments, BilevelModel):
     """A click-through-rate model: rows in, click probability `[B]` out.
 
     Rows come as ids `[B, C]`, or, if the data has fields with a float, as {"ids": ids, "values": float `[B, N]`}. The
@@ -145,20 +118,6 @@ class CTRModel(BilevelModel):
     """Arguments of the base class's constructor that this model does not accept."""
     epochs: ClassVar[Mapping[str, Any]] = {}
     """Arguments that count weight updates but that configs give in epochs, with the config's default."""
-
-    def __new__(cls, **arguments: Any):
-        """Checks and records the arguments, defaults included."""
-        parameters = constructor_parameters(cls, CTRModel)
-        if unknown := sorted(arguments.keys() - parameters.keys()):
-            raise TypeError(f"{cls.__name__} has no argument {', '.join(unknown)}; it has {', '.join(parameters)}")
-        check_arguments(parameters, arguments)
-        model = super().__new__(cls)
-        defaults = {name: p.default for name, p in parameters.items() if p.default is not inspect.Parameter.empty}
-        # Past Keras' tracking of attributes, which is for layers and variables.
-        vars(model)["_arguments"] = {
-            name: plain_argument(value, parameters[name].annotation) for name, value in (defaults | arguments).items()
-        }
-        return model
 
     def __init__(
         self,
@@ -302,33 +261,17 @@ class CTRModel(BilevelModel):
 
     def get_config(self) -> dict[str, Any]:
         """The constructor's arguments, name and precision, and if there are any its calibration and plugins."""
-        arguments = {name: _serialized(value) for name, value in self._arguments.items()}
         fitted = {} if self.calibration is None else {"calibration": self.calibration.config()}
         plugins = {"plugins": found} if (found := plugins_of(all_layers(self))) else {}
-        return arguments | {"name": self.name, "dtype": self.dtype_policy.name} | fitted | plugins
+        return self.recorded_arguments() | {"name": self.name, "dtype": self.dtype_policy.name} | fitted | plugins
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> "CTRModel":
         """Makes a model from the result of `get_config`, in the precision "dtype", by default float32."""
         allow_plugins(config.get("plugins", ()), config.get("name", cls.__name__))
-        arguments = {name: _deserialized(value) for name, value in config.items() if name not in _NO_ARGUMENTS}
+        arguments = {name: value for name, value in config.items() if name not in _NO_ARGUMENTS}
         with layers_of(config.get("dtype", "float32")):
-            model = cls(**arguments)
+            model = cls.from_recorded(arguments)
         if "calibration" in config:
             model.calibration = Calibration.from_config(config["calibration"])
         return model
-
-
-def _serialized(value: Any) -> Any:
-    return value if isinstance(value, _PLAIN) else keras.saving.serialize_keras_object(value)
-
-
-def _deserialized(value: Any) -> Any:
-    is_object = isinstance(value, Mapping) and "class_name" in value
-    if not is_object:
-        return value
-    # Never by its module's name: a config that came from elsewhere must not say what to import.
-    cls = keras.saving.get_registered_object(value.get("registered_name"))
-    if cls is None:
-        raise ValueError(f"there is no class {value.get('registered_name')!r}")
-    return cls.from_config(value["config"])

@@ -11,7 +11,8 @@ from ada_ensemble_tf.layers.estimator import Estimator
 from ada_ensemble_tf.layers.normalization import make_normalization
 from ada_ensemble_tf.layers.precision import Activation
 from ada_ensemble_tf.losses.decorrelation import decorrelation_loss
-from ada_ensemble_tf.models.base import CTRModel, Forward
+from ada_ensemble_tf.models.base import CTRModel
+from ada_ensemble_tf.models.forward import Forward
 from ada_ensemble_tf.models.interaction_expert import INTERACTIONS, Interaction, InteractionExpert, Interactions
 from ada_ensemble_tf.models.softmax_gate import SoftmaxGate
 from data_pipelines.read.inputs import Inputs

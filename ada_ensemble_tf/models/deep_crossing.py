@@ -8,7 +8,8 @@ import tensorflow as tf
 from ada_ensemble_tf.arguments import Count, Normalization, Share, SomeCounts
 from ada_ensemble_tf.layers.estimator import Estimator
 from ada_ensemble_tf.layers.residual_unit import ResidualUnit
-from ada_ensemble_tf.models.base import CTRModel, Forward
+from ada_ensemble_tf.models.base import CTRModel
+from ada_ensemble_tf.models.forward import Forward
 from data_pipelines.read.inputs import Inputs
 
 

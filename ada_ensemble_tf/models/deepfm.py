@@ -9,8 +9,9 @@ from ada_ensemble_tf.arguments import Count, Normalization, Share, SomeCounts
 from ada_ensemble_tf.layers.estimator import Estimator
 from ada_ensemble_tf.layers.mlp import MLP
 from ada_ensemble_tf.layers.precision import Activation
-from ada_ensemble_tf.models.base import CTRModel, Forward
+from ada_ensemble_tf.models.base import CTRModel
 from ada_ensemble_tf.models.factorization_machine import pairwise_flops, pairwise_term
+from ada_ensemble_tf.models.forward import Forward
 from data_pipelines.read.inputs import Inputs
 
 

@@ -12,8 +12,8 @@ from ada_ensemble_tf.layers.fields import Shape
 from ada_ensemble_tf.layers.mlp import MLP
 from ada_ensemble_tf.layers.precision import Activation
 from ada_ensemble_tf.layers.recomputing import recomputed
-from ada_ensemble_tf.models.base import Forward
 from ada_ensemble_tf.models.embedding_list import EmbeddingListModel
+from ada_ensemble_tf.models.forward import Forward
 from data_pipelines.read.inputs import Inputs, values_of
 
 

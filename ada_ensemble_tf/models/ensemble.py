@@ -8,7 +8,8 @@ import tensorflow as tf
 from ada_ensemble_tf import losses
 from ada_ensemble_tf.arguments import Count, Normalization, Share
 from ada_ensemble_tf.models.ada_ensemble import RELEASED_EXPERTS
-from ada_ensemble_tf.models.base import CTRModel, Forward
+from ada_ensemble_tf.models.base import CTRModel
+from ada_ensemble_tf.models.forward import Forward
 from ada_ensemble_tf.models.single_expert import SingleExpert
 from ada_ensemble_tf.moe.expert_lists import SomeExperts, labels
 from data_pipelines.read.inputs import Inputs

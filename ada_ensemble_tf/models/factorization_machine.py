@@ -6,7 +6,8 @@ import keras
 import tensorflow as tf
 
 from ada_ensemble_tf.arguments import Count
-from ada_ensemble_tf.models.base import CTRModel, Forward
+from ada_ensemble_tf.models.base import CTRModel
+from ada_ensemble_tf.models.forward import Forward
 from data_pipelines.read.inputs import Inputs
 
 

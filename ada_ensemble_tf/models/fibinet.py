@@ -12,7 +12,8 @@ from ada_ensemble_tf.layers.mlp import MLP
 from ada_ensemble_tf.layers.normalization import make_normalization
 from ada_ensemble_tf.layers.precision import Activation
 from ada_ensemble_tf.layers.squeeze_excitation import SqueezeExcitation
-from ada_ensemble_tf.models.base import CTRModel, Forward
+from ada_ensemble_tf.models.base import CTRModel
+from ada_ensemble_tf.models.forward import Forward
 from data_pipelines.read.inputs import Inputs
 
 

@@ -24,7 +24,8 @@ from ada_ensemble_tf.layers.dropout import make_dropout
 from ada_ensemble_tf.layers.estimator import Estimator
 from ada_ensemble_tf.layers.normalization import make_normalization
 from ada_ensemble_tf.layers.precision import Activation, apply_activation
-from ada_ensemble_tf.models.base import CTRModel, Forward
+from ada_ensemble_tf.models.base import CTRModel
+from ada_ensemble_tf.models.forward import Forward
 from ada_ensemble_tf.moe.low_rank_experts import LowRankExperts
 from ada_ensemble_tf.updates.stages import Stage
 from data_pipelines.read.inputs import Inputs

@@ -21,8 +21,8 @@ from ada_ensemble_tf.dhen.dlrm import with_products
 from ada_ensemble_tf.layers.estimator import Estimator
 from ada_ensemble_tf.layers.mlp import MLP
 from ada_ensemble_tf.layers.precision import Activation
-from ada_ensemble_tf.models.base import Forward
 from ada_ensemble_tf.models.embedding_list import EmbeddingListModel
+from ada_ensemble_tf.models.forward import Forward
 from ada_ensemble_tf.models.softmax_gate import SoftmaxGate
 from ada_ensemble_tf.moe.dispatch import SparseDispatcher
 from data_pipelines.read.inputs import Inputs

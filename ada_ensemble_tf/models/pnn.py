@@ -11,7 +11,8 @@ from ada_ensemble_tf.arguments import ArgumentError, Count, Normalization, Share
 from ada_ensemble_tf.layers.estimator import Estimator
 from ada_ensemble_tf.layers.mlp import MLP
 from ada_ensemble_tf.layers.precision import Activation
-from ada_ensemble_tf.models.base import CTRModel, Forward
+from ada_ensemble_tf.models.base import CTRModel
+from ada_ensemble_tf.models.forward import Forward
 from data_pipelines.read.inputs import Inputs
 
 Products = Annotated[

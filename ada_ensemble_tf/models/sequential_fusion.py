@@ -11,7 +11,8 @@ from ada_ensemble_tf.layers.estimator import Estimator
 from ada_ensemble_tf.layers.normalization import make_normalization
 from ada_ensemble_tf.layers.precision import upcast
 from ada_ensemble_tf.models.ada_ensemble import RELEASED_EXPERTS
-from ada_ensemble_tf.models.base import CTRModel, Forward
+from ada_ensemble_tf.models.base import CTRModel
+from ada_ensemble_tf.models.forward import Forward
 from ada_ensemble_tf.moe.expert_lists import LayersExperts, labels, layer_lists, make_listed, named
 from ada_ensemble_tf.moe.fusion import FusionActivation, FusionMode, SparseFusion
 from data_pipelines.read.inputs import Inputs

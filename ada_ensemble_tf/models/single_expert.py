@@ -10,7 +10,8 @@ from ada_ensemble_tf.layers.dropout import make_dropout
 from ada_ensemble_tf.layers.estimator import Estimator
 from ada_ensemble_tf.layers.normalization import make_normalization
 from ada_ensemble_tf.layers.precision import upcast
-from ada_ensemble_tf.models.base import CTRModel, Forward
+from ada_ensemble_tf.models.base import CTRModel
+from ada_ensemble_tf.models.forward import Forward
 from ada_ensemble_tf.moe.expert_lists import OneExpert, labels, make_listed, named
 from data_pipelines.read.inputs import Inputs
 

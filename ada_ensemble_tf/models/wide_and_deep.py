@@ -12,7 +12,8 @@ from ada_ensemble_tf.layers.embedding import FusedEmbedding
 from ada_ensemble_tf.layers.estimator import Estimator
 from ada_ensemble_tf.layers.mlp import MLP
 from ada_ensemble_tf.layers.precision import Activation, full_precision
-from ada_ensemble_tf.models.base import CTRModel, Forward
+from ada_ensemble_tf.models.base import CTRModel
+from ada_ensemble_tf.models.forward import Forward
 from data_pipelines.read.inputs import Inputs, ids_of
 
 Crosses = Annotated[tuple[tuple[CountOrZero, ...], ...], Meta(description="be lists of fields' positions")]

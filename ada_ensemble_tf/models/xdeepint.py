@@ -11,7 +11,8 @@ from ada_ensemble_tf.layers.estimator import Estimator
 from ada_ensemble_tf.layers.fields import Shape
 from ada_ensemble_tf.layers.normalization import make_normalization
 from ada_ensemble_tf.layers.precision import full_precision, upcast
-from ada_ensemble_tf.models.base import CTRModel, Forward
+from ada_ensemble_tf.models.base import CTRModel
+from ada_ensemble_tf.models.forward import Forward
 from data_pipelines.read.inputs import Inputs
 
 
