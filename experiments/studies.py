@@ -3,68 +3,61 @@
 A study is a function that returns {label: (model, {config key: value})}.
 """
 
+from typing import Any
+
 from ada_ensemble_tf.configs.published import LAYERS
 from ada_ensemble_tf.models.ada_ensemble import RELEASED_EXPERTS
 
 Study = dict[str, tuple[str, dict]]
 PAPER = {f"model.{key}": value for key, value in LAYERS.items()}
 """AdaEnsemble with the paper's layers, whatever the data set's config has."""
+SAME: dict[str, Any] = {
+    "model.dimension": 16,
+    "model.num_layers": 2,
+    "model.dropout": 0.1,
+    "model.l2": 1e-4,
+    "model.normalization": "none",
+    "model.embedding_normalization": "batch",
+    "embedding_optimizer.learning_rate": 0.05,
+    "embedding_optimizer.l2": 1.0,
+    "weight_optimizer.learning_rate": 3e-3,
+    "gate_optimizer.learning_rate": 3e-3,
+}
+"""Sizes, regularisation and rates for all rows of AdaEnsemble's tables, so that only what they combine differs."""
+MIXTURE: dict[str, Any] = SAME | {
+    "model.experts": RELEASED_EXPERTS,
+    "model.shared_expert": None,
+    "model.head_units": (),
+    "model.depth_objective": "none",
+    "model.expert_prior": None,
+    "model.depth_prior": None,
+    "model.load_anneal_epochs": 1.0,
+}
+"""A mixture of the paper's five experts and nothing else: no row leaves early, and no expert is shared."""
 
 
 def paper_table2() -> Study:
     """AdaEnsemble (arXiv 2301.08353), table 2: number of experts, dense mixture, single experts, their ensemble."""
     return (
-        {f"sparse_k{k}": ("ada_ensemble", PAPER | {"model.k": k}) for k in (1, 2, 3, 4)}
-        | {"dense_moe": ("dense_moe", {}), "ensemble": ("ensemble", {})}
-        | {f"{expert}_only": ("single_expert", {"model.expert": expert}) for expert in RELEASED_EXPERTS}
-    )
-
-
-def table2_at_equal_settings() -> Study:
-    """Table 2's rows with the same layers, sizes and rates: sparse mixtures of five experts, all five, each alone.
-
-    No row leaves early and no expert is shared, so the rows differ only in how experts are combined.
-    """
-    same = {
-        "model.dimension": 16,
-        "model.num_layers": 2,
-        "model.dropout": 0.1,
-        "model.l2": 1e-4,
-        "model.normalization": "none",
-        "model.embedding_normalization": "batch",
-        "embedding_optimizer.learning_rate": 0.05,
-        "embedding_optimizer.l2": 1.0,
-        "weight_optimizer.learning_rate": 3e-3,
-        "gate_optimizer.learning_rate": 3e-3,
-    }
-    mixture = same | {
-        "model.experts": RELEASED_EXPERTS,
-        "model.shared_expert": None,
-        "model.head_units": (),
-        "model.depth_objective": "none",
-        "model.expert_prior": None,
-        "model.depth_prior": None,
-        "model.load_anneal_epochs": 1.0,
-    }
-    return (
-        {f"sparse_k{k}": ("ada_ensemble", mixture | {"model.k": k}) for k in (1, 2, 3)}
-        | {"dense_moe": ("dense_moe", mixture), "ensemble": ("ensemble", same)}
-        | {f"{expert}_only": ("single_expert", same | {"model.expert": expert}) for expert in RELEASED_EXPERTS}
+        {f"sparse_k{k}": ("ada_ensemble", MIXTURE | {"model.k": k}) for k in (1, 2, 3, 4)}
+        | {"dense_moe": ("dense_moe", MIXTURE), "ensemble": ("ensemble", SAME)}
+        | {f"{expert}_only": ("single_expert", SAME | {"model.expert": expert}) for expert in RELEASED_EXPERTS}
     )
 
 
 def paper_table3() -> Study:
-    """AdaEnsemble (arXiv 2301.08353), table 3: with and without the depth controller."""
+    """AdaEnsemble (arXiv 2301.08353), table 3: with and without the depth controller, in three layers."""
+    layers = MIXTURE | {"model.k": 3, "model.num_layers": 3}
     return {
-        "with_controller": ("ada_ensemble", PAPER),
-        "without_controller": ("ada_ensemble", PAPER | {"model.depth_objective": "none"}),
+        "with_controller": ("ada_ensemble", layers | {"model.depth_objective": "compared"}),
+        "without_controller": ("ada_ensemble", layers),
     }
 
 
 def paper_figure5() -> Study:
     """AdaEnsemble (arXiv 2301.08353), figure 5a: depth 1 to 4; figure 5b's K = 1 to 4 is in `paper_table2`."""
-    depths = {n: {"model.num_layers": n, "model.depth_prior": None} for n in (1, 2, 3, 4)}
-    return {f"depth_{n}": ("ada_ensemble", PAPER | values) for n, values in depths.items()}
+    controlled = MIXTURE | {"model.k": 3, "model.depth_objective": "compared"}
+    return {f"depth_{n}": ("ada_ensemble", controlled | {"model.num_layers": n}) for n in (1, 2, 3, 4)}
 
 
 def decorrelation() -> Study:
@@ -215,10 +208,7 @@ def small_numbers() -> Study:
 
 
 def planted_trials() -> Study:
-    """Nine trials each of AdaEnsemble and DCN V2 on planted rows: the same changes of rates, regularisation and depth.
-
-    The config of planted rows has what they found.
-    """
+    """Nine trials each of AdaEnsemble and DCN V2 on planted rows: the same changes of rates, L2, dropout and depth."""
     l2 = "embedding_optimizer.l2"
     changes: dict[str, dict] = {
         "default": {},
@@ -243,4 +233,30 @@ def planted_trials() -> Study:
         f"{model}_{label}": (model, before[model] | own[model].get(label.partition("_")[0], {}) | values)
         for model in before
         for label, values in changes.items()
+    }
+
+
+def planted_second_trials() -> Study:
+    """Six more trials each, from the best of `planted_trials`; the config of planted rows has what they found."""
+    l2, rate = "embedding_optimizer.l2", "weight_optimizer.learning_rate"
+    deeper = {"model.num_layers": 3}
+    ada_ensemble: dict[str, dict] = {
+        "no_dropout": {},
+        "no_dropout_k1": {"model.k": 1},
+        "no_dropout_more_l2": {l2: 16.0},
+        "no_dropout_deeper": deeper,
+        "no_dropout_deeper_more_l2": deeper | {l2: 16.0},
+        "no_dropout_deeper_annealed_sooner": deeper | {"model.anneal_epochs": 0.5, "model.load_anneal_epochs": 0.5},
+    }
+    dcn_v2: dict[str, dict] = {
+        "dropout": {"model.dropout": 0.1},
+        "dropout_more_l2": {"model.dropout": 0.1, l2: 8.0},
+        "more_dropout": {"model.dropout": 0.2},
+        "deeper": {"model.num_layers": 5},
+        "deeper_dropout": {"model.num_layers": 5, "model.dropout": 0.1},
+        "lower_rate": {rate: 4e-3},
+    }
+    first = {"model.num_layers": 2, "model.dropout": 0.0, l2: 8.0}
+    return {f"ada_ensemble_{label}": ("ada_ensemble", first | values) for label, values in ada_ensemble.items()} | {
+        f"dcn_v2_{label}": ("dcn_v2", {"model.num_layers": 4, l2: 4.0} | values) for label, values in dcn_v2.items()
     }

@@ -98,7 +98,7 @@ def test_any_key_can_be_set_alone(config):
         ("experts=('cross',)", lambda model: model.k_schedule.final == 1),
         ("k=3", lambda model: model.k_schedule.final == 3),
         ("num_layers=1", lambda model: len(model.estimators) == 1),
-        ("head_units=()", lambda model: [e.hidden_units for e in model.estimators] == [()] * 2),
+        ("head_units=()", lambda model: [e.hidden_units for e in model.estimators] == [()] * 3),
         ("shared_expert=None", lambda model: model.moe_layers[0].shared is None),
         ("shared_expert={'name': 'cross', 'diag_scale': 0.5}", lambda model: model.moe_layers[0].shared.diag_scale),
         ("dispatcher=vector_fusion", lambda model: model.moe_layers[0].gate is None),
@@ -243,7 +243,7 @@ def test_python_and_command_line_have_the_same_defaults():
     for config, arguments, others in (
         ("sample.py:dnn", {}, set()),
         ("sample.py:d_moe", {}, set()),
-        ("synthetic.py:ada_ensemble", {}, {"head_units"}),
+        ("synthetic.py:ada_ensemble", {}, {"head_units", "num_layers", "dropout"}),
         ("criteo.py:ada_ensemble", PUBLISHED_LAYERS, paper),
     ):
         ours = MODELS[config.split(":")[1]](**rows, **arguments).get_config()
