@@ -34,8 +34,11 @@ def test_studies_have_the_papers_rows(name):
 
 
 def test_a_study_beside_several_comparisons(tmp_path):
-    header = "label,auc_mean,logloss_mean,flops_per_example\n"
-    rows_of = {"a": "with_controller,0.9,0.3,250000\nbest,1,0,\n", "b": "without_controller,0.8,0.4,1500000\n"}
+    header = "label,auc_mean,auc_std,logloss_mean,logloss_std,flops_per_example\n"
+    rows_of = {
+        "a": "with_controller,0.9,0.01,0.3,0.02,250000\nbest,1,,0,,\n",
+        "b": "without_controller,0.8,,0.4,,1500000\n",
+    }
     for place, rows in rows_of.items():
         (tmp_path / place).mkdir()
         (tmp_path / place / "table.csv").write_text(header + rows)
@@ -43,7 +46,7 @@ def test_a_study_beside_several_comparisons(tmp_path):
     printed = run("experiments.paper", "--study=paper_table3", f"--table={tables}").splitlines()
     assert printed[0].count("FLOPs") == 3
     assert printed[2:] == [
-        "| with_controller |  | 0.4394 | 6.02 M | 0.9000 | 0.3000 | 0.250 M |  |  |  |",
+        "| with_controller |  | 0.4394 | 6.02 M | 0.9000 ± 0.0100 | 0.3000 ± 0.0200 | 0.250 M |  |  |  |",
         "| without_controller | 0.8128 | 0.4396 | 8.58 M |  |  |  | 0.8000 | 0.4000 | 1.500 M |",
         "| best |  |  |  | 1.0000 | 0.0000 |  |  |  |  |",
     ]
