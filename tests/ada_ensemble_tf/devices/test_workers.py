@@ -133,22 +133,14 @@ def several_values(tmp_path_factory) -> Path:
     return path
 
 
-@pytest.fixture(scope="module")
-def one_process(several_values, tmp_path_factory) -> Path:
-    """A training of a model without gates in one process."""
-    workdir = tmp_path_factory.mktemp("runs") / "one"
+def test_only_the_chief_writes_when_two_workers_train_a_model_without_gates(several_values, tmp_path):
+    options, both = WITHOUT_GATES | {"profile": 2}, (tmp_path / "one", tmp_path / "two")
     keras.utils.clear_session()
-    train(config_of("dcn_v2", WITHOUT_GATES | {"profile": 2}, TO_STEP[160]), open_data(several_values), workdir)
-    return workdir
-
-
-def test_only_the_chief_writes_when_two_workers_train_a_model_without_gates(one_process, several_values, tmp_path):
-    options = WITHOUT_GATES | {"profile": 2}
-    processes = start(arguments_of("dcn_v2", options, TO_STEP[160], several_values), tmp_path / "two", 2)
+    train(config_of("dcn_v2", options, TO_STEP[32]), open_data(several_values), tmp_path / "one")
+    processes = start(arguments_of("dcn_v2", options, TO_STEP[32], several_values), tmp_path / "two", 2)
     finish(processes, tmp_path / "two")
-    same_reports(one_process, tmp_path / "two", 160)
-    assert worst_difference(one_process, tmp_path / "two") < 1e-5
-    both = (one_process, tmp_path / "two")
+    same_reports(*both, 32)
+    assert worst_difference(*both) < 1e-5
     one, two = ({path.name for path in workdir.iterdir()} for workdir in both)
     assert one == two
     events = [path.name for path in (tmp_path / "two").rglob("*tfevents*")]
@@ -157,13 +149,15 @@ def test_only_the_chief_writes_when_two_workers_train_a_model_without_gates(one_
     assert [len(files) for files in profiles] == [1, 1]
 
 
-def test_killing_a_worker_changes_no_result(one_process, several_values, tmp_path):
-    workdir = tmp_path / "two"
-    train_with_a_loss(arguments_of("dcn_v2", WITHOUT_GATES, TO_STEP[160], several_values), workdir, killed=1)
+def test_killing_a_worker_changes_no_result(several_values, tmp_path):
+    one, two = tmp_path / "one", tmp_path / "two"
+    keras.utils.clear_session()
+    train(config_of("dcn_v2", WITHOUT_GATES, TO_STEP[160]), open_data(several_values), one)
+    train_with_a_loss(arguments_of("dcn_v2", WITHOUT_GATES, TO_STEP[160], several_values), two, killed=1)
     assert "lost another worker" in (tmp_path / "two.worker_0.log").read_text()
     assert "resuming at step" in (tmp_path / "two.worker_1.log").read_text()
-    same_reports(one_process, workdir, 160)
-    assert worst_difference(one_process, workdir) < 1e-5
+    same_reports(one, two, 160)
+    assert worst_difference(one, two) < 1e-5
 
 
 def test_both_workers_stop_after_the_same_step_when_one_is_asked_to_end(several_values, tmp_path):
