@@ -1,12 +1,8 @@
 """Layers that four devices share beside replicated ones; `tests/dense_shards_run.py` checks them."""
 
-import os
-import subprocess
-import sys
-
 import numpy as np
 import pytest
-from command_line import ROOT
+from command_line import run_forked
 
 from ada_ensemble_tf.devices.dense_shards import DenseShards
 from ada_ensemble_tf.devices.mesh import Mesh
@@ -15,12 +11,7 @@ from ada_ensemble_tf.devices.mesh import Mesh
 @pytest.fixture(scope="module")
 def checked(tmp_path_factory) -> list[str]:
     """What a process with four devices has checked."""
-    path = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
-    env = os.environ | {"PYTHONPATH": path, "TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": ""}
-    command = [sys.executable, "tests/dense_shards_run.py", str(tmp_path_factory.mktemp("dense"))]
-    done = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, timeout=900, check=False)
-    assert done.returncode == 0, done.stderr[-4000:]
-    return done.stdout.splitlines()
+    return run_forked("tests/dense_shards_run.py", str(tmp_path_factory.mktemp("dense"))).splitlines()
 
 
 def test_an_optimizer_with_initial_state_trains_a_sharded_layer_as_a_whole_one(checked):

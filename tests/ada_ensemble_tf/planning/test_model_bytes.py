@@ -1,13 +1,11 @@
 import json
 import math
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import keras
 import pytest
 import tensorflow as tf
+from command_line import run_forked
 from counted_exchange import VALUES
 
 from ada_ensemble_tf.comparison.configs import make_config
@@ -115,9 +113,7 @@ def test_a_model_larger_than_memory_is_counted(data):
 
 def test_what_two_replicas_exchange_is_what_is_planned(data, prepared_criteo, tmp_path):
     out = tmp_path / "counted.json"
-    script = Path(__file__).parents[2] / "counted_exchange.py"
-    environment = os.environ | {"PYTHONPATH": str(script.parents[1])}
-    subprocess.run([sys.executable, script, "dnn", prepared_criteo, out], check=True, timeout=600, env=environment)
+    run_forked("tests/counted_exchange.py", "dnn", str(prepared_criteo), str(out))
     counted = json.loads(out.read_text())
     planned = model_bytes(make_config("sample", "dnn", VALUES), data, counted["rows_a_replica"])
     assert counted["replicas"] == 2
