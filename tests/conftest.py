@@ -21,6 +21,7 @@ LONG = (
     "test_publish",
     "test_documentation",
     "test_docstring_examples",
+    "test_notebooks",
     "test_kill_at_random",
     "test_random_faults",
 )
