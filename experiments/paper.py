@@ -50,7 +50,8 @@ STUDIES: dict[str, dict[str, tuple[float | None, ...]]] = {
         "attention_only": (0.8051, 0.4465, 2.17e6),
     },
     "paper_table3": {
-        "with_controller": (None, 0.4394, 6.02e6),
+        # The AUC is that of the workshop's version of the paper; the later one leaves it out.
+        "with_controller": (0.8132, 0.4394, 6.02e6),
         "without_controller": (0.8128, 0.4396, 8.58e6),
     },
     "paper_figure5": {f"depth_{depth}": (None, None, None) for depth in (1, 2, 3, 4)},

@@ -46,7 +46,7 @@ def test_a_study_beside_several_comparisons(tmp_path):
     printed = run("experiments.paper", "--study=paper_table3", f"--table={tables}").splitlines()
     assert printed[0].count("FLOPs") == 3
     assert printed[2:] == [
-        "| with_controller |  | 0.4394 | 6.02 M | 0.9000 ± 0.0100 | 0.3000 ± 0.0200 | 0.250 M |  |  |  |",
+        "| with_controller | 0.8132 | 0.4394 | 6.02 M | 0.9000 ± 0.0100 | 0.3000 ± 0.0200 | 0.250 M |  |  |  |",
         "| without_controller | 0.8128 | 0.4396 | 8.58 M |  |  |  | 0.8000 | 0.4000 | 1.500 M |",
         "| best |  |  |  | 1.0000 | 0.0000 |  |  |  |  |",
     ]
