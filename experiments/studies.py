@@ -160,6 +160,11 @@ def layer_form() -> Study:
     return {label: ("ada_ensemble", values) for label, values in changes.items()}
 
 
+def dropout() -> Study:
+    """AdaEnsemble with and without dropout of what experts read."""
+    return {"dropout": ("ada_ensemble", {}), "no_dropout": ("ada_ensemble", {"model.dropout": 0.0})}
+
+
 def learned_exits() -> Study:
     """AdaEnsemble whose gates learn on half of the validation rows, an update for each of the weights.
 
