@@ -10,7 +10,14 @@ import mkdocs_gen_files
 
 ROOT = Path(__file__).parents[2]
 PAGES = ("*.md", "docs/*.md", "docs/guides/*.md", "experiments/results/*.md")
-FILES = ("LICENSE", "CITATION.cff", "docs/figures/*.svg", "docs/figures/*.png", "docs/notebooks/*.ipynb")
+FILES = (
+    "LICENSE",
+    "CITATION.cff",
+    "docs/figures/*.svg",
+    "docs/figures/*.png",
+    "experiments/results/*.png",
+    "docs/notebooks/*.ipynb",
+)
 REFERENCE = {
     "package": ("The package", ["ada_ensemble_tf.inference.runs", "ada_ensemble_tf.inference.tables"]),
     "models": ("Models", ["ada_ensemble_tf/models/*"]),
