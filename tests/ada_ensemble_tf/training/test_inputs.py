@@ -45,8 +45,8 @@ def test_a_schema_gives_the_sizes_of_a_model():
 
 
 def test_bilevel_training_with_fit(data, tmp_path):
-    # With a first-order gate gradient; `test_bilevel.py` fits with the second-order one.
-    model = compiled_model(data)
+    # With a second-order gate gradient; `test_the_training_loop` has the first-order one.
+    model = compiled_model(data, xi=0.1)
     batches = pair(data.train(32, gate_share=0.2), data.gate(32, share=0.2), weight_steps=2)
     validation = data.evaluation("validation", 50)
     some, _ = next(iter(validation))
