@@ -13,6 +13,7 @@ from pathlib import Path
 
 from absl import flags
 
+from ada_ensemble_tf.comparison.table import plus_minus
 from data_pipelines.errors import UserError, run_main
 
 DATA_SETS = ("criteo", "avazu", "ipinyou")
@@ -82,16 +83,11 @@ def figure(value: float | None) -> str:
     return f"{value / 1e6:.2f} M" if value > 1e3 else f"{value:.4f}" if value > 0.1 else f"{value:.6f}"
 
 
-def spread(mean: str, deviation: str | None) -> str:
-    """Formats a mean over seeds and the standard deviation, which a single seed does not have."""
-    return f"{float(mean):.4f}" + (f" ± {float(deviation):.4f}" if deviation else "")
-
-
 def found(row: dict[str, str] | None, columns: int) -> list[str]:
     """The cells for a comparison's row: AUC and LogLoss with deviations over seeds, and FLOPs as a third column."""
     if row is None or not row["auc_mean"]:
         return ["" if row is None else "failed"] * columns
-    cells = [spread(row[f"{name}_mean"], row.get(f"{name}_std")) for name in ("auc", "logloss")]
+    cells = [plus_minus(row, name, 4) for name in ("auc", "logloss")]
     if columns == 3:
         # The best possible prediction has no FLOPs.
         cells.append(f"{float(row['flops_per_example']) / 1e6:.3f} M" if row["flops_per_example"] else "")

@@ -21,7 +21,7 @@ from ada_ensemble_tf.comparison.run_sections import runs_section, training_secti
 from ada_ensemble_tf.comparison.runs import PROBABILITIES, Run
 from ada_ensemble_tf.comparison.series import find_series, series_figure
 from ada_ensemble_tf.comparison.significance import LEVEL, Verdict, all_pairs
-from ada_ensemble_tf.comparison.table import Table, header_of
+from ada_ensemble_tf.comparison.table import Table, header_of, plus_minus
 from ada_ensemble_tf.reporting.calibration import miscalibrated
 from ada_ensemble_tf.reporting.costs import Cost, cost_figure
 from ada_ensemble_tf.reporting.page import Page
@@ -162,7 +162,7 @@ def _table(page: Page, rows: list[dict[str, Any]], header: Mapping[str, str]) ->
             page.text(f"{name}: {text}")
     cells = []
     for row in rows:
-        mean = [_plus_minus(row, "auc"), _plus_minus(row, "logloss")]
+        mean = [plus_minus(row, "auc", 5), plus_minus(row, "logloss", 5)]
         mean += [f"{row[name]:.3f}" if name in row else "" for name in ("normalized_entropy_mean", "calibration_mean")]
         figures = [
             f"{row[name]:,.0f}" if row.get(name) is not None else "" for name in ("parameters", "flops_per_example")
@@ -176,11 +176,6 @@ def _table(page: Page, rows: list[dict[str, Any]], header: Mapping[str, str]) ->
         "row, after Holm's correction; '<' is worse than the best, '≈' not distinguishable from it."
     )
     page.table(headings, cells, text)
-
-
-def _plus_minus(row: Mapping[str, Any], name: str) -> str:
-    mean, std = row.get(f"{name}_mean"), row.get(f"{name}_std")
-    return "" if mean is None else f"{mean:.5f}" + ("" if std is None else f" ± {std:.5f}")
 
 
 def _metrics(page: Page, figures: Figures) -> None:

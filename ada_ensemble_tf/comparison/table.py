@@ -153,11 +153,18 @@ def _against(verdict: Verdict | None) -> dict[str, Any]:
     return {"auc_difference": verdict.difference, "mark": verdict.mark} | tests
 
 
+def plus_minus(row: Mapping[str, Any], name: str, digits: int) -> str:
+    """A metric's mean and standard deviation over seeds, of a row of the table or its CSV; "" where there is none."""
+    mean, std = row.get(f"{name}_mean"), row.get(f"{name}_std")
+    if mean is None or mean == "":
+        return ""
+    return f"{float(mean):.{digits}f}" + ("" if std is None or std == "" else f" ± {float(std):.{digits}f}")
+
+
 def _cells(row: Mapping[str, Any]) -> list[str]:
     cells = [row["label"]]
     for name, digits in zip(METRICS, (5, 5, 4, 3), strict=True):
-        mean, std = row.get(f"{name}_mean"), row.get(f"{name}_std")
-        cells.append("" if mean is None else f"{mean:.{digits}f}" + ("" if std is None else f" ± {std:.{digits}f}"))
+        cells.append(plus_minus(row, name, digits))
     cells += ["" if row.get(name) is None else f"{row[name]:,.0f}" for name in FIGURES]
     cells.append(_seeds(row))
     difference = row.get("auc_difference")

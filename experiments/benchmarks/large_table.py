@@ -225,7 +225,7 @@ def _same_files(one: Path, other: Path) -> str:
     same &= all("data-00000-of" in name or name.endswith(".index") for name in differing)
     if same and differing:
         same = _differ_in_the_clock_alone(folders)
-    found = f"{len(names[0])} files, {size:,.0f} MiB, {len(differing)} differ in the clock alone"
+    found = f"{len(names[0])} files, {size:,.0f} MiB, of which {len(differing)} are not equal byte for byte"
     return verdict("the checkpoint after SIGKILL is that of an undisturbed training, bit for bit", same, found)
 
 
