@@ -10,25 +10,14 @@ import tensorflow as tf
 from ada_ensemble_tf.devices.dense_shards import dense_shards_of
 from ada_ensemble_tf.devices.sharded_table import shards_of
 from ada_ensemble_tf.keras_private import GradientsAndVariables, OpenOptimizer
-from ada_ensemble_tf.optimizers.clipping import check_clipping, clipped
+from ada_ensemble_tf.optimizers.clipping import clipped
 from ada_ensemble_tf.optimizers.dense_shards import SlotsOfWeights, start_slots, summed_with_shards
 from ada_ensemble_tf.optimizers.rounding import LOW, arithmetic_type, stochastically_rounded
 from ada_ensemble_tf.optimizers.row_average import AveragedRows
+from ada_ensemble_tf.optimizers.row_options import WHOLE_TABLE_OPTIONS, check_options
 from ada_ensemble_tf.optimizers.sharded import PartsOfTables, Traced, clipped_together
 
 Gradient: TypeAlias = tf.Tensor | tf.IndexedSlices
-
-SLOT_TYPES = ("float32", "bfloat16")
-"""The types in which slots of float32 and 16-bit variables can be stored."""
-SLOT_PLACES = ("device", "host")
-"""Whose memory holds the slots."""
-WHOLE_TABLE_OPTIONS = (
-    "weight_decay",
-    "ema_overwrite_frequency",
-    "gradient_accumulation_steps",
-    "loss_scale_factor",
-)
-"""Options of Keras' optimisers that read or write all rows at each step, or have no row-sparse form."""
 
 
 class RowSparseOptimizer(AveragedRows, PartsOfTables, SlotsOfWeights, OpenOptimizer):
@@ -81,19 +70,7 @@ class RowSparseOptimizer(AveragedRows, PartsOfTables, SlotsOfWeights, OpenOptimi
         ema_momentum: float = 0.99,
         **kwargs: Any,
     ):
-        # Compared with None, because Keras walks the table for a weight decay of 0 too.
-        given = {option: kwargs[option] for option in WHOLE_TABLE_OPTIONS if kwargs.get(option) is not None}
-        refused = {option: value for option, value in given.items() if value is not False}
-        if refused:
-            raise ValueError(
-                f"{type(self).__name__} updates only the rows of the batch, which these options do not allow: "
-                f"received {refused}; leave them out"
-            )
-        check_clipping(kwargs)
-        if slot_dtype not in SLOT_TYPES:
-            raise ValueError(f"slot_dtype must be one of {', '.join(SLOT_TYPES)}; received {slot_dtype!r}")
-        if slots_on not in SLOT_PLACES:
-            raise ValueError(f"slots_on must be one of {', '.join(SLOT_PLACES)}; received {slots_on!r}")
+        check_options(type(self).__name__, slot_dtype, slots_on, kwargs)
         # Keras would average all rows at each step.
         super().__init__(learning_rate=learning_rate, name=name, use_ema=False, **kwargs)
         self.set_average(use_ema, ema_momentum)

@@ -13,8 +13,8 @@ from ada_ensemble_tf.gates.scalars import report_scalars
 from ada_ensemble_tf.layers.normalization import frozen_statistics
 from ada_ensemble_tf.layers.recomputing import gradients_only_of
 from ada_ensemble_tf.losses import log_loss
-from ada_ensemble_tf.optimizers import RowSparseOptimizer, leaves_rows, optimizers_of_groups
-from ada_ensemble_tf.optimizers.rounding import LOW
+from ada_ensemble_tf.optimizers import optimizers_of_groups
+from ada_ensemble_tf.updates.compile_checks import check_loss, check_tables, check_xi
 from ada_ensemble_tf.updates.finite import FiniteCheck
 from ada_ensemble_tf.updates.grouped import OPTIMIZERS, GroupedModel, Logs
 from ada_ensemble_tf.updates.labels import click_labels, row_weights
@@ -140,17 +140,13 @@ class BilevelModel(GroupedModel):
                 or a metric is unknown, or an optimiser is given twice; for 16-bit tables, if `xi` is above 0 or the
                 embedding optimiser is none that rounds by chance.
         """
-        if loss not in (None, "binary_crossentropy"):
-            raise ValueError(f"the loss is LogLoss with the model's own terms, see `objective`; received loss={loss!r}")
-        if xi < 0.0:
-            raise ValueError(f"xi must not be negative; received {xi}")
-        if xi and self.stages():
-            raise ValueError(f"the second-order gate update does not support stages: xi must be 0; received {xi}")
+        check_loss(loss)
+        check_xi(xi, stages=bool(self.stages()))
         given = {"embedding_optimizer": embedding_optimizer, "weight_optimizer": weight_optimizer}
         if self.gate_variables:
             given["gate_optimizer"] = gate_optimizer
         optimizers = optimizers_of_groups(optimizer, given)
-        self._check_low_precision(optimizers["embedding_optimizer"], xi)
+        check_tables(self, optimizers["embedding_optimizer"], xi)
         super().compile(
             optimizer=optimizers["weight_optimizer"],
             run_eagerly=run_eagerly,
@@ -161,11 +157,6 @@ class BilevelModel(GroupedModel):
         self.embedding_optimizer = optimizers["embedding_optimizer"]
         self.weight_optimizer = optimizers["weight_optimizer"]
         self.gate_optimizer = optimizers.get("gate_optimizer", gate_optimizer)
-        if any(getattr(self, "frozen_rows", ())) and not leaves_rows(self.embedding_optimizer):
-            raise ValueError(
-                "frozen rows of an embedding need an embedding_optimizer that updates only rows with a gradient, such "
-                f"as RowSparseAdam; received {type(self.embedding_optimizer).__name__}"
-            )
         groups = self.groups().values()
         if len({id(optimizer) for optimizer, _ in groups}) < len(groups):
             raise ValueError("each group of variables needs its own optimizer; received the same one twice")
@@ -173,16 +164,6 @@ class BilevelModel(GroupedModel):
             own.build(variables)
         self.make_metrics(metrics)
         self._weight_step = self._make_weight_step()
-
-    def _check_low_precision(self, optimizer: keras.optimizers.Optimizer, xi: float) -> None:
-        low = [variable for variable in self.embedding_variables if variable.dtype in LOW]
-        if low and not isinstance(optimizer, RowSparseOptimizer):
-            raise ValueError(
-                f"embedding_optimizer {optimizer.name!r} would round updates of {low[0].dtype} tables away: choose a "
-                "row-sparse one, such as group_ftrl or sparse_adam, or set table_dtype to float32"
-            )
-        if low and xi:
-            raise ValueError(f"xi must be 0 with {low[0].dtype} tables, which cannot be moved by xi and back; got {xi}")
 
     def _make_weight_step(self):
         if self.run_eagerly or (tf.distribute.has_strategy() and self._distribute is None):
