@@ -7,22 +7,23 @@ import pytest
 
 from ada_ensemble_tf.comparison.configs import config_hash, flat, load_study, make_config
 from data_pipelines.errors import UserError
-from experiments import studies
+from experiments import planted_trials, studies
 
 ROOT = Path(__file__).parents[3]
 
 
 STUDIES = [
-    name
-    for name, function in inspect.getmembers(studies, inspect.isfunction)
-    if function.__module__ == studies.__name__ and not name.startswith("_")
+    (file, name)
+    for file in (studies, planted_trials)
+    for name, function in inspect.getmembers(file, inspect.isfunction)
+    if function.__module__ == file.__name__ and not name.startswith("_")
 ]
 
 
-@pytest.mark.parametrize("name", STUDIES)
-def test_every_study_has_configs(name):
-    study = load_study(f"{ROOT}/experiments/studies.py:{name}")
-    assert study == getattr(studies, name)()
+@pytest.mark.parametrize(("file", "name"), STUDIES)
+def test_every_study_has_configs(file, name):
+    study = load_study(f"{file.__file__}:{name}")
+    assert study == getattr(file, name)()
     for label, (model, values) in study.items():
         config = flat(make_config(ROOT / "experiments/frappe.py", model, values).to_dict())
         wanted = flat(values)
