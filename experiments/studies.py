@@ -155,6 +155,7 @@ def layer_form() -> Study:
         "constant_load": {"model.load_anneal_epochs": 0.0},
         "released_experts": {"model.experts": RELEASED_EXPERTS, "model.k": 3},
         "published_layers": PAPER,
+        "no_dropout": {"model.dropout": 0.0},
         "own_weights": {"ema_momentum": 0.0},
     }
     return {label: ("ada_ensemble", values) for label, values in changes.items()}
@@ -162,7 +163,15 @@ def layer_form() -> Study:
 
 def dropout() -> Study:
     """AdaEnsemble with and without dropout of what experts read."""
-    return {"dropout": ("ada_ensemble", {}), "no_dropout": ("ada_ensemble", {"model.dropout": 0.0})}
+    return {
+        "dropout": ("ada_ensemble", {"model.dropout": 0.1}),
+        "no_dropout": ("ada_ensemble", {"model.dropout": 0.0}),
+    }
+
+
+def depth_controller() -> Study:
+    """AdaEnsemble with its exits, and with all rows through all of its layers."""
+    return {"controller": ("ada_ensemble", {}), "no_controller": ("ada_ensemble", {"model.depth_objective": "none"})}
 
 
 def learned_exits() -> Study:
@@ -184,7 +193,7 @@ def equal_sizes() -> Study:
     }
     deep = {"model.hidden_units": (128, 128), "model.dropout": 0.2}
     return {
-        "ada_ensemble": ("ada_ensemble", values),
+        "ada_ensemble": ("ada_ensemble", values | {"model.dropout": 0.0}),
         "dnn": ("dnn", values | deep),
         "dcn_v2": ("dcn_v2", values | {"model.hidden_units": (128,), "model.num_layers": 3}),
         "wide_and_deep": ("wide_and_deep", values | deep),

@@ -120,7 +120,7 @@ class AdaEnsemble(ExpertStack):
         normalization: LayerNormalization = "none",
         shared_expert: OneExpert | None = "cross",
         head_units: Counts = (128,),
-        dropout: Share = 0.1,
+        dropout: Share = 0.0,
         anneal_steps: CountOrZero = 0,
         expert_prior: Shares | None = None,
         depth_prior: Shares | None = None,

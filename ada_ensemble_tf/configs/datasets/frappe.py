@@ -27,7 +27,7 @@ def get_config(model: str = "ada_ensemble") -> ConfigDict:
     # Weights and gates use all rows, because rows are few and bi-level training gained nothing (results/frappe.md).
     config.training = "joint"
     if model == "ada_ensemble":
-        config.model.dimension = 32
+        config.model.dimension, config.model.dropout = 32, 0.1
         config.weight_optimizer.learning_rate = config.gate_optimizer.learning_rate = 3e-3
         config.embedding_optimizer.learning_rate, config.embedding_optimizer.l2 = 0.05, 1.0
     if model == "dense_moe":

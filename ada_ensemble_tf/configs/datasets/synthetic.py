@@ -33,8 +33,6 @@ def get_config(model: str = "ada_ensemble") -> ConfigDict:
     if model == "ada_ensemble":
         # Estimators as large as other models' MLPs.
         config.model.head_units = (256, 256)
-        # Products of three fields lose more by a missing factor than sums do.
-        config.model.dropout = 0.0
         config.embedding_optimizer.l2 = 8.0
         config.training = "joint"
     if model == "dcn_v2":
