@@ -177,10 +177,12 @@ def depth_controller() -> Study:
 def learned_exits() -> Study:
     """AdaEnsemble whose gates learn on half of the validation rows, an update for each of the weights.
 
-    On training rows all exits of a model that fits them are alike, so gates that learn there cannot tell them apart.
+    On training rows all exits of a model that fits them are alike, so gates that learn there cannot tell them apart. An
+    exit is trained on its own rows alone, and K and the load weights fall so that exits soon have rows of their own.
     """
     gates = {"gate_source": "validation", "gate_share": 0.5, "weight_steps": 1, "gate_optimizer.learning_rate": 0.01}
-    return {"learned_exits": ("ada_ensemble", {"training": "bilevel", "monitor": "logloss"} | gates)}
+    exits = {"model.deep_supervision": 0.0, "model.anneal_epochs": 0.5, "model.load_anneal_epochs": 2.0}
+    return {"learned_exits": ("ada_ensemble", {"training": "bilevel", "monitor": "logloss"} | gates | exits)}
 
 
 def equal_sizes() -> Study:
