@@ -185,6 +185,23 @@ def learned_exits() -> Study:
     return {"learned_exits": ("ada_ensemble", {"training": "bilevel", "monitor": "logloss"} | gates | exits)}
 
 
+def exit_trials() -> Study:
+    """What was tried before `learned_exits` had its form: its values, each with a change."""
+    model, chosen = learned_exits()["learned_exits"]
+    slow = {"model.anneal_epochs": 1.0, "model.load_anneal_epochs": 1.0}
+    changes: dict[str, dict] = {
+        "chosen": {},
+        "three_layers": {"model.num_layers": 3},
+        "prior": {"model.depth_prior": (0.7, 0.3)},
+        "sooner_and_longer": {"model.anneal_epochs": 0.25, "model.load_anneal_epochs": 4.0},
+        "more_dropout": {"model.dropout": 0.3},
+        "slow": slow,
+        "slow_three_layers": slow | {"model.num_layers": 3},
+        "slow_three_layers_supervised": slow | {"model.num_layers": 3, "model.deep_supervision": 0.1},
+    }
+    return {label: (model, chosen | values) for label, values in changes.items()}
+
+
 def equal_sizes() -> Study:
     """AdaEnsemble and three baselines at the same D and rates, for tables on which nothing has been tuned."""
     values = {
@@ -195,6 +212,7 @@ def equal_sizes() -> Study:
     }
     deep = {"model.hidden_units": (128, 128), "model.dropout": 0.2}
     return {
+        # Its default: the config of Frappe, on which this study was run, has another.
         "ada_ensemble": ("ada_ensemble", values | {"model.dropout": 0.0}),
         "dnn": ("dnn", values | deep),
         "dcn_v2": ("dcn_v2", values | {"model.hidden_units": (128,), "model.num_layers": 3}),
