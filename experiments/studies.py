@@ -139,7 +139,7 @@ def objectives() -> Study:
 
 
 def layer_form() -> Study:
-    """AdaEnsemble's default layers, and each choice of theirs undone."""
+    """AdaEnsemble's default layers, and each choice of theirs undone; `dropout` has the one that is missing."""
     changes: dict[str, dict] = {
         "default": {},
         "no_shared_expert": {"model.shared_expert": None},
@@ -155,7 +155,6 @@ def layer_form() -> Study:
         "constant_load": {"model.load_anneal_epochs": 0.0},
         "released_experts": {"model.experts": RELEASED_EXPERTS, "model.k": 3},
         "published_layers": PAPER,
-        "no_dropout": {"model.dropout": 0.0},
         "own_weights": {"ema_momentum": 0.0},
     }
     return {label: ("ada_ensemble", values) for label, values in changes.items()}
@@ -175,19 +174,25 @@ def depth_controller() -> Study:
 
 
 def learned_exits() -> Study:
-    """AdaEnsemble whose gates learn on half of the validation rows, an update for each of the weights.
+    """AdaEnsemble whose gates learn on half of the validation rows, an update for each of the weights; and no exits.
 
     On training rows all exits of a model that fits them are alike, so gates that learn there cannot tell them apart. An
-    exit is trained on its own rows alone, and K and the load weights fall so that exits soon have rows of their own.
+    exit is trained on its own rows alone, and K and the load weights fall so that exits soon have rows of their own. In
+    "no_exits" all rows go through all layers, and everything else is the same.
     """
-    gates = {"gate_source": "validation", "gate_share": 0.5, "weight_steps": 1, "gate_optimizer.learning_rate": 0.01}
+    rows = {"gate_source": "validation", "gate_share": 0.5, "weight_steps": 1, "gate_optimizer.learning_rate": 0.01}
+    gates = {"training": "bilevel", "monitor": "logloss", "gate_weights": "averaged"} | rows
     exits = {"model.deep_supervision": 0.0, "model.anneal_epochs": 0.5, "model.load_anneal_epochs": 2.0}
-    return {"learned_exits": ("ada_ensemble", {"training": "bilevel", "monitor": "logloss"} | gates | exits)}
+    return {
+        "learned_exits": ("ada_ensemble", gates | exits),
+        "no_exits": ("ada_ensemble", gates | exits | {"model.depth_objective": "none"}),
+    }
 
 
 def exit_trials() -> Study:
-    """What was tried before `learned_exits` had its form: its values, each with a change."""
-    model, chosen = learned_exits()["learned_exits"]
+    """What was tried before gates learned for the averaged weights: the form of `learned_exits`, each with a change."""
+    model, form = learned_exits()["learned_exits"]
+    chosen = form | {"gate_weights": "own"}
     slow = {"model.anneal_epochs": 1.0, "model.load_anneal_epochs": 1.0}
     changes: dict[str, dict] = {
         "chosen": {},

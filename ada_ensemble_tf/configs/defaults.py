@@ -78,6 +78,9 @@ def trainer() -> ConfigDict:
             # Where the gates' rows come from: a share of "train", or of "validation" (then lost to early stopping).
             "gate_source": "train",
             "gate_share": 0.1,
+            # The weights that bi-level gate updates see: "own", as they are, or "averaged", the moving average of
+            # `ema_momentum`, by which the model is evaluated. The latter costs a pass over the tables each time.
+            "gate_weights": "own",
             **{group: {**values, **optimizer_options()} for group, values in DEFAULTS.items()},
         }
     )

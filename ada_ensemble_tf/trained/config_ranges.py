@@ -57,6 +57,7 @@ RANGES: dict[str, Allowed] = {
     "xi": NOT_NEGATIVE,
     "gate_source": OneOf(("train", "validation")),
     "gate_share": SHARE,
+    "gate_weights": OneOf(("own", "averaged")),
     "model.anneal_epochs": Range(0.0, 1e9),
     "model.stage_epochs": Range(0.0, 1e9),
 }

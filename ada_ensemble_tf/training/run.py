@@ -34,7 +34,7 @@ from ada_ensemble_tf.training.beginnings import Beginning, beginning
 from ada_ensemble_tf.training.dense_layers import make_dense_sharding, refuse_undividable
 from ada_ensemble_tf.training.hooks import Hook
 from ada_ensemble_tf.training.loop import TrainingLoop
-from ada_ensemble_tf.training.setup import build_model, compile_model, model_from, seed_everything
+from ada_ensemble_tf.training.setup import build_model, check_gate_updates, compile_model, model_from, seed_everything
 from ada_ensemble_tf.training.shared_tables import log_placements, make_sharding, refuse_unshardable
 from ada_ensemble_tf.training.stopping import StopRequest
 from ada_ensemble_tf.training.vectors import check_optimizer, start_from_vectors
@@ -156,8 +156,7 @@ def _make_model(
     distribution.worker_batch(config.batch_size)
     dense = make_dense_sharding(config, distribution)
     sharding = make_sharding(config, data, distribution)
-    if config.xi and distribution.replicas > 1:
-        raise UserError(f"config.xi={config.xi}: the second-order gate update needs one device; set config.xi to 0")
+    check_gate_updates(config, distribution.replicas)
     seed_everything(config.seed, config.deterministic)
     for key, shared in (("tables='columns'", sharding), (f"dense={config.sharding.dense!r}", dense)):
         if shared is not None and begin.source is not None:

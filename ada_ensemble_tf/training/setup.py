@@ -131,6 +131,19 @@ def _without_others(part: str, arguments: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in arguments.items() if key not in others}
 
 
+def check_gate_updates(config: ConfigDict, replicas: int) -> None:
+    """Raises UserError for a form of the gate update that so many devices, or joint training, do not support."""
+    if config.xi and replicas > 1:
+        raise UserError(f"config.xi={config.xi}: the second-order gate update needs one device; set config.xi to 0")
+    if config.gate_weights == "averaged" and config.training == "joint":
+        raise UserError(
+            "config.gate_weights='averaged' is for gate updates, which config.training='joint' does not make: set "
+            "config.gate_weights to 'own', or config.training to 'bilevel'"
+        )
+    if config.gate_weights == "averaged" and replicas > 1:
+        raise UserError("config.gate_weights='averaged' needs one device: set config.gate_weights to 'own'")
+
+
 def compile_model(model: CTRModel, config: ConfigDict) -> None:
     """Compiles the model with the optimisers that `config` describes.
 
@@ -158,6 +171,6 @@ def compile_model(model: CTRModel, config: ConfigDict) -> None:
                 "config.model.table_dtype to float32"
             )
     try:
-        model.compile(**optimizers, xi=config.xi)
+        model.compile(**optimizers, xi=config.xi, gate_weights=config.gate_weights)
     except ValueError as error:
         raise UserError(f"config: {error}") from error

@@ -1,6 +1,7 @@
 """Bi-level training: gates learn on their own rows, weights on the training rows, in turn."""
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from typing import Any, Literal
 
 import keras
@@ -14,7 +15,8 @@ from ada_ensemble_tf.layers.normalization import frozen_statistics
 from ada_ensemble_tf.layers.recomputing import gradients_only_of
 from ada_ensemble_tf.losses import log_loss
 from ada_ensemble_tf.optimizers import optimizers_of_groups
-from ada_ensemble_tf.updates.compile_checks import check_loss, check_tables, check_xi
+from ada_ensemble_tf.updates.averaged_weights import averaged_weights
+from ada_ensemble_tf.updates.compile_checks import check_averages, check_loss, check_tables, check_xi
 from ada_ensemble_tf.updates.finite import FiniteCheck
 from ada_ensemble_tf.updates.grouped import OPTIMIZERS, GroupedModel, Logs
 from ada_ensemble_tf.updates.labels import click_labels, row_weights
@@ -24,6 +26,8 @@ from data_pipelines.read.inputs import Inputs, ids_of
 
 Update = Literal["weights", "gates", "joint"]
 """What an update changes: W, alpha, or both on the same rows."""
+GateWeights = Literal["own", "averaged"]
+"""The weights that gate updates see: as they are, or their moving averages."""
 
 
 class BilevelModel(GroupedModel):
@@ -85,13 +89,6 @@ class BilevelModel(GroupedModel):
         self._distribute = replicate
         self._weight_step = self._make_weight_step()
 
-    def bring_up_to_date(self) -> None:
-        """Makes the updates that optimisers deferred for rows that were not in recent batches, see `RowSparseAdam`."""
-        for optimizer, variables in self.groups().values():
-            if hasattr(optimizer, "bring_up_to_date"):
-                for variable in variables:
-                    optimizer.bring_up_to_date(variable)
-
     def annealing_steps(self) -> int:
         """The number of weight updates after which every schedule of the model has reached its final value.
 
@@ -112,6 +109,7 @@ class BilevelModel(GroupedModel):
         run_eagerly: bool = False,
         steps_per_execution: int = 1,
         *,
+        gate_weights: GateWeights = "own",
         optimizer: str | keras.optimizers.Optimizer | None = None,
         loss: str | None = None,
         metrics: Sequence[str | keras.metrics.Metric] = (),
@@ -131,6 +129,8 @@ class BilevelModel(GroupedModel):
                 term; this costs four more passes through the network.
             run_eagerly: as in Keras.
             steps_per_execution: as in Keras.
+            gate_weights: the weights that gate updates see, "own" or "averaged". With "averaged", gates learn for the
+                moving averages that optimisers with `use_ema` keep, by which the model is then to be evaluated.
             optimizer: for all variables that none of the three is given for; each group gets a copy.
             loss: only "binary_crossentropy", which it is anyway; the model adds its own terms, see `objective`.
             metrics: what `evaluate` reports besides loss, AUC and LogLoss, as in Keras.
@@ -138,7 +138,8 @@ class BilevelModel(GroupedModel):
         Raises:
             ValueError: if `xi` is negative or, for a model with stages, above 0; if `loss` is another; if an optimiser
                 or a metric is unknown, or an optimiser is given twice; for 16-bit tables, if `xi` is above 0 or the
-                embedding optimiser is none that rounds by chance.
+                embedding optimiser is none that rounds by chance; if `gate_weights` is unknown, or "averaged" with `xi`
+                above 0 or with an optimiser of weights that keeps no averages.
         """
         check_loss(loss)
         check_xi(xi, stages=bool(self.stages()))
@@ -147,6 +148,7 @@ class BilevelModel(GroupedModel):
             given["gate_optimizer"] = gate_optimizer
         optimizers = optimizers_of_groups(optimizer, given)
         check_tables(self, optimizers["embedding_optimizer"], xi)
+        check_averages(gate_weights, [optimizers[f"{group}_optimizer"] for group in ("embedding", "weight")], xi)
         super().compile(
             optimizer=optimizers["weight_optimizer"],
             run_eagerly=run_eagerly,
@@ -154,6 +156,7 @@ class BilevelModel(GroupedModel):
             jit_compile=False,
         )
         self.xi = xi
+        self.gate_weights = gate_weights
         self.embedding_optimizer = optimizers["embedding_optimizer"]
         self.weight_optimizer = optimizers["weight_optimizer"]
         self.gate_optimizer = optimizers.get("gate_optimizer", gate_optimizer)
@@ -179,7 +182,7 @@ class BilevelModel(GroupedModel):
             name: keras.saving.deserialize_keras_object(config[name]) for name in OPTIMIZERS if name in config
         }
         metrics = [keras.saving.deserialize_keras_object(metric) for metric in config["metrics"]]
-        self.compile(**optimizers, xi=config["xi"], metrics=metrics)
+        self.compile(**optimizers, xi=config["xi"], metrics=metrics, gate_weights=config.get("gate_weights", "own"))
 
     def train_step(self, data: Any) -> dict[str, tf.Tensor]:
         """Trains on one element; returns the loss and its LogLoss term. `training_logs` returns all terms."""
@@ -254,7 +257,10 @@ class BilevelModel(GroupedModel):
             else:
                 inputs, labels, *weights = gate
                 groups = [self.gate_variables]
-                (gradients,), logs = self.compute_gradients(inputs, labels, groups, "gate update", "gates", *weights)
+                with averaged_weights(self) if self.gate_weights == "averaged" else nullcontext():
+                    (gradients,), logs = self.compute_gradients(
+                        inputs, labels, groups, "gate update", "gates", *weights
+                    )
         assert self.gate_optimizer is not None, "compile gives it"
         self.gate_optimizer.apply(gradients, self.gate_variables)
         return {name: logs[name] for name in ("first_bad", "bad_step")} | {

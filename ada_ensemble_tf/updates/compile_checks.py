@@ -1,8 +1,11 @@
 """What `BilevelModel.compile` refuses."""
 
+from collections.abc import Sequence
+
 import keras
 
 from ada_ensemble_tf.optimizers import RowSparseOptimizer, leaves_rows
+from ada_ensemble_tf.optimizers.averages import keeps_averages
 from ada_ensemble_tf.optimizers.rounding import LOW
 from ada_ensemble_tf.updates.grouped import GroupedModel
 
@@ -19,6 +22,27 @@ def check_xi(xi: float, stages: bool) -> None:
         raise ValueError(f"xi must not be negative; received {xi}")
     if xi and stages:
         raise ValueError(f"the second-order gate update does not support stages: xi must be 0; received {xi}")
+
+
+def check_averages(gate_weights: str, optimizers: Sequence[keras.optimizers.Optimizer], xi: float) -> None:
+    """Checks that gate updates can see the weights that they are to learn for.
+
+    Raises:
+        ValueError: if `gate_weights` is neither "own" nor "averaged"; if it is "averaged" and an optimiser of weights
+            keeps no averages, or `xi` is above 0.
+    """
+    if gate_weights not in ("own", "averaged"):
+        raise ValueError(f"gate_weights must be 'own' or 'averaged'; received {gate_weights!r}")
+    if gate_weights == "own":
+        return
+    if xi:
+        raise ValueError(f"gate_weights='averaged' is for the first-order gate update: xi must be 0; received {xi}")
+    for optimizer in optimizers:
+        if not keeps_averages(optimizer):
+            raise ValueError(
+                f"gate_weights='averaged' needs averages, which {optimizer.name} does not keep: set ema_momentum above "
+                "0 (in Keras, use_ema=True), or gate_weights='own'"
+            )
 
 
 def check_tables(model: GroupedModel, optimizer: keras.optimizers.Optimizer, xi: float) -> None:

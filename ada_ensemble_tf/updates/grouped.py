@@ -21,13 +21,14 @@ class GroupedModel(keras.Model):
     """A model whose embedding tables, gates and other weights each have an optimiser.
 
     Subclasses give the three lists of variables and `forward`. Their `compile` sets `embedding_optimizer`,
-    `weight_optimizer`, `gate_optimizer` (None without gates) and `xi`, and calls `make_metrics`.
+    `weight_optimizer`, `gate_optimizer` (None without gates), `xi` and `gate_weights`, and calls `make_metrics`.
     """
 
     embedding_optimizer: keras.optimizers.Optimizer
     weight_optimizer: keras.optimizers.Optimizer
     gate_optimizer: keras.optimizers.Optimizer | None
     xi: float
+    gate_weights: str
     logit_shift: float = 0.0
     """Added to logits outside of training, see `CTRModel`."""
 
@@ -55,6 +56,13 @@ class GroupedModel(keras.Model):
         }
         return {name: group for name, group in groups.items() if group[1]}
 
+    def bring_up_to_date(self) -> None:
+        """Makes the updates that optimisers deferred for rows that were not in recent batches, see `RowSparseAdam`."""
+        for optimizer, variables in self.groups().values():
+            if hasattr(optimizer, "bring_up_to_date"):
+                for variable in variables:
+                    optimizer.bring_up_to_date(variable)
+
     def served_logit(self, forward: Any) -> tf.Tensor:
         """The logit `[B]` whose sigmoid is the prediction."""
         return forward.logit
@@ -65,11 +73,12 @@ class GroupedModel(keras.Model):
         return [v for optimizer, _ in self.groups().values() for v in optimizer.variables]
 
     def get_compile_config(self):
-        """The optimisers and xi, stored in `.keras` files; None before `compile`."""
+        """The optimisers, xi and `gate_weights`, stored in `.keras` files; None before `compile`."""
         if not self.compiled:
             return None
         return {
             "xi": self.xi,
+            "gate_weights": self.gate_weights,
             "metrics": [keras.saving.serialize_keras_object(metric) for metric in self._own_metrics],
         } | {
             name: keras.saving.serialize_keras_object(getattr(self, name)) for name in OPTIMIZERS if getattr(self, name)

@@ -5,8 +5,7 @@ from typing import TYPE_CHECKING
 import keras
 import tensorflow as tf
 
-from ada_ensemble_tf.keras_private import moving_average
-from ada_ensemble_tf.optimizers.row_sparse import RowSparseOptimizer
+from ada_ensemble_tf.optimizers.averages import average_of
 from ada_ensemble_tf.training.hooks.base import Hook, Stop
 
 if TYPE_CHECKING:
@@ -40,13 +39,6 @@ class MovingAverage(Hook):
         own = [(variable, tf.identity(tf.convert_to_tensor(variable))) for variable, _ in averaged]
         _assign(averaged)
         stop.put_back = lambda: _assign(own)
-
-
-def average_of(optimizer: keras.optimizers.Optimizer, variable: keras.Variable) -> tf.Tensor:
-    """The moving average that an optimiser with `use_ema` keeps of a variable."""
-    if isinstance(optimizer, RowSparseOptimizer):
-        return optimizer.averaged(variable)
-    return moving_average(optimizer, variable)
 
 
 def _assign(values: list[tuple[keras.Variable, tf.Tensor]]) -> None:

@@ -48,6 +48,7 @@ def test_all_defaults_are_in_range_and_all_of_the_trainers_numbers_have_one(mode
         ("gate_share", 1.0, "a finite number above 0 and below 1"),
         ("gate_share", 0.0, "a finite number above 0 and below 1"),
         ("gate_source", "test", "one of 'train', 'validation'"),
+        ("gate_weights", "mean", "one of 'own', 'averaged'"),
         ("embedding_optimizer.learning_rate", -0.1, "a finite number above 0"),
         ("weight_optimizer.learning_rate", 0.0, "a finite number above 0"),
         ("gate_optimizer.learning_rate", math.inf, "a finite number above 0"),

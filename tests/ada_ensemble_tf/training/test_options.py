@@ -21,7 +21,13 @@ from ada_ensemble_tf.trained.workdir import Workdir
 from ada_ensemble_tf.training.hooks import Hook
 from ada_ensemble_tf.training.loop import TrainingLoop
 from ada_ensemble_tf.training.run import train
-from ada_ensemble_tf.training.setup import build_model, compile_model, make_optimizers, seed_everything
+from ada_ensemble_tf.training.setup import (
+    build_model,
+    check_gate_updates,
+    compile_model,
+    make_optimizers,
+    seed_everything,
+)
 from ada_ensemble_tf.updates.grouped import OPTIMIZERS
 from data_pipelines.errors import UserError
 from data_pipelines.read.dataset import open_data
@@ -148,6 +154,27 @@ def test_the_averages_of_weights_and_gates_look_back_equally_far(data):
     config.average_last = 2
     with pytest.raises(UserError, match="config.average_last=2 and config.ema_momentum=0.9: both average weights"):
         compile_model(model, config)
+
+
+def test_gates_learn_for_the_averages_where_these_are_kept_on_one_device(data):
+    config = small_config("ada_ensemble")
+    config.update({"average_last": 1, "ema_momentum": 0.9, "training": "bilevel", "gate_weights": "averaged"})
+    config.model.update({"experts": ("cross",), "k": 1, "num_layers": 1, "dimension": 2})
+    model = build_model(config, data)
+    check_gate_updates(config, replicas=1)
+    compile_model(model, config)
+    assert model.gate_weights == "averaged"
+    with pytest.raises(UserError, match="config.gate_weights='averaged' needs one device: set config.gate_weights to"):
+        check_gate_updates(config, replicas=2)
+    config.training = "joint"
+    with pytest.raises(UserError, match="averaged' is for gate updates, which config.training='joint' does not make"):
+        check_gate_updates(config, replicas=1)
+    config.update({"training": "bilevel", "ema_momentum": 0.0})
+    with pytest.raises(UserError, match="config: gate_weights='averaged' needs averages, which group_ftrl does not"):
+        compile_model(model, config)
+    config.xi = 0.1
+    with pytest.raises(UserError, match="config.xi=0.1: the second-order gate update needs one device"):
+        check_gate_updates(config, replicas=2)
 
 
 def test_gates_follow_the_schedule_of_the_weights(data):
