@@ -196,6 +196,7 @@ def exit_trials() -> Study:
     slow = {"model.anneal_epochs": 1.0, "model.load_anneal_epochs": 1.0}
     changes: dict[str, dict] = {
         "chosen": {},
+        "no_average": {"ema_momentum": 0.0},
         "three_layers": {"model.num_layers": 3},
         "prior": {"model.depth_prior": (0.7, 0.3)},
         "sooner_and_longer": {"model.anneal_epochs": 0.25, "model.load_anneal_epochs": 4.0},
